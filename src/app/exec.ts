@@ -1,0 +1,74 @@
+/**
+ * A program at one end of a link: the peer's bytes are its input, its output is the peer's, and its status
+ * is the command's.
+ *
+ * A program may end without having read all of its input, or close its output and go on: neither is a
+ * failure here. The link ends with the program, and the peer's receipt says how far its input was read.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { constants } from "node:os";
+import { SrudpError } from "../base/errors.ts";
+import type { Link } from "../net/link.ts";
+import { type Bridge, type BridgeResult, bridge } from "./pipe.ts";
+
+export interface ProgramOptions {
+  /** Breaks the link off and hangs the program up; `done` rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+  /** See `BridgeOptions`. */
+  readonly quitAfterMs?: number;
+}
+
+export interface ProgramResult extends BridgeResult {
+  /** The program's exit status; 128 and the signal's number when a signal ended it. */
+  readonly status: number;
+}
+
+/** A link that is joined to a program. */
+export interface ProgramBridge {
+  readonly bridge: Bridge;
+  /**
+   * Fulfilled when the program has ended and the peer has its output. Rejects as a bridge's `done`, and with
+   * ERR_FILE_UNREADABLE when the program cannot be started.
+   */
+  readonly done: Promise<ProgramResult>;
+}
+
+const SIGNAL_STATUS = 128;
+
+/** Starts `command` with `words` (no shell in between) and joins the link to it. Its stderr is ours. */
+export function bridgeToProgram(
+  link: Link,
+  command: string,
+  words: readonly string[],
+  options: ProgramOptions = {},
+): ProgramBridge {
+  const { SRUDP_CODE: _secret, ...environment } = process.env;
+  const child = spawn(command, words, { env: environment, stdio: ["pipe", "pipe", "inherit"] });
+  const joined = bridge(link, { ...options, input: child.stdout, output: child.stdin, outputMayClose: true });
+  return { bridge: joined, done: runToEnd(link, command, child, joined) };
+}
+
+async function runToEnd(
+  link: Link,
+  command: string,
+  child: ChildProcess,
+  joined: Bridge,
+): Promise<ProgramResult> {
+  const ended = new Promise<number>((resolve, reject) => {
+    child.once("error", (error: NodeJS.ErrnoException) => {
+      link.reset();
+      reject(new SrudpError("ERR_FILE_UNREADABLE", `${command} (${error.code ?? error.message})`, error));
+    });
+    child.once("exit", (status, signal) => {
+      // Nobody is left to read what the peer may still send.
+      joined.quit();
+      resolve(status ?? SIGNAL_STATUS + (signal === null ? 0 : constants.signals[signal]));
+    });
+  });
+  const hangUp = (): void => {
+    child.kill("SIGHUP");
+  };
+  joined.done.catch(hangUp);
+  const [status, result] = await Promise.all([ended, joined.done]);
+  return { ...result, status };
+}

@@ -1,0 +1,304 @@
+/**
+ * The pipe: standard input to the link, the link to standard output, and the certainty that both arrived.
+ *
+ * Each direction ends on its own. When this side's output has taken every byte and is closed, it certifies
+ * that by a receipt (count and SHA-256). The pipe is done when the peer's receipt agrees with what was sent
+ * and one's own is on its way; then, and only then, it ends well. It ends well too when the peer stops early
+ * in order (`quitAfterMs`, `sendOnly`), as long as its receipt covers every byte that was sent to it.
+ */
+import { type Readable, Writable } from "node:stream";
+import { equalBytes } from "../base/bytes.ts";
+import { SrudpError } from "../base/errors.ts";
+import type { Receipt } from "../net/control.ts";
+import type { Link } from "../net/link.ts";
+import { openOutput } from "./output.ts";
+import { Tally, type TallyResult } from "./tally.ts";
+
+export interface BridgeOptions {
+  /** Where bytes for the peer come from. Default: standard input. */
+  readonly input?: Readable;
+  /** Where the peer's bytes go; ended at the peer's end. Default: descriptor 1, which is then closed. */
+  readonly output?: Writable;
+  /** Takes nothing: what comes is dropped, and the end of input is the end (`--send-only`). */
+  readonly sendOnly?: boolean;
+  /** Sends nothing: input is not touched (`--recv-only`). */
+  readonly recvOnly?: boolean;
+  /** After the end of input the other direction gets so long, ms (`-q`); left out, as long as it takes. */
+  readonly quitAfterMs?: number;
+  /** An output that closes early (a program that has read enough) fails nothing. */
+  readonly outputMayClose?: boolean;
+  /** Breaks the link off; `done` rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+export interface BridgeResult {
+  readonly sent: TallyResult;
+  /** What the output took. */
+  readonly received: TallyResult;
+  /** Since the bridge began. */
+  readonly durationMs: number;
+}
+
+/**
+ * Joins a link to input and output.
+ *
+ * `done` rejects with an SrudpError: ERR_OUTPUT_CLOSED, ERR_PEER_OUTPUT_CLOSED, ERR_LINK_LOST,
+ * ERR_PEER_RESET, ERR_FILE_UNREADABLE (of input); by then what had arrived has been written.
+ */
+export function bridge(link: Link, options: BridgeOptions = {}): Bridge {
+  return new Bridge(link, options);
+}
+
+export class Bridge {
+  /** Fulfilled when both sides have everything; the link is closed then. */
+  readonly done: Promise<BridgeResult>;
+  readonly #link: Link;
+  readonly #options: BridgeOptions;
+  readonly #input: Readable | undefined;
+  readonly #output: Writable;
+  readonly #sent: Tally = new Tally();
+  readonly #received: Tally = new Tally();
+  readonly #startedAtMs: number = performance.now();
+  readonly #release: () => void;
+  #resolve!: (result: BridgeResult) => void;
+  #reject!: (error: unknown) => void;
+
+  #isInputEnded = false;
+  /** The other direction is not waited for any more. */
+  #isQuitting = false;
+  /** The peer's direction has ended. */
+  #isReceiveEnded = false;
+  /** No more goes to the output. */
+  #isOutputEnding = false;
+  /** The output has taken everything and is closed, and the peer was told. */
+  #isOutputDone = false;
+  #receipt: Receipt | undefined;
+  /** The link is over, perhaps with an error. */
+  #over: { readonly error: Error | undefined } | undefined;
+  #quitTimer: NodeJS.Timeout | undefined;
+  #isSettled = false;
+
+  constructor(link: Link, options: BridgeOptions) {
+    this.#link = link;
+    this.#options = options;
+    this.#input = options.recvOnly ? undefined : (options.input ?? process.stdin);
+    this.#output = options.sendOnly ? newDrain() : (options.output ?? openOutput(1));
+    this.done = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    // Whoever only looks at the counters must not be struck by a rejection.
+    this.done.catch(() => undefined);
+    // The link would close by itself before the receipts have crossed.
+    this.#release = link.hold();
+    link.on("receipt", this.#onReceipt);
+    link.on("error", this.#onLinkError);
+    link.on("close", this.#onLinkClose);
+    options.signal?.addEventListener("abort", this.#onAbort, { once: true });
+    this.#startReceiving();
+    this.#startSending();
+    if (options.signal?.aborted) this.#onAbort();
+  }
+
+  /** Bytes that were given to the link. */
+  get sentBytes(): number {
+    return this.#sent.bytes;
+  }
+
+  /** Bytes that the output took. */
+  get receivedBytes(): number {
+    return this.#received.bytes;
+  }
+
+  /** How far it has come, or how far it came. */
+  result(): BridgeResult {
+    const durationMs = performance.now() - this.#startedAtMs;
+    return { sent: this.#sent.result(), received: this.#received.result(), durationMs };
+  }
+
+  /** Ends in order without waiting for the peer's end, once the peer has taken what was sent. */
+  quit(): void {
+    this.#isQuitting = true;
+    this.#advance();
+  }
+
+  // ------------------------------------------------------------------ input to link
+
+  #startSending(): void {
+    const input = this.#input;
+    if (input === undefined) {
+      this.#endSending();
+      return;
+    }
+    input.on("data", this.#onInput);
+    input.on("end", this.#onInputEnd);
+    input.on("error", this.#onInputError);
+    // A stream that was destroyed or has ended before will say nothing any more.
+    if (input.readableEnded || input.destroyed) this.#onInputEnd();
+  }
+
+  readonly #onInput = (chunk: Uint8Array): void => {
+    this.#sent.add(chunk);
+    if (this.#link.write(chunk)) return;
+    this.#input?.pause();
+    this.#link.once("drain", () => this.#input?.resume());
+  };
+
+  readonly #onInputEnd = (): void => this.#endSending();
+
+  readonly #onInputError = (error: Error): void => {
+    const what = `Standard input (${(error as NodeJS.ErrnoException).code ?? error.message})`;
+    this.#breakOff(new SrudpError("ERR_FILE_UNREADABLE", what, error));
+  };
+
+  #endSending(): void {
+    if (this.#isInputEnded) return;
+    this.#isInputEnded = true;
+    if (!this.#link.destroyed) this.#link.end();
+    const { quitAfterMs, sendOnly } = this.#options;
+    if (sendOnly) this.quit();
+    else if (quitAfterMs !== undefined && Number.isFinite(quitAfterMs)) {
+      this.#quitTimer = setTimeout(() => this.quit(), quitAfterMs);
+    }
+    this.#advance();
+  }
+
+  // ------------------------------------------------------------------ link to output
+
+  #startReceiving(): void {
+    this.#output.on("error", this.#onOutputError);
+    this.#output.on("finish", this.#onOutputFinish);
+    this.#link.on("data", this.#onLinkData);
+    this.#link.on("end", this.#onLinkEnd);
+  }
+
+  readonly #onLinkData = (chunk: Uint8Array): void => {
+    const hasRoom = this.#output.write(chunk, (error) => {
+      if (!error) this.#received.add(chunk);
+    });
+    if (hasRoom) return;
+    this.#link.pause();
+    this.#output.once("drain", () => {
+      if (!this.#isOutputEnding) this.#link.resume();
+    });
+  };
+
+  readonly #onLinkEnd = (): void => {
+    this.#isReceiveEnded = true;
+    this.#endOutput();
+  };
+
+  #endOutput(): void {
+    if (this.#isOutputEnding) return;
+    this.#isOutputEnding = true;
+    this.#link.off("data", this.#onLinkData);
+    if (!this.#isReceiveEnded) this.#link.pause();
+    if (this.#output.destroyed) this.#onOutputFinish();
+    else this.#output.end();
+  }
+
+  readonly #onOutputFinish = (): void => {
+    if (this.#isOutputDone) return;
+    this.#isOutputDone = true;
+    const { bytes } = this.#received;
+    if (this.#over === undefined) {
+      this.#link.sendReceipt({ streamId: this.#link.streamId, bytes, sha256: this.#received.digest() });
+    }
+    this.#advance();
+  };
+
+  readonly #onOutputError = (error: NodeJS.ErrnoException): void => {
+    const isClosed =
+      error.code === "EPIPE" || error.code === "ECONNRESET" || error.code === "ERR_STREAM_DESTROYED";
+    if (isClosed && this.#options.outputMayClose) {
+      // The receipt will say how far it came; the peer draws its own conclusion.
+      this.#isOutputEnding = true;
+      this.#link.off("data", this.#onLinkData);
+      this.#link.pause();
+      this.#onOutputFinish();
+      return;
+    }
+    const what = isClosed ? undefined : `Standard output (${error.code ?? error.message})`;
+    this.#breakOff(new SrudpError("ERR_OUTPUT_CLOSED", what, error), "ERR_PEER_OUTPUT_CLOSED");
+  };
+
+  // ------------------------------------------------------------------ the end
+
+  readonly #onReceipt = (receipt: Receipt): void => {
+    if (receipt.streamId === this.#link.streamId) this.#receipt = receipt;
+    this.#advance();
+  };
+
+  readonly #onLinkError = (error: Error): void => this.#endWith(error);
+  readonly #onLinkClose = (): void => this.#endWith(undefined);
+
+  #endWith(error: Error | undefined): void {
+    this.#over ??= { error };
+    // Nothing more will come; what has come is still written.
+    this.#endOutput();
+    this.#advance();
+  }
+
+  readonly #onAbort = (): void => this.#breakOff(this.#options.signal?.reason);
+
+  /** Looks whether that was all. */
+  #advance(): void {
+    if (this.#isSettled) return;
+    const isTaken = this.#isTaken();
+    if (isTaken && this.#isQuitting) this.#endOutput();
+    if (this.#over !== undefined) {
+      if (this.#isOutputDone) this.#conclude(isTaken);
+    } else if (this.#isInputEnded && this.#receipt !== undefined && !isTaken) {
+      this.#breakOff(new SrudpError("ERR_PEER_OUTPUT_CLOSED"));
+    } else if (this.#isInputEnded && isTaken && this.#isOutputDone) {
+      this.#settle(() => {
+        this.#link.close().then(() => this.#resolve(this.result()));
+      });
+    }
+  }
+
+  /** The link has ended before this side was done with it. */
+  #conclude(isTaken: boolean): void {
+    const { error } = this.#over!;
+    const isOrderly = error === undefined || (error as SrudpError).code === "ERR_PEER_OUTPUT_CLOSED";
+    this.#settle(() => {
+      if (isTaken && this.#isReceiveEnded && isOrderly) this.#resolve(this.result());
+      else this.#reject(error ?? new SrudpError("ERR_PEER_RESET"));
+    });
+  }
+
+  /** Whether the peer's output took every byte that was sent until now. */
+  #isTaken(): boolean {
+    const receipt = this.#receipt;
+    return (
+      receipt !== undefined &&
+      receipt.bytes === this.#sent.bytes &&
+      equalBytes(receipt.sha256, this.#sent.digest())
+    );
+  }
+
+  #breakOff(error: unknown, forPeer: "ERR_PEER_RESET" | "ERR_PEER_OUTPUT_CLOSED" = "ERR_PEER_RESET"): void {
+    this.#settle(() => {
+      this.#link.reset(forPeer);
+      this.#reject(error);
+    });
+  }
+
+  /** Lets everything go, so that nothing keeps the process running, and then settles. */
+  #settle(settle: () => void): void {
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    clearTimeout(this.#quitTimer);
+    this.#options.signal?.removeEventListener("abort", this.#onAbort);
+    this.#input?.off("data", this.#onInput);
+    this.#input?.off("end", this.#onInputEnd);
+    if (!this.#isInputEnded) this.#input?.destroy();
+    settle();
+    this.#release();
+  }
+}
+
+/** An output that takes everything and keeps nothing. */
+function newDrain(): Writable {
+  return new Writable({ write: (_chunk, _encoding, done) => done() });
+}

@@ -1,0 +1,236 @@
+/**
+ * Every way in which a link can fail, in one table: who caused it, what goes over the wire, how the
+ * command exits, and the sentence that tells a person what to do next.
+ *
+ * Local misuse and remote violations are different rows. Unauthenticated junk is never an error: it is
+ * counted and dropped where it arrives.
+ */
+
+export type ErrorOrigin = "local" | "remote" | "network";
+
+export interface ErrorRow {
+  readonly origin: ErrorOrigin;
+  /** Code carried by a CLOSE frame, `undefined` where the condition never travels. */
+  readonly wire?: number;
+  /** Exit status of the command (sysexits.h where one fits). */
+  readonly exit: number;
+  /** What happened and what to do about it, one sentence for a person. */
+  readonly sentence: string;
+}
+
+const TABLE = {
+  ERR_USAGE: {
+    origin: "local",
+    exit: 64,
+    sentence: "The command line is not understood; see `srudp --help`.",
+  },
+  ERR_CODE_NEEDED: {
+    origin: "local",
+    exit: 64,
+    sentence:
+      "A code is needed and there is no terminal to ask for it; use --code-file, --code-fd or SRUDP_CODE.",
+  },
+  ERR_CODE_FORMAT: {
+    origin: "local",
+    exit: 65,
+    sentence:
+      "That is not a code; a code is a number from 1 to 99 and three words, such as 42-ocean-lizard-maple.",
+  },
+  ERR_KEY_FORMAT: {
+    origin: "local",
+    exit: 65,
+    sentence: "That is not a key; copy it whole, it begins with srudp1.",
+  },
+  ERR_SECRET_FORMAT: {
+    origin: "local",
+    exit: 65,
+    sentence: "That is not a secret; make one with `srudp key secret`, it begins with srudps1.",
+  },
+  ERR_PASSPHRASE_FORMAT: {
+    origin: "local",
+    exit: 65,
+    sentence: "That is not a passphrase; it needs at least 12 characters on one line.",
+  },
+  ERR_FILE_UNREADABLE: {
+    origin: "local",
+    exit: 66,
+    sentence: "The file cannot be read; check its name and permissions.",
+  },
+  ERR_HOST_UNKNOWN: {
+    origin: "local",
+    exit: 68,
+    sentence: "No address is known for that host; check the name, or give an address.",
+  },
+  ERR_NO_MEETING_PLACE: {
+    origin: "network",
+    exit: 69,
+    sentence: "No meeting place can be reached; give the peer's address as host:port.",
+  },
+  ERR_INTERNAL: {
+    origin: "local",
+    wire: 0x01,
+    exit: 70,
+    sentence: "This is a bug in srudp; please report it with the lines above.",
+  },
+  ERR_BIND: {
+    origin: "local",
+    exit: 71,
+    sentence: "The UDP port cannot be bound; it may be taken, choose another with -p or leave it out.",
+  },
+  ERR_LINK_LOST: {
+    origin: "network",
+    exit: 74,
+    sentence: "The link was lost: the peer went silent before the end, so what arrived may be incomplete.",
+  },
+  ERR_PEER_RESET: {
+    origin: "remote",
+    wire: 0x100,
+    exit: 74,
+    sentence: "The peer broke the link off before the end; what arrived may be incomplete.",
+  },
+  ERR_PEER_OUTPUT_CLOSED: {
+    origin: "remote",
+    wire: 0x101,
+    exit: 74,
+    sentence: "The peer's output was closed early, so it did not take everything that was sent.",
+  },
+  ERR_TIMEOUT: {
+    origin: "network",
+    exit: 75,
+    sentence: "Nobody answered in time; check that the peer is waiting and that its UDP port is open.",
+  },
+  ERR_CODE_EXPIRED: { origin: "local", exit: 75, sentence: "The code has expired; agree on a new one." },
+  ERR_BUSY: {
+    origin: "remote",
+    wire: 0x102,
+    exit: 75,
+    sentence: "The peer is busy with another link; try again later, or have it listen with -k.",
+  },
+  ERR_PROTOCOL: {
+    origin: "remote",
+    wire: 0x0a,
+    exit: 76,
+    sentence: "The peer broke the protocol; check that both sides run the same version of srudp.",
+  },
+  ERR_FLOW_CONTROL: {
+    origin: "remote",
+    wire: 0x03,
+    exit: 76,
+    sentence:
+      "The peer sent more than it was allowed to; check that both sides run the same version of srudp.",
+  },
+  ERR_STREAM_LIMIT: {
+    origin: "remote",
+    wire: 0x04,
+    exit: 76,
+    sentence:
+      "The peer opened more streams than it was allowed to; check that both sides run the same version of srudp.",
+  },
+  ERR_STREAM_STATE: {
+    origin: "remote",
+    wire: 0x05,
+    exit: 76,
+    sentence:
+      "The peer used a stream that it may not use; check that both sides run the same version of srudp.",
+  },
+  ERR_FINAL_SIZE: {
+    origin: "remote",
+    wire: 0x06,
+    exit: 76,
+    sentence:
+      "The peer changed the length of a stream after its end; check that both sides run the same version of srudp.",
+  },
+  ERR_FRAME_ENCODING: {
+    origin: "remote",
+    wire: 0x07,
+    exit: 76,
+    sentence:
+      "The peer sent a frame that cannot be read; check that both sides run the same version of srudp.",
+  },
+  ERR_PARAMETER: {
+    origin: "remote",
+    wire: 0x08,
+    exit: 76,
+    sentence:
+      "The peer announced limits that make no sense; check that both sides run the same version of srudp.",
+  },
+  ERR_VERSION: {
+    origin: "remote",
+    exit: 76,
+    sentence:
+      "The other side speaks another version of the protocol; install the same version of srudp on both sides.",
+  },
+  ERR_WRONG_CODE: {
+    origin: "remote",
+    exit: 77,
+    sentence: "The peer does not accept that code; check each word with the other side and try again.",
+  },
+  ERR_WRONG_PASSPHRASE: {
+    origin: "remote",
+    exit: 77,
+    sentence: "The peer does not accept that passphrase; check that both sides use the same file.",
+  },
+  ERR_CODE_BURNT: {
+    origin: "local",
+    exit: 77,
+    sentence: "Three wrong codes came in, so the code is void; start again and tell the peer the new one.",
+  },
+  ERR_KEY_REFUSED: {
+    origin: "remote",
+    wire: 0x103,
+    exit: 77,
+    sentence:
+      "The peer does not accept this side's key; have it listen with --allow and the key that `srudp key` prints here.",
+  },
+  ERR_PEER_KEY: {
+    origin: "remote",
+    wire: 0x104,
+    exit: 77,
+    sentence: "The peer's key is not the expected one; do not go on unless you know why it changed.",
+  },
+  ERR_PEER_UNKNOWN: {
+    origin: "local",
+    wire: 0x105,
+    exit: 77,
+    sentence: "The peer's key is not known here; pin it with --peer, or accept it once with --accept-new.",
+  },
+  ERR_KEY_FILE: {
+    origin: "local",
+    exit: 78,
+    sentence:
+      "The key or configuration file cannot be trusted; set its owner and permissions as told and try again.",
+  },
+  ERR_INTERRUPTED: { origin: "local", exit: 130, sentence: "Interrupted." },
+  ERR_OUTPUT_CLOSED: { origin: "local", exit: 141, sentence: "The output was closed." },
+} as const;
+
+export type ErrorCode = keyof typeof TABLE;
+
+/** The row of each error code. */
+export const ERRORS: Readonly<Record<ErrorCode, ErrorRow>> = TABLE;
+
+/** The code whose CLOSE frame carries `wire`, `undefined` for a value that no row has. */
+export function errorOfWire(wire: number): ErrorCode | undefined {
+  for (const code of Object.keys(TABLE) as ErrorCode[]) if (ERRORS[code].wire === wire) return code;
+  return undefined;
+}
+
+/** What this project throws: a code of the table, its sentence, and what there is to say beyond it. */
+export class SrudpError extends Error {
+  override readonly name = "SrudpError";
+  readonly code: ErrorCode;
+
+  /** @param detail what is special about this case, put in front of the table's sentence */
+  constructor(code: ErrorCode, detail?: string, cause?: unknown) {
+    super(
+      detail === undefined ? ERRORS[code].sentence : `${detail}: ${ERRORS[code].sentence}`,
+      cause === undefined ? undefined : { cause },
+    );
+    this.code = code;
+  }
+
+  /** Exit status that the command ends with. */
+  get exit(): number {
+    return ERRORS[this.code].exit;
+  }
+}

@@ -1,0 +1,124 @@
+/** One link from its start to its end: what it is bridged to, and what is told of it. */
+import { fstatSync } from "node:fs";
+import type { Readable, Writable } from "node:stream";
+import { isatty } from "node:tty";
+import { bridgeToProgram } from "../app/exec.ts";
+import { type Bridge, type BridgeResult, bridge } from "../app/pipe.ts";
+import { formatAddress } from "../net/address.ts";
+import type { Link } from "../net/link.ts";
+import { encodeKey, shortKey } from "../wire/key-text.ts";
+import type { CommandContext } from "./context.ts";
+import type { LinkOptions } from "./options.ts";
+import { formatBytes, formatDuration, type ProgressSample, showProgress } from "./progress.ts";
+import { lendInput, lendOutput } from "./shared-stdio.ts";
+
+/** Standard input and output where the next peer still needs them. */
+export interface SharedStdio {
+  readonly input: Readable;
+  readonly output: Writable;
+}
+
+/**
+ * Bridges `link` to standard input and output, or to the program behind `--`, until both directions have
+ * ended.
+ *
+ * @param shared keeps descriptors 0 and 1 open at the link's end
+ * @returns the status to exit with: 0, or that of the program
+ * @throws SrudpError for every end but the right one; the reason of the interrupt
+ */
+export async function carryLink(
+  context: CommandContext,
+  link: Link,
+  options: LinkOptions,
+  shared?: SharedStdio,
+): Promise<number> {
+  reportConnected(context, link);
+  const { signal } = context.interrupt;
+  const limit = options.quitAfter === undefined ? {} : { quitAfterMs: options.quitAfter };
+  const { program } = context;
+  let joined: Bridge;
+  let done: Promise<BridgeResult & { readonly status?: number }>;
+  if (options.exec && program !== undefined) {
+    const [command, ...words] = program;
+    ({ bridge: joined, done } = bridgeToProgram(link, command!, words, { signal, ...limit }));
+  } else {
+    joined = bridge(link, {
+      signal,
+      ...limit,
+      ...(options.sendOnly && { sendOnly: true }),
+      ...(options.recvOnly && { recvOnly: true }),
+      ...(shared !== undefined && { input: lendInput(shared.input), output: lendOutput(shared.output) }),
+    });
+    ({ done } = joined);
+  }
+  const stopProgress = wantsProgress(context, options) ? startProgress(context, link, joined) : undefined;
+  try {
+    const result = await done;
+    stopProgress?.();
+    reportClosed(context, link, result);
+    return result.status ?? 0;
+  } catch (error) {
+    stopProgress?.();
+    reportBroken(context, joined.result());
+    throw error;
+  }
+}
+
+function reportConnected({ reporter }: CommandContext, link: Link): void {
+  const { rttMs, minRttMs } = link.stats();
+  // Before the first sample there is an assumption only.
+  const isMeasured = minRttMs > 0;
+  const remote = formatAddress(link.remote);
+  const { peer, path, auth } = link;
+  const fields = { peer: encodeKey(peer), remote, path, rttMs: isMeasured ? tenths(rttMs) : null, auth };
+  const prose = `connected to ${remote} by ${auth} (${path}, ${isMeasured ? `${tenths(rttMs)} ms, ` : ""}${shortKey(peer)})`;
+  reporter.event("connected", fields, reporter.palette.good(prose));
+}
+
+function reportClosed({ reporter }: CommandContext, link: Link, result: BridgeResult): void {
+  const { sent, received, durationMs } = result;
+  const { sentPackets, lostPackets } = link.stats();
+  const lossPct = sentPackets === 0 ? 0 : Math.round((10_000 * lostPackets) / sentPackets) / 100;
+  const lines = [
+    `sent      ${sent.bytes} bytes${rateOf(sent.bytes, durationMs)}  sha256 ${sent.sha256}`,
+    `received  ${received.bytes} bytes${rateOf(received.bytes, durationMs)}  sha256 ${received.sha256}`,
+    `closed after ${formatDuration(durationMs)}, ${lossPct} % of packets lost`,
+  ];
+  const fields = { sent, received, durationMs: tenths(durationMs), lossPct };
+  reporter.event("closed", fields, lines.join("\n"));
+}
+
+function reportBroken({ reporter }: CommandContext, { sent, received, durationMs }: BridgeResult): void {
+  const prose = `until then ${sent.bytes} bytes were sent and ${received.bytes} received`;
+  reporter.event("broken", { sent, received, durationMs: tenths(durationMs) }, prose, "detail");
+}
+
+/** Without being asked, only where a person watches and the bytes go elsewhere. */
+function wantsProgress({ reporter }: CommandContext, options: LinkOptions): boolean {
+  if (options.progress !== undefined) return options.progress;
+  if (!reporter.isTerminal || reporter.json || reporter.quiet || options.exec) return false;
+  return !isatty(0) || !isatty(1);
+}
+
+function startProgress({ reporter }: CommandContext, link: Link, joined: Bridge): () => void {
+  const input = fstatSync(0);
+  return showProgress(reporter, {
+    sharesTerminal: isatty(1),
+    ...(input.isFile() && { totalBytes: input.size }),
+    sample: (): ProgressSample => ({
+      atMs: performance.now(),
+      sentBytes: joined.sentBytes,
+      receivedBytes: joined.receivedBytes,
+      rttMs: link.stats().rttMs,
+      path: link.path,
+    }),
+  });
+}
+
+function rateOf(bytes: number, durationMs: number): string {
+  return bytes === 0 ? "" : ` (${formatBytes((1000 * bytes) / Math.max(1, durationMs))}/s)`;
+}
+
+function tenths(value: number): number {
+  return Math.round(value * 10) / 10;
+}

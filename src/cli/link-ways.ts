@@ -1,0 +1,24 @@
+/** What `listen` and `connect` do alike: the options on the way, and the first event. */
+import type { CommonOptions } from "../net/options.ts";
+import { WIRE_VERSION } from "../wire/handshake-packet.ts";
+import type { CommandContext } from "./context.ts";
+import type { LinkOptions } from "./options.ts";
+
+/** The first event of every command that makes a link. */
+export function sayHello({ reporter, version }: CommandContext): void {
+  const prose = `srudp ${version}, protocol ${WIRE_VERSION}, node ${process.versions.node}`;
+  reporter.event("hello", { version, protocol: WIRE_VERSION }, prose, "debug");
+}
+
+/** The options that say how packets travel. */
+export function waysOf(options: LinkOptions): CommonOptions {
+  const family = options[4] ? 4 : options[6] ? 6 : undefined;
+  return {
+    ...(family !== undefined && { family }),
+    ...(options.source !== undefined && { localAddress: options.source }),
+    ...(options.localPort !== undefined && { localPort: options.localPort }),
+    ...(options.idleTimeout !== undefined && { idleTimeoutMs: options.idleTimeout }),
+    ...(options.congestion !== undefined && { congestion: options.congestion }),
+    ...(options.numeric && { resolve: false }),
+  };
+}

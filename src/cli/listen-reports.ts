@@ -1,0 +1,137 @@
+/** What a listener tells: how to reach it, and who came to the door and stayed outside. */
+import { formatAddress, type RemoteAddress } from "../net/address.ts";
+import type { Listener } from "../net/listener.ts";
+import { encodeKey } from "../wire/key-text.ts";
+import type { CommandContext } from "./context.ts";
+import type { LinkOptions } from "./options.ts";
+import { ownAddresses } from "./own-addresses.ts";
+import type { Reporter } from "./reporter.ts";
+import type { ListenerTrust } from "./trust.ts";
+
+/** Addresses that are offered in prose; JSON has them all. */
+const MOST_LINES = 4;
+/** Strangers can come as fast as the network lets them: of each kind one is told in so long. */
+const VISITOR_INTERVAL_MS = 1000;
+
+/** Prints the complete line for the other side. */
+export function reportListening(
+  { reporter }: CommandContext,
+  listener: Listener,
+  trust: ListenerTrust,
+  options: LinkOptions,
+): void {
+  const { port } = listener;
+  const bound = listener.addresses[0]!;
+  const addresses = reachableAddresses(listener, options);
+  const made = trust.code?.given === false ? trust.code.text.reveal() : undefined;
+  const fields = {
+    address: bound.address,
+    port,
+    addresses,
+    code: made,
+    key: trust.key === undefined ? undefined : encodeKey(trust.key),
+  };
+  if (reporter.quiet) {
+    reporter.event("listening", fields, made, "always");
+    return;
+  }
+  const { strong } = reporter.palette;
+  const hint = hintFor(trust);
+  const lines = addresses
+    .slice(0, MOST_LINES)
+    .map(
+      (address) =>
+        `  ${strong(`srudp connect ${formatAddress({ address, port, family: familyOf(address) })}${hint}`)}`,
+    );
+  const ends: string[] = [];
+  if (made !== undefined) ends.push(`and there type the code  ${strong(made)}`);
+  else if (trust.code !== undefined) ends.push("and there type the code that you gave here");
+  const prose = [`listening on UDP port ${port}; on the other machine run`, ...lines, ...ends].join("\n");
+  reporter.event("listening", fields, prose);
+}
+
+/** Prints a code that takes the place of the one before. */
+export function reportNewCode(reporter: Reporter, code: string): void {
+  const { strong } = reporter.palette;
+  reporter.event("code", { code }, reporter.quiet ? code : `the code is now  ${strong(code)}`, "always");
+}
+
+/** Tells of whoever did not get in. */
+export function reportVisitors(reporter: Reporter, listener: Listener, trust: ListenerTrust): void {
+  const guessed = trust.auths.filter((auth) => auth === "code" || auth === "passphrase").join(" or ");
+  // A passphrase is not void after three: it has a pause after each.
+  const limit = trust.auths.includes("code") ? " of 3" : "";
+  listener.on("guess", ({ remote, failures }: { remote: RemoteAddress; failures: number }) => {
+    const from = formatAddress(remote);
+    reporter.event(
+      "guess",
+      { remote: from, failures },
+      `a wrong ${guessed} came from ${from} (${failures}${limit})`,
+    );
+  });
+  listener.on(
+    "version",
+    limited(({ remote, lowest, highest }: { remote: RemoteAddress; lowest: number; highest: number }) => {
+      const from = formatAddress(remote);
+      const range = lowest === highest ? `${lowest}` : `${lowest} to ${highest}`;
+      const prose = `${from} speaks another version of the protocol (${range}); install the same version of srudp on both sides`;
+      reporter.event("version", { remote: from, lowest, highest }, prose);
+    }),
+  );
+  listener.on(
+    "refused",
+    limited(({ remote, key }: { remote: RemoteAddress; key: Uint8Array }) => {
+      const from = formatAddress(remote);
+      const peer = encodeKey(key);
+      reporter.event("refused", { remote: from, peer }, `refused ${from}; to let it in: --allow ${peer}`);
+    }),
+  );
+  listener.on(
+    "busy",
+    limited(({ remote }: { remote: RemoteAddress }) => {
+      const from = formatAddress(remote);
+      reporter.event(
+        "busy",
+        { remote: from },
+        `${from} came too, and was told that this side is busy`,
+        "detail",
+      );
+    }),
+  );
+}
+
+function limited<T>(tell: (event: T) => void): (event: T) => void {
+  let lastMs = Number.NEGATIVE_INFINITY;
+  return (event) => {
+    const now = performance.now();
+    if (now - lastMs < VISITOR_INTERVAL_MS) return;
+    lastMs = now;
+    tell(event);
+  };
+}
+
+function reachableAddresses(listener: Listener, options: LinkOptions): string[] {
+  const bound = listener.addresses.map((one) => one.address);
+  if (bound.some((address) => address === "0.0.0.0" || address === "::")) {
+    return ownAddresses(options[4] ? 4 : options[6] ? 6 : undefined);
+  }
+  return bound;
+}
+
+/** What the line for the other side needs beyond the address. */
+function hintFor(trust: ListenerTrust): string {
+  switch (trust.auths[0]) {
+    case "secret":
+      return " --secret-file FILE";
+    case "passphrase":
+      return " --passphrase-file FILE";
+    case "key":
+      return trust.key === undefined ? "" : ` --peer ${encodeKey(trust.key)}`;
+    default:
+      return "";
+  }
+}
+
+function familyOf(address: string): 4 | 6 {
+  return address.includes(":") ? 6 : 4;
+}

@@ -1,0 +1,135 @@
+/** The options that `listen` and `connect` share, as commander takes them and as the commands read them. */
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { SrudpError } from "../base/errors.ts";
+import { parseDescriptor, parseLimit, parsePort, parseSeconds, usage } from "./operands.ts";
+
+/** What the options of a link say; `undefined` or absent where one was not given. */
+export interface LinkOptions {
+  readonly 4?: true;
+  readonly 6?: true;
+  readonly localPort?: number;
+  readonly source?: string;
+  readonly numeric?: true;
+  /** Milliseconds, Infinity for never. */
+  readonly timeout?: number;
+  /** Milliseconds, Infinity for never. */
+  readonly idleTimeout?: number;
+  readonly congestion?: "cubic";
+
+  readonly codeFile?: string;
+  readonly codeFd?: number;
+  readonly secretFile?: string;
+  readonly passphraseFile?: string;
+  readonly identity?: string;
+  readonly peer?: readonly string[];
+  /** Of `listen`. */
+  readonly allow?: readonly string[];
+  readonly acceptNew?: true;
+
+  /** Of `listen`. */
+  readonly keepOpen?: true;
+  readonly exec?: true;
+  readonly sendOnly?: true;
+  readonly recvOnly?: true;
+  /** Milliseconds. */
+  readonly quitAfter?: number;
+
+  readonly json?: true;
+  readonly verbose?: number;
+  readonly quiet?: true;
+  readonly progress?: boolean;
+}
+
+/** Adds the options of every link to a command. */
+export function addLinkOptions(command: Command): Command {
+  const isListener = command.name() === "listen";
+  command
+    .optionsGroup("Who may be at the other end:")
+    .option("--code-file <file>", "the one-use code in a file or pipe (or in the variable SRUDP_CODE)")
+    .option(
+      "--code-fd <n>",
+      "the one-use code in the first line of an open descriptor",
+      taken(parseDescriptor),
+    )
+    .option("--secret-file <file>", "a 256-bit secret that both sides have (`srudp key secret` makes one)")
+    .option("--passphrase-file <file>", "a passphrase of 12 characters or more that both sides have")
+    .option("--identity <file>", "own key, in place of the one that `srudp key` shows")
+    .option("--peer <key>", "the key that the peer must have", collected);
+  if (isListener) {
+    command
+      .option(
+        "--allow <key>",
+        "a key that may connect, besides those in authorized_peers (repeatable)",
+        collected,
+      )
+      .option("--accept-new", "let the first peer in and remember its key, where no key may connect yet");
+  } else {
+    command.option("--accept-new", "trust the key of a peer never met before, and remember it");
+  }
+  command
+    .optionsGroup("The way there:")
+    .option("-4", "IPv4 only")
+    .option("-6", "IPv6 only")
+    .option("-p, --local-port <port>", "own UDP port", taken(parsePort))
+    .option("-s, --source <address>", "own address")
+    .option("-n, --numeric", "look up no names")
+    .option(
+      "-w, --timeout <seconds>",
+      isListener
+        ? "give up when nobody comes (default: never)"
+        : "give up connecting (default: 60; 0: never)",
+      taken(parseLimit),
+    )
+    .option(
+      "--idle-timeout <seconds>",
+      isListener
+        ? "end when the peer is silent (default: 60, with -k never; 0: never)"
+        : "end when the peer is silent (default: 60; 0: never)",
+      taken(parseLimit),
+    )
+    .addOption(new Option("--congestion <controller>", "congestion controller").choices(["cubic"]))
+    .optionsGroup("What is carried:")
+    .option("-e, --exec", "bridge to a program in place of stdin and stdout: -e -- command argument…")
+    .option("--send-only", "send and ignore what comes")
+    .option("-d, --recv-only", "receive and send nothing")
+    .option("-N", "shut down at the end of input (always so; accepted for nc's sake)")
+    .option("-q, --quit-after <seconds>", "end so long after the end of input", taken(parseSeconds));
+  if (isListener) command.option("-k, --keep-open", "stay for the next peer");
+  return command
+    .optionsGroup("What is told, on stderr:")
+    .option("--json", "events as JSON, one a line")
+    .option("-v, --verbose", "more (-vv: still more)", (_, count: number | undefined) => (count ?? 0) + 1)
+    .option("--quiet", "errors only, and a code that was made")
+    .option("--progress", "a progress line (default: on a terminal when data is piped)")
+    .option("--no-progress", "none")
+    .optionsGroup("Help:");
+}
+
+/** What no single option can see by itself. @throws SrudpError ERR_USAGE */
+export function checkLinkOptions(options: LinkOptions, program: readonly string[] | undefined): void {
+  if (options[4] && options[6]) throw usage("-4 and -6 exclude each other");
+  if (options.sendOnly && options.recvOnly) throw usage("--send-only and --recv-only exclude each other");
+  if (options.exec && (options.sendOnly || options.recvOnly))
+    throw usage("-e goes with neither --send-only nor --recv-only");
+  if (options.exec && (program === undefined || program.length === 0)) {
+    throw usage("-e needs a program behind --, as in: -e -- command argument");
+  }
+  if (!options.exec && program !== undefined) throw usage("A program behind -- needs -e");
+}
+
+/** Makes a parser of ours report as commander's own do. */
+function taken<T>(parse: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      throw new InvalidArgumentError(
+        error instanceof SrudpError ? error.message.split(":")[0]! : String(error),
+      );
+    }
+  };
+}
+
+function collected(text: string, earlier: readonly string[] | undefined): readonly string[] {
+  return [...(earlier ?? []), text];
+}

@@ -1,0 +1,165 @@
+/**
+ * The commander program: which commands there are, and what becomes of an error. Each command's code is
+ * loaded when it runs, so that help costs nothing but commander.
+ */
+import { Command, CommanderError } from "commander";
+import type { CommandContext } from "./context.ts";
+import { asSrudpError } from "./exit.ts";
+import { catchSignals } from "./interrupt.ts";
+import { hideCodes, splitWords, usage } from "./operands.ts";
+import { addLinkOptions, type LinkOptions } from "./options.ts";
+import { Reporter } from "./reporter.ts";
+
+/**
+ * Runs one command line to its end, and the process with it.
+ *
+ * @param words the command line without node and the script
+ */
+export async function run(words: readonly string[], version: string): Promise<void> {
+  const { options, program } = splitWords(words);
+  // Known before the options are parsed, so that mistakes in them are told in the right form.
+  const settings = {
+    json: options.includes("--json"),
+    quiet: options.includes("--quiet"),
+    verbosity: verbosityOf(options),
+  };
+  const reporter = new Reporter(process.stderr, settings);
+  // Whoever reads the events may go away; that is no reason to break a transfer off.
+  process.stderr.on("error", () => undefined);
+  const interrupt = catchSignals(() => reporter.setLiveLine(undefined));
+  const fail = (thrown: unknown): never => {
+    const error = asSrudpError(thrown);
+    reporter.setLiveLine(undefined);
+    reporter.error(error);
+    process.exit(error.exit);
+  };
+  process.on("uncaughtException", fail);
+  try {
+    await reporter.useColors();
+    const context: CommandContext = { reporter, interrupt, environment: process.env, version, program };
+    process.exit(await parse(options, context));
+  } catch (thrown) {
+    fail(thrown);
+  }
+}
+
+/** @returns the status to exit with */
+async function parse(words: readonly string[], context: CommandContext): Promise<number> {
+  let status = 0;
+  const program = describe(context, async (action) => {
+    status = await action;
+  });
+  try {
+    await program.parseAsync(words, { from: "user" });
+    return status;
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    // Help and version are "errors" that have printed what was asked for.
+    if (error.exitCode === 0) return 0;
+    if (error.code === "commander.help") throw usage("A command is missing");
+    throw usage(
+      hideCodes(
+        error.message
+          .replace(/^error: /, "")
+          .replace(/\.?\s*\n\s*/g, " ")
+          .replace(/\.$/, ""),
+      ),
+    );
+  }
+}
+
+function describe(context: CommandContext, settle: (action: Promise<number>) => Promise<void>): Command {
+  const program = new Command("srudp")
+    .helpCommand("help [command]", "help for a command")
+    .description("A secure pipe between two machines over UDP.")
+    .version(context.version, "-V, --version", "print the version")
+    .helpOption("-h, --help", "print this help")
+    .exitOverride()
+    .configureOutput({ writeErr: () => undefined })
+    .addHelpText("after", EXAMPLES);
+
+  addLinkOptions(
+    program.command("listen").summary("wait for a peer").description(LISTEN).argument("[port]", "UDP port"),
+  )
+    .addHelpText("after", LISTEN_EXAMPLES)
+    .action((port: string | undefined, options: LinkOptions) =>
+      settle(import("./listen-command.ts").then(({ runListen }) => runListen(context, port, options))),
+    );
+
+  addLinkOptions(
+    program
+      .command("connect")
+      .summary("reach a peer")
+      .description(CONNECT)
+      .argument("[peer...]", "host:port, [address]:port, or host and port"),
+  )
+    .addHelpText("after", CONNECT_EXAMPLES)
+    .action((peer: string[], options: LinkOptions) =>
+      settle(import("./connect-command.ts").then(({ runConnect }) => runConnect(context, peer, options))),
+    );
+
+  const key = program.command("key").summary("own key, and secrets to share").description(KEY);
+  for (const [name, summary] of KEY_ACTIONS) {
+    const action = key
+      .command(name, { isDefault: name === "show" })
+      .description(summary)
+      .option("--json", "errors as JSON");
+    if (name !== "secret") action.option("--identity <file>", "a key file other than the usual one");
+    action.action((options: { identity?: string }) =>
+      settle(import("./key-command.ts").then(({ runKey }) => runKey(context, name, options))),
+    );
+  }
+
+  program
+    .command("completion")
+    .summary("completion script for a shell")
+    .description("Print a completion script for a shell.")
+    .argument("<shell>", "bash, zsh or fish")
+    .action((shell: string) =>
+      settle(import("./completion-command.ts").then(({ runCompletion }) => runCompletion(program, shell))),
+    );
+  return program;
+}
+
+function verbosityOf(options: readonly string[]): number {
+  let count = 0;
+  for (const option of options) {
+    if (option === "--verbose") count++;
+    // -v may stand among other letters that take no value: -kv, -4vv.
+    else if (/^-[46ndkNev]+$/.test(option)) count += option.split("v").length - 1;
+  }
+  return count;
+}
+
+export type KeyAction = "show" | "new" | "secret";
+
+const KEY_ACTIONS: readonly (readonly [KeyAction, string])[] = [
+  ["show", "Print this user's public key; it is made at first need."],
+  ["new", "Make a key where there is none, and print its public half."],
+  ["secret", "Print a new 256-bit secret, to be shared by two sides beforehand."],
+];
+
+const LISTEN =
+  "Wait for a peer and bridge it to stdin and stdout.\n\n" +
+  "Without a secret, passphrase or keys that may connect, a one-use code is made and printed: " +
+  "tell it to whoever shall connect.";
+const CONNECT =
+  "Reach a peer and bridge it to stdin and stdout.\n\n" +
+  "Without a secret, passphrase or key, the code that the other side printed is asked for on the terminal.";
+const KEY = "Show this user's key (the default), make one, or make a secret to share.";
+
+const EXAMPLES = `
+Example:
+  machine A$ srudp listen 4242 < file
+  machine B$ srudp connect a.example.org:4242 > file
+
+\`srudp <command> --help\` tells more.`;
+const LISTEN_EXAMPLES = `
+Examples:
+  srudp listen 4242 < file                        send a file to who knows the code
+  srudp listen 4242 -k --secret-file s -e -- cat  a program for each peer that has the secret`;
+const CONNECT_EXAMPLES = `
+Examples:
+  srudp connect a.example.org:4242 > file                        asks for the code
+  srudp connect [2001:db8::7]:4242 --peer srudp1…                trusts one key only
+  srudp connect a.example.org 4242 --passphrase-file f -e -- sh  bridges to a program`;

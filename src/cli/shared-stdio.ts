@@ -1,0 +1,71 @@
+/**
+ * Standard input and output lent to one link after the other (`listen -k`): a link's end must end neither.
+ *
+ * What was read from the input for a peer that has gone is gone with it, as it is with nc.
+ */
+import { Readable, Writable } from "node:stream";
+
+/** A Readable that reads on in `source`, ends where that ends, and leaves it open when it is destroyed itself. */
+export function lendInput(source: Readable): Readable {
+  const give = (): void => {
+    const chunk: unknown = source.read();
+    if (chunk !== null) {
+      release();
+      input.push(chunk);
+    }
+  };
+  const end = (): void => {
+    release();
+    input.push(null);
+  };
+  const fail = (error: Error): void => {
+    input.destroy(error);
+  };
+  const release = (): void => {
+    source.off("readable", give);
+    source.off("end", end);
+    source.off("error", fail);
+  };
+  const input = new Readable({
+    // One chunk at a time, so that no more than that is read for a peer that may go.
+    highWaterMark: 1,
+    read: () => {
+      release();
+      if (source.readableEnded || source.destroyed) {
+        input.push(null);
+        return;
+      }
+      source.on("readable", give);
+      source.on("end", end);
+      source.on("error", fail);
+      give();
+    },
+    destroy: (error, done) => {
+      release();
+      done(error);
+    },
+  });
+  return input;
+}
+
+/** A Writable that writes to `target` and leaves it open when it is ended or destroyed itself. */
+export function lendOutput(target: Writable): Writable {
+  const fail = (error: Error): void => {
+    output.destroy(error);
+  };
+  const output = new Writable({
+    write: (chunk: Uint8Array, _encoding, done) => {
+      target.write(chunk, done);
+    },
+    destroy: (error, done) => {
+      target.off("error", fail);
+      done(error);
+    },
+  });
+  // Between two links nobody else listens; the next link hears of an error by a write of its own.
+  if (!target.listeners("error").includes(ignore)) target.on("error", ignore);
+  target.on("error", fail);
+  return output;
+}
+
+function ignore(): void {}

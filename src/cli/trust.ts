@@ -1,0 +1,211 @@
+/**
+ * Which of the ways to trust a peer is used, and with what.
+ *
+ * A connector uses one: the shared secret, else the code, else the passphrase, else keys; with none it asks
+ * for a code. A listener accepts each that it was given, and makes a code where it was given none. There
+ * is no way without.
+ */
+import { randomBytes } from "node:crypto";
+import { equalBytes } from "../base/bytes.ts";
+import { SrudpError } from "../base/errors.ts";
+import { configurationFolder, type Identity, KeyStore, readIdentity } from "../net/key-store.ts";
+import type { TrustOptions } from "../net/options.ts";
+import { Redacted } from "../net/redacted.ts";
+import {
+  readCodeDescriptor,
+  readCodeFile,
+  readPassphraseFile,
+  readSecretFile,
+  takeEnvironmentCode,
+} from "../net/secret-sources.ts";
+import { generateCode } from "../wire/code.ts";
+import { decodeKey, encodeKey } from "../wire/key-text.ts";
+import type { CommandContext } from "./context.ts";
+import type { LinkOptions } from "./options.ts";
+import { askCode, askYesOrNo } from "./prompt.ts";
+
+export type Auth = "code" | "key" | "secret" | "passphrase";
+
+/** What `connect` trusts its peer by. */
+export interface ConnectorTrust {
+  readonly auth: Auth;
+  readonly options: TrustOptions;
+  /** Writes down a key that was accepted for the first time. */
+  remember(): Promise<void>;
+  /** The error as the person has to hear it, who knows nothing of handshakes. */
+  explain(error: SrudpError): SrudpError;
+}
+
+/** What `listen` trusts its peers by. */
+export interface ListenerTrust {
+  readonly auths: readonly Auth[];
+  readonly options: TrustOptions;
+  /** Present when a code is among them. */
+  readonly code: ListenerCode | undefined;
+  /** Own public key, where peers may pin it. */
+  readonly key: Uint8Array | undefined;
+  remember(peer: Uint8Array): Promise<void>;
+}
+
+export interface ListenerCode {
+  readonly text: Redacted<string>;
+  /** Given from outside: it cannot be replaced and is never shown. */
+  readonly given: boolean;
+}
+
+/** A fresh one-use code. */
+export function newCode(): string {
+  return generateCode((byteLength) => new Uint8Array(randomBytes(byteLength)));
+}
+
+/** @param remote `host:port` as the peer is remembered */
+export async function trustForConnector(
+  context: CommandContext,
+  options: LinkOptions,
+  remote: string,
+): Promise<ConnectorTrust> {
+  const store = new KeyStore(configurationFolder(context.environment));
+  const environmentCode = takeEnvironmentCode(context.environment);
+  const pinned = (options.peer ?? []).map(decodeKey);
+  const withPin: TrustOptions = {
+    ...(pinned.length > 0 && { peer: pinned }),
+    ...((pinned.length > 0 || options.identity !== undefined) && {
+      identity: await ownIdentity(store, options),
+    }),
+  };
+  const plainly = (auth: Auth, trust: TrustOptions): ConnectorTrust => ({
+    auth,
+    options: { ...withPin, ...trust },
+    remember: async () => undefined,
+    explain: (error) => explainFor(auth, error),
+  });
+
+  if (options.secretFile !== undefined) {
+    return plainly("secret", { secret: (await readSecretFile(options.secretFile)).reveal() });
+  }
+  const code = (await givenCode(options)) ?? environmentCode;
+  if (code !== undefined) return plainly("code", { code: code.reveal() });
+  if (options.passphraseFile !== undefined) {
+    return plainly("passphrase", { passphrase: (await readPassphraseFile(options.passphraseFile)).reveal() });
+  }
+  if (pinned.length > 0) return plainly("key", withPin);
+  const known = await store.knownPeer(remote);
+  if (known !== undefined || options.acceptNew || options.identity !== undefined) {
+    return trustOnFirstUse(context, store, remote, known, options);
+  }
+  const asked = await askCode(`Code for ${remote}: `, context.interrupt.signal);
+  return plainly("code", { code: asked.reveal() });
+}
+
+export async function trustForListener(
+  context: CommandContext,
+  options: LinkOptions,
+): Promise<ListenerTrust> {
+  const store = new KeyStore(configurationFolder(context.environment));
+  const environmentCode = takeEnvironmentCode(context.environment);
+  const pinned = (options.peer ?? []).map(decodeKey);
+  const allowed = (options.allow ?? []).map(decodeKey);
+  for (const { publicKey } of await store.authorizedPeers()) allowed.push(publicKey);
+
+  const secret = options.secretFile === undefined ? undefined : await readSecretFile(options.secretFile);
+  const given = (await givenCode(options)) ?? environmentCode;
+  const passphrase =
+    options.passphraseFile === undefined ? undefined : await readPassphraseFile(options.passphraseFile);
+  const byKey = pinned.length > 0 || allowed.length > 0 || options.acceptNew === true;
+  const usesIdentity = byKey || options.identity !== undefined;
+  const identity = usesIdentity ? await ownIdentity(store, options) : undefined;
+
+  let code: ListenerCode | undefined;
+  if (given !== undefined) code = { text: given, given: true };
+  else if (secret === undefined && passphrase === undefined && !byKey)
+    code = { text: new Redacted(newCode()), given: false };
+
+  // With --accept-new the door stands open once: the first key that comes is the one that may come again.
+  let first: Uint8Array | undefined;
+  const isOpen = options.acceptNew === true && allowed.length === 0 && pinned.length === 0;
+  const mayCome = (key: Uint8Array): boolean => {
+    if (isOpen) {
+      first ??= key;
+      return equalBytes(first, key);
+    }
+    return [...pinned, ...allowed].some((one) => equalBytes(one, key));
+  };
+  return {
+    auths: [
+      ...(secret === undefined ? [] : (["secret"] as const)),
+      ...(passphrase === undefined ? [] : (["passphrase"] as const)),
+      ...(byKey ? (["key"] as const) : []),
+      ...(code === undefined ? [] : (["code"] as const)),
+    ],
+    options: {
+      ...(identity !== undefined && { identity }),
+      ...(secret !== undefined && { secret: secret.reveal() }),
+      ...(passphrase !== undefined && { passphrase: passphrase.reveal() }),
+      ...(code !== undefined && { code: code.text.reveal() }),
+      ...(pinned.length > 0 && { peer: pinned }),
+      ...(byKey && { verifyPeer: mayCome }),
+    },
+    code,
+    key: identity?.publicKey,
+    remember: async (peer) => {
+      if (isOpen && first !== undefined && equalBytes(first, peer))
+        await store.addAuthorizedPeer(peer, "first to come");
+    },
+  };
+}
+
+async function trustOnFirstUse(
+  context: CommandContext,
+  store: KeyStore,
+  remote: string,
+  known: Uint8Array | undefined,
+  options: LinkOptions,
+): Promise<ConnectorTrust> {
+  const { reporter, interrupt } = context;
+  let accepted: Uint8Array | undefined;
+  const verifyPeer = async (key: Uint8Array): Promise<boolean> => {
+    if (known !== undefined) {
+      // Never asked about and never replaced: this is what an attacker in the middle looks like.
+      if (equalBytes(known, key)) return true;
+      throw changedKey(remote, known, key);
+    }
+    reporter.setLiveLine(undefined);
+    const question = `The key of ${remote} is not known yet:\n  ${encodeKey(key)}\n\`srudp key\` prints it there. Is it right (yes, no)? `;
+    const isRight = options.acceptNew === true || (await askYesOrNo(question, interrupt.signal)) === true;
+    if (!isRight) throw new SrudpError("ERR_PEER_UNKNOWN", `${remote} has the key ${encodeKey(key)}`);
+    accepted = key;
+    return true;
+  };
+  return {
+    auth: "key",
+    options: { identity: await ownIdentity(store, options), verifyPeer },
+    remember: async () => {
+      if (accepted === undefined) return;
+      await store.addKnownPeer(remote, accepted);
+      const fields = { remote, peer: encodeKey(accepted) };
+      reporter.event("remembered", fields, `the key of ${remote} is remembered in known_peers`);
+    },
+    explain: (error) => explainFor("key", error),
+  };
+}
+
+function changedKey(remote: string, known: Uint8Array, key: Uint8Array): SrudpError {
+  const detail = `${remote} had the key ${encodeKey(known)} and now has ${encodeKey(key)}`;
+  return new SrudpError("ERR_PEER_KEY", detail);
+}
+
+function explainFor(auth: Auth, error: SrudpError): SrudpError {
+  // A listener is silent to a wrong secret, so that nobody can find it by asking.
+  if (error.code !== "ERR_TIMEOUT" || auth !== "secret") return error;
+  return new SrudpError("ERR_TIMEOUT", "The peer is not there, or its secret is another one", error);
+}
+
+async function ownIdentity(store: KeyStore, options: LinkOptions): Promise<Identity> {
+  return options.identity === undefined ? store.identity() : readIdentity(options.identity);
+}
+
+/** What was asked for by option goes before the environment. */
+async function givenCode(options: LinkOptions): Promise<Redacted<string> | undefined> {
+  if (options.codeFile !== undefined) return readCodeFile(options.codeFile);
+  return options.codeFd === undefined ? undefined : readCodeDescriptor(options.codeFd);
+}

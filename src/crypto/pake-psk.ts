@@ -1,0 +1,12 @@
+/** From the key that a PAKE run yields to the one that Noise takes. */
+import { hkdf } from "@noble/hashes/hkdf.js";
+import { sha256 } from "@noble/hashes/sha2.js";
+import { utf8Encode } from "../base/bytes.ts";
+import { AEAD_KEY_BYTES } from "./primitives.ts";
+
+const LABEL: Uint8Array = utf8Encode("srudp/0 pake psk");
+
+/** Noise's psk (32 bytes) from CPace's intermediate key: HKDF-SHA256 without salt.  // RFC 5869 §3.1 */
+export function pskOfPake(intermediateKey: Uint8Array): Uint8Array {
+  return hkdf(sha256, intermediateKey, undefined, LABEL, AEAD_KEY_BYTES);
+}

@@ -1,0 +1,661 @@
+/**
+ * One link to one peer, as a state machine without sockets, clocks or randomness of its own.
+ *
+ * Four kinds of methods: plain getters; inputs (`handleDatagram`, `handleTimeout`); commands of the
+ * application; outputs (`pollTransmit`, `pollTimeout`, `pollEvent`). After every input or command the
+ * outputs are drained in that order. `now` is monotonic milliseconds and never goes back. The same inputs
+ * and the same random bytes give the same bytes out.
+ *
+ * States: handshaking → established → closing (we ended it) or draining (the peer did) → closed.
+ * Read first: RFC 9000 §5, §10; handshake.ts for how keys come about; transmission.ts for what is sent.
+ */
+import { copyBytes, utf8Decode, utf8Encode } from "../base/bytes.ts";
+import { ERRORS, type ErrorCode, errorOfWire, SrudpError } from "../base/errors.ts";
+import type { Primitives } from "../crypto/primitives.ts";
+import { CLOSE_REASON_BYTES } from "../wire/frames.ts";
+import {
+  HEADER_BYTES,
+  isDataPacket,
+  PACKET_DATA,
+  PACKET_HANDSHAKE,
+  PACKET_NOTICE,
+  sealedBytesOf,
+} from "../wire/packet.ts";
+import { Bbr } from "./bbr.ts";
+import type { CongestionController } from "./congestion.ts";
+import { ConnectionIds } from "./connection-ids.ts";
+import { Cubic } from "./cubic.ts";
+import { Datagrams } from "./datagrams.ts";
+import { type ConnectionEvent, EVENT, EventQueue } from "./events.ts";
+import type { Handshake, HandshakeKeys, Role } from "./handshake.ts";
+import { HandshakeRoute, type Path } from "./handshake-route.ts";
+import { Incoming, type IncomingHost } from "./incoming.ts";
+import { KeyUpdate, REKEY_LIMITS, type RekeyLimits } from "./key-update.ts";
+import { DATAGRAM_FLOOR_BYTES } from "./mtu-discovery.ts";
+import { type Move, PathControl } from "./path-control.ts";
+import { ReceivedPackets } from "./received-packets.ts";
+import { type FrameOwner, Recovery } from "./recovery.ts";
+import type { SendStream } from "./send-stream.ts";
+import { RECORD } from "./sent-packets.ts";
+import { PRIORITY, Streams } from "./streams.ts";
+import { type LinkParts, Transmission } from "./transmission.ts";
+import { decodeParameters, type TransportParameters } from "./transport-parameters.ts";
+
+export { type ConnectionEvent, EVENT } from "./events.ts";
+export type { Path } from "./handshake-route.ts";
+export { PRIORITY } from "./streams.ts";
+
+/** A pause in sending after which the keep-alive goes out: while data flows or flowed lately, and otherwise. */
+const KEEP_ALIVE_ACTIVE_MS = 5000;
+const KEEP_ALIVE_IDLE_MS = 15_000;
+/** Data counts as lately for this long. */
+const LATELY_MS = 30_000;
+/** A half-open connection of the responder is given up after this: the initiator may be asking a person. */
+const HALF_OPEN_MS = 120_000;
+/** Closing and draining last this many probe timeouts.  // RFC 9000 §10.2 */
+const CLOSING_PTOS = 3;
+/** Data packets that overtake the handshake and are kept for after it. */
+const EARLY_DATAGRAMS = 8;
+
+export interface ConnectionConfig {
+  readonly handshake: Handshake;
+  /** Initiator: addresses of the peer, tried 250 ms apart. Responder: none. */
+  readonly paths: readonly Path[];
+  readonly primitives: Primitives;
+  readonly random: (byteLength: number) => Uint8Array;
+  /** This side's limits, the same that the handshake carries. */
+  readonly parameters: TransportParameters;
+  /** Silence after which the link is lost, ms; Infinity for never. */
+  readonly idleTimeoutMs: number;
+  readonly congestion: "cubic" | "bbr";
+  /** This side's connection ID, the same that the handshake carries. */
+  readonly connectionId: Uint8Array;
+  /** Largest UDP payload that the search for the path's MTU tries; the floor of 1200 when absent. */
+  readonly mtuCeilingBytes?: number;
+  /** When new keys are asked for, where the defaults do not suit. */
+  readonly rekey?: RekeyLimits;
+  /** For tests: where packet numbers begin (they are 48 bits wide). */
+  readonly firstPacketNumber?: number;
+}
+
+/** One datagram to be sent, or several of `segmentBytes` each (the last may be shorter) in a row. */
+export interface Transmit {
+  /** The caller's; filled from index 0. At least 1200 bytes. */
+  buffer: Uint8Array;
+  length: number;
+  segmentBytes: number;
+  path: Path;
+}
+
+export interface CloseCause {
+  readonly origin: "local" | "remote" | "network";
+  /** Undefined for an orderly end. */
+  readonly code: ErrorCode | undefined;
+  readonly errorCode: number;
+  readonly reason: string;
+}
+
+export type ConnectionState = "handshaking" | "established" | "closing" | "draining" | "closed";
+
+export interface ConnectionStats {
+  readonly sentPackets: number;
+  readonly receivedPackets: number;
+  /** Packets that did not decrypt, were no packets, came twice or too late. */
+  readonly droppedPackets: number;
+  readonly lostPackets: number;
+  readonly spuriousLosses: number;
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
+  readonly retransmittedBytes: number;
+  readonly rttMs: number;
+  readonly minRttMs: number;
+  readonly rttVarMs: number;
+  readonly congestionWindowBytes: number;
+  readonly bytesInFlight: number;
+  /** Bytes per ms. */
+  readonly pacingRate: number;
+  readonly mtuBytes: number;
+  readonly congestionPhase: string;
+}
+
+/** What exists once there are keys. */
+interface Established {
+  readonly parts: LinkParts;
+  readonly incoming: Incoming;
+  readonly transmission: Transmission;
+}
+
+export class Connection implements FrameOwner, IncomingHost {
+  closeCause: CloseCause | undefined;
+
+  private readonly config: ConnectionConfig;
+  private readonly handshake: Handshake;
+  private readonly route: HandshakeRoute;
+  private readonly events: EventQueue = new EventQueue();
+  private readonly streams: Streams;
+  private readonly datagrams: Datagrams = new Datagrams();
+  private readonly received: ReceivedPackets = new ReceivedPackets();
+  private readonly recovery: Recovery;
+  private link: Established | undefined;
+  private phase: ConnectionState = "handshaking";
+  private heardPath: Path | undefined;
+  private isPeerOffered = false;
+  private isConfirmed = false;
+  private early: { path: Path; bytes: Uint8Array }[] = [];
+
+  private readonly startedAtMs: number;
+  private closeEndsAtMs: number = Number.POSITIVE_INFINITY;
+  private closePacketWanted = false;
+  private closeAnswers = 0;
+  private closeNextAnswer = 1;
+  private keepAliveMostMs: number = KEEP_ALIVE_IDLE_MS;
+
+  private receivedBytes = 0;
+  /** Datagrams that are no packets, or came before there was anything to open them with. */
+  private droppedPackets = 0;
+
+  constructor(nowMs: number, config: ConnectionConfig) {
+    this.config = config;
+    this.handshake = config.handshake;
+    this.route = new HandshakeRoute(nowMs, config.handshake, config.paths);
+    this.streams = new Streams(this.events, config.parameters);
+    this.recovery = new Recovery(this, this.newController(), config.firstPacketNumber ?? 0);
+    this.startedAtMs = nowMs;
+  }
+
+  // ------------------------------------------------------------------ getters
+
+  get state(): ConnectionState {
+    return this.phase;
+  }
+
+  get role(): Role {
+    return this.handshake.role;
+  }
+
+  /** The ID that this side chose for the handshake. */
+  get connectionId(): Uint8Array {
+    return this.config.connectionId;
+  }
+
+  /** All IDs that packets for this connection may carry; `idsChanged` tells of changes. */
+  get connectionIds(): readonly Uint8Array[] {
+    return this.link?.parts.ids.ownIds ?? [this.config.connectionId];
+  }
+
+  /** Where packets go now; undefined before anything was heard of the peer. */
+  get path(): Path | undefined {
+    return this.link?.parts.paths.active ?? this.heardPath;
+  }
+
+  /** What the handshake yielded; undefined before. */
+  get peer(): HandshakeKeys | undefined {
+    return this.handshake.keys;
+  }
+
+  /** Epoch of the keys in use. */
+  get epoch(): number {
+    return this.link?.parts.keys.epoch ?? 0;
+  }
+
+  /** Largest datagram that sendDatagram() takes on the present path. */
+  get maxDatagramBytes(): number {
+    return this.link?.transmission.maxDatagramBytes ?? 0;
+  }
+
+  /** Bytes held for the application and for the peer, streams only. */
+  get bufferedBytes(): { sending: number; receiving: number } {
+    return this.streams.bufferedBytes;
+  }
+
+  get stats(): ConnectionStats {
+    const { recovery, link } = this;
+    const { rtt, controller } = recovery;
+    return {
+      sentPackets: link?.transmission.sentPackets ?? 0,
+      receivedPackets: link?.incoming.receivedPackets ?? 0,
+      droppedPackets: this.droppedPackets + (link?.incoming.droppedPackets ?? 0),
+      lostPackets: recovery.lostPackets,
+      spuriousLosses: recovery.spuriousLosses,
+      sentBytes: link?.transmission.sentBytes ?? 0,
+      receivedBytes: this.receivedBytes,
+      retransmittedBytes: this.streams.retransmittedBytes,
+      rttMs: rtt.smoothedMs,
+      minRttMs: rtt.minMs,
+      rttVarMs: rtt.rttVarMs,
+      congestionWindowBytes: controller.congestionWindowBytes,
+      bytesInFlight: recovery.bytesInFlight,
+      pacingRate: controller.pacingRate,
+      mtuBytes: link?.transmission.datagramBytes ?? DATAGRAM_FLOOR_BYTES,
+      congestionPhase: controller.phase,
+    };
+  }
+
+  // ------------------------------------------------------------------ inputs
+
+  /** A datagram came over `path`. Its packets are opened in place; junk is counted and changes nothing. */
+  handleDatagram(nowMs: number, path: Path, bytes: Uint8Array): void {
+    this.receivedBytes += bytes.length;
+    if (this.phase === "closed") return;
+    this.streams.nowMs = nowMs;
+    this.streams.rttMs = this.recovery.rtt.smoothedMs;
+    let at = 0;
+    while (at < bytes.length) {
+      const kind = bytes[at]! & 0xf0;
+      if (kind === PACKET_DATA && isDataPacket(bytes, at, bytes.length)) {
+        const end = at + HEADER_BYTES + sealedBytesOf(bytes, at);
+        this.handleDataPacket(nowMs, path, bytes, at, end);
+        at = end;
+      } else if (kind === PACKET_HANDSHAKE && bytes.length - at > 3) {
+        const length = (bytes[at + 1]! << 8) | bytes[at + 2]!;
+        if (length <= 3 || at + length > bytes.length) break;
+        this.handleHandshakePacket(nowMs, path, bytes.subarray(at, at + length));
+        at += length;
+      } else if (kind === PACKET_NOTICE) {
+        this.handleHandshakePacket(nowMs, path, bytes.subarray(at));
+        return;
+      } else break;
+    }
+    if (at < bytes.length) this.droppedPackets++;
+  }
+
+  /** The time of `pollTimeout` has come (an early call does no harm). */
+  handleTimeout(nowMs: number): void {
+    this.streams.nowMs = nowMs;
+    switch (this.phase) {
+      case "closed":
+        return;
+      case "closing":
+      case "draining":
+        if (nowMs >= this.closeEndsAtMs) this.phase = "closed";
+        return;
+      case "handshaking":
+        this.route.handleTimeout(nowMs);
+        this.afterHandshake(nowMs);
+        if (this.role === "responder" && nowMs >= this.startedAtMs + HALF_OPEN_MS) {
+          this.end({ origin: "network", code: "ERR_TIMEOUT", errorCode: 0, reason: "half-open" });
+        }
+        return;
+      case "established":
+        this.route.handleTimeout(nowMs);
+        this.handleLinkTimeout(nowMs, this.link!);
+    }
+  }
+
+  /**
+   * The machine has slept, or its network changed: what is known of the path may be void, so it is asked at
+   * once.
+   */
+  handleWake(nowMs: number): void {
+    const { link } = this;
+    if (this.phase !== "established" || link === undefined) return;
+    // The silence of a sleep is not the peer's.
+    link.incoming.lastReceivedAtMs = nowMs;
+    link.parts.paths.probe(nowMs, link.parts.paths.active, this.recovery.ptoMs);
+    link.transmission.pingWanted = true;
+    this.recovery.wantProbe();
+  }
+
+  // ------------------------------------------------------------------ outputs
+
+  /** Fills `into` with what is to leave now; false when there is nothing. */
+  pollTransmit(nowMs: number, into: Transmit): boolean {
+    if (this.route.pollTransmit(into)) return true;
+    const { link, phase } = this;
+    if (link === undefined || phase === "closed" || phase === "draining") return false;
+    const { transmission, parts } = link;
+    into.path = parts.paths.active;
+    if (phase === "closing") {
+      if (!this.closePacketWanted) return false;
+      this.closePacketWanted = false;
+      const { errorCode, reason } = this.closeCause!;
+      const text = utf8Encode(reason).subarray(0, CLOSE_REASON_BYTES);
+      into.length = transmission.writeClosePacket(into.buffer, errorCode, text);
+      into.segmentBytes = into.length;
+      return true;
+    }
+    const other = transmission.fillOther(nowMs, into.buffer);
+    if (other !== undefined) {
+      into.path = other.path;
+      into.length = other.length;
+      into.segmentBytes = other.length;
+      return true;
+    }
+    into.length = transmission.fill(nowMs, into.buffer);
+    into.segmentBytes = transmission.segmentBytes;
+    return into.length > 0;
+  }
+
+  /** When handleTimeout() wants to be called; Infinity for never. */
+  pollTimeout(): number {
+    switch (this.phase) {
+      case "closed":
+        return Number.POSITIVE_INFINITY;
+      case "closing":
+      case "draining":
+        return this.closeEndsAtMs;
+      case "handshaking": {
+        const giveUpAtMs =
+          this.role === "responder" ? this.startedAtMs + HALF_OPEN_MS : Number.POSITIVE_INFINITY;
+        return Math.min(this.route.timeoutAt, giveUpAtMs);
+      }
+      case "established": {
+        const { parts, incoming, transmission } = this.link!;
+        const keepAliveAtMs = transmission.pingWanted
+          ? Number.POSITIVE_INFINITY
+          : this.keepAliveAtMs(this.streams.nowMs);
+        return Math.min(
+          this.route.timeoutAt,
+          this.recovery.timeoutAt,
+          this.received.dueAtMs,
+          transmission.timeoutAt,
+          parts.keys.timeoutAt,
+          parts.paths.timeoutAt,
+          keepAliveAtMs,
+          incoming.lastReceivedAtMs + this.config.idleTimeoutMs,
+        );
+      }
+    }
+  }
+
+  /** Moves the oldest event into `into`; false when there is none. */
+  pollEvent(into: ConnectionEvent): boolean {
+    if (!this.events.poll(into)) return false;
+    if (into.kind === EVENT.streamReset) this.streams.onResetHeard(into.streamId);
+    return true;
+  }
+
+  // ------------------------------------------------------------------ commands
+
+  /** Opens a stream and returns its ID; −1 when the peer allows no more at present. */
+  openStream(priority: number = PRIORITY.normal): number {
+    return this.streams.openStream(priority);
+  }
+
+  /**
+   * Queues `bytes` on a stream; they may not change until acknowledged. False asks the writer to wait for
+   * the `writable` event.
+   */
+  write(streamId: number, bytes: Uint8Array): boolean {
+    return this.streams.write(streamId, bytes);
+  }
+
+  /** Ends our half of a stream after what was written. */
+  finish(streamId: number): void {
+    this.streams.finish(streamId);
+  }
+
+  /** Gives our half of a stream up: what has not arrived never will. */
+  reset(streamId: number, errorCode: number): void {
+    this.streams.reset(streamId, errorCode);
+  }
+
+  /** Asks the peer to stop sending on a stream, and drops what is here of it. */
+  stopSending(streamId: number, errorCode: number): void {
+    this.streams.stopSending(streamId, errorCode);
+  }
+
+  /** The next bytes of a stream in order, a view that stays valid; grants the peer as much. */
+  read(streamId: number): Uint8Array | undefined {
+    return this.streams.read(streamId);
+  }
+
+  /** Whether the peer ended the stream and everything of it was read. */
+  readFinished(streamId: number): boolean {
+    return this.streams.readFinished(streamId);
+  }
+
+  /** Sends one unreliable datagram; false when too many wait. Throws RangeError beyond `maxDatagramBytes`. */
+  sendDatagram(bytes: Uint8Array): boolean {
+    if (bytes.length > this.maxDatagramBytes) throw new RangeError(`datagram of ${bytes.length} bytes`);
+    return this.datagrams.send(bytes);
+  }
+
+  readDatagram(): Uint8Array | undefined {
+    return this.datagrams.read();
+  }
+
+  /** Answers the handshake's question whether the peer's key is welcome. */
+  answerPeer(nowMs: number, accepted: boolean): void {
+    this.handshake.answerPeer(nowMs, accepted);
+    this.route.onHandshakeChanged();
+    this.afterHandshake(nowMs);
+  }
+
+  /** Ends the connection; `errorCode` 0 is an orderly end. What is not acknowledged by now may not arrive. */
+  close(nowMs: number, errorCode: number, reason: string): void {
+    if (this.phase === "closing" || this.phase === "draining" || this.phase === "closed") return;
+    const code = errorCode === 0 ? undefined : (errorOfWire(errorCode) ?? "ERR_PEER_RESET");
+    const cause: CloseCause = { origin: "local", code, errorCode, reason };
+    if (this.phase === "handshaking") {
+      this.end(cause);
+      return;
+    }
+    this.phase = "closing";
+    this.closeCause = cause;
+    this.closePacketWanted = true;
+    this.closeEndsAtMs = nowMs + CLOSING_PTOS * this.recovery.rtt.ptoMs(this.recovery.peerMaxAckDelayMs);
+    this.events.push(EVENT.closed);
+  }
+
+  // ------------------------------------------------------------------ fate of frames (FrameOwner)
+
+  frameAcknowledged(kind: number, stream: SendStream | undefined, offset: number, value: number): void {
+    if (kind === RECORD.ack) this.received.onAckAcknowledged(offset);
+    else if (kind < RECORD.control) this.streams.onFrameAcked(kind, stream, offset, value);
+  }
+
+  frameLost(kind: number, stream: SendStream | undefined, offset: number, value: number): void {
+    const { parts, transmission } = this.link!;
+    switch (kind) {
+      case RECORD.ack:
+      case RECORD.datagram:
+        return;
+      case RECORD.control:
+        transmission.repeatAckFrequency();
+        return;
+      case RECORD.rekey:
+        parts.keys.onFrameLost(value);
+        return;
+      case RECORD.newConnectionId:
+        parts.ids.onAnnounceLost(value);
+        return;
+      case RECORD.retireConnectionId:
+        parts.ids.onRetireLost(value);
+        return;
+      default:
+        this.streams.onFrameLost(kind, stream, offset, value);
+    }
+  }
+
+  // ------------------------------------------------------------------ handshake
+
+  private handleHandshakePacket(nowMs: number, path: Path, bytes: Uint8Array): void {
+    if (this.phase !== "handshaking" && this.phase !== "established") return;
+    const outcome = this.route.handlePacket(nowMs, path, bytes);
+    if (outcome === "ignored") {
+      this.droppedPackets++;
+      return;
+    }
+    if (this.phase === "handshaking") {
+      if (outcome === "advanced") this.heardPath = path;
+      this.afterHandshake(nowMs);
+    } else {
+      // The peer repeats itself: it has not heard us yet.
+      this.link!.transmission.pingWanted = true;
+    }
+  }
+
+  private afterHandshake(nowMs: number): void {
+    const { handshake } = this;
+    if (this.phase !== "handshaking") return;
+    if (handshake.failure !== undefined) {
+      this.end({ origin: "remote", code: handshake.failure, errorCode: 0, reason: "handshake" });
+      return;
+    }
+    if (handshake.stage === "asking" && !this.isPeerOffered) {
+      this.isPeerOffered = true;
+      this.events.push(EVENT.peerOffered);
+    }
+    if (handshake.keys !== undefined) this.establish(nowMs, handshake.keys);
+  }
+
+  private establish(nowMs: number, peer: HandshakeKeys): void {
+    const { primitives, random, connectionId, mtuCeilingBytes = DATAGRAM_FLOOR_BYTES } = this.config;
+    const { recovery, received, streams, datagrams, events } = this;
+    const parts: LinkParts = {
+      recovery,
+      received,
+      streams,
+      datagrams,
+      keys: new KeyUpdate(nowMs, peer, primitives, random, this.config.rekey ?? REKEY_LIMITS),
+      ids: new ConnectionIds(connectionId, peer.peerConnectionId, random),
+      paths: new PathControl(this.heardPath!, random),
+    };
+    const ceilings = { own: mtuCeilingBytes, peer: DATAGRAM_FLOOR_BYTES };
+    let parameters: TransportParameters | undefined;
+    let fault: unknown;
+    try {
+      parameters = decodeParameters(peer.peerParameters);
+      ceilings.peer = parameters.maxUdpPayloadBytes;
+    } catch (error) {
+      fault = error;
+    }
+    const transmission = new Transmission(nowMs, parts, Math.min(ceilings.own, ceilings.peer), random);
+    this.link = { parts, incoming: new Incoming(nowMs, parts, events, this), transmission };
+    this.phase = "established";
+    if (this.handshake.refusedPeer) this.close(nowMs, ERRORS.ERR_KEY_REFUSED.wire!, "key refused");
+    else if (parameters === undefined) this.fail(nowMs, fault);
+    else this.begin(nowMs, peer.role, parameters);
+  }
+
+  private begin(nowMs: number, role: Role, peer: TransportParameters): void {
+    this.streams.start(role === "initiator", peer);
+    this.recovery.peerMaxAckDelayMs = peer.maxAckDelayMs;
+    // Both sides notice silence in time only when three keep-alives fit into the shorter patience.
+    const patienceMs = Math.min(this.config.idleTimeoutMs, peer.idleTimeoutMs || Number.POSITIVE_INFINITY);
+    this.keepAliveMostMs = Math.min(KEEP_ALIVE_IDLE_MS, patienceMs / 3);
+    // The initiator repeats its last message until it hears something from us.
+    if (role === "responder") this.link!.transmission.pingWanted = true;
+    this.events.push(EVENT.established);
+    this.link!.incoming.announceIds();
+    const { early } = this;
+    this.early = [];
+    for (const { path, bytes } of early) this.handleDatagram(nowMs, path, bytes);
+  }
+
+  // ------------------------------------------------------------------ data packets
+
+  private handleDataPacket(nowMs: number, path: Path, bytes: Uint8Array, at: number, end: number): void {
+    const { link } = this;
+    if (link === undefined) {
+      // It overtook the message that makes its keys.
+      if (this.early.length < EARLY_DATAGRAMS) this.early.push({ path, bytes: copyBytes(bytes, at, end) });
+      else this.droppedPackets++;
+      return;
+    }
+    if (!link.incoming.open(nowMs, path, bytes, at, end)) return;
+    if (!this.isConfirmed) {
+      this.isConfirmed = true;
+      this.handshake.confirm();
+      if (this.phase === "established") this.events.push(EVENT.confirmed);
+    }
+    if (this.phase === "closing") this.answerWithClose();
+    if (this.phase !== "established") return;
+    try {
+      link.incoming.takeFrames(nowMs, bytes, at, end);
+    } catch (error) {
+      this.fail(nowMs, error);
+    }
+  }
+
+  // ------------------------------------------------------------------ what frames bring about (IncomingHost)
+
+  onClose(nowMs: number, errorCode: number, reason: Uint8Array): void {
+    if (this.phase !== "established") return;
+    const code = errorCode === 0 ? undefined : (errorOfWire(errorCode) ?? "ERR_PEER_RESET");
+    this.phase = "draining";
+    const text = utf8Decode(reason.subarray(0, CLOSE_REASON_BYTES));
+    this.closeCause = { origin: "remote", code, errorCode, reason: text };
+    this.closeEndsAtMs = nowMs + CLOSING_PTOS * this.recovery.rtt.ptoMs(this.recovery.peerMaxAckDelayMs);
+    this.events.push(EVENT.closed);
+  }
+
+  onNewPath(nowMs: number, path: Path, byteLength: number): void {
+    const { paths } = this.link!.parts;
+    this.afterMove(nowMs, paths.follow(nowMs, path, byteLength, this.recovery.ptoMs));
+  }
+
+  onPathProved(_nowMs: number, _path: Path): void {
+    this.events.push(EVENT.pathProved);
+  }
+
+  onAcknowledged(nowMs: number): void {
+    this.link!.transmission.updateMtu(nowMs);
+  }
+
+  /** The active path is another one: what of the old one's measurements still holds.  // transport.md R15 */
+  private afterMove(nowMs: number, move: Move): void {
+    if (move === "none") return;
+    const { parts, transmission } = this.link!;
+    parts.ids.changePeerId();
+    if (move === "address") {
+      this.recovery.resetPath(this.newController());
+      transmission.resetMtu(nowMs);
+    }
+    this.events.push(EVENT.pathChanged);
+  }
+
+  private handleLinkTimeout(nowMs: number, { parts, incoming, transmission }: Established): void {
+    if (nowMs >= incoming.lastReceivedAtMs + this.config.idleTimeoutMs) {
+      this.end({ origin: "network", code: "ERR_LINK_LOST", errorCode: 0, reason: "silence" });
+      return;
+    }
+    this.recovery.handleTimeout(nowMs);
+    this.recovery.forgetLost(nowMs);
+    transmission.updateMtu(nowMs);
+    parts.keys.handleTimeout(nowMs);
+    this.afterMove(nowMs, parts.paths.handleTimeout(nowMs, this.recovery.ptoMs));
+    if (nowMs >= this.keepAliveAtMs(nowMs)) transmission.pingWanted = true;
+  }
+
+  /** The peer broke the rules (or we did): closes with the error's wire code. */
+  private fail(nowMs: number, error: unknown): void {
+    // What is no violation of the peer's is a bug of ours, and no bug may pass for one.
+    if (!(error instanceof SrudpError)) throw error;
+    const wire = ERRORS[error.code].wire ?? ERRORS.ERR_INTERNAL.wire!;
+    this.close(nowMs, wire, error.message);
+    this.closeCause = { origin: "remote", code: error.code, errorCode: wire, reason: error.message };
+  }
+
+  /** Repeats the CLOSE for a peer that goes on sending, ever less often.  // RFC 9000 §10.2.1 */
+  private answerWithClose(): void {
+    if (++this.closeAnswers < this.closeNextAnswer) return;
+    this.closeNextAnswer *= 2;
+    this.closePacketWanted = true;
+  }
+
+  private end(cause: CloseCause): void {
+    this.phase = "closed";
+    this.closeCause = cause;
+    this.route.stop();
+    this.events.push(EVENT.closed);
+  }
+
+  private keepAliveAtMs(nowMs: number): number {
+    const { incoming, transmission } = this.link!;
+    const isActive = nowMs - incoming.lastDataAtMs < LATELY_MS || this.recovery.bytesInFlight > 0;
+    const pauseMs = Math.min(isActive ? KEEP_ALIVE_ACTIVE_MS : KEEP_ALIVE_IDLE_MS, this.keepAliveMostMs);
+    return transmission.lastElicitingAtMs + pauseMs;
+  }
+
+  private newController(): CongestionController {
+    const { congestion, random } = this.config;
+    switch (congestion) {
+      case "cubic":
+        return new Cubic(DATAGRAM_FLOOR_BYTES);
+      case "bbr":
+        return new Bbr(DATAGRAM_FLOOR_BYTES, () => random(1)[0]! / 256);
+    }
+  }
+}

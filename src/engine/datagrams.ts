@@ -1,0 +1,48 @@
+/** Unreliable datagrams beside the streams: sent once, under congestion control, never again.  // RFC 9221 */
+
+/** Datagrams that wait for the window; a sender that is faster is told to wait.  // transport.md R19 */
+const OUTGOING_LIMIT = 256;
+/** Datagrams that wait for the application; then the oldest is dropped. */
+const INCOMING_LIMIT = 512;
+
+export class Datagrams {
+  sentCount = 0;
+  receivedCount = 0;
+  /** Datagrams that arrived and were dropped because nobody took them. */
+  droppedCount = 0;
+  /** An event was raised and not answered yet. */
+  isAnnounced = false;
+  private readonly outgoing: Uint8Array[] = [];
+  private readonly incoming: Uint8Array[] = [];
+
+  /** Queues `bytes`, which may not change until sent; false when too many wait. */
+  send(bytes: Uint8Array): boolean {
+    if (this.outgoing.length >= OUTGOING_LIMIT) return false;
+    this.outgoing.push(bytes);
+    return true;
+  }
+
+  get next(): Uint8Array | undefined {
+    return this.outgoing[0];
+  }
+
+  takeNext(): void {
+    this.outgoing.shift();
+    this.sentCount++;
+  }
+
+  receive(bytes: Uint8Array): void {
+    this.receivedCount++;
+    if (this.incoming.length >= INCOMING_LIMIT) {
+      this.incoming.shift();
+      this.droppedCount++;
+    }
+    this.incoming.push(bytes);
+  }
+
+  read(): Uint8Array | undefined {
+    const bytes = this.incoming.shift();
+    if (bytes === undefined) this.isAnnounced = false;
+    return bytes;
+  }
+}

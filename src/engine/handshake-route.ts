@@ -1,0 +1,122 @@
+/**
+ * Carries the packets of a handshake over one of several paths: the initiator's candidates are tried one
+ * after another, answers go back where the question came from.
+ */
+import { PACKET_NOTICE } from "../wire/packet.ts";
+import type { Handshake } from "./handshake.ts";
+
+/** How datagrams reach the peer. Interned by the endpoint, so that paths are compared by identity. */
+export interface Path {
+  readonly address: string;
+  readonly port: number;
+  /** Index of the endpoint's socket. */
+  readonly socket: number;
+}
+
+interface Outgoing {
+  buffer: Uint8Array;
+  length: number;
+  segmentBytes: number;
+  path: Path;
+}
+
+/** Pause before the next address of the peer is tried as well.  // RFC 8305 §5 */
+const CANDIDATE_PAUSE_MS = 250;
+/** Kinds of handshake packet that answer the initiator: pakeAnswer and noise2. */
+const ANSWERS: readonly number[] = [1, 3];
+
+export class HandshakeRoute {
+  private readonly handshake: Handshake;
+  private readonly candidates: Path[];
+  /** Candidates in use, from the first. */
+  private started: number;
+  private nextCandidateAtMs: number;
+  private packet: Uint8Array | undefined;
+  private targets: Path[] = [];
+  private stopped = false;
+
+  constructor(nowMs: number, handshake: Handshake, candidates: readonly Path[]) {
+    this.handshake = handshake;
+    this.candidates = [...candidates];
+    this.started = Math.min(1, candidates.length);
+    this.nextCandidateAtMs = candidates.length > 1 ? nowMs + CANDIDATE_PAUSE_MS : Number.POSITIVE_INFINITY;
+    if (handshake.role === "initiator") {
+      handshake.start(nowMs);
+      this.send(this.inUse);
+    }
+  }
+
+  get timeoutAt(): number {
+    return this.stopped
+      ? Number.POSITIVE_INFINITY
+      : Math.min(this.nextCandidateAtMs, this.handshake.timeoutAt);
+  }
+
+  /** A handshake or notice packet came over `path`. */
+  handlePacket(nowMs: number, path: Path, bytes: Uint8Array): "ignored" | "advanced" | "repeat" {
+    const isNotice = (bytes[0]! & 0xf0) === PACKET_NOTICE;
+    const answers = isNotice || ANSWERS.includes(bytes[0]! & 0x0f);
+    // security.md, case 3: an answer counts only from where it was asked for.
+    if (answers && this.handshake.role === "initiator" && !this.candidates.includes(path)) return "ignored";
+    const outcome = this.handshake.handlePacket(nowMs, bytes);
+    if (outcome === "advanced") {
+      // This path works: the others are not needed.
+      this.candidates[0] = path;
+      this.candidates.length = 1;
+      this.started = 1;
+      this.nextCandidateAtMs = Number.POSITIVE_INFINITY;
+    }
+    this.send([path]);
+    return outcome;
+  }
+
+  handleTimeout(nowMs: number): void {
+    if (nowMs >= this.nextCandidateAtMs) {
+      const path = this.candidates[this.started++]!;
+      const isLast = this.started === this.candidates.length;
+      this.nextCandidateAtMs = isLast ? Number.POSITIVE_INFINITY : nowMs + CANDIDATE_PAUSE_MS;
+      const { request } = this.handshake;
+      if (request !== undefined) {
+        this.packet = request;
+        this.targets = [path];
+      }
+    }
+    if (nowMs >= this.handshake.timeoutAt) {
+      this.handshake.handleTimeout(nowMs);
+      this.send(this.inUse);
+    }
+  }
+
+  /** The handshake was moved from outside and may have something to send. */
+  onHandshakeChanged(): void {
+    this.send(this.inUse);
+  }
+
+  pollTransmit(into: Outgoing): boolean {
+    if (this.stopped || this.packet === undefined) return false;
+    const path = this.targets.shift();
+    if (path === undefined) return false;
+    into.buffer.set(this.packet);
+    into.length = this.packet.length;
+    into.segmentBytes = this.packet.length;
+    into.path = path;
+    return true;
+  }
+
+  stop(): void {
+    // A refusal that is still to be sent may leave; nothing new comes after it.
+    this.nextCandidateAtMs = Number.POSITIVE_INFINITY;
+    this.stopped = this.targets.length === 0;
+  }
+
+  private get inUse(): Path[] {
+    return this.candidates.slice(0, this.started);
+  }
+
+  private send(targets: Path[]): void {
+    const packet = this.handshake.pollTransmit();
+    if (packet === undefined) return;
+    this.packet = packet;
+    this.targets = targets;
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * The share of packets that a path loses whatever its load: measured over packets that were sent more slowly
+ * than the path delivers.
+ */
+
+/** Bytes after which what was measured before counts half. */
+const MEMORY_BYTES: number = 2 * 1024 * 1024;
+/** Bytes below which nothing is concluded. */
+const EVIDENCE_BYTES = 60_000;
+/** A path that loses more than this by itself is treated as one that loses this much. */
+const SHARE_MOST = 0.1;
+/** Losses come unevenly: a flight may lose this many standard deviations more than its share. */
+const DEVIATIONS = 2;
+
+export class LossFloor {
+  private lostBytes = 0;
+  private ackedBytes = 0;
+  /** Packet numbers that were sent slowly: [from, to). */
+  private from = -1;
+  private to = -1;
+
+  /** Packets from `packetNumber` on are sent slowly. */
+  begin(packetNumber: number): void {
+    this.from = packetNumber;
+    this.to = Number.POSITIVE_INFINITY;
+  }
+
+  /** Packets from `packetNumber` on are not. */
+  end(packetNumber: number): void {
+    if (this.to === Number.POSITIVE_INFINITY) this.to = packetNumber;
+  }
+
+  onAcked(packetNumber: number, bytes: number): void {
+    if (packetNumber >= this.from && packetNumber < this.to) this.add(0, bytes);
+  }
+
+  onLost(packetNumber: number, bytes: number): void {
+    if (packetNumber >= this.from && packetNumber < this.to) this.add(bytes, 0);
+  }
+
+  add(lostBytes: number, ackedBytes: number): void {
+    this.lostBytes += lostBytes;
+    this.ackedBytes += ackedBytes;
+    if (this.lostBytes + this.ackedBytes < MEMORY_BYTES) return;
+    this.lostBytes /= 2;
+    this.ackedBytes /= 2;
+  }
+
+  /** Share that a flight of `packets` packets may lose without anything being wrong. */
+  share(packets: number): number {
+    const bytes = this.lostBytes + this.ackedBytes;
+    if (bytes < EVIDENCE_BYTES || this.lostBytes === 0) return 0;
+    const share = Math.min(this.lostBytes / bytes, SHARE_MOST);
+    return share + DEVIATIONS * Math.sqrt(share / Math.max(packets, 1));
+  }
+}

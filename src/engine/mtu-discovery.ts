@@ -1,0 +1,112 @@
+/**
+ * Finds the largest datagram that the path carries, and notices when it carries less.
+ * // RFC 8899 (DPLPMTUD), transport.md R13
+ *
+ * Deviates from a plain binary search: the ceiling is tried first, because most paths carry it.
+ */
+
+/** UDP payload that every path must carry.  // RFC 9000 §14 */
+export const DATAGRAM_FLOOR_BYTES = 1200;
+/** Smallest step worth a probe. */
+const STEP_BYTES = 20;
+/** Losses of a probe of one size that prove the size too large.  // RFC 8899 §5.1.2 MAX_PROBES */
+const TRIES = 3;
+/** A search that ended below the ceiling is repeated after this.  // RFC 8899 §5.1.1 PMTU_RAISE_TIMER */
+const RAISE_AFTER_MS = 600_000;
+/** Large packets lost in a row, with none arriving, that prove a black hole. */
+const BLACK_HOLE_LOSSES = 4;
+/** Pause between probes, in round trips, so that they stay a small part of what is sent. */
+const PAUSE_ROUND_TRIPS = 1;
+
+export class MtuDiscovery {
+  /** Datagrams of this size are known to arrive. */
+  currentBytes: number = DATAGRAM_FLOOR_BYTES;
+  private readonly ceilingBytes: number;
+  /** Sizes from this on are known to be lost; one more than the ceiling at first. */
+  private tooLargeBytes: number;
+  private tries = 0;
+  /** Size of the probe on its way, 0 for none. */
+  private outstandingBytes = 0;
+  private nextAtMs: number;
+  private largeLosses = 0;
+
+  /** @param ceilingBytes largest UDP payload that is worth trying; the floor or less turns the search off */
+  constructor(nowMs: number, ceilingBytes: number) {
+    this.ceilingBytes = ceilingBytes;
+    this.tooLargeBytes = ceilingBytes + 1;
+    this.nextAtMs = nowMs;
+  }
+
+  /** When the next probe may leave; Infinity while one is on its way or nothing is left to find. */
+  get probeAtMs(): number {
+    if (this.outstandingBytes > 0 || DATAGRAM_FLOOR_BYTES >= this.ceilingBytes)
+      return Number.POSITIVE_INFINITY;
+    return this.nextAtMs;
+  }
+
+  /** Size of the probe that is to leave now; 0 for none. */
+  probeBytes(nowMs: number): number {
+    if (nowMs < this.probeAtMs) return 0;
+    if (this.isSearchDone) {
+      // The raise timer went off: search once more from here up.
+      this.tooLargeBytes = this.ceilingBytes + 1;
+      this.tries = 0;
+      if (this.isSearchDone) return 0;
+    }
+    if (this.tooLargeBytes > this.ceilingBytes) return this.ceilingBytes;
+    return Math.ceil((this.currentBytes + this.tooLargeBytes) / 2);
+  }
+
+  onProbeSent(bytes: number): void {
+    this.outstandingBytes = bytes;
+  }
+
+  onProbeAcked(nowMs: number, bytes: number): void {
+    if (bytes === this.outstandingBytes) this.outstandingBytes = 0;
+    if (bytes <= this.currentBytes) return;
+    this.currentBytes = bytes;
+    this.tries = 0;
+    this.largeLosses = 0;
+    this.nextAtMs = this.isSearchDone ? this.raiseAtMs(nowMs) : nowMs;
+  }
+
+  /** The probe was lost, or the system refused it (EMSGSIZE).  // transport.md R14 */
+  onProbeLost(nowMs: number, bytes: number, rttMs: number): void {
+    if (bytes !== this.outstandingBytes) return;
+    this.outstandingBytes = 0;
+    this.nextAtMs = nowMs + PAUSE_ROUND_TRIPS * rttMs;
+    if (++this.tries < TRIES) return;
+    this.tries = 0;
+    this.tooLargeBytes = bytes;
+    if (this.isSearchDone) this.nextAtMs = this.raiseAtMs(nowMs);
+  }
+
+  /** Packets above the floor arrived: what is that large passes. */
+  onLargeAcked(): void {
+    this.largeLosses = 0;
+  }
+
+  /**
+   * `packets` above the floor were lost. Returns true when the path has turned into a black hole for them:
+   * from now on the floor holds, and the search begins anew below what used to pass.
+   */
+  onLargeLost(nowMs: number, packets: number, rttMs: number): boolean {
+    this.largeLosses += packets;
+    if (this.largeLosses < BLACK_HOLE_LOSSES || this.currentBytes <= DATAGRAM_FLOOR_BYTES) return false;
+    this.largeLosses = 0;
+    this.tooLargeBytes = Math.min(this.currentBytes, this.ceilingBytes);
+    this.currentBytes = DATAGRAM_FLOOR_BYTES;
+    this.tries = 0;
+    this.outstandingBytes = 0;
+    this.nextAtMs = this.isSearchDone ? this.raiseAtMs(nowMs) : nowMs + 5 * rttMs;
+    return true;
+  }
+
+  private get isSearchDone(): boolean {
+    return this.tooLargeBytes - this.currentBytes <= STEP_BYTES || this.currentBytes >= this.ceilingBytes;
+  }
+
+  private raiseAtMs(nowMs: number): number {
+    return this.currentBytes >= this.ceilingBytes ? Number.POSITIVE_INFINITY : nowMs + RAISE_AFTER_MS;
+  }
+}

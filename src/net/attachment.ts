@@ -1,0 +1,107 @@
+/**
+ * A connection's place at its endpoint: what the endpoint knows of it, and how commands to the connection
+ * are made known to the endpoint.
+ */
+import type { Path, Transmit } from "../engine/connection.ts";
+import type { ConnectionEvent } from "../engine/events.ts";
+
+/** What the endpoint drives: the engine's `Connection`, or a stand-in of a test. */
+export interface Drivable {
+  readonly state: string;
+  /** Eight bytes that the peer puts on its packets. */
+  readonly connectionId: Uint8Array;
+  handleDatagram(now: number, path: Path, bytes: Uint8Array): void;
+  handleTimeout(now: number): void;
+  pollTransmit(now: number, into: Transmit): boolean;
+  pollTimeout(): number;
+  pollEvent(into: ConnectionEvent): boolean;
+}
+
+/** Whoever a connection's events are for at the moment: a link, or who waits for one. */
+export interface ConnectionOwner {
+  /** `event` is reused for the next one. Commands may be given from in here. */
+  handleEvent(event: ConnectionEvent): void;
+  /** The connection is over for good and the endpoint has let go of it. */
+  handleDetached(): void;
+  /** Where it exists, handshake packets come here instead of to the connection. */
+  handleHandshake?(now: number, path: Path, bytes: Uint8Array): void;
+}
+
+/** What an attachment asks of its endpoint. */
+export interface AttachmentHost {
+  now(): number;
+  touch(attachment: Attachment): void;
+  flush(): void;
+  detach(attachment: Attachment): void;
+}
+
+/** Paths that one connection is remembered on; someone who replays its packets cannot grow the list. */
+const PATHS_LIMIT = 16;
+
+export class Attachment {
+  readonly connection: Drivable;
+  owner: ConnectionOwner;
+  /** When the connection wants `handleTimeout`, monotonic milliseconds. */
+  deadlineMs: number = Number.POSITIVE_INFINITY;
+  /** Touched, and waiting for its turn. */
+  dirty = false;
+  /** Waits until its socket has passed queued datagrams on. */
+  blocked = false;
+  detached = false;
+  /** Closing or draining: no reason any more to keep the process running. */
+  ending = false;
+
+  readonly #host: AttachmentHost;
+  readonly #paths: Path[];
+  #lastPath: Path | undefined;
+
+  constructor(host: AttachmentHost, connection: Drivable, owner: ConnectionOwner, paths: readonly Path[]) {
+    this.#host = host;
+    this.connection = connection;
+    this.owner = owner;
+    this.#paths = [...paths];
+  }
+
+  /** The endpoint's clock: monotonic milliseconds, standing still within a batch. */
+  now(): number {
+    return this.#host.now();
+  }
+
+  /** After every command to the connection: what follows from it is done soon, and once for many. */
+  touch(): void {
+    this.#host.touch(this);
+  }
+
+  /** Does at once what is due, so that it has left before the process may end. */
+  flush(): void {
+    this.#host.flush();
+  }
+
+  /** Lets the connection go as it is; nothing further is sent for it. */
+  detach(): void {
+    this.#host.detach(this);
+  }
+
+  /** The path of the datagram that came last. */
+  get latestPath(): Path | undefined {
+    return this.#lastPath;
+  }
+
+  /** The path that a datagram came on; engines compare paths by identity, so each is made once. */
+  pathOf(socket: number, address: string, port: number): Path {
+    const last = this.#lastPath;
+    if (last !== undefined && last.port === port && last.socket === socket && last.address === address)
+      return last;
+    const paths = this.#paths;
+    let path = paths.find(
+      (known) => known.port === port && known.address === address && known.socket === socket,
+    );
+    if (path === undefined) {
+      path = { address, port, socket };
+      if (paths.length >= PATHS_LIMIT) paths.splice(paths[0] === last ? 1 : 0, 1);
+      paths.push(path);
+    }
+    this.#lastPath = path;
+    return path;
+  }
+}

@@ -1,0 +1,343 @@
+/**
+ * The endpoint: it owns the UDP sockets and one timer, finds the connection that a datagram belongs to, and
+ * drives the connections. It alone performs *mutate → drain transmits → re-arm the timer → drain events*.
+ *
+ * Work comes in batches. A received datagram is handed over at once, but what follows from a whole batch
+ * (acknowledgements, packets to send, the timer, events) is done once, in the `setImmediate` behind it; so
+ * are commands of the application. One reading of the clock serves a batch.
+ *
+ * Read `attachment.ts` first; `batch-sender.ts` has the sending.
+ */
+import type { Path, Transmit } from "../engine/connection.ts";
+import type { ConnectionEvent } from "../engine/events.ts";
+import { CONNECTION_ID_BYTES, PACKET_DATA, PACKET_HANDSHAKE, PACKET_NOTICE } from "../wire/packet.ts";
+import type { RemoteAddress } from "./address.ts";
+import { Attachment, type AttachmentHost, type ConnectionOwner, type Drivable } from "./attachment.ts";
+import { BatchSender } from "./batch-sender.ts";
+import { DeadlineTimer } from "./deadline-timer.ts";
+import { type DatagramHandler, UdpSocket, type UdpSocketOptions } from "./udp-socket.ts";
+
+/** Where a datagram came from, and by which socket. */
+export interface DatagramOrigin {
+  readonly socket: UdpSocket;
+  readonly address: string;
+  readonly port: number;
+}
+
+/** Told of a handshake's first message, which names no connection yet. */
+export type FirstMessageHandler = (now: number, from: DatagramOrigin, bytes: Uint8Array) => void;
+
+// Where the destination connection ID stands, and how long a datagram has to be to be looked at.
+const DATA_DESTINATION_AT = 1;
+const HANDSHAKE_DESTINATION_AT = 3;
+const HANDSHAKE_HEAD_BYTES: number = HANDSHAKE_DESTINATION_AT + 2 * CONNECTION_ID_BYTES;
+const NOTICE_DESTINATION_AT = 2;
+const NOTICE_HEAD_BYTES: number = NOTICE_DESTINATION_AT + CONNECTION_ID_BYTES;
+
+/** Rounds of commands answering events answering commands before other I/O gets its turn. */
+const ROUNDS_LIMIT = 8;
+
+const NOWHERE: Path = { address: "", port: 0, socket: -1 };
+
+export class Endpoint implements AttachmentHost {
+  readonly sockets: readonly UdpSocket[];
+  /** Told of each handshake's first message: by the listener, or by a connector that may be called too. */
+  onFirstMessage: FirstMessageHandler | undefined;
+  /** Called once when the last connection has gone and the sockets are closed. */
+  onClosed: (() => void) | undefined;
+  /** Datagrams that belong to nothing here: of an unknown connection, or no packet of ours. */
+  strayDatagrams = 0;
+
+  readonly #attachments: Map<number, Attachment> = new Map();
+  /** Datagrams mostly come for the same connection as the one before. */
+  #latest: Attachment | undefined;
+  #dirty: Attachment[] = [];
+  #spare: Attachment[] = [];
+  #scheduled = false;
+  #flushing = false;
+  #batchNowMs = 0;
+  readonly #timer: DeadlineTimer = new DeadlineTimer(() => this.#handleDue());
+  readonly #sender: BatchSender = new BatchSender();
+  readonly #transmit: Transmit = { buffer: this.#sender.buffer, length: 0, segmentBytes: 0, path: NOWHERE };
+  readonly #event: ConnectionEvent = { kind: 0, streamId: -1, errorCode: 0 };
+  #someBlocked = false;
+  #listening = false;
+  #open = true;
+
+  private constructor(sockets: readonly UdpSocket[]) {
+    this.sockets = sockets;
+    const receive: DatagramHandler = (socket, address, port, bytes) =>
+      this.#receive(socket, address, port, bytes);
+    for (const [index, socket] of sockets.entries()) {
+      socket.index = index;
+      socket.onDatagram = receive;
+      socket.onSent = () => this.#unblock();
+    }
+  }
+
+  /**
+   * Binds one socket for each entry, at least one.
+   *
+   * Rejects with the system's error when one of them cannot be bound; none stays open then.
+   */
+  static async open(sockets: readonly UdpSocketOptions[]): Promise<Endpoint> {
+    const bound: UdpSocket[] = [];
+    try {
+      for (const options of sockets) bound.push(await UdpSocket.bind(options));
+    } catch (error) {
+      for (const socket of bound) socket.close();
+      throw error;
+    }
+    return new Endpoint(bound);
+  }
+
+  /** An endpoint over sockets that are bound already; it closes them. */
+  static over(sockets: readonly UdpSocket[]): Endpoint {
+    return new Endpoint(sockets);
+  }
+
+  get localAddresses(): RemoteAddress[] {
+    return this.sockets.map((socket) => socket.local);
+  }
+
+  /** Monotonic milliseconds; the same throughout a batch. */
+  now(): number {
+    return this.#batchNowMs !== 0 ? this.#batchNowMs : performance.now();
+  }
+
+  /** Keeps the sockets open, and the process running, even without a connection. */
+  setListening(listening: boolean): void {
+    this.#listening = listening;
+    this.#settle();
+  }
+
+  /**
+   * Takes over the driving of `connection`; undefined when its connection ID is too much like that of
+   * another, whereupon the caller draws a new one.
+   */
+  attach(connection: Drivable, owner: ConnectionOwner, paths: readonly Path[]): Attachment | undefined {
+    const key = connectionKey(connection.connectionId, 0);
+    if (this.#attachments.has(key)) return undefined;
+    const attachment = new Attachment(this, connection, owner, paths);
+    this.#attachments.set(key, attachment);
+    this.#settle();
+    this.touch(attachment);
+    return attachment;
+  }
+
+  detach(attachment: Attachment): void {
+    if (attachment.detached) return;
+    attachment.detached = true;
+    this.#attachments.delete(connectionKey(attachment.connection.connectionId, 0));
+    if (this.#latest === attachment) this.#latest = undefined;
+    attachment.owner.handleDetached();
+    this.#settle();
+  }
+
+  /** Hands `bytes` to the connection at `attachment`, which they do not name themselves. */
+  deliver(attachment: Attachment, now: number, from: DatagramOrigin, bytes: Uint8Array): void {
+    this.#hand(attachment, now, from.socket, from.address, from.port, bytes);
+  }
+
+  touch(attachment: Attachment): void {
+    if (attachment.dirty || attachment.detached) return;
+    attachment.dirty = true;
+    this.#dirty.push(attachment);
+    this.#schedule();
+  }
+
+  /** Drains all that was touched, until it is at rest or other I/O has waited long enough. */
+  flush(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    this.#batchNowMs = performance.now();
+    try {
+      for (let round = 0; this.#dirty.length > 0 && round < ROUNDS_LIMIT; round++) this.#drainRound();
+    } finally {
+      // An owner's exception goes on to the process; the endpoint has to be whole if that survives it.
+      this.#flushing = false;
+      this.#batchNowMs = 0;
+      if (this.#dirty.length > 0) this.#schedule();
+    }
+  }
+
+  /** Lets every connection go as it is and closes the sockets. */
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#listening = false;
+    this.onFirstMessage = undefined;
+    this.#timer.stop();
+    for (const attachment of [...this.#attachments.values()]) this.detach(attachment);
+    for (const socket of this.sockets) socket.close();
+    this.onClosed?.();
+  }
+
+  #receive(socket: UdpSocket, address: string, port: number, bytes: Uint8Array): void {
+    const kind = bytes.length >= NOTICE_HEAD_BYTES ? bytes[0]! & 0xf0 : 0;
+    let attachment: Attachment | undefined;
+    if (kind === PACKET_DATA) attachment = this.#find(bytes, DATA_DESTINATION_AT);
+    else if (kind === PACKET_HANDSHAKE && bytes.length >= HANDSHAKE_HEAD_BYTES) {
+      attachment = this.#find(bytes, HANDSHAKE_DESTINATION_AT);
+      if (
+        attachment === undefined &&
+        this.onFirstMessage !== undefined &&
+        isZero(bytes, HANDSHAKE_DESTINATION_AT)
+      ) {
+        this.onFirstMessage(this.#beginBatch(), { socket, address, port }, bytes);
+        return;
+      }
+    } else if (kind === PACKET_NOTICE) attachment = this.#find(bytes, NOTICE_DESTINATION_AT);
+    // Here other protocols will join, by first byte: STUN 0x00–0x3f, TURN channels 0x40–0x7f, DHT "d".
+    if (attachment === undefined) this.strayDatagrams++;
+    else this.#hand(attachment, this.#beginBatch(), socket, address, port, bytes);
+  }
+
+  /** The clock of the batch that this datagram belongs to; the flush behind it ends the batch. */
+  #beginBatch(): number {
+    if (this.#batchNowMs === 0) {
+      this.#batchNowMs = performance.now();
+      this.#schedule();
+    }
+    return this.#batchNowMs;
+  }
+
+  #hand(
+    attachment: Attachment,
+    now: number,
+    socket: UdpSocket,
+    address: string,
+    port: number,
+    bytes: Uint8Array,
+  ): void {
+    const path = attachment.pathOf(socket.index, address, port);
+    const { owner } = attachment;
+    if (owner.handleHandshake !== undefined && (bytes[0]! & 0xf0) === PACKET_HANDSHAKE) {
+      owner.handleHandshake(now, path, bytes);
+    } else attachment.connection.handleDatagram(now, path, bytes);
+    this.touch(attachment);
+  }
+
+  #find(bytes: Uint8Array, at: number): Attachment | undefined {
+    const latest = this.#latest;
+    if (latest !== undefined && isConnectionId(bytes, at, latest.connection.connectionId)) return latest;
+    const attachment = this.#attachments.get(connectionKey(bytes, at));
+    if (attachment === undefined || !isConnectionId(bytes, at, attachment.connection.connectionId))
+      return undefined;
+    this.#latest = attachment;
+    return attachment;
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#flushing || !this.#open) return;
+    this.#scheduled = true;
+    setImmediate(this.#onImmediate);
+  }
+
+  readonly #onImmediate = (): void => {
+    this.#scheduled = false;
+    this.flush();
+  };
+
+  #drainRound(): void {
+    const round = this.#dirty;
+    this.#dirty = this.#spare;
+    let next = 0;
+    try {
+      while (next < round.length) {
+        const attachment = round[next++]!;
+        attachment.dirty = false;
+        if (!attachment.detached) this.#drain(attachment, this.#batchNowMs);
+      }
+    } finally {
+      // Those behind one whose owner threw keep their turn.
+      for (; next < round.length; next++) this.#dirty.push(round[next]!);
+      round.length = 0;
+      this.#spare = round;
+    }
+  }
+
+  #drain(attachment: Attachment, now: number): void {
+    const { connection } = attachment;
+    this.#sendAll(attachment, now);
+    attachment.deadlineMs = connection.pollTimeout();
+    this.#timer.wakeBy(attachment.deadlineMs, now);
+    const event = this.#event;
+    // The owner may change on the way: a link takes over from whoever waited for it.
+    while (connection.pollEvent(event)) attachment.owner.handleEvent(event);
+    const { state } = connection;
+    if (state === "closed") this.detach(attachment);
+    else if (!attachment.ending && (state === "closing" || state === "draining")) {
+      attachment.ending = true;
+      this.#settle();
+    }
+  }
+
+  #sendAll(attachment: Attachment, now: number): void {
+    const transmit = this.#transmit;
+    while (!attachment.blocked) {
+      transmit.buffer = this.#sender.buffer;
+      if (!attachment.connection.pollTransmit(now, transmit)) return;
+      const socket = this.sockets[transmit.path.socket];
+      if (socket !== undefined && !this.#sender.send(socket, transmit)) {
+        attachment.blocked = true;
+        this.#someBlocked = true;
+      }
+    }
+  }
+
+  /** A batch has left some socket: whoever had to wait may go on. */
+  #unblock(): void {
+    if (!this.#someBlocked) return;
+    this.#someBlocked = false;
+    for (const attachment of this.#attachments.values()) {
+      if (!attachment.blocked) continue;
+      attachment.blocked = false;
+      this.touch(attachment);
+    }
+  }
+
+  #handleDue(): void {
+    const now = performance.now();
+    let nextMs = Infinity;
+    for (const attachment of this.#attachments.values()) {
+      if (attachment.deadlineMs <= now) {
+        attachment.deadlineMs = Infinity;
+        attachment.connection.handleTimeout(now);
+        this.touch(attachment);
+      } else if (attachment.deadlineMs < nextMs) nextMs = attachment.deadlineMs;
+    }
+    this.#timer.wakeBy(nextMs, now);
+    this.flush();
+  }
+
+  /** Closes what nobody needs, and holds the process only for what is not ending. */
+  #settle(): void {
+    if (!this.#open) return;
+    if (!this.#listening && this.#attachments.size === 0) {
+      this.close();
+      return;
+    }
+    let held = this.#listening;
+    for (const attachment of this.#attachments.values()) held ||= !attachment.ending;
+    for (const socket of this.sockets) socket.holdProcess(held);
+    this.#timer.holdProcess(held);
+  }
+}
+
+/** 48 of the connection ID's 64 bits: as many as a number can hold. */
+function connectionKey(bytes: Uint8Array, at: number): number {
+  const high = (bytes[at]! << 8) | bytes[at + 1]!;
+  const low = (bytes[at + 2]! << 24) | (bytes[at + 3]! << 16) | (bytes[at + 4]! << 8) | bytes[at + 5]!;
+  return high * 0x100000000 + (low >>> 0);
+}
+
+function isConnectionId(bytes: Uint8Array, at: number, connectionId: Uint8Array): boolean {
+  for (let i = 0; i < CONNECTION_ID_BYTES; i++) if (bytes[at + i] !== connectionId[i]) return false;
+  return true;
+}
+
+function isZero(bytes: Uint8Array, at: number): boolean {
+  for (let i = 0; i < CONNECTION_ID_BYTES; i++) if (bytes[at + i] !== 0) return false;
+  return true;
+}

@@ -1,0 +1,84 @@
+/**
+ * A peer at the door: a responder's handshake between its first message and its end.
+ *
+ * It looks at every handshake packet before and after the engine does, because guesses are to be counted
+ * one by one, and limits enforced before the next packet is looked at.
+ */
+import { type Connection, type ConnectionEvent, EVENT, type Path } from "../engine/connection.ts";
+import type { Handshake, Mode } from "../engine/handshake.ts";
+import type { RemoteAddress } from "./address.ts";
+import type { Attachment, ConnectionOwner } from "./attachment.ts";
+
+/** What a half-open tells its listener, each at most once. */
+export interface HalfOpenWatcher {
+  /** Whether a confirmation, which may be a guess, may be looked at now. */
+  mayGuess(halfOpen: HalfOpen, now: number): boolean;
+  guessed(halfOpen: HalfOpen, now: number): void;
+  /** The peer has proved itself, and is not yet told so; false when there is no place for it. */
+  proved(halfOpen: HalfOpen, now: number): boolean;
+  /** The link is there, for a peer that had its place. */
+  established(halfOpen: HalfOpen): void;
+  /** The peer's key was refused. */
+  refused(halfOpen: HalfOpen): void;
+  gone(halfOpen: HalfOpen): void;
+}
+
+const NOISE1 = 0xd2;
+
+export class HalfOpen implements ConnectionOwner {
+  readonly key: string;
+  /** The peer's connection ID, in hexadecimal. */
+  readonly peerId: string;
+  /** How the peer wants to prove itself; undefined for a way that this version does not know. */
+  readonly mode: Mode | undefined;
+  readonly remote: RemoteAddress;
+  hasGuessed = false;
+  connection!: Connection;
+  handshake!: Handshake;
+  attachment!: Attachment;
+  readonly #watcher: HalfOpenWatcher;
+  #isAdmitted: boolean | undefined;
+
+  constructor(
+    watcher: HalfOpenWatcher,
+    key: string,
+    peerId: string,
+    mode: Mode | undefined,
+    remote: RemoteAddress,
+  ) {
+    this.#watcher = watcher;
+    this.key = key;
+    this.peerId = peerId;
+    this.mode = mode;
+    this.remote = remote;
+  }
+
+  handleHandshake(now: number, path: Path, bytes: Uint8Array): void {
+    const isGuess = bytes[0] === NOISE1 && (this.mode === "code" || this.mode === "passphrase");
+    if (isGuess && !this.hasGuessed && !this.#watcher.mayGuess(this, now)) return;
+    this.connection.handleDatagram(now, path, bytes);
+    if (this.handshake.guessFailed && !this.hasGuessed) {
+      this.hasGuessed = true;
+      this.#watcher.guessed(this, now);
+    }
+    // Seen here, before anything is sent, so that a peer without a place hears of nothing else.
+    if (this.connection.state === "established") this.#admit(now);
+  }
+
+  handleEvent(event: ConnectionEvent): void {
+    if (event.kind === EVENT.established) {
+      if (this.#admit(this.attachment.now())) this.#watcher.established(this);
+    } else if (event.kind === EVENT.closed && this.connection.closeCause?.code === "ERR_KEY_REFUSED") {
+      this.#watcher.refused(this);
+    }
+  }
+
+  handleDetached(): void {
+    this.#watcher.gone(this);
+  }
+
+  #admit(now: number): boolean {
+    this.#isAdmitted ??= this.#watcher.proved(this, now);
+    return this.#isAdmitted;
+  }
+}

@@ -1,0 +1,383 @@
+/**
+ * What happens inside a link: which stream is whose, the control stream, and how a link ends.
+ *
+ * The initiator opens the control stream and the pipe stream at once. A link ends in order when everything
+ * that was written has been acknowledged: then one CLOSE goes out. Its code says whether the peer's
+ * direction was read to its end, so that the other side can tell a clean end from a truncation.
+ */
+import { concatBytes } from "../base/bytes.ts";
+import { type ErrorCode, SrudpError } from "../base/errors.ts";
+import { Reader } from "../base/reader.ts";
+import { type Connection, type ConnectionEvent, EVENT, PRIORITY } from "../engine/connection.ts";
+import type { Attachment, ConnectionOwner } from "./attachment.ts";
+import { ControlReader, encodeKind, encodeReceipt, type Receipt, STREAM_KIND } from "./control.ts";
+import { Flow, type FlowHost, wireOfCode } from "./flow.ts";
+import { Stream } from "./stream.ts";
+
+/** What the link itself, which is what the user sees, is told. */
+export interface LinkFace {
+  emit(event: string, ...values: unknown[]): boolean;
+}
+
+interface Opener {
+  readonly resolve: (stream: Stream) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** An acknowledgement that has not come after so many probe timeouts does not come.  // RFC 9000 §10.2 */
+const PATIENCE_PTOS = 3;
+/** Delay that peers allow themselves before they acknowledge.  // transport.md R8 */
+const ACK_DELAY_MS = 25;
+const NOTHING: Uint8Array = new Uint8Array(0);
+const WIRE_RESET: number = wireOfCode("ERR_PEER_RESET");
+const WIRE_NOT_READ: number = wireOfCode("ERR_PEER_OUTPUT_CLOSED");
+
+export class LinkCore implements ConnectionOwner, FlowHost {
+  readonly engine: Connection;
+  readonly pipe: Flow;
+  readonly #attachment: Attachment;
+  #face: LinkFace | undefined;
+  /** Streams by ID, as long as either side of them is in use. */
+  readonly #flows: Map<number, Flow> = new Map();
+  /** The peer's streams whose kind has not arrived whole. */
+  readonly #arrivals: Map<number, Uint8Array> = new Map();
+  #openers: Opener[] = [];
+
+  #controlId = -1;
+  readonly #controlReader: ControlReader = new ControlReader((receipt) =>
+    this.#face?.emit("receipt", receipt),
+  );
+  #controlQueue: Uint8Array[] = [];
+  #isControlDelivered = false;
+
+  /** Set when the connection has ended. */
+  #over: { readonly error: SrudpError | undefined } | undefined;
+  #violation: SrudpError | undefined;
+  #holds = 0;
+  /** The pipe has ended both ways, so the link may end by itself. */
+  #isIdle = false;
+  /** An end in order was asked for; `reason` goes to the peer. */
+  #ending: { readonly reason: string } | undefined;
+  #patience: NodeJS.Timeout | undefined;
+  #whenOver: ((error: SrudpError | undefined) => void)[] = [];
+
+  constructor(connection: Connection, attachment: Attachment) {
+    this.engine = connection;
+    this.#attachment = attachment;
+    this.pipe = new Flow(this);
+  }
+
+  get isOver(): boolean {
+    return this.#over !== undefined;
+  }
+
+  // ------------------------------------------------------------------ from the link
+
+  /** The link is there to be told of things; opens the streams that every link has. */
+  start(face: LinkFace): void {
+    this.#face = face;
+    const { engine } = this;
+    if (engine.role === "initiator") {
+      this.#controlId = engine.openStream(PRIORITY.control);
+      const pipeId = engine.openStream();
+      if (pipeId < 0) {
+        this.#violated("ERR_PARAMETER");
+        return;
+      }
+      engine.write(this.#controlId, encodeKind(STREAM_KIND.control));
+      engine.write(pipeId, encodeKind(STREAM_KIND.pipe));
+      this.#flows.set(pipeId, this.pipe);
+      this.pipe.open(pipeId);
+    }
+    this.touch();
+  }
+
+  openStream(): Promise<Stream> {
+    if (this.#over !== undefined) return Promise.reject(this.#over.error ?? new SrudpError("ERR_PEER_RESET"));
+    return new Promise((resolve, reject) => {
+      this.#openers.push({ resolve, reject });
+      this.#serveOpeners();
+    });
+  }
+
+  sendDatagram(bytes: Uint8Array): boolean {
+    if (this.engine.state !== "established") return false;
+    const taken = this.engine.sendDatagram(bytes);
+    this.touch();
+    return taken;
+  }
+
+  sendReceipt(receipt: Receipt): void {
+    this.#controlQueue.push(encodeReceipt(receipt));
+    this.#writeControl();
+  }
+
+  /** Keeps the link from ending by itself; call what it returns to undo that. */
+  hold(): () => void {
+    this.#holds++;
+    let held = true;
+    return () => {
+      if (!held) return;
+      held = false;
+      this.#holds--;
+      this.#endWhenIdle();
+    };
+  }
+
+  /** Calls `whenOver` when the link has ended, with what it failed with. */
+  notifyWhenOver(whenOver: (error: SrudpError | undefined) => void): void {
+    if (this.#over === undefined) this.#whenOver.push(whenOver);
+    else whenOver(this.#over.error);
+  }
+
+  /** The pipe has ended both ways: the link ends too, as soon as nothing else is going on. */
+  endWhenIdle(whenOver: (error: SrudpError | undefined) => void): void {
+    this.notifyWhenOver(whenOver);
+    this.#isIdle = true;
+    this.#endWhenIdle();
+  }
+
+  /** Ends the link as soon as everything that was written and ended has been acknowledged. */
+  endInOrder(reason: string, whenOver: (error: SrudpError | undefined) => void): void {
+    this.notifyWhenOver(whenOver);
+    if (this.#ending !== undefined || this.#over !== undefined) return;
+    this.#ending = { reason };
+    this.#writeControl();
+    this.#endWhenDelivered();
+  }
+
+  /** Ends the link at once; `wireCode` is what the peer's link fails with. */
+  abort(wireCode: number): void {
+    if (this.#over === undefined) this.#close(wireCode, "");
+  }
+
+  touch(): void {
+    this.#attachment.touch();
+  }
+
+  flowChanged(flow: Flow): void {
+    if (flow.isSettled && flow !== this.pipe) this.#flows.delete(flow.streamId);
+    this.#endWhenIdle();
+    this.#endWhenDelivered();
+  }
+
+  now(): number {
+    return this.#attachment.now();
+  }
+
+  // ------------------------------------------------------------------ from the connection
+
+  handleEvent(event: ConnectionEvent): void {
+    const { streamId, errorCode } = event;
+    const isControl = streamId === this.#controlId;
+    const flow = this.#flows.get(streamId);
+    switch (event.kind) {
+      case EVENT.streamOpened:
+        this.#arrivals.set(streamId, NOTHING);
+        this.#takeArrival(streamId);
+        break;
+      case EVENT.readable:
+        if (isControl) this.#readControl();
+        else if (flow !== undefined) flow.handleReadable();
+        else if (this.#arrivals.has(streamId)) this.#takeArrival(streamId);
+        break;
+      case EVENT.writable:
+        flow?.handleWritable();
+        break;
+      case EVENT.streamReset:
+        if (isControl) this.#violated("ERR_PROTOCOL");
+        else if (flow !== undefined) flow.handleReset(errorCode);
+        else if (this.#arrivals.delete(streamId)) this.#refuse(streamId);
+        break;
+      case EVENT.stopSending:
+        if (isControl) this.#violated("ERR_PROTOCOL");
+        else flow?.handleStopSending(errorCode);
+        break;
+      case EVENT.streamAcknowledged:
+        if (isControl) this.#isControlDelivered = true;
+        else flow?.handleAcknowledged();
+        this.#endWhenDelivered();
+        break;
+      case EVENT.streamsAvailable:
+        this.#serveOpeners();
+        break;
+      case EVENT.datagram:
+        this.#deliverDatagrams();
+        break;
+      case EVENT.closed:
+        this.#handleClosed();
+        break;
+    }
+  }
+
+  handleDetached(): void {
+    // The endpoint was closed under the link; a link that ended by itself has been told before.
+    this.#finish(new SrudpError("ERR_INTERRUPTED", "The endpoint was closed"), true);
+  }
+
+  // ------------------------------------------------------------------ streams
+
+  #serveOpeners(): void {
+    while (this.#openers.length > 0) {
+      const streamId = this.engine.openStream();
+      if (streamId < 0) return;
+      const { resolve } = this.#openers.shift()!;
+      this.engine.write(streamId, encodeKind(STREAM_KIND.forward));
+      this.touch();
+      resolve(this.#newStream(streamId, NOTHING));
+    }
+  }
+
+  #newStream(streamId: number, first: Uint8Array): Stream {
+    const flow = new Flow(this);
+    const stream = new Stream(flow);
+    this.#flows.set(streamId, flow);
+    flow.open(streamId, first);
+    return stream;
+  }
+
+  /** Reads what a stream of the peer is for, and gives it to whom it concerns. */
+  #takeArrival(streamId: number): void {
+    for (;;) {
+      const bytes = this.engine.read(streamId);
+      if (bytes === undefined) break;
+      const all = concatBytes(this.#arrivals.get(streamId) ?? NOTHING, bytes);
+      const reader = new Reader(all);
+      const kind = reader.varint();
+      if (!reader.ok) {
+        this.#arrivals.set(streamId, all);
+        continue;
+      }
+      this.#arrivals.delete(streamId);
+      this.#route(streamId, kind, reader.rest());
+      this.touch();
+      return;
+    }
+    if (!this.engine.readFinished(streamId)) return;
+    this.#arrivals.delete(streamId);
+    this.#refuse(streamId);
+  }
+
+  #route(streamId: number, kind: number, first: Uint8Array): void {
+    const isResponder = this.engine.role === "responder";
+    if (kind === STREAM_KIND.pipe && isResponder && this.pipe.streamId < 0) {
+      this.#flows.set(streamId, this.pipe);
+      this.pipe.open(streamId, first);
+    } else if (kind === STREAM_KIND.control && isResponder && this.#controlId < 0) {
+      this.#controlId = streamId;
+      this.#takeControl(first);
+      this.#readControl();
+      this.#writeControl();
+    } else if (kind === STREAM_KIND.forward) {
+      const stream = this.#newStream(streamId, first);
+      if (!this.#face?.emit("stream", stream)) stream.destroy();
+    } else this.#refuse(streamId);
+  }
+
+  #refuse(streamId: number): void {
+    this.engine.reset(streamId, WIRE_RESET);
+    this.engine.stopSending(streamId, WIRE_RESET);
+    this.touch();
+  }
+
+  #deliverDatagrams(): void {
+    for (;;) {
+      const bytes = this.engine.readDatagram();
+      if (bytes === undefined) return;
+      this.#face?.emit("datagram", bytes);
+    }
+  }
+
+  // ------------------------------------------------------------------ control
+
+  #readControl(): void {
+    for (;;) {
+      const bytes = this.engine.read(this.#controlId);
+      if (bytes === undefined) break;
+      this.#takeControl(bytes);
+    }
+    this.touch();
+  }
+
+  #takeControl(bytes: Uint8Array): void {
+    try {
+      this.#controlReader.take(bytes);
+    } catch (error) {
+      if (!(error instanceof SrudpError)) throw error;
+      this.#violated(error.code);
+    }
+  }
+
+  /** Sends the records that wait, and the end of the control stream when no more will come. */
+  #writeControl(): void {
+    if (this.#controlId < 0 || this.#over !== undefined) return;
+    for (const record of this.#controlQueue) this.engine.write(this.#controlId, record);
+    this.#controlQueue = [];
+    if (this.#ending !== undefined) this.engine.finish(this.#controlId);
+    this.touch();
+  }
+
+  // ------------------------------------------------------------------ the end
+
+  #endWhenIdle(): void {
+    if (!this.#isIdle || this.#holds > 0 || this.#openers.length > 0) return;
+    for (const flow of this.#flows.values()) if (flow !== this.pipe && !flow.isSettled) return;
+    this.endInOrder("", () => undefined);
+  }
+
+  /** The end that was asked for, once nothing is on its way any more. */
+  #endWhenDelivered(): void {
+    if (this.#ending === undefined || this.#over !== undefined) return;
+    for (const flow of this.#flows.values()) if (flow.isFinished && !flow.isDelivered) return;
+    if (!this.#isControlDelivered && this.#controlId >= 0 && this.#patience === undefined) {
+      // The peer may have gone with what it wanted: then its last acknowledgement is not worth waiting for.
+      const { rttMs, rttVarMs } = this.engine.stats;
+      const ptoMs = rttMs + Math.max(4 * rttVarMs, 1) + ACK_DELAY_MS;
+      this.#patience = setTimeout(() => {
+        this.#isControlDelivered = true;
+        this.#endWhenDelivered();
+      }, PATIENCE_PTOS * ptoMs);
+    }
+    if (!this.#isControlDelivered && this.#controlId >= 0) return;
+    // The peer's bytes that nobody here will read are told of, should there be any.
+    const isPeerRead = this.pipe.isReadEnded || this.pipe.streamId < 0;
+    this.#close(isPeerRead ? 0 : WIRE_NOT_READ, this.#ending.reason);
+  }
+
+  /** The peer broke the rules of streams and records, which the engine knows nothing of. */
+  #violated(code: ErrorCode): void {
+    if (this.#over !== undefined) return;
+    this.#violation = new SrudpError(code);
+    this.#close(wireOfCode(code), "");
+  }
+
+  #close(errorCode: number, reason: string): void {
+    this.engine.close(this.#attachment.now(), errorCode, reason);
+    this.#attachment.touch();
+    this.#attachment.flush();
+  }
+
+  #handleClosed(): void {
+    const { origin, code, errorCode } = this.engine.closeCause!;
+    const isOurs = origin === "local";
+    if (this.#violation !== undefined) this.#finish(this.#violation, false);
+    else if (isOurs || code === undefined) this.#finish(undefined, isOurs);
+    // What the peer did not read is no loss where there was nothing.
+    else if (errorCode === WIRE_NOT_READ && this.pipe.writtenBytes === 0) this.#finish(undefined, false);
+    else this.#finish(new SrudpError(code), false);
+  }
+
+  #finish(error: SrudpError | undefined, isAbrupt: boolean): void {
+    if (this.#over !== undefined) return;
+    clearTimeout(this.#patience);
+    this.#over = { error };
+    for (const flow of new Set([this.pipe, ...this.#flows.values()])) flow.handleOver(error, isAbrupt);
+    this.#flows.clear();
+    this.#arrivals.clear();
+    for (const { reject } of this.#openers) reject(error ?? new SrudpError("ERR_PEER_RESET"));
+    this.#openers = [];
+    const waiting = this.#whenOver;
+    this.#whenOver = [];
+    for (const whenOver of waiting) whenOver(error);
+  }
+}

@@ -1,0 +1,299 @@
+/**
+ * A listener: waits on a UDP port and makes links of the peers that prove themselves.
+ *
+ * Strangers cost little: a first message is judged by its header, and at most 256 handshakes are under way,
+ * of which the oldest goes. Guesses at a code are counted over all of them.
+ */
+import { EventEmitter } from "node:events";
+import { toHex } from "../base/bytes.ts";
+import { ERRORS, SrudpError } from "../base/errors.ts";
+import { packetIntegrity } from "../crypto/integrity.ts";
+import { busyNotice } from "../engine/handshake.ts";
+import { decodeHandshakePacket } from "../wire/handshake-packet.ts";
+import type { RemoteAddress } from "./address.ts";
+import { bindListening } from "./bind.ts";
+import type { DatagramOrigin, Endpoint } from "./endpoint.ts";
+import { HalfOpen, type HalfOpenWatcher } from "./half-open.ts";
+import { Link } from "./link.ts";
+import { LinkCore } from "./link-core.ts";
+import { LinkQueue } from "./link-queue.ts";
+import { newConnection } from "./new-connection.ts";
+import type { ListenOptions } from "./options.ts";
+import { Trust } from "./trust.ts";
+
+/** Events of a listener. */
+export interface ListenerEvents {
+  link: [link: Link];
+  /** A wrong code or passphrase came; `failures` counts those against the present code. */
+  guess: [guess: { remote: RemoteAddress; failures: number }];
+  /** Three wrong guesses: the code is void. `setCode` brings another. */
+  burnt: [];
+  /** Somebody came who speaks other versions. */
+  version: [visitor: { remote: RemoteAddress; lowest: number; highest: number }];
+  /** Somebody came whose key is not welcome. */
+  refused: [visitor: { remote: RemoteAddress; key: Uint8Array }];
+  /** Somebody came while there was no room for another link. */
+  busy: [visitor: { remote: RemoteAddress }];
+  /** Nobody came in time (`timeoutMs`): the listener has closed. */
+  error: [error: SrudpError];
+  close: [];
+}
+
+/** Handshakes under way; the oldest goes when one more begins.  // security.md, flooder */
+const HALF_OPEN_LIMIT = 256;
+/** Wrong guesses that void a code.  // security.md, code */
+const GUESSES_LIMIT = 3;
+/** Pause after a wrong passphrase before another is looked at.  // security.md, passphrase */
+const PASSPHRASE_PAUSE_MS = 10_000;
+
+/**
+ * Waits for peers. Each becomes an event `link`, and a value of `for await (const link of listener)`, which
+ * ends when the listener is closed.
+ */
+export class Listener extends EventEmitter<ListenerEvents> implements AsyncIterable<Link> {
+  readonly #endpoint: Endpoint;
+  readonly #door: Door;
+  readonly #queue: LinkQueue = new LinkQueue();
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  /** Made by `listen` only. */
+  constructor(endpoint: Endpoint, trust: Trust, options: ListenOptions) {
+    super();
+    this.#endpoint = endpoint;
+    this.#door = new Door(this, endpoint, trust, options, (link) => {
+      clearTimeout(this.#timer);
+      this.#queue.push(link);
+      this.emit("link", link);
+    });
+    endpoint.onFirstMessage = (now, from, bytes) => this.#door.handleFirst(now, from, bytes);
+    endpoint.setListening(true);
+    const { timeoutMs = Infinity } = options;
+    if (Number.isFinite(timeoutMs)) {
+      this.#timer = setTimeout(() => {
+        void this.close();
+        this.emit("error", new SrudpError("ERR_TIMEOUT", "Nobody came"));
+      }, timeoutMs);
+    }
+  }
+
+  /** Where it listens: one address for each family. */
+  get addresses(): RemoteAddress[] {
+    return this.#endpoint.localAddresses;
+  }
+
+  get port(): number {
+    return this.#endpoint.sockets[0]!.local.port;
+  }
+
+  /**
+   * The code that counts from now on, with no guesses against it; undefined for none.
+   *
+   * @throws SrudpError ERR_CODE_FORMAT
+   */
+  setCode(code: string | undefined): void {
+    this.#door.setCode(code);
+  }
+
+  /** Stops waiting. Links that are there go on; the port is free when the last of them has ended. */
+  close(): Promise<void> {
+    if (!this.#closed) {
+      this.#closed = true;
+      clearTimeout(this.#timer);
+      this.#endpoint.onFirstMessage = undefined;
+      this.#door.close();
+      this.#queue.end();
+      this.#endpoint.setListening(false);
+      this.emit("close");
+    }
+    return Promise.resolve();
+  }
+
+  [Symbol.asyncIterator](): AsyncIterableIterator<Link> {
+    return this.#queue.iterate();
+  }
+}
+
+/** Who may come in, and who is on the way in. */
+class Door implements HalfOpenWatcher {
+  readonly #listener: Listener;
+  readonly #endpoint: Endpoint;
+  readonly #trust: Trust;
+  readonly #options: ListenOptions;
+  readonly #enter: (link: Link) => void;
+  /** By the peer's connection ID and address, oldest first. Stays while the connection does, for repetitions. */
+  readonly #visitors: Map<string, HalfOpen> = new Map();
+  /** Those of them whose handshake is under way. */
+  readonly #halfOpen: Set<HalfOpen> = new Set();
+  #links = 0;
+  #failures = 0;
+  #passphraseOpensAtMs = 0;
+
+  constructor(
+    listener: Listener,
+    endpoint: Endpoint,
+    trust: Trust,
+    options: ListenOptions,
+    enter: (link: Link) => void,
+  ) {
+    this.#listener = listener;
+    this.#endpoint = endpoint;
+    this.#trust = trust;
+    this.#options = options;
+    this.#enter = enter;
+  }
+
+  setCode(code: string | undefined): void {
+    this.#trust.setCode(code);
+    this.#failures = 0;
+    this.#dropUnproved((halfOpen) => halfOpen.mode === "code");
+  }
+
+  close(): void {
+    this.#dropUnproved(() => true);
+  }
+
+  handleFirst(now: number, from: DatagramOrigin, bytes: Uint8Array): void {
+    const packet = decodeHandshakePacket(bytes, packetIntegrity);
+    if (packet === undefined) return;
+    const peerId = toHex(packet.sourceId);
+    const key = `${peerId} ${from.address} ${from.port}`;
+    const known = this.#visitors.get(key);
+    if (known !== undefined) {
+      this.#endpoint.deliver(known.attachment, now, from, bytes);
+      return;
+    }
+    const remote: RemoteAddress = { address: from.address, port: from.port, family: from.socket.family };
+    const { mode } = packet;
+    const isPake = mode === "code" || mode === "passphrase";
+    if (isPake && this.#isFull()) {
+      // Said before anything is proved: whoever was given a code is to know that it was not wrong.
+      if ([...this.#visitors.values()].some((visitor) => visitor.peerId === peerId)) return;
+      const notice = busyNotice(bytes);
+      if (notice === undefined) return;
+      from.socket.send(notice, from.address, from.port);
+      this.#listener.emit("busy", { remote });
+      return;
+    }
+    // Silence where there is nothing that this peer could prove; only a code may have been void for a moment.
+    if (mode !== undefined && !isPake && this.#trust.credentials[mode] === undefined) return;
+    if (mode === "passphrase" && now < this.#passphraseOpensAtMs) return;
+    this.#makeRoom();
+    const halfOpen = new HalfOpen(this, key, peerId, mode, remote);
+    const { connection, handshake, attachment } = newConnection(this.#endpoint, halfOpen, {
+      role: "responder",
+      trust: this.#trust,
+      paths: [],
+      common: this.#options,
+    });
+    halfOpen.connection = connection;
+    halfOpen.handshake = handshake;
+    halfOpen.attachment = attachment;
+    this.#visitors.set(key, halfOpen);
+    this.#halfOpen.add(halfOpen);
+    this.#endpoint.deliver(attachment, now, from, bytes);
+    if (handshake.stage === "exchanging") return;
+    // Nothing worth keeping state for: another version, a void code, a wrong secret. It may get an answer.
+    if (handshake.peerVersions !== undefined)
+      this.#listener.emit("version", { remote, ...handshake.peerVersions });
+    attachment.flush();
+    attachment.detach();
+  }
+
+  mayGuess(halfOpen: HalfOpen, now: number): boolean {
+    return halfOpen.mode !== "passphrase" || now >= this.#passphraseOpensAtMs;
+  }
+
+  guessed(halfOpen: HalfOpen, now: number): void {
+    const { remote, mode } = halfOpen;
+    if (mode === "passphrase") this.#passphraseOpensAtMs = now + PASSPHRASE_PAUSE_MS;
+    const failures = ++this.#failures;
+    const isBurnt = mode === "code" && failures >= GUESSES_LIMIT;
+    if (isBurnt) this.#burn();
+    this.#listener.emit("guess", { remote, failures });
+    if (isBurnt) this.#listener.emit("burnt");
+  }
+
+  proved(halfOpen: HalfOpen, now: number): boolean {
+    // The same peer may have come by another of its addresses as well: that attempt is over.
+    this.#halfOpen.delete(halfOpen);
+    this.#dropUnproved(({ peerId }) => peerId === halfOpen.peerId);
+    if (this.#isFull()) {
+      halfOpen.connection.close(now, ERRORS.ERR_BUSY.wire!, "");
+      this.#listener.emit("busy", { remote: halfOpen.remote });
+      return false;
+    }
+    if (halfOpen.mode === "code") this.#burn();
+    this.#links++;
+    return true;
+  }
+
+  established(halfOpen: HalfOpen): void {
+    const { connection, attachment } = halfOpen;
+    const core = new LinkCore(connection, attachment);
+    const visitors = this.#visitors;
+    attachment.owner = {
+      handleEvent: (event) => core.handleEvent(event),
+      handleDetached: () => {
+        visitors.delete(halfOpen.key);
+        core.handleDetached();
+      },
+    };
+    const link = new Link(core);
+    core.notifyWhenOver(() => {
+      this.#links--;
+    });
+    core.start(link);
+    this.#enter(link);
+  }
+
+  refused(halfOpen: HalfOpen): void {
+    this.#halfOpen.delete(halfOpen);
+    this.#listener.emit("refused", { remote: halfOpen.remote, key: halfOpen.connection.peer!.peerStatic });
+  }
+
+  gone(halfOpen: HalfOpen): void {
+    this.#visitors.delete(halfOpen.key);
+    this.#halfOpen.delete(halfOpen);
+  }
+
+  #isFull(): boolean {
+    return this.#links >= (this.#options.maxLinks ?? 1);
+  }
+
+  /** The code is void, and so is every attempt at it that has not been answered. */
+  #burn(): void {
+    this.setCode(undefined);
+  }
+
+  #makeRoom(): void {
+    if (this.#halfOpen.size < HALF_OPEN_LIMIT) return;
+    const [oldest] = this.#halfOpen;
+    oldest?.attachment.detach();
+  }
+
+  /** Those that have guessed wrong stay, to hear it again if it was lost; they cannot guess once more. */
+  #dropUnproved(applies: (halfOpen: HalfOpen) => boolean): void {
+    for (const halfOpen of [...this.#halfOpen]) {
+      if (!halfOpen.hasGuessed && applies(halfOpen)) halfOpen.attachment.detach();
+    }
+  }
+}
+
+/**
+ * Listens on a UDP port, on IPv4 and on IPv6 unless the options say otherwise.
+ *
+ * @throws SrudpError ERR_USAGE without anything to know peers by, ERR_BIND, ERR_CODE_FORMAT; the signal's reason
+ */
+export async function listen(options: ListenOptions): Promise<Listener> {
+  options.signal?.throwIfAborted();
+  const trust = new Trust(options);
+  const endpoint = await bindListening(options);
+  if (options.signal?.aborted) {
+    endpoint.close();
+    throw options.signal.reason;
+  }
+  const listener = new Listener(endpoint, trust, options);
+  options.signal?.addEventListener("abort", () => void listener.close(), { once: true });
+  return listener;
+}

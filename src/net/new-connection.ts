@@ -1,0 +1,119 @@
+/** Makes the engine's parts for one peer and gives them a place at an endpoint. */
+import { randomBytes } from "node:crypto";
+import { SrudpError } from "../base/errors.ts";
+import { Connection, type Path } from "../engine/connection.ts";
+import { Handshake, type Role } from "../engine/handshake.ts";
+import { DEFAULT_PARAMETERS, encodeParameters } from "../engine/transport-parameters.ts";
+import { CONNECTION_ID_BYTES } from "../wire/packet.ts";
+import type { RemoteAddress } from "./address.ts";
+import type { Attachment, ConnectionOwner } from "./attachment.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { nodePrimitives } from "./node-primitives.ts";
+import { type CommonOptions, DEFAULT_IDLE_TIMEOUT_MS } from "./options.ts";
+import type { Trust } from "./trust.ts";
+
+export interface ConnectionParts {
+  readonly connection: Connection;
+  readonly handshake: Handshake;
+  readonly attachment: Attachment;
+}
+
+export interface NewConnectionOptions {
+  readonly role: Role;
+  readonly trust: Trust;
+  /** The peer's addresses, where this side begins. */
+  readonly paths: readonly Path[];
+  readonly common: CommonOptions;
+  /** Told what the caller's `verifyPeer` threw; the peer is refused. */
+  readonly onVerifyFailure?: (error: unknown) => void;
+}
+
+/** Draws of a connection ID before it must be a bug that each is taken. */
+const DRAWS_LIMIT = 8;
+
+/** Starts a connection at `endpoint`, which from now on drives it; its events go to `owner`. */
+export function newConnection(
+  endpoint: Endpoint,
+  owner: ConnectionOwner,
+  options: NewConnectionOptions,
+): ConnectionParts {
+  for (let draw = 0; draw < DRAWS_LIMIT; draw++) {
+    const parts = tryConnection(endpoint, owner, options);
+    if (parts !== undefined) return parts;
+  }
+  throw new SrudpError("ERR_INTERNAL", "no free connection ID");
+}
+
+function tryConnection(
+  endpoint: Endpoint,
+  owner: ConnectionOwner,
+  { role, trust, paths, common, onVerifyFailure }: NewConnectionOptions,
+): ConnectionParts | undefined {
+  const { idleTimeoutMs = DEFAULT_IDLE_TIMEOUT_MS, congestion = "cubic" } = common;
+  const parameters = {
+    ...DEFAULT_PARAMETERS,
+    idleTimeoutMs: Number.isFinite(idleTimeoutMs) ? idleTimeoutMs : 0,
+  };
+  const connectionId = random(CONNECTION_ID_BYTES);
+  let attachment: Attachment | undefined;
+
+  /** The answer of somebody who had to think first. */
+  const answerLater = (verdict: Promise<boolean>): void => {
+    const answer = (accepted: boolean): void => {
+      if (attachment === undefined || attachment.detached || connection.state !== "handshaking") return;
+      connection.answerPeer(attachment.now(), accepted);
+      attachment.touch();
+    };
+    verdict.then(answer, (error: unknown) => {
+      onVerifyFailure?.(error);
+      answer(false);
+    });
+  };
+
+  const handshake = new Handshake({
+    role,
+    mayRespond: role === "initiator",
+    ...(role === "initiator" && { mode: trust.mode }),
+    credentials: trust.credentials,
+    primitives: nodePrimitives,
+    random,
+    identity: trust.identity,
+    connectionId,
+    parameters: encodeParameters(parameters),
+    verifyPeer: (publicKey, mode) => {
+      try {
+        const verdict = trust.judge(publicKey, mode, remoteOf(attachment?.latestPath));
+        if (typeof verdict === "boolean") return verdict ? "accept" : "refuse";
+        answerLater(verdict);
+        return "ask";
+      } catch (error) {
+        onVerifyFailure?.(error);
+        return "refuse";
+      }
+    },
+  });
+  const connection = new Connection(endpoint.now(), {
+    handshake,
+    paths,
+    primitives: nodePrimitives,
+    random,
+    parameters,
+    idleTimeoutMs,
+    congestion,
+    connectionId,
+  });
+  attachment = endpoint.attach(connection, owner, paths);
+  return attachment === undefined ? undefined : { connection, handshake, attachment };
+}
+
+/** The address at the other end of `path`. */
+export function remoteOf(path: Path | undefined): RemoteAddress {
+  if (path === undefined) return { address: "", port: 0, family: 4 };
+  const { address, port } = path;
+  return { address, port, family: address.includes(":") ? 6 : 4 };
+}
+
+function random(byteLength: number): Uint8Array {
+  const bytes = randomBytes(byteLength);
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, byteLength);
+}

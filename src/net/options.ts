@@ -1,0 +1,64 @@
+/** What `connect` and `listen` are told: who may be at the other end, and how packets travel. */
+import type { KeyPair } from "../crypto/primitives.ts";
+import type { Mode } from "../wire/handshake-packet.ts";
+import type { RemoteAddress } from "./address.ts";
+
+/** How the two ends proved themselves to each other. */
+export type Auth = Mode;
+
+/**
+ * Who may be at the other end. There is no way without: at least one of `code`, `passphrase`, `secret`,
+ * `peer`, `verifyPeer` has to be there. `connect` uses the first of secret, code, passphrase, keys;
+ * `listen` accepts all that are given.
+ */
+export interface TrustOptions {
+  /** A one-use code such as `42-ocean-lizard-maple`; throws ERR_CODE_FORMAT for what is none. */
+  readonly code?: string;
+  /** A passphrase that both have, reusable. At least 12 characters are the caller's duty. */
+  readonly passphrase?: string;
+  /** A secret of 32 random bytes that both have. */
+  readonly secret?: Uint8Array;
+  /** This side's long-lived key pair; left out, one is made for this link and thrown away. */
+  readonly identity?: KeyPair;
+  /** Public keys (32 bytes each): the peer has to have one of them, whatever else it proves. */
+  readonly peer?: readonly Uint8Array[];
+  /**
+   * Asked about a peer that comes by its key alone and is not in `peer`. What it throws or rejects with is
+   * what `connect` rejects with; a listener refuses the peer then.
+   */
+  readonly verifyPeer?: (publicKey: Uint8Array, remote: RemoteAddress) => boolean | Promise<boolean>;
+}
+
+export interface CommonOptions extends TrustOptions {
+  /** Only this family; left out, both. */
+  readonly family?: 4 | 6;
+  /** Own address to bind; left out, all. */
+  readonly localAddress?: string;
+  /** Own port to bind; left out, see `connect` and `listen`. */
+  readonly localPort?: number;
+  /** Time to get a link, ms; Infinity for ever, which is the default. Then ERR_TIMEOUT. */
+  readonly timeoutMs?: number;
+  /** Silence after which a link is lost (ERR_LINK_LOST), ms; Infinity for never. Default 60 s. */
+  readonly idleTimeoutMs?: number;
+  /** Gives up getting a link, with the signal's reason; a link that is there is not touched by it. */
+  readonly signal?: AbortSignal;
+  /** Congestion controller. Default "cubic". */
+  readonly congestion?: "cubic" | "bbr";
+  /** False: hosts are addresses, and no name is looked up. */
+  readonly resolve?: boolean;
+}
+
+export interface ConnectOptions extends CommonOptions {
+  /** Name or address; all addresses of a name are tried, 250 ms apart. */
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface ListenOptions extends CommonOptions {
+  /** UDP port; 0 or nothing takes a free one. */
+  readonly port?: number;
+  /** Links at the same time; others are told that this side is busy. Default 1. */
+  readonly maxLinks?: number;
+}
+
+export const DEFAULT_IDLE_TIMEOUT_MS = 60_000;

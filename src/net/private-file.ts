@@ -1,0 +1,207 @@
+/**
+ * Files that nobody but their owner may touch: read only when that is so, written so that they never
+ * exist half or with other permissions.
+ *
+ * The permissions are those of the open descriptor, not of the name: between a look at a name and its
+ * opening another file can take its place.
+ */
+import { constants, type Stats } from "node:fs";
+import { type FileHandle, lstat, mkdir, open, rename, stat, unlink } from "node:fs/promises";
+import { dirname } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { SrudpError } from "../base/errors.ts";
+
+/** Longest file that is read; a key takes less than a hundred bytes, a list of peers a hundred for each. */
+const LONGEST_FILE_BYTES = 1 << 20;
+/** How often, and after what time, another writer's lock is tried again. */
+const LOCK_RETRIES = 40;
+const LOCK_RETRY_MS = 50;
+/** A lock this old was left by a process that died. */
+const LOCK_STALE_MS = 10_000;
+
+/**
+ * The text of a private file, `undefined` when there is none.
+ *
+ * @throws SrudpError ERR_KEY_FILE with the remedy when it is no regular file, belongs to somebody else, is
+ *   open to group or others, is no UTF-8 or holds a byte order mark; ERR_FILE_UNREADABLE when the
+ *   system refuses to read it
+ */
+export async function readPrivateFile(path: string): Promise<string | undefined> {
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY;
+  let file: FileHandle;
+  try {
+    file = await open(path, flags);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") return undefined;
+    if (code === "ELOOP") throw untrusted(path, "is a symbolic link; name the file itself");
+    throw new SrudpError("ERR_FILE_UNREADABLE", `${quotePath(path)} (${code ?? "unknown"})`, error);
+  }
+  try {
+    checkPrivate(path, await file.stat());
+    const bytes = Buffer.alloc(LONGEST_FILE_BYTES + 1);
+    let length = 0;
+    while (length < bytes.length) {
+      const { bytesRead } = await file.read(bytes, length, bytes.length - length, null);
+      if (bytesRead === 0) break;
+      length += bytesRead;
+    }
+    if (length > LONGEST_FILE_BYTES) throw untrusted(path, "is longer than a file of its kind can be");
+    return decodeText(path, bytes.subarray(0, length));
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * Creates a private file (mode 0600) that holds `text`: it stands there whole, on the disk, or not at all.
+ *
+ * @returns false, and nothing changed, when the file exists already
+ */
+export async function createPrivateFile(path: string, text: string): Promise<boolean> {
+  return withDraft(path, async (draft, draftPath) => {
+    // The draft is the lock, so nothing of ours takes the name between the look and the rename.
+    const taken = await lstat(path).then(
+      () => true,
+      () => false,
+    );
+    if (taken) {
+      await unlink(draftPath);
+      return false;
+    }
+    await settle(draft, draftPath, path, text);
+    return true;
+  });
+}
+
+/** Replaces what a private file holds by what `change` makes of it (`undefined` where there was no file), as one step. */
+export async function changePrivateFile(
+  path: string,
+  change: (text: string | undefined) => string,
+): Promise<void> {
+  await withDraft(path, async (draft, draftPath) => {
+    // Read under the lock: two that add a line at once must not lose one.
+    await settle(draft, draftPath, path, change(await readPrivateFile(path)));
+  });
+}
+
+/** Makes a folder (mode 0700) with those above it, or checks that nobody else can write to the one there is. */
+export async function ensurePrivateFolder(path: string): Promise<void> {
+  let status: Stats;
+  try {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+    status = await stat(path);
+  } catch (error) {
+    throw failed(path, "cannot be made", error);
+  }
+  if (!status.isDirectory()) throw untrusted(path, "is not a folder");
+  checkOwner(path, status);
+  if (hasPermissions && (status.mode & 0o022) !== 0) {
+    throw untrusted(path, `can be written by others; run: chmod 700 ${quotePath(path)}`);
+  }
+}
+
+/** `path` as a shell takes it, with whatever could act on a terminal left out. */
+export function quotePath(path: string): string {
+  if (/^[\w@%+=:,./~-]+$/.test(path)) return path;
+  const shown = path.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "?");
+  return `'${shown.replaceAll("'", "'\\''")}'`;
+}
+
+function checkPrivate(path: string, status: Stats): void {
+  if (!status.isFile()) throw untrusted(path, "is not a regular file");
+  checkOwner(path, status);
+  if (hasPermissions && (status.mode & 0o077) !== 0) {
+    throw untrusted(path, `is open to others than its owner; run: chmod 600 ${quotePath(path)}`);
+  }
+}
+
+function checkOwner(path: string, status: Stats): void {
+  const user = process.geteuid?.();
+  if (user !== undefined && status.uid !== user) {
+    throw untrusted(path, `belongs to another user; run: chown ${user} ${quotePath(path)}`);
+  }
+}
+
+function decodeText(path: string, bytes: Uint8Array): string {
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw untrusted(path, "is not text");
+  }
+  if (text.includes("\uFEFF")) throw untrusted(path, "holds a byte order mark; save it as plain text");
+  return text;
+}
+
+function failed(path: string, what: string, error: unknown): SrudpError {
+  const { code } = error as NodeJS.ErrnoException;
+  return new SrudpError("ERR_KEY_FILE", `${quotePath(path)} ${what} (${code ?? "unknown"})`, error);
+}
+
+function untrusted(path: string, what: string): SrudpError {
+  return new SrudpError("ERR_KEY_FILE", `${quotePath(path)} ${what}`);
+}
+
+/**
+ * Opens `path.new` for `use`, which leaves it renamed or unlinked. Its creation can succeed once
+ * only, so it is the lock between processes as well.
+ */
+async function withDraft<T>(
+  path: string,
+  use: (draft: FileHandle, draftPath: string) => Promise<T>,
+): Promise<T> {
+  const draftPath = `${path}.new`;
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+  for (let attempt = 0; ; attempt++) {
+    let draft: FileHandle;
+    try {
+      draft = await open(draftPath, flags, 0o600);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== "EEXIST" || attempt === LOCK_RETRIES) {
+        throw failed(draftPath, "cannot be created", error);
+      }
+      await dropStaleDraft(draftPath);
+      await sleep(LOCK_RETRY_MS);
+      continue;
+    }
+    try {
+      return await use(draft, draftPath);
+    } catch (error) {
+      await unlink(draftPath).catch(() => undefined);
+      throw error instanceof SrudpError ? error : failed(path, "cannot be written", error);
+    } finally {
+      await draft.close();
+    }
+  }
+}
+
+async function dropStaleDraft(draftPath: string): Promise<void> {
+  try {
+    if (Date.now() - (await stat(draftPath)).mtimeMs > LOCK_STALE_MS) await unlink(draftPath);
+  } catch {
+    // It went away by itself.
+  }
+}
+
+async function settle(draft: FileHandle, draftPath: string, path: string, text: string): Promise<void> {
+  await draft.writeFile(text);
+  await draft.sync();
+  await rename(draftPath, path);
+  await syncFolder(path);
+}
+
+/** A rename lasts through a power cut only when the folder is on the disk too. */
+async function syncFolder(path: string): Promise<void> {
+  if (!hasPermissions) return; // Windows opens no folders.
+  const folder = await open(dirname(path), constants.O_RDONLY);
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+/** Windows has neither owners nor permission bits that mean anything here. */
+const hasPermissions = process.platform !== "win32";

@@ -1,0 +1,63 @@
+/** A stream of a link as a `node:stream` Duplex: used like a socket, ended in each direction on its own. */
+import { Duplex } from "node:stream";
+import type { Flow } from "./flow.ts";
+
+/** Bytes that wait for the reader before the engine is left to hold them, and so the peer. */
+const READ_AHEAD_BYTES = 64 * 1024;
+/** Bytes of the writer that wait here before `write` returns false; the engine holds its own share beyond. */
+const WRITE_BEHIND_BYTES = 64 * 1024;
+
+/**
+ * One bidirectional stream.
+ *
+ * A chunk that was written belongs to the stream until the peer has acknowledged it, which is later than
+ * the write's callback: do not change it. `end()` ends this direction only; the peer's goes on. `destroy()`
+ * before both have ended breaks the stream off, and the peer's stream errors with `ERR_PEER_RESET`. Errors
+ * are `SrudpError`s.
+ */
+export class Stream extends Duplex {
+  readonly #flow: Flow;
+
+  /** Made by the library only: `Link.openStream()`, or the link's event `stream`. */
+  constructor(flow: Flow) {
+    super({ readableHighWaterMark: READ_AHEAD_BYTES, writableHighWaterMark: WRITE_BEHIND_BYTES });
+    this.#flow = flow;
+    flow.join(this);
+  }
+
+  /** Number of the stream on its link, the same on both sides; −1 while it is not known yet. */
+  get streamId(): number {
+    return this.#flow.streamId;
+  }
+
+  // biome-ignore lint/suspicious/noExplicitAny: the type that Duplex gives it
+  override read(size?: number): any {
+    const chunk = super.read(size);
+    this.#flow.noteRead();
+    return chunk;
+  }
+
+  override _read(): void {
+    this.#flow.want();
+  }
+
+  override _write(chunk: Uint8Array, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#flow.write([chunk], done);
+  }
+
+  override _writev(entries: { chunk: Uint8Array }[], done: (error?: Error | null) => void): void {
+    this.#flow.write(
+      entries.map((entry) => entry.chunk),
+      done,
+    );
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    this.#flow.finish(done);
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#flow.close(error);
+    done(error);
+  }
+}

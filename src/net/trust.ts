@@ -1,0 +1,72 @@
+/** From what a caller trusts (`TrustOptions`) to what a handshake is given, and the verdict on a peer's key. */
+import { randomBytes } from "node:crypto";
+import { equalBytes, utf8Encode } from "../base/bytes.ts";
+import { SrudpError } from "../base/errors.ts";
+import type { KeyPair } from "../crypto/primitives.ts";
+import type { Credentials, Mode } from "../engine/handshake.ts";
+import { parseCode } from "../wire/code.ts";
+import type { RemoteAddress } from "./address.ts";
+import { nodePrimitives } from "./node-primitives.ts";
+import type { TrustOptions } from "./options.ts";
+
+const SECRET_BYTES = 32;
+
+export class Trust {
+  /** Own key pair. */
+  readonly identity: KeyPair;
+  readonly #options: TrustOptions;
+  #credentials: Credentials;
+
+  /** @throws SrudpError ERR_USAGE when nothing says who may be at the other end, ERR_CODE_FORMAT, ERR_SECRET_FORMAT */
+  constructor(options: TrustOptions) {
+    this.#options = options;
+    this.identity = options.identity ?? throwAwayIdentity();
+    const { code, passphrase, secret, peer, verifyPeer } = options;
+    if (secret !== undefined && secret.length !== SECRET_BYTES) throw new SrudpError("ERR_SECRET_FORMAT");
+    this.#credentials = {
+      ...((peer !== undefined || verifyPeer !== undefined) && { key: true }),
+      ...(secret !== undefined && { secret }),
+      ...(passphrase !== undefined && { passphrase: utf8Encode(passphrase.normalize("NFC")) }),
+    };
+    this.setCode(code);
+    if (Object.keys(this.#credentials).length === 0) {
+      throw new SrudpError("ERR_USAGE", "A link needs a code, a passphrase, a secret or the peer's key");
+    }
+  }
+
+  /** What peers may come with at present. */
+  get credentials(): Credentials {
+    return this.#credentials;
+  }
+
+  /** The one that a connector uses: a shared secret, else the code, else the passphrase, else keys. */
+  get mode(): Mode {
+    const { secret, code, passphrase } = this.#credentials;
+    if (secret !== undefined) return "secret";
+    if (code !== undefined) return "code";
+    return passphrase !== undefined ? "passphrase" : "key";
+  }
+
+  /** Puts `code` in the place of the one before; undefined for none. */
+  setCode(code: string | undefined): void {
+    const { code: _before, ...others } = this.#credentials;
+    this.#credentials = code === undefined ? others : { ...others, code: utf8Encode(parseCode(code)) };
+  }
+
+  /**
+   * Whether the peer with `publicKey` is welcome. A pinned key is asked of every peer; beyond that a code,
+   * a passphrase or a secret is proof enough, and a key needs somebody who knows it.
+   */
+  judge(publicKey: Uint8Array, mode: Mode, remote: RemoteAddress): boolean | Promise<boolean> {
+    const { peer, verifyPeer } = this.#options;
+    const isPinned = peer?.some((key) => equalBytes(key, publicKey));
+    if (isPinned || (mode !== "key" && peer === undefined)) return true;
+    if (mode !== "key" || verifyPeer === undefined) return false;
+    return verifyPeer(publicKey, remote);
+  }
+}
+
+function throwAwayIdentity(): KeyPair {
+  const secretKey = new Uint8Array(randomBytes(SECRET_BYTES));
+  return { secretKey, publicKey: nodePrimitives.x25519.publicKey(secretKey) };
+}

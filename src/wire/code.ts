@@ -1,0 +1,149 @@
+/**
+ * One-use codes for people to say aloud: a number from 1 to 99 and three words, `42-ocean-lizard-maple`.
+ *
+ * The words are the 2048 of BIP-39's English list, where the first four letters tell every word apart, so
+ * a code carries log2(99 · 2048³) ≈ 39.6 bits. That is little for a password and enough here, since a code
+ * lives for one link and the PAKE behind it allows three guesses (`docs/protocol.md`).
+ *
+ * Reading is tolerant of what hands and mail programs do (case, blanks, underscores, typographic hyphens,
+ * words cut after four letters) and of nothing else: a code that was misread must not become another code.
+ * The normal form alone enters the PAKE.
+ */
+import { wordlist } from "@scure/bip39/wordlists/english.js";
+import { SrudpError } from "../base/errors.ts";
+
+/** Words behind the number of a code. */
+export const CODE_WORDS = 3;
+/** The number of a code runs from 1 to this. */
+export const CODE_NUMBERS = 99;
+/** BIP-39: this many letters tell a word from every other. */
+const PREFIX_LETTERS = 4;
+/** Longest text that is looked at; the longest code takes 29 characters. */
+const LONGEST_TEXT = 80;
+/** Longest word for which a suggestion is sought; the longest of the list has eight letters. */
+const LONGEST_MISTAKE = 12;
+
+const WORDS: ReadonlySet<string> = new Set(wordlist);
+const POSITIONS: readonly string[] = ["first", "second", "third"];
+
+/**
+ * A fresh code in normal form.
+ *
+ * @param random source of uniform random bytes; it is asked again where a byte would make the number uneven
+ */
+export function generateCode(random: (byteLength: number) => Uint8Array): string {
+  const even = CODE_NUMBERS * Math.floor(256 / CODE_NUMBERS);
+  let byte = random(1)[0]!;
+  while (byte >= even) byte = random(1)[0]!;
+  const parts = [String(1 + (byte % CODE_NUMBERS))];
+  const bytes = random(2 * CODE_WORDS);
+  for (let i = 0; i < CODE_WORDS; i++) {
+    // 2048 divides 65536: no word is likelier than another.
+    parts.push(wordlist[((bytes[2 * i]! << 8) | bytes[2 * i + 1]!) & 2047]!);
+  }
+  return parts.join("-");
+}
+
+/**
+ * The normal form of a code as somebody typed it.
+ *
+ * @throws SrudpError ERR_CODE_FORMAT with what is wrong; the text itself is never repeated in it, but the
+ *   nearest word may be suggested
+ */
+export function parseCode(text: string): string {
+  if (text.length > LONGEST_TEXT) throw malformed("It is too long for a code");
+  const parts = text.split(SEPARATORS).filter((part) => part !== "");
+  const [number, ...words] = parts;
+  if (number === undefined) throw malformed("It is empty");
+  const normalNumber = parseCodeNumber(number);
+  if (normalNumber === undefined) throw malformed("A code begins with a number from 1 to 99");
+  if (words.length !== CODE_WORDS) throw malformed(`It has ${count(words.length)} instead of three`);
+  const normalWords = words.map((word, index) => {
+    const normal = parseCodeWord(word);
+    if (normal !== undefined) return normal;
+    const which = POSITIONS[index]!;
+    if (!ASCII_LETTERS.test(word)) throw malformed(`The ${which} word has characters other than a to z`);
+    const nearest = suggestWord(word);
+    throw malformed(
+      `The ${which} word is not on the list${nearest === undefined ? "" : ` (did you mean "${nearest}"?)`}`,
+    );
+  });
+  return [normalNumber, ...normalWords].join("-");
+}
+
+/** Whether a text is meant as a code, rightly written or not: a number first and no dot or colon, or nothing at all. */
+export function looksLikeCode(text: string): boolean {
+  return /^\s*$|^\s*\d+(?:[\s_\u2010-\u2015-][^.:]*)?$/.test(text);
+}
+
+/** The number of a code in normal form ("07" is "7"), `undefined` when it is none. */
+export function parseCodeNumber(text: string): string | undefined {
+  return /^0?([1-9][0-9]?)$/.exec(text)?.[1];
+}
+
+/** The word that was meant: itself in lower case, or the only word that begins with these four or more letters. */
+export function parseCodeWord(text: string): string | undefined {
+  // Before folding the case: U+212A, the Kelvin sign, would become a plain k.
+  if (!ASCII_LETTERS.test(text) || text.length > LONGEST_MISTAKE) return undefined;
+  const word = text.toLowerCase();
+  if (WORDS.has(word)) return word;
+  return word.length >= PREFIX_LETTERS ? completeWord(word)[0] : undefined;
+}
+
+/** Every word that begins with `prefix` (in any case), in alphabetic order; all of them for an empty prefix. */
+export function completeWord(prefix: string): string[] {
+  if (prefix !== "" && !ASCII_LETTERS.test(prefix)) return [];
+  const start = prefix.toLowerCase();
+  return wordlist.filter((word) => word.startsWith(start));
+}
+
+/** The word nearest to a mistyped one: one or two letters changed, swapped, lost or added. `undefined` when none is near. */
+export function suggestWord(text: string): string | undefined {
+  if (!ASCII_LETTERS.test(text) || text.length > LONGEST_MISTAKE) return undefined;
+  const typed = text.toLowerCase();
+  let best: string | undefined;
+  // Below four letters two changes would reach half of the list.
+  let bestDistance = typed.length < PREFIX_LETTERS ? 2 : 3;
+  for (const word of wordlist) {
+    if (Math.abs(word.length - typed.length) > 2) continue;
+    // People rarely miss the first letter: it breaks ties.
+    const distance = editDistance(typed, word) + (word[0] === typed[0] ? 0 : 0.5);
+    if (distance < bestDistance) {
+      best = word;
+      bestDistance = distance;
+    }
+  }
+  return best;
+}
+
+/** Optimal string alignment distance: Levenshtein's, with the swap of two neighbours as one step. */
+function editDistance(a: string, b: string): number {
+  let beforeLast: number[] = [];
+  let last = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const same = a[i - 1] === b[j - 1];
+      let cost = Math.min(last[j]! + 1, row[j - 1]! + 1, last[j - 1]! + (same ? 0 : 1));
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) {
+        cost = Math.min(cost, beforeLast[j - 2]! + 1);
+      }
+      row.push(cost);
+    }
+    beforeLast = last;
+    last = row;
+  }
+  return last[b.length]!;
+}
+
+function malformed(detail: string): SrudpError {
+  return new SrudpError("ERR_CODE_FORMAT", detail);
+}
+
+function count(words: number): string {
+  return words === 0 ? "no words" : words === 1 ? "one word" : `${words} words`;
+}
+
+const ASCII_LETTERS = /^[A-Za-z]+$/;
+/** What may stand between the parts: blanks, underscores, hyphens, and the dashes that programs make of hyphens. */
+const SEPARATORS = /[\s_\u2010-\u2015-]+/;

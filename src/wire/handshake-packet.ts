@@ -1,0 +1,168 @@
+/**
+ * Packets that travel before there are keys: the handshake's five, all 1200 bytes long, and the notice.
+ *
+ *     0        1         3                11           19       20       21     22
+ *     +--------+---------+----------------+------------+--------+--------+------+----------+
+ *     |1101kkkk| length  | destination    | source     | lowest | highest| mode | features |
+ *     |        | 1200    | connection ID  | conn. ID   | version| version|      | 16 bits  |
+ *     +--------+---------+----------------+------------+--------+--------+------+----------+
+ *     24                40            42                    1152     1168     1184
+ *     +-----------------+-------------+---------------------+--------+--------+-----------+
+ *     | tie-break       | body length | body, zero padding  | mac1   | cookie | integrity |
+ *     | 128 bits        |             |                     | (zero) | (zero) | 128 bits  |
+ *     +-----------------+-------------+---------------------+--------+--------+-----------+
+ *
+ * Every one has the full length: no reply is larger than its request, and a path that cannot carry what
+ * every path must carry is found out at once. All versions keep this layout up to the tie-break and the
+ * place of the integrity field, so that versions can tell each other apart. Numbers are in network order.
+ *
+ * The integrity field tells corruption from a wrong guess. It is a MAC under a key of public values, so it
+ * stops no attacker; this layer knows no hashing, so the function that computes it is handed in.
+ */
+import { equalBytes, writeU16 } from "../base/bytes.ts";
+import { SrudpError } from "../base/errors.ts";
+import { Reader } from "../base/reader.ts";
+import { CONNECTION_ID_BYTES, PACKET_HANDSHAKE, PACKET_NOTICE } from "./packet.ts";
+
+/** The version that this code speaks. */
+export const WIRE_VERSION = 0;
+/** Length of every handshake packet. */
+export const HANDSHAKE_BYTES = 1200;
+/** Length of every notice packet. */
+export const NOTICE_BYTES = 28;
+/** Length of the initiator's tie-break. */
+export const TIE_BREAK_BYTES = 16;
+/** Length of the integrity field at the end of either. */
+export const INTEGRITY_BYTES = 16;
+
+const BODY_AT = 42;
+const MAC1_AT = 1152;
+const INTEGRITY_AT: number = HANDSHAKE_BYTES - INTEGRITY_BYTES;
+const NOTICE_INTEGRITY_AT: number = NOTICE_BYTES - INTEGRITY_BYTES;
+/** Longest body of a handshake packet. */
+export const HANDSHAKE_BODY_BYTES: number = MAC1_AT - BODY_AT;
+
+/** Kinds of handshake packet; the index is the low nibble of the first byte. */
+export const HANDSHAKE_KINDS = ["pakeOpen", "pakeAnswer", "noise1", "noise2", "noise3"] as const;
+export type HandshakeKind = (typeof HANDSHAKE_KINDS)[number];
+
+/** How the two sides prove themselves to each other; the index is the number on the wire (4: ticket, to come). */
+export const MODES = ["key", "secret", "code", "passphrase"] as const;
+export type Mode = (typeof MODES)[number];
+
+/** What a notice says; the index is the number on the wire, where 0 is not used. */
+const NOTICE_REASONS = [undefined, "refused", "busy", "version"] as const;
+export type NoticeReason = NonNullable<(typeof NOTICE_REASONS)[number]>;
+
+/** Wire versions from `lowest` to `highest`, both included, 0 … 255. */
+export interface VersionRange {
+  readonly lowest: number;
+  readonly highest: number;
+}
+
+/** A handshake packet; arrays are the owner's, nothing points into a received buffer. */
+export interface HandshakePacket {
+  readonly kind: HandshakeKind;
+  /** All zero while the sender does not know the receiver's. */
+  readonly destinationId: Uint8Array;
+  readonly sourceId: Uint8Array;
+  readonly versions: VersionRange;
+  /** Undefined in a received packet whose mode this code does not know. */
+  readonly mode: Mode | undefined;
+  readonly features: number;
+  /** The initiator's, echoed by the responder. */
+  readonly tieBreak: Uint8Array;
+  readonly body: Uint8Array;
+}
+
+/** A hint without proof; whoever gets one waits whether a valid answer comes after all. */
+export interface Notice {
+  readonly reason: NoticeReason;
+  /** Source connection ID of the packet that this answers. */
+  readonly destinationId: Uint8Array;
+  /** What the sender of the notice speaks. */
+  readonly versions: VersionRange;
+}
+
+/** The integrity field (16 bytes) over `covered`, under a key made of the public `connectionId`. */
+export type PacketMac = (connectionId: Uint8Array, covered: Uint8Array) => Uint8Array;
+
+/** Whether this is a connection ID that stands for "not known yet". */
+export function isZeroId(connectionId: Uint8Array): boolean {
+  return connectionId.every((byte) => byte === 0);
+}
+
+/** The 1200 bytes of `packet`; throws ERR_INTERNAL when its body is longer than HANDSHAKE_BODY_BYTES. */
+export function encodeHandshakePacket(packet: HandshakePacket & { mode: Mode }, mac: PacketMac): Uint8Array {
+  if (packet.body.length > HANDSHAKE_BODY_BYTES) {
+    throw new SrudpError("ERR_INTERNAL", "the body of the handshake packet is too long");
+  }
+  const bytes = new Uint8Array(HANDSHAKE_BYTES);
+  bytes[0] = PACKET_HANDSHAKE | HANDSHAKE_KINDS.indexOf(packet.kind);
+  writeU16(bytes, 1, HANDSHAKE_BYTES);
+  bytes.set(packet.destinationId, 3);
+  bytes.set(packet.sourceId, 11);
+  bytes[19] = packet.versions.lowest;
+  bytes[20] = packet.versions.highest;
+  bytes[21] = MODES.indexOf(packet.mode);
+  writeU16(bytes, 22, packet.features);
+  bytes.set(packet.tieBreak, 24);
+  writeU16(bytes, 40, packet.body.length);
+  bytes.set(packet.body, BODY_AT);
+  bytes.set(mac(packet.sourceId, bytes.subarray(0, INTEGRITY_AT)), INTEGRITY_AT);
+  return bytes;
+}
+
+/**
+ * The handshake packet in exactly these `bytes`, undefined for anything that is none or was damaged.
+ * Padding and the reserved fields are not looked at, though the integrity field covers them.
+ */
+export function decodeHandshakePacket(bytes: Uint8Array, mac: PacketMac): HandshakePacket | undefined {
+  if (bytes.length !== HANDSHAKE_BYTES) return undefined;
+  const reader = new Reader(bytes);
+  const first = reader.u8();
+  const kind = HANDSHAKE_KINDS[first & 0x0f];
+  if ((first & 0xf0) !== PACKET_HANDSHAKE || kind === undefined) return undefined;
+  if (reader.u16() !== HANDSHAKE_BYTES) return undefined;
+  // Copies by from(), since slice() of a received Buffer would be a view of it.
+  const destinationId = Uint8Array.from(reader.take(CONNECTION_ID_BYTES));
+  const sourceId = Uint8Array.from(reader.take(CONNECTION_ID_BYTES));
+  const versions = { lowest: reader.u8(), highest: reader.u8() };
+  const mode = MODES[reader.u8()];
+  const features = reader.u16();
+  const tieBreak = Uint8Array.from(reader.take(TIE_BREAK_BYTES));
+  const bodyBytes = reader.u16();
+  if (bodyBytes > HANDSHAKE_BODY_BYTES || versions.lowest > versions.highest || isZeroId(sourceId)) {
+    return undefined;
+  }
+  const body = Uint8Array.from(reader.take(bodyBytes));
+  if (!isIntact(bytes, INTEGRITY_AT, sourceId, mac)) return undefined;
+  return { kind, destinationId, sourceId, versions, mode, features, tieBreak, body };
+}
+
+/** The 28 bytes of `notice`. */
+export function encodeNotice(notice: Notice, mac: PacketMac): Uint8Array {
+  const bytes = new Uint8Array(NOTICE_BYTES);
+  bytes[0] = PACKET_NOTICE;
+  bytes[1] = NOTICE_REASONS.indexOf(notice.reason);
+  bytes.set(notice.destinationId, 2);
+  bytes[10] = notice.versions.lowest;
+  bytes[11] = notice.versions.highest;
+  bytes.set(mac(notice.destinationId, bytes.subarray(0, NOTICE_INTEGRITY_AT)), NOTICE_INTEGRITY_AT);
+  return bytes;
+}
+
+/** The notice in exactly these `bytes`, undefined for anything that is none or was damaged. */
+export function decodeNotice(bytes: Uint8Array, mac: PacketMac): Notice | undefined {
+  if (bytes.length !== NOTICE_BYTES || bytes[0] !== PACKET_NOTICE) return undefined;
+  const reason = NOTICE_REASONS[bytes[1]!];
+  const destinationId = Uint8Array.from(bytes.subarray(2, 2 + CONNECTION_ID_BYTES));
+  const versions = { lowest: bytes[10]!, highest: bytes[11]! };
+  if (reason === undefined || versions.lowest > versions.highest) return undefined;
+  if (!isIntact(bytes, NOTICE_INTEGRITY_AT, destinationId, mac)) return undefined;
+  return { reason, destinationId, versions };
+}
+
+function isIntact(bytes: Uint8Array, integrityAt: number, connectionId: Uint8Array, mac: PacketMac): boolean {
+  return equalBytes(mac(connectionId, bytes.subarray(0, integrityAt)), bytes.subarray(integrityAt));
+}

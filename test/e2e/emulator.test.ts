@@ -1,0 +1,167 @@
+/** The link emulator itself, measured with plain datagrams: what other tests rely on. */
+
+import { spawn } from "node:child_process";
+import type { Socket } from "node:dgram";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { pause, within } from "../lib/deadline.ts";
+import { type EmulatedLink, type EmulatedLinkOptions, startEmulator } from "../lib/emulator-process.ts";
+import { builtFile } from "../lib/paths.ts";
+import { openUdp } from "../lib/udp.ts";
+
+const DATAGRAM_BYTES = 1200;
+const PACKET_BITS = (DATAGRAM_BYTES + 28) * 8;
+
+let source: Socket;
+let target: Socket;
+let link: EmulatedLink | undefined;
+/** What arrived at the target: the datagram's number, when, how long after it was sent, and from which port. */
+let arrived: { n: number; atMs: number; tookMs: number; fromPort: number; intact: boolean }[];
+
+beforeEach(async () => {
+  source = await openUdp();
+  target = await openUdp();
+  target.setRecvBufferSize(1 << 20);
+  arrived = [];
+  target.on("message", (bytes, { port }) => {
+    const atMs = performance.now();
+    const intact = bytes.subarray(16).every((byte) => byte === 0x5a);
+    arrived.push({
+      n: bytes.readDoubleLE(0),
+      atMs,
+      tookMs: atMs - bytes.readDoubleLE(8),
+      fromPort: port,
+      intact,
+    });
+  });
+});
+
+afterEach(() => {
+  link?.stop();
+  link = undefined;
+  source.close();
+  target.close();
+});
+
+async function open(options: Omit<EmulatedLinkOptions, "targetPort">): Promise<EmulatedLink> {
+  link = await startEmulator({ ...options, targetPort: target.address().port });
+  return link;
+}
+
+function send(n: number, lengthBytes = DATAGRAM_BYTES): void {
+  const bytes = Buffer.alloc(lengthBytes, 0x5a);
+  bytes.writeDoubleLE(n, 0);
+  bytes.writeDoubleLE(performance.now(), 8);
+  source.send(bytes, link!.port, "127.0.0.1");
+}
+
+/** Sends datagrams 0 … count-1 at a steady pace, and waits until what can arrive has arrived. */
+async function stream(count: number, perSecond: number, thenMs: number): Promise<void> {
+  const startedMs = performance.now();
+  for (let n = 0; n < count; ) {
+    const due = Math.min(count, ((performance.now() - startedMs) * perSecond) / 1000);
+    while (n < due) send(n++);
+    await pause(1);
+  }
+  await pause(thenMs);
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+}
+
+describe("the link emulator", () => {
+  it("delays by what was asked for, within a millisecond", async () => {
+    await open({ both: { delayMs: 25 } });
+    await stream(200, 500, 100);
+    expect(arrived).toHaveLength(200);
+    expect(Math.min(...arrived.map(({ tookMs }) => tookMs))).toBeGreaterThanOrEqual(25);
+    expect(median(arrived.map(({ tookMs }) => tookMs))).toBeLessThan(26);
+  });
+
+  it.each([10, 100])("carries %d Mbit/s and no more", async (rateMbit) => {
+    await open({ both: { rateMbit, queueBytes: 60_000, delayMs: 5 } });
+    const perSecond = (rateMbit * 1.2e6) / PACKET_BITS;
+    await stream(Math.round(perSecond), perSecond, 200);
+    const first = arrived[0]!;
+    const last = arrived.at(-1)!;
+    const bitsPerMs = ((arrived.length - 1) * PACKET_BITS) / (last.atMs - first.atMs);
+    expect(bitsPerMs / 1000).toBeGreaterThan(rateMbit * 0.95);
+    expect(bitsPerMs / 1000).toBeLessThan(rateMbit * 1.05);
+    expect((await link!.report()).up.queueFull).toBeGreaterThan(0);
+  });
+
+  it("loses, duplicates, reorders and corrupts as often as asked", async () => {
+    const both = {
+      delayMs: 10,
+      lossRate: 0.05,
+      duplicateRate: 0.02,
+      reorderRate: 0.05,
+      reorderDelayMs: 10,
+      corruptRate: 0.01,
+    };
+    await open({ both });
+    await stream(4000, 4000, 200);
+    const { up } = await link!.report();
+    // Three standard deviations of 4,000 draws are 1 % at most.
+    expect(Math.abs(up.lost / 4000 - 0.05)).toBeLessThan(0.012);
+    expect(Math.abs(up.duplicated / 3800 - 0.02)).toBeLessThan(0.008);
+    expect(Math.abs(up.reordered / 3800 - 0.05)).toBeLessThan(0.012);
+    expect(arrived).toHaveLength(4000 - up.lost + up.duplicated);
+    expect(arrived.filter(({ intact, n }) => !intact || !Number.isInteger(n)).length).toBeGreaterThan(15);
+    const late = arrived.filter(({ n }, at) => n < (arrived[at - 1]?.n ?? -1));
+    expect(late.length).toBeGreaterThan(50);
+  });
+
+  it("never loses more in a row than the cap", async () => {
+    await open({ both: { lossRate: 0.6, burstCapPackets: 3 } });
+    await stream(1000, 4000, 100);
+    const gaps = arrived.map(({ n }, at) => n - (arrived[at - 1]?.n ?? -1) - 1);
+    expect(Math.max(...gaps)).toBe(3);
+  });
+
+  it("passes nothing in a black hole, and everything after it", async () => {
+    await open({});
+    await link!.blackHole(200, 500);
+    await stream(400, 400, 100);
+    const { up } = await link!.report();
+    expect(up.blackHoled).toBeGreaterThan(80);
+    expect(up.blackHoled).toBeLessThan(160);
+    expect(arrived.at(-1)?.n).toBe(399);
+  });
+
+  it("drops what is larger than its MTU", async () => {
+    await open({ both: { mtuBytes: DATAGRAM_BYTES + 28 } });
+    send(0, DATAGRAM_BYTES + 1);
+    send(1);
+    await stream(0, 1, 100);
+    expect(arrived.map(({ n }) => n)).toEqual([1]);
+    expect((await link!.report()).up.tooLarge).toBe(1);
+  });
+
+  it("answers the right client, and shows the target another port after a rebind", async () => {
+    await open({ both: { delayMs: 1 } });
+    const echoed = async (): Promise<number> => {
+      const answer = once(source, "message") as Promise<[Buffer]>;
+      target.once("message", (bytes, { port, address }) => target.send(bytes, port, address));
+      send(5);
+      const [bytes] = await within(answer, 3000, () => "no echo");
+      expect(bytes.readDoubleLE(0)).toBe(5);
+      return arrived.at(-1)!.fromPort;
+    };
+    const before = await echoed();
+    await link!.rebind("target");
+    expect(await echoed()).not.toBe(before);
+  });
+
+  it("explains itself on the command line", async () => {
+    const program = spawn(process.execPath, [
+      fileURLToPath(builtFile("test/lib/emulator-main.js")),
+      "--help",
+    ]);
+    const [[text], [status]] = await Promise.all([once(program.stdout, "data"), once(program, "exit")]);
+    expect(String(text)).toContain("--reorder-delay");
+    expect(status).toBe(0);
+  });
+});

@@ -1,0 +1,253 @@
+/** Each way to know the peer: code, secret, passphrase, keys; and both sides calling each other. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, describe, expect, it } from "vitest";
+import { ERRORS } from "../../src/base/errors.ts";
+import { CODE, loopback, type Pair, startListener, startPair } from "../lib/pair.ts";
+import { endAll, SrudpProcess, temporaryFolder } from "../lib/srudp-process.ts";
+import { openUdp, unusedPort } from "../lib/udp.ts";
+
+afterEach(endAll);
+
+/** Carries a word each way and ends both sides in order. */
+async function talk({ listener, connector }: Pair): Promise<void> {
+  await connector.input.write("ping\n");
+  expect(await listener.output.takeText(5)).toBe("ping\n");
+  await listener.input.write("pong\n");
+  expect(await connector.output.takeText(5)).toBe("pong\n");
+  connector.input.end();
+  listener.input.end();
+  expect(await connector.exit()).toBe(0);
+  expect(await listener.exit()).toBe(0);
+}
+
+/** What `srudp key …` prints on stdout, first word. */
+async function keyCommand(words: readonly string[], configHome = temporaryFolder()): Promise<string> {
+  const command = SrudpProcess.start(["key", ...words], { configHome, prose: true });
+  const text = (await command.output.rest()).toString();
+  expect(await command.exit()).toBe(0);
+  const word = /\bsrudps?1\w+/.exec(text)?.[0];
+  if (word === undefined) throw new Error(`no key in: ${text}`);
+  return word;
+}
+
+/** A side's home with an identity in it. */
+async function newIdentity(): Promise<{ configHome: string; key: string }> {
+  const configHome = temporaryFolder();
+  return { configHome, key: await keyCommand([], configHome) };
+}
+
+function secretFile(text: string): string {
+  const file = join(temporaryFolder(), "secret");
+  writeFileSync(file, `${text}\n`, { mode: 0o600 });
+  return file;
+}
+
+describe("a code", () => {
+  it("is made and told by listen, and links once", async () => {
+    const { listener, port } = await startListener();
+    const { code } = listener.events.find(({ event }) => event === "listening")!;
+    expect(code).toMatch(/^\d{1,2}-[a-z]+-[a-z]+-[a-z]+$/);
+    const connector = SrudpProcess.start(["connect", loopback(port)], { env: { SRUDP_CODE: code } });
+    expect(await connector.event("connected")).toMatchObject({ auth: "code", path: "direct" });
+    expect(await listener.event("connected")).toMatchObject({ auth: "code" });
+    await talk({ listener, connector, port });
+  });
+
+  it("may come from a file, with capitals, spaces and short words", async () => {
+    const { listener, port } = await startListener([], { env: { SRUDP_CODE: CODE } });
+    const file = secretFile("42 OCEAN liza maple");
+    const connector = SrudpProcess.start(["connect", loopback(port), "--code-file", file]);
+    await listener.event("connected");
+    await talk({ listener, connector, port });
+  });
+
+  it("may come by a descriptor", async () => {
+    const { listener, port } = await startListener([], { env: { SRUDP_CODE: CODE } });
+    const { openSync, closeSync } = await import("node:fs");
+    const descriptor = openSync(secretFile(CODE), "r");
+    const connector = SrudpProcess.start(["connect", loopback(port), "--code-fd", "3"], {
+      extraDescriptors: [descriptor],
+    });
+    closeSync(descriptor);
+    await listener.event("connected");
+    await talk({ listener, connector, port });
+  });
+
+  it("stands neither in the command line nor in the title of the process", async () => {
+    const { listener, port } = await startListener([], { env: { SRUDP_CODE: CODE } });
+    const connector = SrudpProcess.start(["connect", loopback(port)], { env: { SRUDP_CODE: CODE } });
+    await connector.event("connected");
+    for (const { pid } of [listener, connector]) {
+      expect(readFileSync(`/proc/${pid}/cmdline`, "utf8")).not.toContain("lizard");
+    }
+  });
+});
+
+describe("a secret", () => {
+  it("links two sides that share it", async () => {
+    const file = secretFile(await keyCommand(["secret"]));
+    const pair = await startPair({ trust: ["--secret-file", file] });
+    expect(pair.connector.events.at(-1)).toMatchObject({ event: "connected", auth: "secret" });
+    await talk(pair);
+  });
+
+  it("that is another one gets silence: 75 after -w, with both causes named", async () => {
+    const { port } = await startListener(["--secret-file", secretFile(await keyCommand(["secret"]))]);
+    const other = secretFile(await keyCommand(["secret"]));
+    const connector = SrudpProcess.start(["connect", loopback(port), "--secret-file", other, "-w", "1"]);
+    const failed = await connector.failure();
+    expect(failed).toMatchObject({ status: 75, code: "ERR_TIMEOUT" });
+    expect(failed.message).toContain("secret");
+  });
+
+  it("with a mistyped letter ends with 65", async () => {
+    const text = await keyCommand(["secret"]);
+    const mistyped = text.slice(0, -1) + (text.endsWith("q") ? "p" : "q");
+    const connector = SrudpProcess.start(["connect", loopback(9), "--secret-file", secretFile(mistyped)]);
+    expect(await connector.failure()).toMatchObject({ status: 65, code: "ERR_SECRET_FORMAT" });
+  });
+});
+
+describe("a passphrase", () => {
+  it("links two sides that share it", async () => {
+    const pair = await startPair({
+      trust: ["--passphrase-file", secretFile("correct horse battery staple")],
+    });
+    expect(pair.connector.events.at(-1)).toMatchObject({ event: "connected", auth: "passphrase" });
+    await talk(pair);
+  });
+
+  it("that is another one ends the connector with 77, and the listener waits on", async () => {
+    const { listener, port } = await startListener([
+      "--passphrase-file",
+      secretFile("correct horse battery"),
+    ]);
+    const connector = SrudpProcess.start([
+      "connect",
+      loopback(port),
+      "--passphrase-file",
+      secretFile("incorrect horse battery"),
+    ]);
+    expect(await connector.failure()).toMatchObject({ status: 77, code: "ERR_WRONG_PASSPHRASE" });
+    expect(listener.events.some(({ event }) => event === "error")).toBe(false);
+  });
+
+  it("of fewer than 12 characters ends with 65", async () => {
+    const connector = SrudpProcess.start([
+      "connect",
+      loopback(9),
+      "--passphrase-file",
+      secretFile("too short"),
+    ]);
+    expect((await connector.failure()).status).toBe(65);
+  });
+});
+
+describe("keys", () => {
+  it("pinned on both sides link them", async () => {
+    const [a, b] = [await newIdentity(), await newIdentity()];
+    const { listener, port } = await startListener(["--allow", b.key], { configHome: a.configHome });
+    const connector = SrudpProcess.start(["connect", loopback(port), "--peer", a.key], {
+      configHome: b.configHome,
+    });
+    expect(await connector.event("connected")).toMatchObject({ auth: "key", peer: a.key });
+    expect(await listener.event("connected")).toMatchObject({ auth: "key", peer: b.key });
+    await talk({ listener, connector, port });
+  });
+
+  it("that the listener does not allow are refused with 77, and the listener waits on", async () => {
+    const [a, b, c] = [await newIdentity(), await newIdentity(), await newIdentity()];
+    const { listener, port } = await startListener(["--allow", b.key], { configHome: a.configHome });
+    const stranger = SrudpProcess.start(["connect", loopback(port), "--peer", a.key], {
+      configHome: c.configHome,
+    });
+    expect(await stranger.failure()).toMatchObject({ status: 77, code: "ERR_KEY_REFUSED" });
+    expect(await listener.event("refused")).toMatchObject({ peer: c.key });
+    const connector = SrudpProcess.start(["connect", loopback(port), "--peer", a.key], {
+      configHome: b.configHome,
+    });
+    await Promise.all([connector.event("connected"), listener.event("connected")]);
+    await talk({ listener, connector, port });
+  });
+
+  it("other than the pinned one end the connector with 77", async () => {
+    const [a, b, c] = [await newIdentity(), await newIdentity(), await newIdentity()];
+    const { port } = await startListener(["--allow", b.key], { configHome: a.configHome });
+    const connector = SrudpProcess.start(["connect", loopback(port), "--peer", c.key], {
+      configHome: b.configHome,
+    });
+    expect(await connector.failure()).toMatchObject({ status: 77, code: "ERR_PEER_KEY" });
+  });
+
+  it("never met are refused with 77 where nobody can be asked", async () => {
+    const [a, b] = [await newIdentity(), await newIdentity()];
+    const { port } = await startListener(["--allow", b.key], { configHome: a.configHome });
+    const identity = join(b.configHome, "srudp", "identity");
+    const connector = SrudpProcess.start(["connect", loopback(port), "--identity", identity], {
+      configHome: b.configHome,
+    });
+    expect(await connector.failure()).toMatchObject({ status: 77, code: "ERR_PEER_UNKNOWN" });
+  });
+
+  it("accepted once are known from then on, and a changed one is fatal", async () => {
+    const [a, b, c] = [await newIdentity(), await newIdentity(), await newIdentity()];
+    const port = await unusedPort();
+    const meet = async (words: readonly string[]): Promise<void> => {
+      const listener = SrudpProcess.start(["listen", String(port), "--allow", b.key], {
+        configHome: a.configHome,
+      });
+      await listener.event("listening");
+      const connector = SrudpProcess.start(["connect", loopback(port), ...words], {
+        configHome: b.configHome,
+      });
+      await Promise.all([connector.event("connected"), listener.event("connected")]);
+      await talk({ listener, connector, port });
+    };
+    await meet(["--accept-new"]);
+    // Now the key is in known_peers: no option, no question.
+    await meet([]);
+
+    const impostor = SrudpProcess.start(["listen", String(port), "--allow", b.key], {
+      configHome: c.configHome,
+    });
+    await impostor.event("listening");
+    for (const words of [[], ["--accept-new"]]) {
+      const connector = SrudpProcess.start(["connect", loopback(port), ...words], {
+        configHome: b.configHome,
+      });
+      const failed = await connector.failure();
+      expect(failed).toMatchObject({ status: 77, code: "ERR_PEER_KEY" });
+      expect(failed.message).toContain(ERRORS.ERR_PEER_KEY.sentence);
+    }
+  });
+});
+
+describe("connect on both sides", () => {
+  it.each(["code", "secret"])("of one host meets with the same %s", async (mode) => {
+    const file = secretFile(mode === "code" ? CODE : await keyCommand(["secret"]));
+    const port = await unusedPort();
+    const words = ["connect", loopback(port), `--${mode}-file`, file];
+    // The first binds the port that it calls, so that the second finds it there and takes another.
+    const listener = SrudpProcess.start(words);
+    const bound = await portIsTaken(port);
+    expect(bound).toBe(true);
+    const connector = SrudpProcess.start(words);
+    await Promise.all([connector.event("connected"), listener.event("connected")]);
+    await talk({ listener, connector, port });
+  });
+});
+
+/** Resolves once somebody has bound the port. */
+async function portIsTaken(port: number): Promise<boolean> {
+  for (let tries = 0; tries < 200; tries++) {
+    try {
+      const socket = await openUdp("0.0.0.0", port);
+      await new Promise<void>((resolve) => socket.close(() => resolve()));
+    } catch {
+      return true;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+  return false;
+}

@@ -1,0 +1,263 @@
+/**
+ * Starts the real command and talks to it as a script would: bytes by its stdin and stdout, events by name
+ * from its `--json` lines. Nothing here sleeps or reads prose; what does not come in time fails with
+ * everything that the process has said.
+ */
+import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
+import { closeSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Readable, Writable } from "node:stream";
+import { fileURLToPath } from "node:url";
+import { Input, Output } from "./byte-streams.ts";
+import { within } from "./deadline.ts";
+import { commandFile } from "./paths.ts";
+import { ProcessMeter } from "./process-meter.ts";
+import { ownEnd, realPipe } from "./real-pipe.ts";
+import { Terminal, terminalLauncher } from "./terminal.ts";
+
+/** One `--json` line of the command. */
+export interface SrudpEvent {
+  readonly event: string;
+  // biome-ignore lint/suspicious/noExplicitAny: the fields depend on the event, and a wrong one fails its test
+  readonly [field: string]: any;
+}
+
+/**
+ * What stands at a descriptor: a socket (Node's own habit), a real pipe (a shell's), nothing (`/dev/null`),
+ * or an open descriptor of the caller's.
+ */
+export type Attachment = "socket" | "pipe" | "nothing" | number;
+
+export interface StartOptions {
+  readonly stdin?: Attachment;
+  readonly stdout?: Attachment;
+  readonly env?: Readonly<Record<string, string>>;
+  /** The process's XDG_CONFIG_HOME; by default a fresh one that is deleted afterwards. */
+  readonly configHome?: string;
+  /** Prose instead of events. */
+  readonly prose?: boolean;
+  /** Open descriptors for the child's 3, 4, …. */
+  readonly extraDescriptors?: readonly number[];
+  /** Gives it a terminal to ask on; without, it has none. */
+  readonly terminal?: true;
+}
+
+/** The test's ends of a process's descriptors. */
+interface Ends {
+  readonly stdin: Writable | null;
+  readonly stdout: Readable | null;
+  readonly stderr: Readable;
+  readonly terminal: Terminal | undefined;
+}
+
+const EVENT_TIMEOUT_MS = 20_000;
+const EXIT_TIMEOUT_MS = 30_000;
+
+const started = new Set<SrudpProcess>();
+const folders = new Set<string>();
+
+/** A temporary folder that `endAll` deletes. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "srudp-test-"));
+  folders.add(folder);
+  return folder;
+}
+
+/** Kills what still runs and deletes the temporary folders: the last act of every test. */
+export async function endAll(): Promise<void> {
+  for (const one of started) one.kill("SIGKILL");
+  await Promise.all([...started].map((one) => one.ended));
+  for (const one of started) one.release();
+  started.clear();
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+  folders.clear();
+}
+
+export class SrudpProcess {
+  /** The command line, for messages. */
+  readonly name: string;
+  readonly input: Input;
+  readonly output: Output;
+  readonly meter: ProcessMeter;
+  /** Its terminal, where it was given one. */
+  readonly terminal: Terminal | undefined;
+  /** Resolves with the exit status (128 + signal for a killed process) and never rejects. */
+  readonly ended: Promise<number>;
+  /** Every event so far. */
+  readonly events: SrudpEvent[] = [];
+  /** Everything said on stderr. */
+  said = "";
+  readonly #child: ChildProcess;
+  readonly #prose: boolean;
+  /** Events before this index were waited for already. */
+  #seen = 0;
+  #unfinishedLine = "";
+  #hasEnded = false;
+  #waiting: (() => void)[] = [];
+
+  private constructor(name: string, child: ChildProcess, ends: Ends, prose: boolean) {
+    this.name = name;
+    this.#child = child;
+    this.#prose = prose;
+    this.input = new Input(ends.stdin, name);
+    this.output = new Output(ends.stdout, name);
+    this.terminal = ends.terminal;
+    this.meter = new ProcessMeter(child.pid!);
+    const { stderr } = ends;
+    stderr.setEncoding("utf8");
+    stderr.on("data", (text: string) => this.#hear(text));
+    started.add(this);
+    this.ended = new Promise((resolve) => {
+      // "close" comes after stderr was read to its end, unlike "exit"; stdin and stdout may stay open.
+      let status = 0;
+      const isOver = { exit: false, stderr: false };
+      const settle = (): void => {
+        if (!isOver.exit || !isOver.stderr) return;
+        this.meter.stop();
+        this.#hasEnded = true;
+        this.#stir();
+        resolve(status);
+      };
+      child.once("exit", (code, signal) => {
+        status = code ?? 128 + (SIGNAL_NUMBERS[signal!] ?? 0);
+        isOver.exit = true;
+        settle();
+      });
+      stderr.once("close", () => {
+        isOver.stderr = true;
+        settle();
+      });
+    });
+  }
+
+  /** @param words the arguments of `srudp` */
+  static start(words: readonly string[], options: StartOptions = {}): SrudpProcess {
+    const { stdin = "socket", stdout = "socket", prose = false } = options;
+    const allWords = prose ? [...words] : withJson(words);
+    const inPipe = stdin === "pipe" ? realPipe() : undefined;
+    const outPipe = stdout === "pipe" ? realPipe() : undefined;
+    const own: StdioOptions = [
+      inPipe?.readEnd ?? attachment(stdin),
+      outPipe?.writeEnd ?? attachment(stdout),
+      "pipe",
+      ...(options.extraDescriptors ?? []),
+    ];
+    // The launcher's own first three descriptors are the terminal; the command's follow.
+    const atTerminal = options.terminal === true;
+    const stdio: StdioOptions = atTerminal ? ["pipe", "pipe", "inherit", ...own] : own;
+    const commandLine = [
+      ...(atTerminal ? terminalLauncher : []),
+      process.execPath,
+      fileURLToPath(commandFile),
+      ...allWords,
+    ];
+    const child = spawn(commandLine[0]!, commandLine.slice(1), {
+      stdio,
+      // A session of its own has no terminal, and cannot ask on the one of whoever runs the tests.
+      detached: true,
+      env: {
+        PATH: process.env.PATH ?? "",
+        HOME: "/nonexistent",
+        XDG_CONFIG_HOME: options.configHome ?? temporaryFolder(),
+        ...options.env,
+      },
+    });
+    if (inPipe !== undefined) closeSync(inPipe.readEnd);
+    if (outPipe !== undefined) closeSync(outPipe.writeEnd);
+    const [ownIn, ownOut, stderr] = child.stdio.slice(atTerminal ? 3 : 0);
+    const ends: Ends = {
+      stdin: inPipe === undefined ? ((ownIn ?? null) as Writable | null) : ownEnd(inPipe.writeEnd, "write"),
+      stdout: outPipe === undefined ? ((ownOut ?? null) as Readable | null) : ownEnd(outPipe.readEnd, "read"),
+      stderr: stderr as Readable,
+      terminal: atTerminal ? new Terminal(child.stdin!, child.stdout!) : undefined,
+    };
+    return new SrudpProcess(`srudp ${words.join(" ")}`, child, ends, prose);
+  }
+
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
+  /** The next event of this name that was not waited for yet; rejects when the process ends without it. */
+  event(name: string, timeoutMs: number = EVENT_TIMEOUT_MS): Promise<SrudpEvent> {
+    return within(this.#next(name), timeoutMs, () => `${this.name}: no event "${name}"\n${this.said}`);
+  }
+
+  /** The exit status; rejects when it takes too long, or when anything but JSON was said in JSON mode. */
+  async exit(timeoutMs: number = EXIT_TIMEOUT_MS): Promise<number> {
+    const status = await within(this.ended, timeoutMs, () => `${this.name}: still running\n${this.said}`);
+    const stray = this.#prose
+      ? []
+      : this.said.split("\n").filter((line) => line !== "" && !line.startsWith('{"event":'));
+    if (stray.length > 0) throw new Error(`${this.name}: prose among the events:\n${stray.join("\n")}`);
+    return status;
+  }
+
+  /** What the process failed of; rejects when it ended without an event "error". */
+  async failure(timeoutMs?: number): Promise<{ status: number; code: string; message: string }> {
+    const status = await this.exit(timeoutMs);
+    const error = this.events.findLast(({ event }) => event === "error");
+    if (error === undefined)
+      throw new Error(`${this.name}: ended with ${status} and without an error\n${this.said}`);
+    return { status, code: error.code, message: error.message };
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
+  /** Closes this side of its descriptors. */
+  release(): void {
+    this.input.close();
+    this.output.close();
+  }
+
+  async #next(name: string): Promise<SrudpEvent> {
+    for (;;) {
+      for (let at = this.#seen; at < this.events.length; at++) {
+        if (this.events[at]!.event !== name) continue;
+        this.#seen = at + 1;
+        return this.events[at]!;
+      }
+      if (this.#hasEnded) throw new Error(`${this.name}: ended without the event "${name}"\n${this.said}`);
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+  }
+
+  #stir(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const wake of waiting) wake();
+  }
+
+  #hear(text: string): void {
+    this.said += text;
+    if (this.#prose) return;
+    const lines = (this.#unfinishedLine + text).split("\n");
+    this.#unfinishedLine = lines.pop()!;
+    for (const line of lines) {
+      if (line.startsWith('{"event":')) this.events.push(JSON.parse(line) as SrudpEvent);
+    }
+    this.#stir();
+  }
+}
+
+/** `--json` goes before a `--`, behind which all belongs to the program of `-e`. */
+function withJson(words: readonly string[]): string[] {
+  const at = words.indexOf("--");
+  return at < 0 ? [...words, "--json"] : [...words.slice(0, at), "--json", ...words.slice(at)];
+}
+
+function attachment(kind: Attachment): "pipe" | "ignore" | number {
+  if (typeof kind === "number") return kind;
+  return kind === "nothing" ? "ignore" : "pipe";
+}
+
+const SIGNAL_NUMBERS: Readonly<Record<string, number>> = {
+  SIGINT: 2,
+  SIGKILL: 9,
+  SIGSEGV: 11,
+  SIGPIPE: 13,
+  SIGTERM: 15,
+};

@@ -1,0 +1,92 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { SrudpError } from "../../../src/base/errors.ts";
+import { CODE_LIFE_MS, CodeLife } from "../../../src/cli/code-life.ts";
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+function begin(options: { given?: boolean; keepOpen?: boolean } = {}): {
+  life: CodeLife;
+  used: (string | undefined)[];
+  failures: SrudpError[];
+} {
+  const used: (string | undefined)[] = [];
+  const failures: SrudpError[] = [];
+  let made = 0;
+  const life = new CodeLife({
+    code: "first",
+    given: options.given ?? false,
+    keepOpen: options.keepOpen ?? false,
+    newCode: () => `made${++made}`,
+    use: (code) => used.push(code),
+    fail: (error) => failures.push(error),
+  });
+  return { life, used, failures };
+}
+
+describe("a code that was made", () => {
+  it("is followed by a fresh one every ten minutes while nobody comes", () => {
+    const { life, used, failures } = begin();
+    vi.advanceTimersByTime(CODE_LIFE_MS - 1);
+    expect(used).toEqual([]);
+    vi.advanceTimersByTime(1);
+    expect(used).toEqual(["made1"]);
+    vi.advanceTimersByTime(CODE_LIFE_MS);
+    expect(used).toEqual(["made1", "made2"]);
+    expect(life.code).toBe("made2");
+    expect(failures).toEqual([]);
+  });
+
+  it("is spent by the peer that used it, and does not expire under the link", () => {
+    const { life, used } = begin();
+    life.handlePeer(true);
+    expect(used).toEqual([undefined]);
+    expect(life.code).toBeUndefined();
+    vi.advanceTimersByTime(10 * CODE_LIFE_MS);
+    expect(used).toEqual([undefined]);
+  });
+
+  it("with -k is followed by a fresh one after every peer that used it", () => {
+    const { life, used } = begin({ keepOpen: true });
+    life.handlePeer(true);
+    life.handleGone();
+    expect(used).toEqual([undefined, "made1"]);
+    life.handlePeer(false);
+    life.handleGone();
+    expect(life.code).toBe("made1");
+    expect(used).toHaveLength(2);
+  });
+
+  it("ends the listener with 77 after three guesses, or is replaced with -k", () => {
+    const once = begin();
+    once.life.handleBurnt();
+    expect(once.failures.map((error) => error.exit)).toEqual([77]);
+    expect(once.life.code).toBeUndefined();
+    const kept = begin({ keepOpen: true });
+    kept.life.handleBurnt();
+    expect(kept.failures).toEqual([]);
+    expect(kept.used).toEqual(["made1"]);
+  });
+});
+
+describe("a code that was given", () => {
+  it("ends the listener with 75 after ten minutes", () => {
+    const { used, failures } = begin({ given: true });
+    vi.advanceTimersByTime(CODE_LIFE_MS);
+    expect(failures.map((error) => error.code)).toEqual(["ERR_CODE_EXPIRED"]);
+    expect(failures[0]!.exit).toBe(75);
+    expect(used).toEqual([]);
+  });
+
+  it("ends the listener with 77 after three guesses", () => {
+    const { life, failures } = begin({ given: true });
+    life.handleBurnt();
+    expect(failures.map((error) => error.exit)).toEqual([77]);
+    vi.advanceTimersByTime(CODE_LIFE_MS);
+    expect(failures).toHaveLength(1);
+  });
+});
