@@ -11,6 +11,7 @@ import { equalBytes } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
 import type { Receipt } from "../net/control.ts";
 import type { Link } from "../net/link.ts";
+import { isRecycling, openInput, type RecyclingInput } from "./input.ts";
 import { openOutput } from "./output.ts";
 import { Tally, type TallyResult } from "./tally.ts";
 
@@ -55,6 +56,7 @@ export class Bridge {
   readonly #link: Link;
   readonly #options: BridgeOptions;
   readonly #input: Readable | undefined;
+  readonly #recycling: RecyclingInput | undefined;
   readonly #output: Writable;
   readonly #sent: Tally = new Tally();
   readonly #received: Tally = new Tally();
@@ -81,7 +83,8 @@ export class Bridge {
   constructor(link: Link, options: BridgeOptions) {
     this.#link = link;
     this.#options = options;
-    this.#input = options.recvOnly ? undefined : (options.input ?? process.stdin);
+    this.#input = options.recvOnly ? undefined : (options.input ?? openInput(0));
+    this.#recycling = this.#input !== undefined && isRecycling(this.#input) ? this.#input : undefined;
     this.#output = options.sendOnly ? newDrain() : (options.output ?? openOutput(1));
     this.done = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -139,6 +142,8 @@ export class Bridge {
 
   readonly #onInput = (chunk: Uint8Array): void => {
     this.#sent.add(chunk);
+    if (this.#recycling !== undefined)
+      this.#recycling.recycle(this.#sent.bytes - chunk.length - this.#link.unacknowledgedBytes);
     if (this.#link.write(chunk)) return;
     this.#input?.pause();
     this.#link.once("drain", () => this.#input?.resume());

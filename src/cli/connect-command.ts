@@ -32,10 +32,16 @@ export async function runConnect(
   const remote = formatPeer(host, port);
 
   sayHello(context);
-  const trust = await trustForConnector(context, options, remote);
   const shown = escapeText(remote);
-  const stopWaiting = showWaiting(reporter, `reaching ${shown}`);
-  const silence = setTimeout(() => {
+  let stopWaiting = (): void => undefined;
+  let silence: NodeJS.Timeout | undefined;
+  const stopTelling = (): void => {
+    clearTimeout(silence);
+    stopWaiting();
+  };
+  const trust = await trustForConnector(context, options, remote, stopTelling);
+  stopWaiting = showWaiting(reporter, `reaching ${shown}`);
+  silence = setTimeout(() => {
     const question = `nothing heard from ${shown}; is UDP ${port} open?`;
     reporter.event("silence", { remote, afterMs: SILENCE_MS }, question);
   }, SILENCE_MS);
@@ -48,16 +54,14 @@ export async function runConnect(
       timeoutMs: options.timeout ?? CONNECT_TIMEOUT_MS,
       signal: interrupt.signal,
     });
-    clearTimeout(silence);
-    stopWaiting();
+    stopTelling();
     await trust.remember();
     return await carryLink(context, link, options);
   } catch (thrown) {
     if (interrupt.signal.aborted) throw interrupt.signal.reason;
     throw trust.explain(asSrudpError(thrown));
   } finally {
-    clearTimeout(silence);
-    stopWaiting();
+    stopTelling();
   }
 }
 

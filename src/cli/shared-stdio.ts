@@ -31,6 +31,10 @@ export function lendInput(source: Readable): Readable {
     highWaterMark: 1,
     read: () => {
       release();
+      if (source.errored) {
+        input.destroy(source.errored);
+        return;
+      }
       if (source.readableEnded || source.destroyed) {
         input.push(null);
         return;
@@ -45,6 +49,7 @@ export function lendInput(source: Readable): Readable {
       done(error);
     },
   });
+  listenAlways(source);
   return input;
 }
 
@@ -62,10 +67,14 @@ export function lendOutput(target: Writable): Writable {
       done(error);
     },
   });
-  // Between two links nobody else listens; the next link hears of an error by a write of its own.
-  if (!target.listeners("error").includes(ignore)) target.on("error", ignore);
+  listenAlways(target);
   target.on("error", fail);
   return output;
+}
+
+/** Between two links nobody else listens: the next link hears of an error when it reads or writes itself. */
+function listenAlways(stream: Readable | Writable): void {
+  if (!stream.listeners("error").includes(ignore)) stream.on("error", ignore);
 }
 
 function ignore(): void {}

@@ -22,8 +22,9 @@ export function showWaiting(reporter: Reporter, text: string): () => void {
       },
     });
     stop = () => {
-      spinner.stop();
       reporter.setLiveLine(undefined);
+      spinner.stop();
+      stop = () => undefined;
     };
   }, PATIENCE_MS);
   return () => {

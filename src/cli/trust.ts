@@ -58,11 +58,15 @@ export function newCode(): string {
   return generateCode((byteLength) => new Uint8Array(randomBytes(byteLength)));
 }
 
-/** @param remote `host:port` as the peer is remembered */
+/**
+ * @param remote `host:port` as the peer is remembered
+ * @param beforeAsking called when the person is to be asked about a key, while the link is being made
+ */
 export async function trustForConnector(
   context: CommandContext,
   options: LinkOptions,
   remote: string,
+  beforeAsking: () => void,
 ): Promise<ConnectorTrust> {
   const store = new KeyStore(configurationFolder(context.environment));
   const environmentCode = takeEnvironmentCode(context.environment);
@@ -91,7 +95,7 @@ export async function trustForConnector(
   if (pinned.length > 0) return plainly("key", withPin);
   const known = await store.knownPeer(remote);
   if (known !== undefined || options.acceptNew || options.identity !== undefined) {
-    return trustOnFirstUse(context, store, remote, known, options);
+    return trustOnFirstUse(context, store, remote, known, options, beforeAsking);
   }
   const asked = await askCode(`Code for ${remote}: `, context.interrupt.signal);
   return plainly("code", { code: asked.reveal() });
@@ -160,6 +164,7 @@ async function trustOnFirstUse(
   remote: string,
   known: Uint8Array | undefined,
   options: LinkOptions,
+  beforeAsking: () => void,
 ): Promise<ConnectorTrust> {
   const { reporter, interrupt } = context;
   let accepted: Uint8Array | undefined;
@@ -169,7 +174,7 @@ async function trustOnFirstUse(
       if (equalBytes(known, key)) return true;
       throw changedKey(remote, known, key);
     }
-    reporter.setLiveLine(undefined);
+    beforeAsking();
     const question = `The key of ${remote} is not known yet:\n  ${encodeKey(key)}\n\`srudp key\` prints it there. Is it right (yes, no)? `;
     const isRight = options.acceptNew === true || (await askYesOrNo(question, interrupt.signal)) === true;
     if (!isRight) throw new SrudpError("ERR_PEER_UNKNOWN", `${remote} has the key ${encodeKey(key)}`);

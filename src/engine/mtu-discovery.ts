@@ -15,6 +15,8 @@ const TRIES = 3;
 const RAISE_AFTER_MS = 600_000;
 /** Large packets lost in a row, with none arriving, that prove a black hole. */
 const BLACK_HOLE_LOSSES = 4;
+/** Pause after a black hole, in round trips: what vanished is sent again first. */
+const BLACK_HOLE_PAUSE_ROUND_TRIPS = 5;
 /** Pause between probes, in round trips, so that they stay a small part of what is sent. */
 const PAUSE_ROUND_TRIPS = 1;
 
@@ -28,6 +30,8 @@ export class MtuDiscovery {
   /** Size of the probe on its way, 0 for none. */
   private outstandingBytes = 0;
   private nextAtMs: number;
+  /** The search has ended, until it is time for another. */
+  private isResting = false;
   private largeLosses = 0;
 
   /** @param ceilingBytes largest UDP payload that is worth trying; the floor or less turns the search off */
@@ -44,20 +48,19 @@ export class MtuDiscovery {
     return this.nextAtMs;
   }
 
-  /** Size of the probe that is to leave now; 0 for none. */
-  probeBytes(nowMs: number): number {
-    if (nowMs < this.probeAtMs) return 0;
-    if (this.isSearchDone) {
-      // The raise timer went off: search once more from here up.
-      this.tooLargeBytes = this.ceilingBytes + 1;
-      this.tries = 0;
-      if (this.isSearchDone) return 0;
-    }
-    if (this.tooLargeBytes > this.ceilingBytes) return this.ceilingBytes;
+  /** Size that the next probe has. */
+  get probeBytes(): number {
+    // A search that has ended begins anew with the ceiling, as the first one did.
+    if (this.isResting || this.tooLargeBytes > this.ceilingBytes) return this.ceilingBytes;
     return Math.ceil((this.currentBytes + this.tooLargeBytes) / 2);
   }
 
   onProbeSent(bytes: number): void {
+    if (this.isResting) {
+      this.isResting = false;
+      this.tooLargeBytes = this.ceilingBytes + 1;
+      this.tries = 0;
+    }
     this.outstandingBytes = bytes;
   }
 
@@ -67,7 +70,8 @@ export class MtuDiscovery {
     this.currentBytes = bytes;
     this.tries = 0;
     this.largeLosses = 0;
-    this.nextAtMs = this.isSearchDone ? this.raiseAtMs(nowMs) : nowMs;
+    this.nextAtMs = nowMs;
+    this.restIfDone(nowMs);
   }
 
   /** The probe was lost, or the system refused it (EMSGSIZE).  // transport.md R14 */
@@ -78,7 +82,7 @@ export class MtuDiscovery {
     if (++this.tries < TRIES) return;
     this.tries = 0;
     this.tooLargeBytes = bytes;
-    if (this.isSearchDone) this.nextAtMs = this.raiseAtMs(nowMs);
+    this.restIfDone(nowMs);
   }
 
   /** Packets above the floor arrived: what is that large passes. */
@@ -98,15 +102,15 @@ export class MtuDiscovery {
     this.currentBytes = DATAGRAM_FLOOR_BYTES;
     this.tries = 0;
     this.outstandingBytes = 0;
-    this.nextAtMs = this.isSearchDone ? this.raiseAtMs(nowMs) : nowMs + 5 * rttMs;
+    this.isResting = false;
+    this.nextAtMs = nowMs + BLACK_HOLE_PAUSE_ROUND_TRIPS * rttMs;
+    this.restIfDone(nowMs);
     return true;
   }
 
-  private get isSearchDone(): boolean {
-    return this.tooLargeBytes - this.currentBytes <= STEP_BYTES || this.currentBytes >= this.ceilingBytes;
-  }
-
-  private raiseAtMs(nowMs: number): number {
-    return this.currentBytes >= this.ceilingBytes ? Number.POSITIVE_INFINITY : nowMs + RAISE_AFTER_MS;
+  private restIfDone(nowMs: number): void {
+    if (this.tooLargeBytes - this.currentBytes > STEP_BYTES && this.currentBytes < this.ceilingBytes) return;
+    this.isResting = true;
+    this.nextAtMs = nowMs + RAISE_AFTER_MS;
   }
 }

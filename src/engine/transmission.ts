@@ -163,10 +163,14 @@ export class Transmission {
 
   /** When something of its own accord is to leave: the pacer's next burst, the next search for a larger MTU. */
   get timeoutAt(): number {
-    return Math.min(
-      this.pacedUntilMs,
-      this.isMtuProbeAllowed ? this.mtu.probeAtMs : Number.POSITIVE_INFINITY,
-    );
+    return Math.min(this.pacedUntilMs, this.mtuProbeAtMs);
+  }
+
+  /** Without room in the window the next ACK brings the occasion, not the clock. */
+  private get mtuProbeAtMs(): number {
+    const { mtu } = this;
+    if (!this.isMtuProbeAllowed || !this.fitsWindow(mtu.probeBytes)) return Number.POSITIVE_INFINITY;
+    return this.pacer.isOpen ? mtu.probeAtMs : Math.max(mtu.probeAtMs, this.pacer.opensAtMs);
   }
 
   /** Takes from recovery what it learned about sizes. */
@@ -204,8 +208,8 @@ export class Transmission {
   /** A packet of nothing but PING and padding, larger than any before.  // RFC 8899 §4.1 */
   private buildMtuProbe(nowMs: number, bytes: Uint8Array): number {
     if (!this.isMtuProbeAllowed || nowMs < this.mtu.probeAtMs) return 0;
-    const size = this.mtu.probeBytes(nowMs);
-    if (size === 0 || size > bytes.length || !this.isWindowFree(size)) return 0;
+    const size = this.mtu.probeBytes;
+    if (size > bytes.length || !this.isWindowFree(size)) return 0;
     const { recovery } = this;
     recovery.sent.push();
     bytes[HEADER_BYTES] = FRAME.ping;
@@ -306,10 +310,12 @@ export class Transmission {
   }
 
   private isWindowFree(byteLength: number): boolean {
+    return this.fitsWindow(byteLength) && this.pacer.isOpen;
+  }
+
+  private fitsWindow(byteLength: number): boolean {
     const { recovery } = this;
-    return (
-      recovery.bytesInFlight + byteLength <= recovery.controller.congestionWindowBytes && this.pacer.isOpen
-    );
+    return recovery.bytesInFlight + byteLength <= recovery.controller.congestionWindowBytes;
   }
 
   /** Key update, connection IDs and the rhythm of ACKs. */

@@ -77,6 +77,11 @@ export class Link extends Stream {
     return this.#core.engine.stats;
   }
 
+  /** Bytes that were written, on whatever stream, and are not acknowledged by the peer yet. */
+  get unacknowledgedBytes(): number {
+    return this.writableLength + this.#core.engine.bufferedBytes.sending;
+  }
+
   /** Opens a further stream; waits while the peer allows no more. Rejects when the link is over. */
   openStream(): Promise<Stream> {
     return this.#core.openStream();

@@ -28,6 +28,14 @@ export interface NewConnectionOptions {
   readonly onVerifyFailure?: (error: unknown) => void;
 }
 
+/**
+ * Largest UDP payload worth searching for.  // transport.md R13, R14
+ *
+ * A 1500-byte path carries 1472 over IPv4 and 1452 over IPv6. But Node alone cannot set don't-fragment, so over
+ * IPv4 a probe may arrive in pieces and prove nothing: 1452 is what most paths carry in one piece, tunnels of
+ * up to 20 bytes included.
+ */
+const MTU_CEILING_BYTES = 1452;
 /** Draws of a connection ID before it must be a bug that each is taken. */
 const DRAWS_LIMIT = 8;
 
@@ -101,6 +109,7 @@ function tryConnection(
     idleTimeoutMs,
     congestion,
     connectionId,
+    mtuCeilingBytes: MTU_CEILING_BYTES,
   });
   attachment = endpoint.attach(connection, owner, paths);
   return attachment === undefined ? undefined : { connection, handshake, attachment };

@@ -75,12 +75,13 @@ describe("-e", () => {
     expect((await connector.output.rest()).toString()).toBe("[]\n");
   });
 
-  it("of a program that is not there fails with a sentence", async () => {
-    const { listener, connector } = await startPair({ listenWords: ["-e", "--", "/nonexistent/program"] });
+  it("of a program that is not there fails on both sides", async () => {
+    const { listener, port } = await startListener(["-e", "--", "/nonexistent/program"], withCode);
+    const connector = SrudpProcess.start(["connect", loopback(port)], withCode);
     const failed = await listener.failure();
-    expect(failed.status).not.toBe(0);
-    expect(failed.status).not.toBe(70);
-    expect(await connector.exit()).not.toBe(0);
+    expect(failed.code).not.toBe("ERR_INTERNAL");
+    expect(failed.message).toContain("/nonexistent/program");
+    expect(await connector.failure()).toMatchObject({ status: 74, code: "ERR_PEER_RESET" });
   });
 });
 

@@ -11,9 +11,12 @@ import sys
 
 child, terminal = pty.fork()
 if child == 0:
+    # A terminal that nobody holds open reads as hung up, so the command keeps it as descriptor 3.
+    screen = os.dup(0)
     for wanted in (0, 1, 2):
         os.dup2(wanted + 3, wanted)
-    os.closerange(3, 64)
+    os.dup2(screen, 3)
+    os.closerange(4, 64)
     os.execvp(sys.argv[1], sys.argv[1:])
 
 for handed_on in (3, 4, 5):

@@ -114,8 +114,9 @@ export class Invariants {
     const { flight } = this.#of(peer);
     const now = this.#now;
     viewFlight(peer.connection, now);
+    // Sending may itself move a controller on, as BBR out of an idle ProbeRTT: then the larger window holds.
     const allowed =
-      Math.max(flight.congestionWindowBytes, flight.bytesInFlight) +
+      Math.max(flight.congestionWindowBytes, now.congestionWindowBytes, flight.bytesInFlight) +
       flight.exempt * peer.connection.stats.mtuBytes;
     if (now.bytesInFlight > flight.bytesInFlight && now.bytesInFlight > allowed) {
       this.fail(

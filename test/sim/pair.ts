@@ -33,6 +33,8 @@ export interface EndPlan {
   nat?: Partial<NatOptions>;
   /** When the NAT rebinds by itself: port only, or the address too. */
   rebinds?: { atMs: number; address: boolean }[];
+  /** When the machine sleeps, and for how long. */
+  sleeps?: { atMs: number; forMs: number }[];
   /** Largest datagram that is searched for; 1200 when absent. */
   mtuCeilingBytes?: number;
   rekey?: { afterMs: number; afterPackets: number };
@@ -67,6 +69,8 @@ export interface PairPlan {
   primitives?: Primitives;
   /** Virtual time that is enough for everything. */
   limitMs?: number;
+  /** Breaks an engine on purpose, to see whether that is noticed. */
+  tamper?: (connection: Connection, side: 0 | 1) => void;
 }
 
 /** What a world came to. */
@@ -144,6 +148,9 @@ export class Pair {
     this.workload = new Workload(plan.workload, this.peers, fail);
     for (const side of [0, 1] as const) {
       this.#scheduleRebinds(side, number);
+      for (const { atMs, forMs } of this.#endPlan(side).sleeps ?? []) {
+        world.at(this.startMs + atMs, () => this.peers[side].sleep(forMs));
+      }
       world.at(this.startMs + CONNECT_BUDGET_MS, () => {
         if (this.peers[side].hasConnection && !this.workload.ends[side].isEstablished) {
           this.workload.ends[side].closeAt(world.now);
@@ -304,7 +311,7 @@ export class Pair {
       parameters: encodeParameters(parameters),
       verifyPeer: () => (endPlan.asks === true ? "ask" : "accept"),
     });
-    return new Connection(now, {
+    const connection = new Connection(now, {
       handshake,
       paths: role === "initiator" ? paths : [],
       primitives,
@@ -317,6 +324,8 @@ export class Pair {
       ...(endPlan.rekey === undefined ? {} : { rekey: endPlan.rekey }),
       ...(endPlan.firstPacketNumber === undefined ? {} : { firstPacketNumber: endPlan.firstPacketNumber }),
     });
+    plan.tamper?.(connection, side);
+    return connection;
   }
 }
 

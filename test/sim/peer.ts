@@ -49,6 +49,9 @@ export interface Application {
 const TIMER = Symbol("timer");
 const EARLY = Symbol("early timer");
 const BATCH = Symbol("batch");
+const WAKE = Symbol("wake");
+/** Pause between looks whether a sleeping machine is awake. */
+const ASLEEP_RETRY_MS = 50;
 /** Largest buffer of UDP GRO. */
 const COALESCED_MOST_BYTES = 65_000;
 
@@ -81,6 +84,7 @@ export class Peer implements Receiver, Waker {
   readonly #transmit: Transmit;
   readonly #event: ConnectionEvent = { kind: 0, streamId: 0, errorCode: 0 };
   #isSettling = false;
+  #isAsleep = false;
 
   /** @param makeConnection makes the responder's connection when the first packet comes */
   constructor(
@@ -132,13 +136,19 @@ export class Peer implements Receiver, Waker {
     this.world.schedule(at, this, { subject });
   }
 
+  /** The machine sleeps: nothing is received, no timer goes off; upon waking the engine is told. */
+  sleep(forMs: number): void {
+    this.#isAsleep = true;
+    this.world.schedule(this.world.now + forMs, this, WAKE);
+  }
+
   /** To be called after every command: drains the outputs where the knob says so. */
   afterCommand(now: number): void {
     if (this.#knobs.drainsEachCommand) this.#drain(now);
   }
 
   receive(now: number, path: Path, bytes: Uint8Array): void {
-    if (this.isGone) return;
+    if (this.isGone || this.#isAsleep) return;
     if (this.#knobs.batchMs > 0) {
       if (this.#inbox.length === 0) this.world.schedule(now + this.#knobs.batchMs, this, BATCH);
       this.#inbox.push({ path, bytes });
@@ -150,7 +160,15 @@ export class Peer implements Receiver, Waker {
 
   wake(now: number, subject: unknown): void {
     if (this.isGone) return;
-    if (subject === BATCH) {
+    if (subject === WAKE) {
+      this.#isAsleep = false;
+      this.#connection?.handleWake(now);
+    } else if (this.#isAsleep) {
+      // What was due in the sleep comes after it.
+      this.world.schedule(now + ASLEEP_RETRY_MS, this, subject);
+      if (subject === TIMER && now === this.#eventAt) this.#eventAt = now + ASLEEP_RETRY_MS;
+      return;
+    } else if (subject === BATCH) {
       const batch = this.#knobs.isCoalescing ? coalesce(this.#inbox) : this.#inbox;
       this.#inbox = [];
       for (const { path, bytes } of batch) this.#handle(now, path, bytes);

@@ -15,7 +15,7 @@ import type { ClosePlan, DatagramPlan, HalfPlan, StreamPlan, WorkloadPlan } from
 /** Starts of the clock: engines must not care, not even for 32 bits. */
 const STARTS_MS = [0, 0.5, 1234.567, 2 ** 31 - 500, 2 ** 32 - 1000, 2 ** 40];
 /** Starts of packet numbers, near every limit that a number type could have. */
-const FIRST_PACKET_NUMBERS = [0, 0, 0, 2 ** 16 - 100, 2 ** 31 - 100, 2 ** 32 - 100, 2 ** 47, 2 ** 48 - 20_000];
+const FIRST_PACKET_NUMBERS = [0, 0, 0, 2 ** 16 - 100, 2 ** 31 - 100, 2 ** 32 - 100, 2 ** 47, 2 ** 48 - 500_000];
 const FILTERINGS = ["endpointIndependent", "addressDependent", "addressAndPortDependent"] as const;
 /** MTUs of paths: the floor with its overhead, IPv6's, tunnels', Ethernet's. */
 const MTUS_BYTES = [1228, 1280, 1400, 1420, 1492, 1500, 9000];
@@ -90,6 +90,7 @@ function addNats(random: Random, ends: readonly [EndPlan, EndPlan], bothConnect:
     end.nat = {
       filtering: random.pick(FILTERINGS.slice(0, choices)),
       keepOldMs: random.chance(0.3) ? random.between(0, 500) : 0,
+      mappingTimeoutMs: random.chance(0.3) && !isCalledFirst ? 30_000 : Number.POSITIVE_INFINITY,
     };
     if (side !== mover) continue;
     end.rebinds = [];
@@ -157,6 +158,7 @@ function randomEnd(random: Random): EndPlan {
   if (random.chance(0.2)) {
     end.rekey = { afterMs: random.logarithmic(20, 5000), afterPackets: Math.round(random.logarithmic(20, 5000)) };
   }
+  if (random.chance(0.05)) end.sleeps = [{ atMs: random.logarithmic(100, 5000), forMs: random.logarithmic(50, 12_000) }];
   end.firstPacketNumber = random.pick(FIRST_PACKET_NUMBERS);
   if (random.chance(0.1)) end.asks = true;
   if (random.chance(0.4)) {
@@ -215,7 +217,8 @@ function randomClose(random: Random): ClosePlan {
   return {
     by: random.pick([0, 1, "both"] as const),
     when,
-    atMs: when === "done" ? random.between(0, 200) : random.logarithmic(1, 5000),
+    // Now and then long silence before the end, which keep-alives must bridge.
+    atMs: when === "done" ? (random.chance(0.08) ? random.between(20_000, 300_000) : random.between(0, 200)) : random.logarithmic(1, 5000),
     errorCode: random.chance(0.7) ? 0 : 0x100,
   };
 }

@@ -51,7 +51,7 @@ function plant(name: string, text: string): string {
   return path;
 }
 
-const asConnector = (options: LinkOptions) => trustForConnector(context, options, REMOTE);
+const asConnector = (options: LinkOptions) => trustForConnector(context, options, REMOTE, () => undefined);
 const asListener = (options: LinkOptions) => trustForListener(context, options);
 
 describe("a connector", () => {

@@ -6,8 +6,9 @@ import { DATAGRAM_FLOOR_BYTES, MtuDiscovery } from "../../../src/engine/mtu-disc
 function search(mtu: MtuDiscovery, pathBytes: number, fromMs = 0): number[] {
   const probed: number[] = [];
   for (let now = fromMs; probed.length < 100; now += 50) {
-    const size = mtu.probeBytes(now);
-    if (size === 0) break;
+    if (now < mtu.probeAtMs - 1000) break;
+    if (now < mtu.probeAtMs) continue;
+    const size = mtu.probeBytes;
     probed.push(size);
     mtu.onProbeSent(size);
     if (size <= pathBytes) mtu.onProbeAcked(now, size);
@@ -59,7 +60,7 @@ describe("MTU discovery", () => {
   it("tries again after ten minutes", () => {
     const mtu = new MtuDiscovery(0, 1452);
     search(mtu, 1300);
-    expect(mtu.probeBytes(500_000)).toBe(0);
+    expect(mtu.probeAtMs).toBeGreaterThan(500_000);
     expect(search(mtu, 1452, 700_000)[0]).toBe(1452);
     expect(mtu.currentBytes).toBe(1452);
   });
