@@ -4,6 +4,7 @@ import type { Readable, Writable } from "node:stream";
 import { isatty } from "node:tty";
 import { bridgeToProgram } from "../app/exec.ts";
 import { type Bridge, type BridgeResult, bridge } from "../app/pipe.ts";
+import { SrudpError } from "../base/errors.ts";
 import { formatAddress } from "../net/address.ts";
 import type { Link } from "../net/link.ts";
 import { encodeKey, shortKey } from "../wire/key-text.ts";
@@ -12,17 +13,19 @@ import type { LinkOptions } from "./options.ts";
 import { formatBytes, formatDuration, type ProgressSample, showProgress } from "./progress.ts";
 import { lendInput, lendOutput } from "./shared-stdio.ts";
 
-/** Standard input and output where the next peer still needs them. */
-export interface SharedStdio {
-  readonly input: Readable;
-  readonly output: Writable;
+export interface CarryOptions {
+  /** Standard input and output where the next peer still needs them: they stay open. */
+  readonly shared?: { readonly input: Readable; readonly output: Writable } | undefined;
+  /** Writes down whom the link is to; without that there is no link. */
+  readonly remember: () => Promise<void>;
 }
 
 /**
  * Bridges `link` to standard input and output, or to the program behind `--`, until both directions have
  * ended.
  *
- * @param shared keeps descriptors 0 and 1 open at the link's end
+ * The bridge stands when the call returns, before anything is waited for: no event of the link is missed.
+ *
  * @returns the status to exit with: 0, or that of the program
  * @throws SrudpError for every end but the right one; the reason of the interrupt
  */
@@ -30,8 +33,10 @@ export async function carryLink(
   context: CommandContext,
   link: Link,
   options: LinkOptions,
-  shared?: SharedStdio,
+  { shared, remember }: CarryOptions,
 ): Promise<number> {
+  // It may have ended while it waited for its turn.
+  if (link.destroyed) throw link.errored ?? new SrudpError("ERR_PEER_RESET");
   reportConnected(context, link);
   const { signal } = context.interrupt;
   const limit = options.quitAfter === undefined ? {} : { quitAfterMs: options.quitAfter };
@@ -53,7 +58,11 @@ export async function carryLink(
   }
   const stopProgress = wantsProgress(context, options) ? startProgress(context, link, joined) : undefined;
   try {
-    const result = await done;
+    const remembered = remember().catch((error: unknown) => {
+      link.reset();
+      throw error;
+    });
+    const [result] = await Promise.all([done, remembered]);
     stopProgress?.();
     reportClosed(context, link, result);
     return result.status ?? 0;

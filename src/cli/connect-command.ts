@@ -55,8 +55,7 @@ export async function runConnect(
       signal: interrupt.signal,
     });
     stopTelling();
-    await trust.remember();
-    return await carryLink(context, link, options);
+    return await carryLink(context, link, options, { remember: trust.remember });
   } catch (thrown) {
     if (interrupt.signal.aborted) throw interrupt.signal.reason;
     throw trust.explain(asSrudpError(thrown));

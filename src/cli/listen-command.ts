@@ -84,14 +84,21 @@ async function serve(
   ending: AbortSignal,
 ): Promise<number> {
   const links = listener[Symbol.asyncIterator]();
+  // A link may fail while it waits for its turn; that is found when the turn comes.
+  listener.on("link", (link) => link.on("error", () => undefined));
   const isShared = options.keepOpen && !options.exec;
   const shared = isShared ? { input: process.stdin, output: openOutput(1) } : undefined;
   for (;;) {
     const link = await nextLink(links, options.timeout ?? Number.POSITIVE_INFINITY, ending);
     life?.handlePeer(link.auth === "code");
-    if (link.auth === "key") await remember(link.peer);
+    const byKey = link.auth === "key";
     try {
-      const status = await carryLink(context, link, options, shared);
+      const status = await carryLink(context, link, options, {
+        shared,
+        remember: async () => {
+          if (byKey) await remember(link.peer);
+        },
+      });
       if (!options.keepOpen) return status;
     } catch (thrown) {
       if (!options.keepOpen || context.interrupt.signal.aborted) throw thrown;

@@ -14,7 +14,7 @@ export interface LinkOptions {
   readonly timeout?: number;
   /** Milliseconds, Infinity for never. */
   readonly idleTimeout?: number;
-  readonly congestion?: "cubic";
+  readonly congestion?: "bbr" | "cubic";
 
   readonly codeFile?: string;
   readonly codeFd?: number;
@@ -87,7 +87,7 @@ export function addLinkOptions(command: Command): Command {
         : "end when the peer is silent (default: 60; 0: never)",
       taken(parseLimit),
     )
-    .addOption(new Option("--congestion <controller>", "congestion controller").choices(["cubic"]))
+    .addOption(new Option("--congestion <controller>", "congestion controller").choices(["bbr", "cubic"]))
     .optionsGroup("What is carried:")
     .option("-e, --exec", "bridge to a program in place of stdin and stdout: -e -- command argument…")
     .option("--send-only", "send and ignore what comes")

@@ -9,7 +9,7 @@ import { randomBytes } from "node:crypto";
 import { equalBytes } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
 import { configurationFolder, type Identity, KeyStore, readIdentity } from "../net/key-store.ts";
-import type { TrustOptions } from "../net/options.ts";
+import type { Auth, TrustOptions } from "../net/options.ts";
 import { Redacted } from "../net/redacted.ts";
 import {
   readCodeDescriptor,
@@ -23,8 +23,6 @@ import { decodeKey, encodeKey } from "../wire/key-text.ts";
 import type { CommandContext } from "./context.ts";
 import type { LinkOptions } from "./options.ts";
 import { askCode, askYesOrNo } from "./prompt.ts";
-
-export type Auth = "code" | "key" | "secret" | "passphrase";
 
 /** What `connect` trusts its peer by. */
 export interface ConnectorTrust {
@@ -47,7 +45,7 @@ export interface ListenerTrust {
   remember(peer: Uint8Array): Promise<void>;
 }
 
-export interface ListenerCode {
+interface ListenerCode {
   readonly text: Redacted<string>;
   /** Given from outside: it cannot be replaced and is never shown. */
   readonly given: boolean;

@@ -38,6 +38,7 @@ import { type FrameOwner, Recovery } from "./recovery.ts";
 import type { SendStream } from "./send-stream.ts";
 import { RECORD } from "./sent-packets.ts";
 import { PRIORITY, Streams } from "./streams.ts";
+import type { DropReason, Tracer } from "./tracer.ts";
 import { type LinkParts, Transmission } from "./transmission.ts";
 import { decodeParameters, type TransportParameters } from "./transport-parameters.ts";
 
@@ -76,6 +77,8 @@ export interface ConnectionConfig {
   readonly rekey?: RekeyLimits;
   /** For tests: where packet numbers begin (they are 48 bits wide). */
   readonly firstPacketNumber?: number;
+  /** Told of everything that happens. */
+  readonly tracer?: Tracer;
 }
 
 /** One datagram to be sent, or several of `segmentBytes` each (the last may be shorter) in a row. */
@@ -129,6 +132,7 @@ export class Connection implements FrameOwner, IncomingHost {
   closeCause: CloseCause | undefined;
 
   private readonly config: ConnectionConfig;
+  private readonly tracer: Tracer | undefined;
   private readonly handshake: Handshake;
   private readonly route: HandshakeRoute;
   private readonly events: EventQueue = new EventQueue();
@@ -156,10 +160,11 @@ export class Connection implements FrameOwner, IncomingHost {
 
   constructor(nowMs: number, config: ConnectionConfig) {
     this.config = config;
+    this.tracer = config.tracer;
     this.handshake = config.handshake;
     this.route = new HandshakeRoute(nowMs, config.handshake, config.paths);
     this.streams = new Streams(this.events, config.parameters);
-    this.recovery = new Recovery(this, this.newController(), config.firstPacketNumber ?? 0);
+    this.recovery = new Recovery(this, this.newController(), config.firstPacketNumber ?? 0, config.tracer);
     this.startedAtMs = nowMs;
   }
 
@@ -256,7 +261,7 @@ export class Connection implements FrameOwner, IncomingHost {
         return;
       } else break;
     }
-    if (at < bytes.length) this.droppedPackets++;
+    if (at < bytes.length) this.drop(nowMs, bytes.length - at, "invalid");
   }
 
   /** The time of `pollTimeout` has come (an early call does no harm). */
@@ -267,13 +272,15 @@ export class Connection implements FrameOwner, IncomingHost {
         return;
       case "closing":
       case "draining":
-        if (nowMs >= this.closeEndsAtMs) this.phase = "closed";
+        if (nowMs < this.closeEndsAtMs) return;
+        this.phase = "closed";
+        if (this.tracer !== undefined) this.tracer.ended(nowMs);
         return;
       case "handshaking":
         this.route.handleTimeout(nowMs);
         this.afterHandshake(nowMs);
         if (this.role === "responder" && nowMs >= this.startedAtMs + HALF_OPEN_MS) {
-          this.end({ origin: "network", code: "ERR_TIMEOUT", errorCode: 0, reason: "half-open" });
+          this.end(nowMs, { origin: "network", code: "ERR_TIMEOUT", errorCode: 0, reason: "half-open" });
         }
         return;
       case "established":
@@ -300,17 +307,20 @@ export class Connection implements FrameOwner, IncomingHost {
 
   /** Fills `into` with what is to leave now; false when there is nothing. */
   pollTransmit(nowMs: number, into: Transmit): boolean {
-    if (this.route.pollTransmit(into)) return true;
+    if (this.route.pollTransmit(into)) {
+      if (this.tracer !== undefined) this.tracer.handshakeSent(nowMs, into.path, into.buffer, into.length);
+      return true;
+    }
     const { link, phase } = this;
     if (link === undefined || phase === "closed" || phase === "draining") return false;
     const { transmission, parts } = link;
     into.path = parts.paths.active;
     if (phase === "closing") {
-      if (!this.closePacketWanted) return false;
+      if (!this.closePacketWanted || transmission.isSilenced) return false;
       this.closePacketWanted = false;
       const { errorCode, reason } = this.closeCause!;
       const text = utf8Encode(reason).subarray(0, CLOSE_REASON_BYTES);
-      into.length = transmission.writeClosePacket(into.buffer, errorCode, text);
+      into.length = transmission.writeClosePacket(nowMs, into.buffer, errorCode, text);
       into.segmentBytes = into.length;
       return true;
     }
@@ -344,14 +354,14 @@ export class Connection implements FrameOwner, IncomingHost {
         const keepAliveAtMs = transmission.pingWanted
           ? Number.POSITIVE_INFINITY
           : this.keepAliveAtMs(this.streams.nowMs);
+        const sendAtMs = transmission.isSilenced
+          ? Number.POSITIVE_INFINITY
+          : Math.min(this.recovery.timeoutAt, this.received.dueAtMs, transmission.timeoutAt, keepAliveAtMs);
         return Math.min(
+          sendAtMs,
           this.route.timeoutAt,
-          this.recovery.timeoutAt,
-          this.received.dueAtMs,
-          transmission.timeoutAt,
           parts.keys.timeoutAt,
           parts.paths.timeoutAt,
-          keepAliveAtMs,
           incoming.lastReceivedAtMs + this.config.idleTimeoutMs,
         );
       }
@@ -428,11 +438,12 @@ export class Connection implements FrameOwner, IncomingHost {
     const code = errorCode === 0 ? undefined : (errorOfWire(errorCode) ?? "ERR_PEER_RESET");
     const cause: CloseCause = { origin: "local", code, errorCode, reason };
     if (this.phase === "handshaking") {
-      this.end(cause);
+      this.end(nowMs, cause);
       return;
     }
     this.phase = "closing";
     this.closeCause = cause;
+    this.traceClose(nowMs, "closing", cause);
     this.closePacketWanted = true;
     this.closeEndsAtMs = nowMs + CLOSING_PTOS * this.recovery.rtt.ptoMs(this.recovery.peerMaxAckDelayMs);
     this.events.push(EVENT.closed);
@@ -474,9 +485,10 @@ export class Connection implements FrameOwner, IncomingHost {
     if (this.phase !== "handshaking" && this.phase !== "established") return;
     const outcome = this.route.handlePacket(nowMs, path, bytes);
     if (outcome === "ignored") {
-      this.droppedPackets++;
+      this.drop(nowMs, bytes.length, "rejected");
       return;
     }
+    if (this.tracer !== undefined) this.tracer.handshakeReceived(nowMs, path, bytes);
     if (this.phase === "handshaking") {
       if (outcome === "advanced") this.heardPath = path;
       this.afterHandshake(nowMs);
@@ -490,7 +502,7 @@ export class Connection implements FrameOwner, IncomingHost {
     const { handshake } = this;
     if (this.phase !== "handshaking") return;
     if (handshake.failure !== undefined) {
-      this.end({ origin: "remote", code: handshake.failure, errorCode: 0, reason: "handshake" });
+      this.end(nowMs, { origin: "remote", code: handshake.failure, errorCode: 0, reason: "handshake" });
       return;
     }
     if (handshake.stage === "asking" && !this.isPeerOffered) {
@@ -511,6 +523,7 @@ export class Connection implements FrameOwner, IncomingHost {
       keys: new KeyUpdate(nowMs, peer, primitives, random, this.config.rekey ?? REKEY_LIMITS),
       ids: new ConnectionIds(connectionId, peer.peerConnectionId, random),
       paths: new PathControl(this.heardPath!, random),
+      tracer: this.tracer,
     };
     const ceilings = { own: mtuCeilingBytes, peer: DATAGRAM_FLOOR_BYTES };
     let parameters: TransportParameters | undefined;
@@ -524,6 +537,7 @@ export class Connection implements FrameOwner, IncomingHost {
     const transmission = new Transmission(nowMs, parts, Math.min(ceilings.own, ceilings.peer), random);
     this.link = { parts, incoming: new Incoming(nowMs, parts, events, this), transmission };
     this.phase = "established";
+    if (this.tracer !== undefined) this.tracer.established(nowMs, peer.role, peer.peerConnectionId);
     if (this.handshake.refusedPeer) this.close(nowMs, ERRORS.ERR_KEY_REFUSED.wire!, "key refused");
     else if (parameters === undefined) this.fail(nowMs, fault);
     else this.begin(nowMs, peer.role, parameters);
@@ -532,6 +546,10 @@ export class Connection implements FrameOwner, IncomingHost {
   private begin(nowMs: number, role: Role, peer: TransportParameters): void {
     this.streams.start(role === "initiator", peer);
     this.recovery.peerMaxAckDelayMs = peer.maxAckDelayMs;
+    if (this.tracer !== undefined) {
+      this.tracer.parametersSet(nowMs, "local", this.config.parameters);
+      this.tracer.parametersSet(nowMs, "remote", peer);
+    }
     // Both sides notice silence in time only when three keep-alives fit into the shorter patience.
     const patienceMs = Math.min(this.config.idleTimeoutMs, peer.idleTimeoutMs || Number.POSITIVE_INFINITY);
     this.keepAliveMostMs = Math.min(KEEP_ALIVE_IDLE_MS, patienceMs / 3);
@@ -550,14 +568,17 @@ export class Connection implements FrameOwner, IncomingHost {
     const { link } = this;
     if (link === undefined) {
       // It overtook the message that makes its keys.
-      if (this.early.length < EARLY_DATAGRAMS) this.early.push({ path, bytes: copyBytes(bytes, at, end) });
-      else this.droppedPackets++;
+      if (this.early.length < EARLY_DATAGRAMS) {
+        this.early.push({ path, bytes: copyBytes(bytes, at, end) });
+        if (this.tracer !== undefined) this.tracer.packetBuffered(nowMs, end - at);
+      } else this.drop(nowMs, end - at, "key_unavailable");
       return;
     }
     if (!link.incoming.open(nowMs, path, bytes, at, end)) return;
     if (!this.isConfirmed) {
       this.isConfirmed = true;
       this.handshake.confirm();
+      if (this.tracer !== undefined) this.tracer.confirmed(nowMs);
       if (this.phase === "established") this.events.push(EVENT.confirmed);
     }
     if (this.phase === "closing") this.answerWithClose();
@@ -577,16 +598,20 @@ export class Connection implements FrameOwner, IncomingHost {
     this.phase = "draining";
     const text = utf8Decode(reason.subarray(0, CLOSE_REASON_BYTES));
     this.closeCause = { origin: "remote", code, errorCode, reason: text };
+    this.traceClose(nowMs, "draining", this.closeCause);
     this.closeEndsAtMs = nowMs + CLOSING_PTOS * this.recovery.rtt.ptoMs(this.recovery.peerMaxAckDelayMs);
     this.events.push(EVENT.closed);
   }
 
   onNewPath(nowMs: number, path: Path, byteLength: number): void {
+    if (this.phase !== "established") return;
     const { paths } = this.link!.parts;
     this.afterMove(nowMs, paths.follow(nowMs, path, byteLength, this.recovery.ptoMs));
   }
 
-  onPathProved(_nowMs: number, _path: Path): void {
+  onPathProved(nowMs: number, path: Path): void {
+    const { tracer } = this;
+    if (tracer !== undefined) tracer.pathProved(nowMs, path, path === this.link!.parts.paths.active);
     this.events.push(EVENT.pathProved);
   }
 
@@ -599,6 +624,8 @@ export class Connection implements FrameOwner, IncomingHost {
     if (move === "none") return;
     const { parts, transmission } = this.link!;
     parts.ids.changePeerId();
+    const { active, isValidated } = parts.paths;
+    if (this.tracer !== undefined) this.tracer.pathChanged(nowMs, active, isValidated);
     if (move === "address") {
       this.recovery.resetPath(this.newController());
       transmission.resetMtu(nowMs);
@@ -608,10 +635,10 @@ export class Connection implements FrameOwner, IncomingHost {
 
   private handleLinkTimeout(nowMs: number, { parts, incoming, transmission }: Established): void {
     if (nowMs >= incoming.lastReceivedAtMs + this.config.idleTimeoutMs) {
-      this.end({ origin: "network", code: "ERR_LINK_LOST", errorCode: 0, reason: "silence" });
+      this.end(nowMs, { origin: "network", code: "ERR_LINK_LOST", errorCode: 0, reason: "silence" });
       return;
     }
-    this.recovery.handleTimeout(nowMs);
+    if (!transmission.isSilenced) this.recovery.handleTimeout(nowMs);
     this.recovery.forgetLost(nowMs);
     transmission.updateMtu(nowMs);
     parts.keys.handleTimeout(nowMs);
@@ -635,11 +662,24 @@ export class Connection implements FrameOwner, IncomingHost {
     this.closePacketWanted = true;
   }
 
-  private end(cause: CloseCause): void {
+  private end(nowMs: number, cause: CloseCause): void {
     this.phase = "closed";
     this.closeCause = cause;
+    this.traceClose(nowMs, "closed", cause);
     this.route.stop();
     this.events.push(EVENT.closed);
+  }
+
+  private traceClose(nowMs: number, state: "closing" | "draining" | "closed", cause: CloseCause): void {
+    const { tracer } = this;
+    if (tracer === undefined) return;
+    tracer.closed(nowMs, state, cause.origin, cause.code, cause.errorCode, cause.reason);
+  }
+
+  /** Counts what is not taken in. */
+  private drop(nowMs: number, byteLength: number, reason: DropReason): void {
+    this.droppedPackets++;
+    if (this.tracer !== undefined) this.tracer.packetDropped(nowMs, byteLength, reason);
   }
 
   private keepAliveAtMs(nowMs: number): number {

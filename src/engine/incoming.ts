@@ -49,22 +49,32 @@ export class Incoming {
 
   /** Opens the packet at bytes[at, end) in place; false when it is not genuine, not new, or not for us. */
   open(nowMs: number, path: Path, bytes: Uint8Array, at: number, end: number): boolean {
-    const { keys, ids, paths, recovery } = this.parts;
+    const { keys, ids, paths, recovery, tracer } = this.parts;
     const packetNumber = packetNumberOf(bytes, at);
     const epoch = epochOf(bytes, at);
     const key = keys.openKeyOf(epoch);
     if (key === undefined || !ids.isOwn(bytes, at) || !this.replay.accepts(packetNumber)) {
       this.droppedPackets++;
+      if (tracer !== undefined) {
+        const isForeign = key !== undefined && !ids.isOwn(bytes, at);
+        const reason = key === undefined ? "key_unavailable" : isForeign ? "connection_unknown" : "duplicate";
+        tracer.packetDropped(nowMs, end - at, reason);
+      }
       return false;
     }
     if (!key.open(bytes, at, at + HEADER_BYTES, end - TAG_BYTES, packetNumber)) {
       keys.forgeries++;
       this.droppedPackets++;
+      if (tracer !== undefined) tracer.packetDropped(nowMs, end - at, "decryption_failure");
       return false;
     }
     this.replay.commit(packetNumber);
-    keys.onOpened(nowMs, epoch, recovery.ptoMs);
+    const isNewEpoch = keys.onOpened(nowMs, epoch, recovery.ptoMs);
     this.receivedPackets++;
+    if (tracer !== undefined) {
+      if (isNewEpoch) tracer.keysUpdated(nowMs, keys.epoch, true);
+      tracer.packetReceived(nowMs, packetNumber, epoch, bytes, at + HEADER_BYTES, end - TAG_BYTES);
+    }
     this.lastReceivedAtMs = nowMs;
     paths.onReceived(path, end - at);
     this.path = path;
@@ -82,6 +92,8 @@ export class Incoming {
       if (isAckEliciting(frames.type)) ackEliciting = true;
       if (!isProbing(frames.type)) onlyProbes = false;
       this.takeFrame(nowMs, frames);
+      // What stands behind the end of the link is of no concern.
+      if (frames.type === FRAME.close) return;
     }
     if (!frames.ok) throw new SrudpError("ERR_FRAME_ENCODING");
     const isNewest = packetNumber > parts.received.largest;
@@ -92,7 +104,7 @@ export class Incoming {
   }
 
   private takeFrame(nowMs: number, frame: FrameCursor): void {
-    const { streams, received, recovery, keys, ids, paths } = this.parts;
+    const { streams, received, recovery, keys, ids, paths, tracer } = this.parts;
     switch (frame.type) {
       case FRAME.padding:
       case FRAME.ping:
@@ -145,15 +157,12 @@ export class Incoming {
         if (proved !== undefined) this.host.onPathProved(nowMs, proved);
         return;
       }
-      case FRAME.rekey:
-        keys.onFrame(
-          nowMs,
-          frame.id,
-          frame.code,
-          copyBytes(frame.bytes, frame.start, frame.end),
-          recovery.ptoMs,
-        );
+      case FRAME.rekey: {
+        const { epoch } = keys;
+        keys.onFrame(nowMs, frame.id, frame.code, copyBytes(frame.bytes, frame.start, frame.end));
+        if (tracer !== undefined && keys.epoch !== epoch) tracer.keysUpdated(nowMs, keys.epoch, false);
         return;
+      }
       case FRAME.close:
         this.host.onClose(nowMs, frame.code, frame.bytes.subarray(frame.start, frame.end));
         return;
@@ -178,12 +187,11 @@ export class Incoming {
   }
 }
 
-/** Frames that may be sent to try a path without moving to it.  // RFC 9000 §9.1 */
+/**
+ * Frames that may be sent to try a path without moving to it.  // RFC 9000 §9.1
+ * Deviates: NEW_CONNECTION_ID is not among them. Here it never travels on a path that is only tried, but it
+ * may be all that a packet on the path in use carries.
+ */
 function isProbing(type: number): boolean {
-  return (
-    type === FRAME.padding ||
-    type === FRAME.pathChallenge ||
-    type === FRAME.pathResponse ||
-    type === FRAME.newConnectionId
-  );
+  return type === FRAME.padding || type === FRAME.pathChallenge || type === FRAME.pathResponse;
 }

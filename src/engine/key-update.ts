@@ -26,6 +26,8 @@ const REKEY_AFTER_FORGERIES: number = 2 ** 36;
 const MESSAGE_BYTES = 48;
 /** Room that a REKEY frame takes. */
 export const REKEY_FRAME_BYTES: number = MESSAGE_BYTES + 16;
+/** Probe timeouts for which old keys open packets that are late.  // RFC 9001 §6.5 */
+const OLD_KEYS_PTOS = 3;
 const STEP = { ask: 1, answer: 2 } as const;
 
 export interface RekeyLimits {
@@ -59,6 +61,8 @@ export class KeyUpdate {
   private current: OpenKeys;
   private previous: OpenKeys | undefined;
   private previousUntilMs = Number.POSITIVE_INFINITY;
+  /** The peer has not been heard under the current keys yet. */
+  private isUnconfirmed = false;
   /** Keys of the epoch that we answered for, until the peer uses it. */
   private next: { epoch: number; openKey: AeadKey; sealKey: AeadKey } | undefined;
   private asking: NoiseHandshake | undefined;
@@ -96,9 +100,16 @@ export class KeyUpdate {
   /** A packet of wire epoch `epoch` was opened. Returns true when it moved us to a new epoch. */
   onOpened(nowMs: number, epoch: number, ptoMs: number): boolean {
     const { next } = this;
+    if (this.previous !== undefined && this.isUnconfirmed && (this.current.epoch & 3) === epoch) {
+      // RFC 9001 §6.5: until the peer has used the new keys, all that it sends comes under the old ones.
+      this.isUnconfirmed = false;
+      this.previousUntilMs = nowMs + OLD_KEYS_PTOS * ptoMs;
+    }
     if (next === undefined || (next.epoch & 3) !== epoch) return false;
     // The peer uses the keys that we answered for: now they are safe to seal with.
-    this.advance(nowMs, next.epoch, next.sealKey, next.openKey, ptoMs);
+    this.advance(nowMs, next.epoch, next.sealKey, next.openKey);
+    this.isUnconfirmed = false;
+    this.previousUntilMs = nowMs + OLD_KEYS_PTOS * ptoMs;
     this.next = undefined;
     return true;
   }
@@ -113,7 +124,7 @@ export class KeyUpdate {
   }
 
   get timeoutAt(): number {
-    const isIdle = this.asking === undefined && this.next === undefined;
+    const isIdle = !this.isBusy;
     // Time counts only while the link is used: an idle one keeps its keys.
     const askAtMs =
       isIdle && this.sealedPackets > 0 ? this.epochStartMs + this.limits.afterMs : Number.POSITIVE_INFINITY;
@@ -128,7 +139,7 @@ export class KeyUpdate {
 
   /** Starts an exchange unless one is on its way. */
   ask(): void {
-    if (this.asking !== undefined || this.next !== undefined) return;
+    if (this.isBusy) return;
     this.asking = this.exchange("initiator", this.epoch + 1);
     this.frame = {
       epoch: this.epoch + 1,
@@ -142,9 +153,14 @@ export class KeyUpdate {
     return this.framePending;
   }
 
+  /** Whether an exchange is on its way: the next one waits until both sides use its keys. */
+  private get isBusy(): boolean {
+    return this.asking !== undefined || this.next !== undefined || this.isUnconfirmed;
+  }
+
   /** Whether packets have reached the number that makes the next epoch due. */
   isDue(nowMs: number): boolean {
-    if (this.asking !== undefined || this.next !== undefined) return false;
+    if (this.isBusy) return false;
     const tooLong = this.sealedPackets > 0 && nowMs >= this.epochStartMs + this.limits.afterMs;
     return (
       tooLong || this.sealedPackets >= this.limits.afterPackets || this.forgeries >= REKEY_AFTER_FORGERIES
@@ -168,12 +184,12 @@ export class KeyUpdate {
   }
 
   /** The peer's REKEY frame. Throws ERR_PROTOCOL for what no honest peer sends. */
-  onFrame(nowMs: number, epoch: number, step: number, message: Uint8Array, ptoMs: number): void {
+  onFrame(nowMs: number, epoch: number, step: number, message: Uint8Array): void {
     if (message.length !== MESSAGE_BYTES || (step !== STEP.ask && step !== STEP.answer)) {
       throw new SrudpError("ERR_PROTOCOL", "malformed key update");
     }
     if (step === STEP.ask) this.onAsk(epoch, message);
-    else this.onAnswer(nowMs, epoch, message, ptoMs);
+    else this.onAnswer(nowMs, epoch, message);
   }
 
   private onAsk(epoch: number, message: Uint8Array): void {
@@ -196,7 +212,7 @@ export class KeyUpdate {
     this.replaceSecret(exchange);
   }
 
-  private onAnswer(nowMs: number, epoch: number, message: Uint8Array, ptoMs: number): void {
+  private onAnswer(nowMs: number, epoch: number, message: Uint8Array): void {
     const { asking } = this;
     if (asking === undefined || epoch !== this.epoch + 1) {
       if (epoch > this.epoch)
@@ -210,13 +226,14 @@ export class KeyUpdate {
     this.framePending = false;
     const { initiatorKey, responderKey } = asking.split();
     const { aead } = this.primitives;
-    this.advance(nowMs, epoch, aead.key(initiatorKey), aead.key(responderKey), ptoMs);
+    this.advance(nowMs, epoch, aead.key(initiatorKey), aead.key(responderKey));
     this.replaceSecret(asking);
   }
 
-  private advance(nowMs: number, epoch: number, sealKey: AeadKey, openKey: AeadKey, ptoMs: number): void {
+  private advance(nowMs: number, epoch: number, sealKey: AeadKey, openKey: AeadKey): void {
     this.previous = this.current;
-    this.previousUntilMs = nowMs + 3 * ptoMs;
+    this.previousUntilMs = Number.POSITIVE_INFINITY;
+    this.isUnconfirmed = true;
     this.current = { epoch, key: openKey };
     this.sealKey = sealKey;
     this.epoch = epoch;

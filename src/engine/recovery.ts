@@ -15,6 +15,7 @@ import { DATAGRAM_FLOOR_BYTES } from "./mtu-discovery.ts";
 import { RttEstimator, TIMER_GRANULARITY_MS } from "./rtt.ts";
 import type { SendStream } from "./send-stream.ts";
 import { PACKET, SENT, SentPackets } from "./sent-packets.ts";
+import type { Tracer } from "./tracer.ts";
 
 /** Packets that may overtake one before it counts as lost.  // RFC 9002 §6.1.1 */
 const PACKET_THRESHOLD = 3;
@@ -62,6 +63,7 @@ export class Recovery {
   largeAcked = 0;
 
   private readonly owner: FrameOwner;
+  private readonly tracer: Tracer | undefined;
   private controllerInUse: CongestionController;
   private pathGeneration = 0;
   /** No packet below this number is in flight. */
@@ -118,8 +120,14 @@ export class Recovery {
     isAppLimited: false,
   };
 
-  constructor(owner: FrameOwner, controller: CongestionController, firstPacketNumber: number) {
+  constructor(
+    owner: FrameOwner,
+    controller: CongestionController,
+    firstPacketNumber: number,
+    tracer?: Tracer,
+  ) {
     this.owner = owner;
+    this.tracer = tracer;
     this.controllerInUse = controller;
     this.sent = new SentPackets(firstPacketNumber);
     this.oldestInFlight = firstPacketNumber;
@@ -127,6 +135,10 @@ export class Recovery {
 
   get controller(): CongestionController {
     return this.controllerInUse;
+  }
+
+  get packetsInFlight(): number {
+    return this.ackElicitingInFlight;
   }
 
   /** Probe timeout with its back-off, ms. */
@@ -241,6 +253,7 @@ export class Recovery {
     this.detectLosses(nowMs);
     if (sample.ackedBytes > 0) this.finishSample(largestNewlyAcked);
     this.settle();
+    if (this.tracer !== undefined) this.tracer.metricsUpdated(nowMs, this);
     return true;
   }
 
@@ -250,11 +263,13 @@ export class Recovery {
     if (this.lossAtMs !== Number.POSITIVE_INFINITY) {
       this.detectLosses(nowMs);
       this.settle();
+      if (this.tracer !== undefined) this.tracer.metricsUpdated(nowMs, this);
       return false;
     }
     this.ptoCount++;
     // RFC 9002 §6.2.4: two packets, so that one lost probe does not cost another timeout.
     this.probesWanted = this.ptoCount > 1 ? 2 : 1;
+    if (this.tracer !== undefined) this.tracer.metricsUpdated(nowMs, this);
     return true;
   }
 
@@ -413,6 +428,10 @@ export class Recovery {
     this.ackElicitingInFlight--;
     this.remembered.push(packetNumber);
     this.rememberedLostAtMs.push(nowMs);
+    if (this.tracer !== undefined) {
+      const isOvertaken = this.largestAcked - packetNumber >= this.packetThreshold;
+      this.tracer.packetLost(nowMs, packetNumber, isOvertaken, (flags & SENT.mtuProbe) !== 0);
+    }
     if (flags & SENT.mtuProbe) {
       // R13: the loss of a probe says something of its size, not of the path's load.
       this.lostMtuProbeBytes = bytes;

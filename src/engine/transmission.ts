@@ -33,6 +33,7 @@ import type { ReceivedPackets } from "./received-packets.ts";
 import type { Recovery } from "./recovery.ts";
 import { RECORD, SENT } from "./sent-packets.ts";
 import type { Streams } from "./streams.ts";
+import type { Tracer } from "./tracer.ts";
 
 /** Packets between two numbers left out on purpose, at least and at most. */
 const SKIP_LEAST_PACKETS = 256;
@@ -58,6 +59,7 @@ export interface LinkParts {
   readonly keys: KeyUpdate;
   readonly ids: ConnectionIds;
   readonly paths: PathControl;
+  readonly tracer: Tracer | undefined;
 }
 
 export class Transmission {
@@ -78,6 +80,7 @@ export class Transmission {
   private readonly keys: KeyUpdate;
   private readonly ids: ConnectionIds;
   private readonly paths: PathControl;
+  private readonly tracer: Tracer | undefined;
   private mtu: MtuDiscovery;
   private readonly mtuCeilingBytes: number;
   private readonly random: (byteLength: number) => Uint8Array;
@@ -100,10 +103,19 @@ export class Transmission {
     this.keys = parts.keys;
     this.ids = parts.ids;
     this.paths = parts.paths;
+    this.tracer = parts.tracer;
     this.mtuCeilingBytes = mtuCeilingBytes;
     this.mtu = new MtuDiscovery(nowMs, mtuCeilingBytes);
     this.random = random;
     this.skipAt = this.recovery.sent.next + this.skipDistance();
+  }
+
+  /**
+   * Whether an unproved path has had all that it may get: nothing can leave until more comes from it, and no
+   * timer helps.  // RFC 9002 §A.8
+   */
+  get isSilenced(): boolean {
+    return this.paths.allowanceBytes < SMALLEST_PACKET_BYTES;
   }
 
   /** Largest payload of a DATAGRAM frame that fits into one packet. */
@@ -137,6 +149,7 @@ export class Transmission {
       if (length < size) break;
     }
     this.segmentBytes = Math.min(at, size);
+    if (this.tracer !== undefined && at > 0) this.tracer.metricsUpdated(nowMs, this.recovery);
     return at;
   }
 
@@ -149,16 +162,20 @@ export class Transmission {
     let end = writePathToken(bytes, HEADER_BYTES, type, other.token);
     // A challenge also asks whether the path carries what every path must; an answer stays small.
     if (!other.isResponse) end = pad(bytes, end, DATAGRAM_FLOOR_BYTES - TAG_BYTES);
-    const length = this.seal(bytes, 0, end);
+    const length = this.seal(nowMs, bytes, 0, end, 0);
     this.recovery.onSent(nowMs, length, 0);
     return { path: other.path, length };
   }
 
   /** Writes one packet with a CLOSE frame, outside of any control. Returns its length. */
-  writeClosePacket(bytes: Uint8Array, errorCode: number, reason: Uint8Array): number {
-    const end = writeClose(bytes, HEADER_BYTES, errorCode, reason);
+  writeClosePacket(nowMs: number, bytes: Uint8Array, errorCode: number, reason: Uint8Array): number {
+    // The reason is what an unproved path can do without.
+    const room = Math.max(0, this.paths.allowanceBytes - PACKET_OVERHEAD_BYTES - CONTROL_FRAME_BYTES);
+    const end = writeClose(bytes, HEADER_BYTES, errorCode, reason.subarray(0, room));
     this.recovery.sent.push();
-    return this.seal(bytes, 0, end);
+    const length = this.seal(nowMs, bytes, 0, end, 0);
+    this.paths.onSent(length);
+    return length;
   }
 
   /** When something of its own accord is to leave: the pacer's next burst, the next search for a larger MTU. */
@@ -186,17 +203,18 @@ export class Transmission {
     recovery.lostMtuProbeBytes = 0;
     recovery.largeAcked = 0;
     recovery.largeLost = 0;
-    this.setDatagramBytes(mtu.currentBytes);
+    this.setDatagramBytes(nowMs, mtu.currentBytes);
   }
 
   /** A new path: nothing is known of what it carries. */
   resetMtu(nowMs: number): void {
     this.mtu = new MtuDiscovery(nowMs, this.mtuCeilingBytes);
-    this.setDatagramBytes(this.mtu.currentBytes);
+    this.setDatagramBytes(nowMs, this.mtu.currentBytes);
   }
 
-  private setDatagramBytes(bytes: number): void {
+  private setDatagramBytes(nowMs: number, bytes: number): void {
     if (bytes === this.datagramBytes) return;
+    if (this.tracer !== undefined) this.tracer.mtuUpdated(nowMs, this.datagramBytes, bytes);
     this.datagramBytes = bytes;
     this.recovery.controller.onDatagramBytes(bytes);
   }
@@ -213,9 +231,10 @@ export class Transmission {
     const { recovery } = this;
     recovery.sent.push();
     bytes[HEADER_BYTES] = FRAME.ping;
-    const length = this.seal(bytes, 0, pad(bytes, HEADER_BYTES + 1, size - TAG_BYTES));
+    const flags = SENT.ackEliciting | SENT.mtuProbe;
+    const length = this.seal(nowMs, bytes, 0, pad(bytes, HEADER_BYTES + 1, size - TAG_BYTES), flags);
     this.mtu.onProbeSent(length);
-    recovery.onSent(nowMs, length, SENT.ackEliciting | SENT.mtuProbe);
+    recovery.onSent(nowMs, length, flags);
     this.pacer.onSent(length);
     return length;
   }
@@ -271,7 +290,7 @@ export class Transmission {
     // RFC 9000 §8.2.1: whoever proves a path proves that it carries the floor.
     if (provesPath) next = pad(bytes, next, at + Math.min(size, DATAGRAM_FLOOR_BYTES) - TAG_BYTES);
     else if (flags !== 0 && end - next <= PADDED_BYTES) next = pad(bytes, next, end);
-    const length = this.seal(bytes, at, next);
+    const length = this.seal(nowMs, bytes, at, next, isProbe ? flags | SENT.probe : flags);
     recovery.onSent(nowMs, length, flags);
     paths.onSent(length);
     if (flags !== 0) {
@@ -383,10 +402,13 @@ export class Transmission {
   }
 
   /** Puts the header in front of the frames in bytes[at + header, end), seals them, and counts the packet. */
-  private seal(bytes: Uint8Array, at: number, end: number): number {
+  private seal(nowMs: number, bytes: Uint8Array, at: number, end: number, flags: number): number {
     const packetNumber = this.recovery.sent.next - 1;
     if (packetNumber >= PACKET_NUMBER_LIMIT) throw new RangeError("packet numbers are used up");
     const from = at + HEADER_BYTES;
+    if (this.tracer !== undefined) {
+      this.tracer.packetSent(nowMs, packetNumber, this.keys.epoch, flags, bytes, from, end);
+    }
     writeHeader(bytes, at, this.keys.epoch, this.ids.peerId, packetNumber, end - from + TAG_BYTES);
     this.keys.countSealed();
     this.keys.sealKey.seal(bytes, at, from, end, packetNumber);

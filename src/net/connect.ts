@@ -8,6 +8,7 @@ import { type Connection, type ConnectionEvent, EVENT, type Path } from "../engi
 import type { Attachment, ConnectionOwner } from "./attachment.ts";
 import { bindConnecting, familiesOf } from "./bind.ts";
 import type { Endpoint } from "./endpoint.ts";
+import { wireOfCode } from "./flow.ts";
 import { Link } from "./link.ts";
 import { LinkCore } from "./link-core.ts";
 import { newConnection } from "./new-connection.ts";
@@ -88,7 +89,7 @@ class Attempt implements ConnectionOwner {
     if (event.kind === EVENT.established) this.#make();
     // Together with the first packet may come a CLOSE: what else has arrived is looked at before that counts.
     else if (event.kind === EVENT.confirmed) queueMicrotask(() => this.#succeed());
-    else if (event.kind === EVENT.closed) this.#fail(event);
+    else if (event.kind === EVENT.closed) this.#fail();
     else this.#made?.core.handleEvent(event);
   }
 
@@ -99,7 +100,8 @@ class Attempt implements ConnectionOwner {
   /** Ends the attempt; the promise is left to whoever gave up. */
   giveUp(): void {
     this.#isSettled = true;
-    this.#connection.close(this.#attachment.now(), 0, "");
+    this.#connection.close(this.#attachment.now(), wireOfCode("ERR_PEER_RESET"), "");
+    this.#attachment.touch();
     this.#attachment.flush();
     this.#endpoint.close();
   }
@@ -108,8 +110,6 @@ class Attempt implements ConnectionOwner {
     this.#endpoint.onFirstMessage = undefined;
     const core = new LinkCore(this.#connection, this.#attachment);
     const link = new Link(core);
-    // Nobody has the link yet, so nobody can listen for its errors.
-    link.on("error", ignore);
     this.#made = { core, link };
     core.start(link);
   }
@@ -119,13 +119,12 @@ class Attempt implements ConnectionOwner {
     if (made === undefined) return;
     this.#settle(() => {
       this.#attachment.owner = made.core;
-      made.link.off("error", ignore);
+      made.core.handOut();
       this.#resolve(made.link);
     });
   }
 
-  #fail(event: ConnectionEvent): void {
-    this.#made?.core.handleEvent(event);
+  #fail(): void {
     const code = this.#connection.closeCause?.code ?? "ERR_PEER_RESET";
     this.#settle(() => {
       if (this.#verifyFailure !== undefined) this.#reject(this.#verifyFailure.error);
@@ -193,5 +192,3 @@ class Patience {
     this.#onOver?.();
   }
 }
-
-function ignore(): void {}

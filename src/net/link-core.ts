@@ -50,8 +50,11 @@ export class LinkCore implements ConnectionOwner, FlowHost {
   #controlQueue: Uint8Array[] = [];
   #isControlDelivered = false;
 
+  /** What happens before the link is in its user's hands, who could not listen yet. */
+  #backlog: ConnectionEvent[] | undefined = [];
   /** Set when the connection has ended. */
   #over: { readonly error: SrudpError | undefined } | undefined;
+  #isDetached = false;
   #violation: SrudpError | undefined;
   #holds = 0;
   /** The pipe has ended both ways, so the link may end by itself. */
@@ -73,7 +76,26 @@ export class LinkCore implements ConnectionOwner, FlowHost {
 
   // ------------------------------------------------------------------ from the link
 
-  /** The link is there to be told of things; opens the streams that every link has. */
+  /** The link was handed out: from the next turn of the event loop on it is told of everything, from the first. */
+  handOut(): void {
+    setImmediate(() => {
+      const backlog = this.#backlog ?? [];
+      this.#backlog = undefined;
+      try {
+        for (let event = backlog.shift(); event !== undefined; event = backlog.shift()) this.#handle(event);
+      } finally {
+        // A listener that throws is its process's affair; the events behind it are still ours.
+        if (backlog.length > 0) {
+          this.#backlog = backlog;
+          this.handOut();
+        }
+      }
+      if (this.#isDetached) this.handleDetached();
+      this.touch();
+    });
+  }
+
+  /** The link is there; opens the streams that every link has. */
   start(face: LinkFace): void {
     this.#face = face;
     const { engine } = this;
@@ -168,6 +190,11 @@ export class LinkCore implements ConnectionOwner, FlowHost {
   // ------------------------------------------------------------------ from the connection
 
   handleEvent(event: ConnectionEvent): void {
+    if (this.#backlog !== undefined) this.#backlog.push({ ...event });
+    else this.#handle(event);
+  }
+
+  #handle(event: ConnectionEvent): void {
     const { streamId, errorCode } = event;
     const isControl = streamId === this.#controlId;
     const flow = this.#flows.get(streamId);
@@ -211,6 +238,8 @@ export class LinkCore implements ConnectionOwner, FlowHost {
   }
 
   handleDetached(): void {
+    this.#isDetached = true;
+    if (this.#backlog !== undefined) return;
     // The endpoint was closed under the link; a link that ended by itself has been told before.
     this.#finish(new SrudpError("ERR_INTERRUPTED", "The endpoint was closed"), true);
   }

@@ -244,6 +244,7 @@ class Door implements HalfOpenWatcher {
       this.#links--;
     });
     core.start(link);
+    core.handOut();
     this.#enter(link);
   }
 

@@ -57,7 +57,7 @@ function tryConnection(
   owner: ConnectionOwner,
   { role, trust, paths, common, onVerifyFailure }: NewConnectionOptions,
 ): ConnectionParts | undefined {
-  const { idleTimeoutMs = DEFAULT_IDLE_TIMEOUT_MS, congestion = "cubic" } = common;
+  const { idleTimeoutMs = DEFAULT_IDLE_TIMEOUT_MS, congestion = "bbr" } = common;
   const parameters = {
     ...DEFAULT_PARAMETERS,
     idleTimeoutMs: Number.isFinite(idleTimeoutMs) ? idleTimeoutMs : 0,

@@ -42,7 +42,7 @@ export interface CommonOptions extends TrustOptions {
   readonly idleTimeoutMs?: number;
   /** Gives up getting a link, with the signal's reason; a link that is there is not touched by it. */
   readonly signal?: AbortSignal;
-  /** Congestion controller. Default "cubic". */
+  /** Congestion controller. Default "bbr". */
   readonly congestion?: "cubic" | "bbr";
   /** False: hosts are addresses, and no name is looked up. */
   readonly resolve?: boolean;

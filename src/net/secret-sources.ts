@@ -15,7 +15,7 @@ import { quotePath, readPrivateFile } from "./private-file.ts";
 import { Redacted } from "./redacted.ts";
 
 /** Fewest characters of a passphrase: it serves again and again, and one guess in ten seconds is free to all. */
-export const SHORTEST_PASSPHRASE = 12;
+const SHORTEST_PASSPHRASE = 12;
 /** More than any code, secret or passphrase takes; what is longer is none. */
 const LONGEST_TEXT_BYTES = 4096;
 /** How soon a descriptor that has nothing yet is asked again. */

@@ -15,7 +15,7 @@ import { SrudpError } from "../base/errors.ts";
 /** Words behind the number of a code. */
 export const CODE_WORDS = 3;
 /** The number of a code runs from 1 to this. */
-export const CODE_NUMBERS = 99;
+const CODE_NUMBERS = 99;
 /** BIP-39: this many letters tell a word from every other. */
 const PREFIX_LETTERS = 4;
 /** Longest text that is looked at; the longest code takes 29 characters. */

@@ -11,7 +11,7 @@ import { bech32m } from "@scure/base"; // BIP 350
 import { type ErrorCode, SrudpError } from "../base/errors.ts";
 
 /** Bytes of a key or a secret. */
-export const KEY_BYTES = 32;
+const KEY_BYTES = 32;
 
 const PUBLIC = "srudp";
 const SECRET = "srudps";

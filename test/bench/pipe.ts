@@ -1,5 +1,5 @@
 /**
- * What the pipe carries on this machine, with its cost: `npm run bench`, or one row by its name.
+ * What the pipe carries on this machine, with its cost: `npm run bench:pipe`, or some rows by their names.
  *
  *     node dist/test/bench/pipe.js [--size BYTES] [--json FILE] [oneWay] [bothWays4] [bothWays6] [slowReader] [lossyPath]
  *

@@ -1,6 +1,6 @@
 /**
  * Real transfers between real processes: both ways at once, into slow readers, through a bad path, under
- * junk. The sizes are those of CI; `npm run bench` carries the gigabytes.
+ * junk. The sizes are those of CI; `npm run bench:pipe` carries the gigabytes.
  */
 import { randomBytes } from "node:crypto";
 import { afterEach, describe, expect, it } from "vitest";

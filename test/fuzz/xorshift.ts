@@ -63,7 +63,13 @@ export class Xorshift {
 
   /** Fills bytes[from, to). */
   fill(bytes: Uint8Array, from: number, to: number): void {
-    for (let at = from; at < to; at++) bytes[at] = this.u32() >>> 11;
+    for (let at = from; at < to; at += 4) {
+      const word = this.u32();
+      bytes[at] = word;
+      if (at + 1 < to) bytes[at + 1] = word >>> 8;
+      if (at + 2 < to) bytes[at + 2] = word >>> 16;
+      if (at + 3 < to) bytes[at + 3] = word >>> 24;
+    }
   }
 
   bytes(byteLength: number): Uint8Array {

@@ -35,6 +35,11 @@ export interface EmulatorReport {
   readonly up: Link["counts"];
   readonly down: Link["counts"];
   readonly clients: number;
+  /** Share of the datagrams that left more than 1 ms after they were due, and the latest of all, ms. */
+  readonly late1msShare: number;
+  readonly latestMs: number;
+  /** Processor time of this process so far. */
+  readonly cpuMs: number;
 }
 
 interface Client {
@@ -69,6 +74,9 @@ export class Emulator {
   #timerAtMs = Number.POSITIVE_INFINITY;
   #polling = false;
   #closed = false;
+  #passed = 0;
+  #passedLate = 0;
+  #latestMs = 0;
 
   private constructor(options: EmulatorOptions, front: Socket) {
     this.#options = options;
@@ -81,7 +89,10 @@ export class Emulator {
         this.#world,
         new Random(options.seed, label),
         { overheadBytes, ...options[label] },
-        (_now, datagram) => receive(datagram as Carried),
+        (dueMs, datagram) => {
+          this.#noteLateness(performance.now() - dueMs);
+          receive(datagram as Carried);
+        },
       );
     this.#up = link("up", ({ bytes, client }) => {
       client.back.send(bytes, options.targetPort, options.targetAddress, ignoreSendError);
@@ -125,7 +136,15 @@ export class Emulator {
 
   /** What became of the datagrams so far. */
   report(): EmulatorReport {
-    return { up: this.#up.counts, down: this.#down.counts, clients: this.#clients.size };
+    const { user, system } = process.cpuUsage();
+    return {
+      up: this.#up.counts,
+      down: this.#down.counts,
+      clients: this.#clients.size,
+      late1msShare: this.#passed === 0 ? 0 : this.#passedLate / this.#passed,
+      latestMs: this.#latestMs,
+      cpuMs: (user + system) / 1000,
+    };
   }
 
   /**
@@ -154,6 +173,12 @@ export class Emulator {
     clearTimeout(this.#timer);
     this.#front.close();
     for (const { back } of this.#clients.values()) back.close();
+  }
+
+  #noteLateness(lateMs: number): void {
+    this.#passed++;
+    if (lateMs > 1) this.#passedLate++;
+    this.#latestMs = Math.max(this.#latestMs, lateMs);
   }
 
   #attachFront(front: Socket): void {

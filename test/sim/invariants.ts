@@ -5,9 +5,10 @@
  * Delivered bytes and event order are checked by `workload.ts`, what goes over the wire by `wire-tap.ts`.
  */
 
-import { type ConnectionEvent, EVENT } from "../../src/engine/connection.ts";
+import { type ConnectionEvent, EVENT, type Path } from "../../src/engine/connection.ts";
 import { type BufferSizes, bufferSizes, countFlight, type FlightView, recoveryTimeoutAt, viewFlight } from "./inspect.ts";
 import type { NonceRecord } from "./nonce-record.ts";
+import { PathWatch } from "./path-watch.ts";
 import type { Peer } from "./peer.ts";
 import type { WireTap } from "./wire-tap.ts";
 import type { World } from "./world.ts";
@@ -21,6 +22,8 @@ export class Breach extends Error {
 const WAKE_UPS_AT_ONE_INSTANT = 100;
 /** Steps between two counts of everything (they walk over all packets and streams). */
 const STEPS_BETWEEN_COUNTS = 32;
+/** What clocks of 2^40 ms leave to rounding. */
+const RTT_SLACK_MS = 0.01;
 /** Bounds of what may be held, far above what an honest peer needs. */
 const BOUNDS: BufferSizes = {
   sendingBytes: 48 * 1024 * 1024,
@@ -45,10 +48,13 @@ interface Watched {
   /** Bytes in flight before the transmission that goes on, and what it may be. */
   flight: FlightView;
   tap: WireTap | undefined;
+  paths: PathWatch | undefined;
   peaks: BufferSizes;
 }
 
 export class Invariants {
+  /** Shortest round trip that the links allow: nobody can measure less. */
+  leastRttMs = 0;
   readonly #world: World;
   readonly #nonces: NonceRecord;
   readonly #watched = new Map<Peer, Watched>();
@@ -65,7 +71,9 @@ export class Invariants {
 
   /** @param tap reads along; only where the AEAD leaves the text plain */
   watch(peer: Peer, tap: WireTap | undefined): void {
-    this.#watched.set(peer, newWatched(tap));
+    const isResponder = peer.isCalled;
+    const paths = tap && new PathWatch(isResponder, (what) => this.fail(`${peer.name}: ${what}`));
+    this.#watched.set(peer, { ...newWatched(), tap, paths });
   }
 
   /** A listener made another connection for a peer whose half-open one came to nothing. */
@@ -73,6 +81,11 @@ export class Invariants {
     const { tap } = this.#of(peer);
     tap?.reset();
     this.watch(peer, tap);
+  }
+
+  /** Challenges of new paths, and answers to them; undefined where the text is not plain. */
+  challenges(peer: Peer): PathWatch["counts"] | undefined {
+    return this.#of(peer).paths?.counts;
   }
 
   /** Largest sizes seen at the counts. */
@@ -91,8 +104,10 @@ export class Invariants {
     }
   }
 
-  onReceive(peer: Peer, bytes: Uint8Array): void {
-    this.#of(peer).tap?.onReceive(bytes);
+  onReceive(peer: Peer, path: Path, bytes: Uint8Array): void {
+    const { tap, paths } = this.#of(peer);
+    tap?.onReceive(bytes);
+    paths?.onReceive(path, bytes);
   }
 
   /** The engine is done with a received buffer: nothing of it may be kept as a view. */
@@ -100,8 +115,10 @@ export class Invariants {
     bytes.fill(0xee);
   }
 
-  onSend(peer: Peer, bytes: Uint8Array): void {
-    this.#of(peer).tap?.onSend(bytes);
+  onSend(peer: Peer, path: Path, bytes: Uint8Array): void {
+    const { tap, paths } = this.#of(peer);
+    tap?.onSend(bytes);
+    paths?.onSend(path, bytes);
     if (this.#nonces.reuses.length > 0) this.fail(this.#nonces.reuses[0]!);
   }
 
@@ -134,6 +151,7 @@ export class Invariants {
     else if (event.kind === EVENT.established) {
       if (watched.hasEstablished) this.fail(`${peer.name}: established twice`);
       watched.hasEstablished = true;
+      watched.paths?.onEstablished(peer.connection.path!);
     } else if (!watched.hasEstablished && event.kind !== EVENT.peerOffered) {
       this.fail(`${peer.name}: event ${event.kind} before established`);
     }
@@ -192,6 +210,9 @@ export class Invariants {
       this.fail(`${peer.name}: a congestion window of ${congestionWindowBytes} bytes`);
     }
     if (!(pacingRate > 0)) this.fail(`${peer.name}: a pacing rate of ${pacingRate}`);
+    if (minRttMs > 0 && minRttMs < this.leastRttMs - RTT_SLACK_MS) {
+      this.fail(`${peer.name}: a round trip of ${minRttMs} ms, where ${this.leastRttMs} is the least`);
+    }
     if (!(rttMs >= 0 && rttVarMs >= 0) || Number.isNaN(minRttMs)) {
       this.fail(`${peer.name}: round trip ${rttMs} ± ${rttVarMs}, at least ${minRttMs}`);
     }
@@ -204,7 +225,7 @@ export class Invariants {
   }
 }
 
-function newWatched(tap: WireTap | undefined): Watched {
+function newWatched(): Omit<Watched, "tap" | "paths"> {
   return {
     wakeAt: Number.NaN,
     wakeUps: 0,
@@ -212,7 +233,6 @@ function newWatched(tap: WireTap | undefined): Watched {
     hasClosed: false,
     hasEstablished: false,
     flight: { bytesInFlight: 0, congestionWindowBytes: 0, exempt: 0 },
-    tap,
     peaks: { ...ZERO },
   };
 }

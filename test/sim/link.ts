@@ -99,6 +99,8 @@ export class Link implements Waker {
     duplicated: 0,
     reordered: 0,
   };
+  /** Sees each datagram that is sent, whatever becomes of it. */
+  watch: ((datagram: Datagram) => void) | undefined;
   /** How long each datagram waited before the line took it, ms (modelled flows included). */
   readonly waitsMs: number[] = [];
   readonly #world: World;
@@ -139,6 +141,7 @@ export class Link implements Waker {
     const { options, counts } = this;
     const now = this.#world.now;
     counts.sent++;
+    this.watch?.(datagram);
     const wireBytes = datagram.lengthBytes + options.overheadBytes;
     if (wireBytes > options.mtuBytes) {
       counts.tooLarge++;

@@ -14,6 +14,7 @@ import {
 import { isTableIntact } from "./content.ts";
 import type { BufferSizes } from "./inspect.ts";
 import { Breach, Invariants } from "./invariants.ts";
+import { Intruder, type IntruderPlan } from "./intruder.ts";
 import type { LinkOptions } from "./link.ts";
 import { Nat, type NatOptions } from "./nat.ts";
 import { Host, Network, type Side } from "./network.ts";
@@ -63,6 +64,7 @@ export interface PairPlan {
   toLeft: Partial<LinkOptions>;
   /** Knobs of the links that are turned while the world runs. */
   changes?: LinkChange[];
+  intruder?: IntruderPlan;
   ends?: readonly [EndPlan, EndPlan];
   workload: WorkloadPlan;
   /** Real cryptography instead of toys; the wire tap sees nothing then. */
@@ -158,6 +160,12 @@ export class Pair {
       });
     }
     this.#scheduleChanges();
+    if (plan.intruder === undefined) {
+      this.invariants.leastRttMs = leastDelayMs(plan, "toRight") + leastDelayMs(plan, "toLeft");
+    } else {
+      // Its copies take no time, so what they measure is shorter than the links.
+      new Intruder(this.network, new Random(plan.seed, "intruder"), plan.intruder, this.startMs);
+    }
   }
 
   get isAtRest(): boolean {
@@ -327,6 +335,13 @@ export class Pair {
     plan.tamper?.(connection, side);
     return connection;
   }
+}
+
+/** The shortest delay that a direction of the plan ever has. */
+function leastDelayMs(plan: PairPlan, link: "toRight" | "toLeft"): number {
+  let leastMs = plan[link].delayMs ?? 0;
+  for (const change of plan.changes ?? []) leastMs = Math.min(leastMs, change.set.delayMs ?? leastMs);
+  return leastMs;
 }
 
 const FIRST_NAT_PORT = 40_000;

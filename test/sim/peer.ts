@@ -116,6 +116,11 @@ export class Peer implements Receiver, Waker {
     return this.#connection;
   }
 
+  /** Whether it waits for the other end's call. */
+  get isCalled(): boolean {
+    return this.#makeConnection !== undefined;
+  }
+
   get hasConnection(): boolean {
     return this.#connection !== undefined;
   }
@@ -214,7 +219,7 @@ export class Peer implements Receiver, Waker {
       this.unrouted++;
       return;
     }
-    this.#invariants.onReceive(this, bytes);
+    this.#invariants.onReceive(this, path, bytes);
     const before = connection.stats.receivedPackets;
     connection.handleDatagram(now, path, bytes);
     if (connection.stats.receivedPackets > before) this.lastIntactAt = now;
@@ -253,7 +258,7 @@ export class Peer implements Receiver, Waker {
       for (let at = 0; at < length; at += segmentBytes) {
         const bytes = buffer.slice(at, Math.min(length, at + segmentBytes));
         this.#trace.addDatagram(now, this.host.port, path.port, bytes);
-        this.#invariants.onSend(this, bytes);
+        this.#invariants.onSend(this, path, bytes);
         this.host.send(path, bytes);
       }
     }

@@ -6,6 +6,7 @@
  */
 
 import type { Mode } from "../../src/engine/handshake.ts";
+import type { IntruderPlan } from "./intruder.ts";
 import type { LinkOptions } from "./link.ts";
 import type { EndPlan, LinkChange, PairPlan } from "./pair.ts";
 import type { PeerKnobs } from "./peer.ts";
@@ -35,6 +36,12 @@ export function randomWorld(seed: number): PairPlan {
   const mode = random.chance(0.7) ? "secret" : random.pick(MODES);
   // Behind a PAKE ten seconds of silence mean a wrong code, so there an outage is a failure by design.
   const changes = mode === "secret" || mode === "key" ? randomChanges(random) : [];
+  const intruder: IntruderPlan = {
+    startMs: random.between(0, 1000),
+    count: random.integer(1, 150),
+    intervalMs: random.logarithmic(0.1, 100),
+    impersonatesMoves: random.chance(0.3),
+  };
   return {
     seed,
     startMs: random.pick(STARTS_MS),
@@ -45,6 +52,7 @@ export function randomWorld(seed: number): PairPlan {
     toRight,
     toLeft,
     changes,
+    ...(random.chance(0.2) ? { intruder } : {}),
     ends,
     workload,
   };

@@ -1,17 +1,9 @@
 /** The library under test: a link by `connect` and `listen`, with a secret that both ends know. */
 import { once } from "node:events";
-import { Connection, type ConnectionStats } from "../../../src/engine/connection.ts";
+import { Connection } from "../../../src/engine/connection.ts";
 import { connect, type Link, listen } from "../../../src/index.ts";
-import { BytePattern } from "../../lib/byte-pattern.ts";
-import {
-  CHUNK_BYTES,
-  PATTERN_SEED,
-  type Receiving,
-  type TracePoint,
-  type TransferEnd,
-  type Transport,
-  type TransportReport,
-} from "./transport.ts";
+import { receiveAll, sendAll } from "./bytes.ts";
+import type { Receiving, TracePoint, TransferEnd, Transport, TransportReport } from "./transport.ts";
 
 const SECRET: Uint8Array = new Uint8Array(32).fill(7);
 const TIMEOUT_MS = 20_000;
@@ -24,14 +16,11 @@ export class OwnTransport implements Transport {
   }
 
   async receive(bytes: number): Promise<Receiving> {
-    const listener = await listen({ port: 0, secret: SECRET, congestion: this.#congestion });
     const gauge = new BufferGauge();
-    const [link] = (await Promise.race([once(listener, "link"), noLinkYet(listener.port)])) as [Link | number];
-    if (typeof link !== "number") throw new Error("a link before anybody was told of the port");
-    const done = once(listener, "link").then(async (values) => {
-      const accepted = (values as [Link])[0];
-      await receiveAll(accepted, bytes);
-      return new OwnEnd(accepted, gauge);
+    const listener = await listen({ port: 0, secret: SECRET, congestion: this.#congestion });
+    const done = (once(listener, "link") as Promise<[Link]>).then(async ([link]) => {
+      await receiveAll(link, bytes);
+      return new OwnEnd(link, gauge);
     });
     return { port: listener.port, done };
   }
@@ -46,10 +35,57 @@ export class OwnTransport implements Transport {
       timeoutMs: TIMEOUT_MS,
     });
     whenConnected(new OwnEnd(link, gauge));
-    const pattern = new BytePattern(PATTERN_SEED);
-    for (let at = 0; at < bytes; at += CHUNK_BYTES) {
-      if (!link.write(pattern.slice(at, Math.min(CHUNK_BYTES, bytes - at)))) await once(link, "drain");
-    }
-    link.end();
+    await sendAll(link, bytes);
+  }
+}
+
+class OwnEnd implements TransferEnd {
+  readonly #link: Link;
+  readonly #gauge: BufferGauge;
+
+  constructor(link: Link, gauge: BufferGauge) {
+    this.#link = link;
+    this.#gauge = gauge;
+  }
+
+  report(): TransportReport {
+    const { sentPackets, lostPackets, spuriousLosses, retransmittedBytes, mtuBytes } = this.#link.stats();
+    const { peakBytes: peakBufferedBytes } = this.#gauge;
+    return { sentPackets, lostPackets, spuriousLosses, retransmittedBytes, mtuBytes, peakBufferedBytes };
+  }
+
+  trace(atMs: number, lateMs: number): TracePoint {
+    const stats = this.#link.stats();
+    return {
+      atMs,
+      lateMs,
+      phase: stats.congestionPhase,
+      congestionWindowBytes: stats.congestionWindowBytes,
+      bytesInFlight: stats.bytesInFlight,
+      pacingRate: Number.isFinite(stats.pacingRate) ? stats.pacingRate : 0,
+      rttMs: stats.rttMs,
+      minRttMs: stats.minRttMs,
+      sentBytes: stats.sentBytes,
+      lostPackets: stats.lostPackets,
+      bufferedBytes: this.#link.unacknowledgedBytes,
+    };
+  }
+}
+
+/**
+ * Sees every byte that the engine holds, at the end of each of its turns. The library shows no engine, so
+ * this looks over the shoulder of all that exist, of which a process under test has one.
+ */
+class BufferGauge {
+  peakBytes = 0;
+
+  constructor() {
+    const gauge = this;
+    const { pollTimeout } = Connection.prototype;
+    Connection.prototype.pollTimeout = function (this: Connection): number {
+      const { sending, receiving } = this.bufferedBytes;
+      gauge.peakBytes = Math.max(gauge.peakBytes, sending + receiving);
+      return pollTimeout.call(this);
+    };
   }
 }

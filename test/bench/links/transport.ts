@@ -37,7 +37,6 @@ export interface TransportReport {
 export interface TransferEnd {
   report(): TransportReport;
   trace(atMs: number, lateMs: number): TracePoint;
-  close(): void;
 }
 
 export interface Receiving {
@@ -73,8 +72,3 @@ export type PeerAnswer =
   | { readonly kind: "received"; readonly atMs: number }
   | { readonly kind: "report"; readonly report: TransportReport; readonly trace: readonly TracePoint[] }
   | { readonly kind: "failed"; readonly reason: string };
-
-/** Bytes that the application writes at once. */
-export const CHUNK_BYTES: number = 64 * 1024;
-/** Both ends know the bytes by this seed. */
-export const PATTERN_SEED = 6;

@@ -37,7 +37,7 @@ function carry(from: KeyUpdate, to: KeyUpdate, nowMs = 0): Uint8Array {
   const frame = new FrameCursor();
   frame.reset(bytes, 0, end);
   expect(frame.next()).toBe(true);
-  to.onFrame(nowMs, frame.id, frame.code, bytes.slice(frame.start, frame.end), PTO_MS);
+  to.onFrame(nowMs, frame.id, frame.code, bytes.slice(frame.start, frame.end));
   return bytes.slice(0, end);
 }
 
@@ -78,10 +78,10 @@ describe("key update", () => {
     const frame = new FrameCursor();
     frame.reset(fromA, 0, ends[0]!);
     frame.next();
-    b.onFrame(0, frame.id, frame.code, fromA.slice(frame.start, frame.end), PTO_MS);
+    b.onFrame(0, frame.id, frame.code, fromA.slice(frame.start, frame.end));
     frame.reset(fromB, 0, ends[1]!);
     frame.next();
-    a.onFrame(0, frame.id, frame.code, fromB.slice(frame.start, frame.end), PTO_MS);
+    a.onFrame(0, frame.id, frame.code, fromB.slice(frame.start, frame.end));
     expect(a.hasFrame).toBe(false);
     carry(b, a);
     b.onOpened(0, 1, PTO_MS);
@@ -99,6 +99,7 @@ describe("key update", () => {
       carry(asker, answerer, epoch * 1000);
       carry(answerer, asker, epoch * 1000);
       answerer.onOpened(epoch * 1000, epoch & 3, PTO_MS);
+      asker.onOpened(epoch * 1000, epoch & 3, PTO_MS);
       expect([a.epoch, b.epoch]).toEqual([epoch, epoch]);
       expectLinked(a, b);
       if (epoch === 1) expect(opens(first, b.openKeyOf(0))).toBe(true);
@@ -123,11 +124,25 @@ describe("key update", () => {
     const frame = new FrameCursor();
     frame.reset(again, 0, again.length);
     frame.next();
-    b.onFrame(0, frame.id, frame.code, again.slice(frame.start, frame.end), PTO_MS);
+    b.onFrame(0, frame.id, frame.code, again.slice(frame.start, frame.end));
     b.onOpened(0, 1, PTO_MS);
     expectLinked(a, b);
     a.onFrameLost(value);
     expect(a.hasFrame).toBe(false);
+  });
+
+  it("keeps the old key until the peer has used the new one, however long that takes", () => {
+    const a = side("initiator");
+    const b = side("responder");
+    const old = b.sealKey;
+    a.ask();
+    carry(a, b);
+    carry(b, a);
+    a.handleTimeout(100_000);
+    expect(opens(old, a.openKeyOf(0))).toBe(true);
+    a.onOpened(100_000, 1, PTO_MS);
+    a.handleTimeout(100_000 + 3 * PTO_MS);
+    expect(a.openKeyOf(0)).toBeUndefined();
   });
 
   it("comes due by time in use and by packets, and refuses forged exchanges", () => {
@@ -135,10 +150,10 @@ describe("key update", () => {
     expect(a.isDue(5000)).toBe(false);
     for (let i = 0; i < 1000; i++) a.countSealed();
     expect(a.isDue(0)).toBe(true);
-    expect(() => a.onFrame(0, 1, 2, fill(48, 1), PTO_MS)).toThrow();
-    expect(() => a.onFrame(0, 5, 1, fill(48, 1), PTO_MS)).toThrow();
-    expect(() => a.onFrame(0, 1, 1, fill(48, 1), PTO_MS)).toThrow();
-    expect(() => a.onFrame(0, 1, 1, fill(47, 1), PTO_MS)).toThrow();
+    expect(() => a.onFrame(0, 1, 2, fill(48, 1))).toThrow();
+    expect(() => a.onFrame(0, 5, 1, fill(48, 1))).toThrow();
+    expect(() => a.onFrame(0, 1, 1, fill(48, 1))).toThrow();
+    expect(() => a.onFrame(0, 1, 1, fill(47, 1))).toThrow();
     expect(a.epoch).toBe(0);
   });
 });

@@ -1,0 +1,31 @@
+/** Every fuzzer, in the order of the layers that they try. */
+import { controlRecords } from "./control-records.ts";
+import { frames } from "./frames.ts";
+import { handshakePackets, notices } from "./handshake-packets.ts";
+import { packetHeaders } from "./packet-headers.ts";
+import { parameters } from "./parameters.ts";
+import { rangeSets, replayWindows } from "./range-sets.ts";
+import { receiveStreams } from "./receive-streams.ts";
+import { sendStreams } from "./send-streams.ts";
+import { sentPackets } from "./sent-packets.ts";
+import type { FuzzTarget } from "./target.ts";
+import { codes, keyTexts, utf8 } from "./texts.ts";
+import { varints } from "./varints.ts";
+
+export const TARGETS: readonly FuzzTarget[] = [
+  varints,
+  packetHeaders,
+  frames,
+  handshakePackets,
+  notices,
+  parameters,
+  codes,
+  keyTexts,
+  utf8,
+  controlRecords,
+  rangeSets,
+  replayWindows,
+  sentPackets,
+  sendStreams,
+  receiveStreams,
+];
