@@ -20,5 +20,6 @@ export function waysOf(options: LinkOptions): CommonOptions {
     ...(options.idleTimeout !== undefined && { idleTimeoutMs: options.idleTimeout }),
     ...(options.congestion !== undefined && { congestion: options.congestion }),
     ...(options.numeric && { resolve: false }),
+    ...(options.qlog !== undefined && { qlogDirectory: options.qlog }),
   };
 }

@@ -38,6 +38,7 @@ export interface LinkOptions {
   readonly verbose?: number;
   readonly quiet?: true;
   readonly progress?: boolean;
+  readonly qlog?: string;
 }
 
 /** Adds the options of every link to a command. */
@@ -102,6 +103,8 @@ export function addLinkOptions(command: Command): Command {
     .option("--quiet", "errors only, and a code that was made")
     .option("--progress", "a progress line (default: on a terminal when data is piped)")
     .option("--no-progress", "none")
+    .optionsGroup("What is recorded:")
+    .option("--qlog <dir>", "a trace of each connection, as a file in this folder that qvis can draw")
     .optionsGroup("Help:");
 }
 

@@ -67,8 +67,13 @@ export class PathControl {
   /** The newest packet came over another path: follow it. Says what changed. */
   follow(nowMs: number, path: Path, byteLength: number, ptoMs: number): Move {
     if (path === this.active) return "none";
-    if (this.isValidated) this.previous = this.active;
     const move: Move = path.address === this.active.address ? "port" : "address";
+    if (path === this.previous) {
+      // Back where it came from: that address has proved itself.  // RFC 9000 §9.3
+      this.use(path);
+      return move;
+    }
+    if (this.isValidated) this.previous = this.active;
     this.active = path;
     this.migrations++;
     this.isValidated = false;
@@ -114,6 +119,7 @@ export class PathControl {
     this.active = path;
     this.migrations++;
     this.isValidated = true;
+    this.previous = undefined;
     this.challenge = undefined;
     return move;
   }

@@ -48,6 +48,8 @@ export class Attachment {
   /** Waits until its socket has passed queued datagrams on. */
   blocked = false;
   detached = false;
+  /** Called once when the endpoint has let go, whoever the owner is by then. */
+  onDetached: (() => void) | undefined;
   /** Closing or draining: no reason any more to keep the process running. */
   ending = false;
 

@@ -13,6 +13,7 @@ import { Link } from "./link.ts";
 import { LinkCore } from "./link-core.ts";
 import { newConnection } from "./new-connection.ts";
 import type { ConnectOptions } from "./options.ts";
+import { prepareQlogDirectory } from "./qlog-file.ts";
 import { resolveHost } from "./resolve.ts";
 import { Trust } from "./trust.ts";
 
@@ -23,7 +24,8 @@ import { Trust } from "./trust.ts";
  * sides that connect to each other at one number meet without either listening.
  *
  * @returns the link, once the peer has shown that it holds the keys
- * @throws SrudpError ERR_USAGE without anything to know the peer by, ERR_HOST_UNKNOWN, ERR_BIND, ERR_TIMEOUT,
+ * @throws SrudpError ERR_USAGE without anything to know the peer by, ERR_FILE_UNREADABLE (`qlogDirectory`),
+ * ERR_HOST_UNKNOWN, ERR_BIND, ERR_TIMEOUT,
  * ERR_BUSY, ERR_VERSION, ERR_WRONG_CODE, ERR_WRONG_PASSPHRASE, ERR_PEER_KEY, ERR_KEY_REFUSED; the signal's
  * reason; what `verifyPeer` threw
  */
@@ -33,6 +35,8 @@ export async function connect(options: ConnectOptions): Promise<Link> {
   const trust = new Trust(options);
   const patience = new Patience(signal, timeoutMs);
   try {
+    const { qlogDirectory } = options;
+    if (qlogDirectory !== undefined) await patience.limit(prepareQlogDirectory(qlogDirectory));
     const families = familiesOf(options);
     const family = families.length === 1 ? families[0] : options.family;
     const found = await patience.limit(resolveHost(host, { family, names: options.resolve }));

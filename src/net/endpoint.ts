@@ -131,6 +131,7 @@ export class Endpoint implements AttachmentHost {
     this.#attachments.delete(connectionKey(attachment.connection.connectionId, 0));
     if (this.#latest === attachment) this.#latest = undefined;
     attachment.owner.handleDetached();
+    attachment.onDetached?.();
     this.#settle();
   }
 

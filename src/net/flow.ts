@@ -200,7 +200,7 @@ export class Flow {
     if (duplex === undefined || this.#isClosed) return;
     // A failure that nobody would learn of by reading is told at once.
     const isRead = duplex.readableFlowing !== null || duplex.listenerCount("readable") > 0;
-    if (isAbrupt || this.isReadEnded || (this.#over.error !== undefined && !isRead)) {
+    if (isAbrupt || duplex.readableEnded || (this.#over.error !== undefined && !isRead)) {
       duplex.destroy(this.#over.error);
       return;
     }

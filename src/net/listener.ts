@@ -19,6 +19,7 @@ import { LinkCore } from "./link-core.ts";
 import { LinkQueue } from "./link-queue.ts";
 import { newConnection } from "./new-connection.ts";
 import type { ListenOptions } from "./options.ts";
+import { prepareQlogDirectory } from "./qlog-file.ts";
 import { Trust } from "./trust.ts";
 
 /** Events of a listener. */
@@ -284,11 +285,13 @@ class Door implements HalfOpenWatcher {
 /**
  * Listens on a UDP port, on IPv4 and on IPv6 unless the options say otherwise.
  *
- * @throws SrudpError ERR_USAGE without anything to know peers by, ERR_BIND, ERR_CODE_FORMAT; the signal's reason
+ * @throws SrudpError ERR_USAGE without anything to know peers by, ERR_BIND, ERR_CODE_FORMAT, ERR_FILE_UNREADABLE
+ * (`qlogDirectory`); the signal's reason
  */
 export async function listen(options: ListenOptions): Promise<Listener> {
   options.signal?.throwIfAborted();
   const trust = new Trust(options);
+  if (options.qlogDirectory !== undefined) await prepareQlogDirectory(options.qlogDirectory);
   const endpoint = await bindListening(options);
   if (options.signal?.aborted) {
     endpoint.close();

@@ -10,6 +10,8 @@ import type { Attachment, ConnectionOwner } from "./attachment.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { nodePrimitives } from "./node-primitives.ts";
 import { type CommonOptions, DEFAULT_IDLE_TIMEOUT_MS } from "./options.ts";
+import { Qlog } from "./qlog.ts";
+import { QlogFile } from "./qlog-file.ts";
 import type { Trust } from "./trust.ts";
 
 export interface ConnectionParts {
@@ -100,6 +102,7 @@ function tryConnection(
       }
     },
   });
+  const qlog = newQlog(endpoint, role, connectionId, common);
   const connection = new Connection(endpoint.now(), {
     handshake,
     paths,
@@ -110,9 +113,29 @@ function tryConnection(
     congestion,
     connectionId,
     mtuCeilingBytes: MTU_CEILING_BYTES,
+    ...(qlog !== undefined && { tracer: qlog }),
   });
   attachment = endpoint.attach(connection, owner, paths);
+  if (attachment !== undefined && qlog !== undefined) attachment.onDetached = () => qlog.finish();
   return attachment === undefined ? undefined : { connection, handshake, attachment };
+}
+
+/** The connection's trace, where one is wanted. */
+function newQlog(
+  endpoint: Endpoint,
+  role: Role,
+  connectionId: Uint8Array,
+  { qlogDirectory }: CommonOptions,
+): Qlog | undefined {
+  if (qlogDirectory === undefined) return undefined;
+  return new Qlog({
+    sink: new QlogFile(qlogDirectory),
+    role,
+    connectionId,
+    startMs: endpoint.now(),
+    startDate: new Date(),
+    localOf: (socket) => endpoint.sockets[socket]?.local,
+  });
 }
 
 /** The address at the other end of `path`. */

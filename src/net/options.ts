@@ -44,6 +44,11 @@ export interface CommonOptions extends TrustOptions {
   readonly signal?: AbortSignal;
   /** Congestion controller. Default "bbr". */
   readonly congestion?: "cubic" | "bbr";
+  /**
+   * Folder for traces in qlog, a file for each connection (it is made where there is none). ERR_FILE_UNREADABLE
+   * when nothing can be written there; left out, nothing is traced.
+   */
+  readonly qlogDirectory?: string;
   /** False: hosts are addresses, and no name is looked up. */
   readonly resolve?: boolean;
 }

@@ -37,6 +37,22 @@ export class Stream extends Duplex {
     return chunk;
   }
 
+  /**
+   * Chunks up to the peer's end. Node's own iterator would destroy the stream there, and with it the direction
+   * that goes on; this one destroys it only when the loop is left early.
+   */
+  // biome-ignore lint/suspicious/noExplicitAny: the type that Duplex gives it
+  override async *[Symbol.asyncIterator](): AsyncGenerator<any, undefined> {
+    let isAtEnd = false;
+    try {
+      yield* this.iterator({ destroyOnReturn: false });
+      isAtEnd = true;
+    } finally {
+      if (!isAtEnd) this.destroy();
+    }
+    return undefined;
+  }
+
   override _read(): void {
     this.#flow.want();
   }

@@ -1,4 +1,5 @@
 /** One end of a transfer, as a process of its own: `links.ts` starts two of them for each measurement. */
+import { receivedBytes } from "./links/bytes.ts";
 import { OwnTransport } from "./links/ours.ts";
 import type {
   PeerAnswer,
@@ -40,9 +41,12 @@ function traceEvery(intervalMs: number, startedMs: number): void {
 async function obey(order: PeerOrder): Promise<void> {
   switch (order.kind) {
     case "receive": {
-      const { port, done } = await transportOf(order.transport).receive(order.bytes);
+      const transport = transportOf(order.transport);
+      const { port, done } = await transport.receive(order.bytes, (connected) => {
+        end = connected;
+      });
       say({ kind: "listening", port });
-      end = await done;
+      await done;
       say({ kind: "received", atMs: nowMs() });
       return;
     }
@@ -58,7 +62,8 @@ async function obey(order: PeerOrder): Promise<void> {
       return;
     }
     case "report":
-      if (end !== undefined) say({ kind: "report", report: end.report(), trace });
+      if (end === undefined) throw new Error("asked for a report without a link");
+      say({ kind: "report", report: end.report(), trace, receivedBytes: receivedBytes(), atMs: nowMs() });
   }
 }
 

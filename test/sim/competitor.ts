@@ -148,7 +148,11 @@ export class Competitor implements Waker {
 
   #findLost(now: number): void {
     const limit = this.#highestAcked - DUPLICATE_THRESHOLD;
-    for (this.#lossScan = Math.max(this.#lossScan, this.#firstUnacked); this.#lossScan <= limit; this.#lossScan++) {
+    for (
+      this.#lossScan = Math.max(this.#lossScan, this.#firstUnacked);
+      this.#lossScan <= limit;
+      this.#lossScan++
+    ) {
       if (this.#state[this.#lossScan] === 0) this.#declareLost(this.#lossScan);
     }
     // A retransmission that is lost again is found by time (RACK), as nothing overtakes it in numbers.

@@ -32,7 +32,9 @@ interface Insides {
   };
   datagrams: { outgoing: unknown[]; incoming: unknown[] };
   early: unknown[];
-  link?: { parts: { paths: { challenge?: { wanted: boolean }; responses: unknown[]; allowanceBytes: number } } };
+  link?: {
+    parts: { paths: { challenge?: { wanted: boolean }; responses: unknown[]; allowanceBytes: number } };
+  };
 }
 
 function insides(connection: Connection): Insides {

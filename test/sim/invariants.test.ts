@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
+import { RangeSet } from "../../src/base/range-set.ts";
 import { type Connection, EVENT } from "../../src/engine/connection.ts";
 import { FRAME, writeAck, writeNumbers, writeStreamHeader } from "../../src/wire/frames.ts";
 import { HEADER_BYTES, TAG_BYTES, writeHeader } from "../../src/wire/packet.ts";
-import { RangeSet } from "../../src/base/range-set.ts";
 import { NonceRecord } from "./nonce-record.ts";
 import { Pair, type PairPlan } from "./pair.ts";
 import { toyPrimitives } from "./primitives.ts";
@@ -68,7 +68,8 @@ describe("invariants of a world", () => {
     expect(
       noticed((connection) => {
         const pollEvent = connection.pollEvent.bind(connection);
-        connection.pollEvent = (into) => pollEvent(into) && (into.kind !== EVENT.streamReset || pollEvent(into));
+        connection.pollEvent = (into) =>
+          pollEvent(into) && (into.kind !== EVENT.streamReset || pollEvent(into));
       }),
     ).toContain("never came to rest");
   });
@@ -175,7 +176,12 @@ describe("invariants of a world", () => {
         const handleTimeout = connection.handleTimeout.bind(connection);
         connection.handleTimeout = (now) => {
           if (now > 100 && connection.state === "established") {
-            insides(connection).end({ origin: "network", code: "ERR_LINK_LOST", errorCode: 0, reason: "silence" });
+            insides(connection).end({
+              origin: "network",
+              code: "ERR_LINK_LOST",
+              errorCode: 0,
+              reason: "silence",
+            });
           } else handleTimeout(now);
         };
       }),
@@ -242,7 +248,10 @@ describe("wire tap", () => {
   const numbers = (packetNumber: number, type: number, ...values: number[]): Uint8Array =>
     packet(packetNumber, (bytes, at) => writeNumbers(bytes, at, type, ...values));
   const stream = (packetNumber: number, streamId: number, offset: number, length: number): Uint8Array =>
-    packet(packetNumber, (bytes, at) => writeStreamHeader(bytes, at, streamId, offset, length, false, true) + length);
+    packet(
+      packetNumber,
+      (bytes, at) => writeStreamHeader(bytes, at, streamId, offset, length, false, true) + length,
+    );
 
   it("lets honest traffic pass", () => {
     const [left, right] = taps();
@@ -267,7 +276,10 @@ describe("wire tap", () => {
       (left) => [600, 599].forEach((limit, n) => void left.onSend(numbers(n, FRAME.maxStreamData, 0, limit))),
     ],
     ["overdrew stream 4", (left) => left.onSend(stream(0, 4, 400, 101))],
-    ["overdrew the connection", (left) => [0, 1, 4].forEach((id, n) => void left.onSend(stream(n, id, 0, 400)))],
+    [
+      "overdrew the connection",
+      (left) => [0, 1, 4].forEach((id, n) => void left.onSend(stream(n, id, 0, 400))),
+    ],
     ["beyond the allowance", (left) => left.onSend(stream(0, 8, 0, 1))],
     [
       "never arrived",
@@ -292,4 +304,3 @@ describe("wire tap", () => {
     expect(() => act(left, right)).toThrow(message);
   });
 });
-

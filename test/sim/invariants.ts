@@ -6,7 +6,14 @@
  */
 
 import { type ConnectionEvent, EVENT, type Path } from "../../src/engine/connection.ts";
-import { type BufferSizes, bufferSizes, countFlight, type FlightView, recoveryTimeoutAt, viewFlight } from "./inspect.ts";
+import {
+  type BufferSizes,
+  bufferSizes,
+  countFlight,
+  type FlightView,
+  recoveryTimeoutAt,
+  viewFlight,
+} from "./inspect.ts";
 import type { NonceRecord } from "./nonce-record.ts";
 import { PathWatch } from "./path-watch.ts";
 import type { Peer } from "./peer.ts";
@@ -111,8 +118,9 @@ export class Invariants {
   }
 
   /** The engine is done with a received buffer: nothing of it may be kept as a view. */
-  onHandled(_peer: Peer, bytes: Uint8Array): void {
+  onHandled(peer: Peer, path: Path, bytes: Uint8Array): void {
     bytes.fill(0xee);
+    if (peer.connection.peer !== undefined) this.#of(peer).paths?.onEstablished(path);
   }
 
   onSend(peer: Peer, path: Path, bytes: Uint8Array): void {
@@ -151,7 +159,6 @@ export class Invariants {
     else if (event.kind === EVENT.established) {
       if (watched.hasEstablished) this.fail(`${peer.name}: established twice`);
       watched.hasEstablished = true;
-      watched.paths?.onEstablished(peer.connection.path!);
     } else if (!watched.hasEstablished && event.kind !== EVENT.peerOffered) {
       this.fail(`${peer.name}: event ${event.kind} before established`);
     }

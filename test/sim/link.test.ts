@@ -36,7 +36,8 @@ function run(options: Partial<LinkOptions>, timesMs: readonly number[], lengthBy
 }
 
 const burst = (count: number, at = 0): number[] => new Array<number>(count).fill(at);
-const every = (count: number, stepMs: number): number[] => Array.from({ length: count }, (_, n) => n * stepMs);
+const every = (count: number, stepMs: number): number[] =>
+  Array.from({ length: count }, (_, n) => n * stepMs);
 
 /** Longest run of missing indices. */
 function longestGap(arrivals: readonly Arrival[], count: number): number {

@@ -225,7 +225,8 @@ export class Link implements Waker {
     const { lossRate, gilbert, burstCapPackets } = this.options;
     let rate = lossRate;
     if (gilbert !== undefined) {
-      if (this.#random.chance(this.#isBad ? gilbert.leaveRate : gilbert.enterRate)) this.#isBad = !this.#isBad;
+      if (this.#random.chance(this.#isBad ? gilbert.leaveRate : gilbert.enterRate))
+        this.#isBad = !this.#isBad;
       if (this.#isBad) rate = Math.max(rate, gilbert.lossRate);
     }
     const isLost = this.#random.chance(rate) && (burstCapPackets === 0 || this.#lostInARow < burstCapPackets);

@@ -5,9 +5,9 @@
  * associated data gives the same bytes and tells nobody anything. For data packets even that is a breach.
  */
 
+import type { AeadKey, AeadProvider, Primitives } from "../../src/crypto/primitives.ts";
 import { HEADER_BYTES } from "../../src/wire/packet.ts";
 import { checksum } from "./primitives.ts";
-import type { AeadKey, AeadProvider, Primitives } from "../../src/crypto/primitives.ts";
 
 /** What was sealed under one key. */
 class SealedNumbers {
@@ -64,7 +64,9 @@ export class NonceRecord {
         const isNew = sealed.add(packetNumber);
         if (isNew && !isData) sealed.texts.set(packetNumber, text);
         if (!isNew && (isData || sealed.texts.get(packetNumber) !== text)) {
-          this.reuses.push(`${owner} sealed packet number ${packetNumber} again under key ${name.slice(0, 8)}…`);
+          this.reuses.push(
+            `${owner} sealed packet number ${packetNumber} again under key ${name.slice(0, 8)}…`,
+          );
         }
         inner.seal(bytes, adStart, textStart, textEnd, packetNumber);
       },

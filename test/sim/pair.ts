@@ -13,8 +13,8 @@ import {
 } from "../../src/engine/transport-parameters.ts";
 import { isTableIntact } from "./content.ts";
 import type { BufferSizes } from "./inspect.ts";
-import { Breach, Invariants } from "./invariants.ts";
 import { Intruder, type IntruderPlan } from "./intruder.ts";
+import { Breach, Invariants } from "./invariants.ts";
 import type { LinkOptions } from "./link.ts";
 import { Nat, type NatOptions } from "./nat.ts";
 import { Host, Network, type Side } from "./network.ts";
@@ -116,7 +116,10 @@ export class Pair {
     this.invariants = new Invariants(world, this.nonces);
     const fail = this.invariants.fail;
     const number = shared?.number ?? 0;
-    this.nats = [0, 1].map((side) => this.#makeNat(side as 0 | 1, number)) as [Nat | undefined, Nat | undefined];
+    this.nats = [0, 1].map((side) => this.#makeNat(side as 0 | 1, number)) as [
+      Nat | undefined,
+      Nat | undefined,
+    ];
     const hosts = [
       this.#makeHost(this.network.left, `10.0.${number}.1`, this.nats[0]),
       this.#makeHost(this.network.right, `10.0.${number}.2`, this.nats[1]),
@@ -132,14 +135,25 @@ export class Pair {
       const name = side === 0 ? "left" : "right";
       const responds = side === 1 && plan.bothConnect !== true;
       const random = new Random(plan.seed, `${name} engine`);
-      const remote = host.path(publicAddresses[1 - side]!, this.nats[1 - side] === undefined ? PORT : FIRST_NAT_PORT);
+      const remote = host.path(
+        publicAddresses[1 - side]!,
+        this.nats[1 - side] === undefined ? PORT : FIRST_NAT_PORT,
+      );
       const dead = Array.from({ length: side === 0 ? (plan.deadCandidates ?? 0) : 0 }, (_, n) =>
         host.path(`192.0.2.${n + 1}`, PORT),
       );
       const make = (now: number): Connection => this.#connect(now, side as 0 | 1, random, [...dead, remote]);
       const knobs = this.#endPlan(side as 0 | 1).knobs ?? {};
       const chance = new Random(plan.seed, `${name} peer`);
-      const peer = new Peer(name, host, knobs, chance, this.trace, this.invariants, responds ? make : undefined);
+      const peer = new Peer(
+        name,
+        host,
+        knobs,
+        chance,
+        this.trace,
+        this.invariants,
+        responds ? make : undefined,
+      );
       this.invariants.watch(peer, plan.primitives === undefined ? this.taps[side] : undefined);
       if (!responds) {
         const at = this.startMs + (side === 0 ? 0 : chance.between(0, 30));
@@ -202,7 +216,9 @@ export class Pair {
       invariants.fail(`never came to rest (${states}; workload ${workload.isDone ? "done" : "not done"})`);
     }
     if (close.when === "done" && !workload.isDone) {
-      const causes = peers.map((peer) => (peer.hasConnection ? peer.connection.closeCause?.reason : "nothing"));
+      const causes = peers.map((peer) =>
+        peer.hasConnection ? peer.connection.closeCause?.reason : "nothing",
+      );
       invariants.fail(`closed before everything was done (${causes.join(", ")})`);
     }
     for (const side of [0, 1] as const) if (peers[side].hasConnection) this.#judgeEnd(side);
@@ -210,7 +226,8 @@ export class Pair {
     const sent = peers.map((peer) => peer.host.counts.sent);
     this.world.run(Number.POSITIVE_INFINITY);
     for (const side of [0, 1] as const) {
-      if (peers[side].host.counts.sent !== sent[side]) invariants.fail(`${peers[side].name} spoke after its end`);
+      if (peers[side].host.counts.sent !== sent[side])
+        invariants.fail(`${peers[side].name} spoke after its end`);
     }
     if (!isTableIntact()) invariants.fail("what was written to a stream was changed");
   }
@@ -227,7 +244,9 @@ export class Pair {
     if (peer.isGone) return;
     const cause = peer.connection.closeCause;
     const fail = (what: string): never =>
-      this.invariants.fail(`${peer.name}: ${what}: ${cause?.origin} ${cause?.code} ${cause?.errorCode} ${cause?.reason}`);
+      this.invariants.fail(
+        `${peer.name}: ${what}: ${cause?.origin} ${cause?.code} ${cause?.errorCode} ${cause?.reason}`,
+      );
     if (cause === undefined) return fail("no close cause");
     if (cause.code === "ERR_LINK_LOST") {
       const idleTimeoutMs = this.#idleTimeoutOf(side);
@@ -239,7 +258,8 @@ export class Pair {
     if (end.hasEnded) {
       if (cause.origin !== "local" && cause.origin !== "remote") fail("closed by itself");
     } else if (end.isEstablished) {
-      if (cause.origin !== "remote" || cause.errorCode !== close.errorCode) fail("not the close that was sent");
+      if (cause.origin !== "remote" || cause.errorCode !== close.errorCode)
+        fail("not the close that was sent");
     } else if (close.when === "done") fail("never established");
     if (cause.errorCode !== close.errorCode && end.isEstablished) fail("not the code that was planned");
   }
@@ -288,8 +308,12 @@ export class Pair {
       const rebind = (): void => {
         // An end that moves before the other has heard of it can be found by nobody: wait for the link.
         if (this.workload.ends.every((end) => end.isEstablished)) {
-          nat.rebind(this.world.now, address ? `203.0.${114 + index}.${10 * number + side + 1}` : nat.address);
-        } else if (this.world.now < this.startMs + CONNECT_BUDGET_MS) this.world.at(this.world.now + atMs, rebind);
+          nat.rebind(
+            this.world.now,
+            address ? `203.0.${114 + index}.${10 * number + side + 1}` : nat.address,
+          );
+        } else if (this.world.now < this.startMs + CONNECT_BUDGET_MS)
+          this.world.at(this.world.now + atMs, rebind);
       };
       this.world.at(this.startMs + atMs, rebind);
     }

@@ -34,8 +34,9 @@ export class PathWatch {
     this.#fail = fail;
   }
 
-  /** The handshake is done over `path`, which proves it. */
+  /** There are keys since something came over `path`, which is proved by it. Only the first call counts. */
   onEstablished(path: Path): void {
+    if (this.#isEstablished) return;
     this.#isEstablished = true;
     this.#of(path).isProved = true;
   }
@@ -59,9 +60,15 @@ export class PathWatch {
     });
     const { sentBytes, receivedBytes, isProved } = watched;
     if (isProved) return;
-    const factor = this.#isEstablished ? UNVALIDATED_FACTOR : this.#isResponder ? 1 : Number.POSITIVE_INFINITY;
+    const factor = this.#isEstablished
+      ? UNVALIDATED_FACTOR
+      : this.#isResponder
+        ? 1
+        : Number.POSITIVE_INFINITY;
     if (sentBytes > factor * receivedBytes) {
-      this.#fail(`${sentBytes} bytes to ${path.address}:${path.port}, which sent ${receivedBytes} and proved nothing`);
+      this.#fail(
+        `${sentBytes} bytes to ${path.address}:${path.port}, which sent ${receivedBytes} and proved nothing`,
+      );
     }
   }
 

@@ -7,7 +7,13 @@
  * received buffer, small transmit buffers, timers that go off early.
  */
 
-import { type Connection, type ConnectionEvent, EVENT, type Path, type Transmit } from "../../src/engine/connection.ts";
+import {
+  type Connection,
+  type ConnectionEvent,
+  EVENT,
+  type Path,
+  type Transmit,
+} from "../../src/engine/connection.ts";
 import { HEADER_BYTES, isAddressedTo, PACKET_DATA } from "../../src/wire/packet.ts";
 import type { Invariants } from "./invariants.ts";
 import type { Host, Receiver } from "./network.ts";
@@ -223,7 +229,7 @@ export class Peer implements Receiver, Waker {
     const before = connection.stats.receivedPackets;
     connection.handleDatagram(now, path, bytes);
     if (connection.stats.receivedPackets > before) this.lastIntactAt = now;
-    this.#invariants.onHandled(this, bytes);
+    this.#invariants.onHandled(this, path, bytes);
   }
 
   /** An endpoint finds connections by the IDs that they announced: others never see the packet. */
@@ -252,7 +258,7 @@ export class Peer implements Receiver, Waker {
       if (calls > 100_000) this.#invariants.fail(`${this.name}: transmits without end`);
       const { buffer, length, segmentBytes, path } = transmit;
       if (!(length > 0 && segmentBytes > 0) || length > buffer.length || path === this.#nowhere) {
-        return this.#invariants.fail(`${this.name}: a transmit of ${length} bytes in segments of ${segmentBytes}`);
+        this.#invariants.fail(`${this.name}: a transmit of ${length} bytes in segments of ${segmentBytes}`);
       }
       this.#invariants.onTransmit(this);
       for (let at = 0; at < length; at += segmentBytes) {
@@ -304,7 +310,10 @@ function coalesce(inbox: readonly { path: Path; bytes: Uint8Array }[]): { path: 
     ) {
       total += inbox[next++]!.bytes.length;
     }
-    joined.push({ path, bytes: next === first + 1 ? bytes : Buffer.concat(inbox.slice(first, next).map((d) => d.bytes)) });
+    joined.push({
+      path,
+      bytes: next === first + 1 ? bytes : Buffer.concat(inbox.slice(first, next).map((d) => d.bytes)),
+    });
     first = next;
   }
   return joined;

@@ -16,7 +16,16 @@ import type { ClosePlan, DatagramPlan, HalfPlan, StreamPlan, WorkloadPlan } from
 /** Starts of the clock: engines must not care, not even for 32 bits. */
 const STARTS_MS = [0, 0.5, 1234.567, 2 ** 31 - 500, 2 ** 32 - 1000, 2 ** 40];
 /** Starts of packet numbers, near every limit that a number type could have. */
-const FIRST_PACKET_NUMBERS = [0, 0, 0, 2 ** 16 - 100, 2 ** 31 - 100, 2 ** 32 - 100, 2 ** 47, 2 ** 48 - 500_000];
+const FIRST_PACKET_NUMBERS = [
+  0,
+  0,
+  0,
+  2 ** 16 - 100,
+  2 ** 31 - 100,
+  2 ** 32 - 100,
+  2 ** 47,
+  2 ** 48 - 500_000,
+];
 const FILTERINGS = ["endpointIndependent", "addressDependent", "addressAndPortDependent"] as const;
 /** MTUs of paths: the floor with its overhead, IPv6's, tunnels', Ethernet's. */
 const MTUS_BYTES = [1228, 1280, 1400, 1420, 1492, 1500, 9000];
@@ -72,11 +81,19 @@ function randomChanges(random: Random): LinkChange[] {
     }
   }
   if (random.chance(0.1)) {
-    changes.push({ atMs: random.logarithmic(20, 5000), link: "both", set: { mtuBytes: random.pick(MTUS_BYTES) } });
+    changes.push({
+      atMs: random.logarithmic(20, 5000),
+      link: "both",
+      set: { mtuBytes: random.pick(MTUS_BYTES) },
+    });
   }
   if (random.chance(0.1)) {
     const set = { rateMbit: random.logarithmic(0.3, 100), delayMs: random.logarithmic(0.5, 300) };
-    changes.push({ atMs: random.logarithmic(5, 3000), link: random.pick(["toRight", "toLeft", "both"] as const), set });
+    changes.push({
+      atMs: random.logarithmic(5, 3000),
+      link: random.pick(["toRight", "toLeft", "both"] as const),
+      set,
+    });
   }
   return changes;
 }
@@ -116,7 +133,11 @@ function randomLink(random: Random): Partial<LinkOptions> {
   const link: Partial<LinkOptions> = { rateMbit, delayMs };
   if (Number.isFinite(rateMbit)) {
     if (random.chance(0.5)) link.queuePackets = random.integer(3, 100);
-    else link.queueBytes = Math.max(5000, random.logarithmic(0.2, 10) * rateMbit * 125 * Math.max(5, 2 * delayMs));
+    else
+      link.queueBytes = Math.max(
+        5000,
+        random.logarithmic(0.2, 10) * rateMbit * 125 * Math.max(5, 2 * delayMs),
+      );
   }
   if (random.chance(0.35)) {
     link.lossRate = random.logarithmic(0.001, 0.3);
@@ -161,12 +182,19 @@ function randomEnd(random: Random): EndPlan {
   if (random.chance(0.6)) {
     end.mtuCeilingBytes = random.pick([1452, 1472, 1472, 8972]);
     // A buffer holds at least one datagram of the largest size.
-    knobs.transmitBufferBytes = Math.max(knobs.transmitBufferBytes ?? 0, random.integer(1, 8) * end.mtuCeilingBytes);
+    knobs.transmitBufferBytes = Math.max(
+      knobs.transmitBufferBytes ?? 0,
+      random.integer(1, 8) * end.mtuCeilingBytes,
+    );
   }
   if (random.chance(0.2)) {
-    end.rekey = { afterMs: random.logarithmic(20, 5000), afterPackets: Math.round(random.logarithmic(20, 5000)) };
+    end.rekey = {
+      afterMs: random.logarithmic(20, 5000),
+      afterPackets: Math.round(random.logarithmic(20, 5000)),
+    };
   }
-  if (random.chance(0.05)) end.sleeps = [{ atMs: random.logarithmic(100, 5000), forMs: random.logarithmic(50, 12_000) }];
+  if (random.chance(0.05))
+    end.sleeps = [{ atMs: random.logarithmic(100, 5000), forMs: random.logarithmic(50, 12_000) }];
   end.firstPacketNumber = random.pick(FIRST_PACKET_NUMBERS);
   if (random.chance(0.1)) end.asks = true;
   if (random.chance(0.4)) {
@@ -209,7 +237,10 @@ function randomWorkload(random: Random, slowestMbit: number): WorkloadPlan {
 }
 
 function randomHalf(random: Random, mostBytes: number): HalfPlan {
-  const totalBytes = random.chance(0.1) || mostBytes < 10 ? random.below(3) : Math.ceil(random.chance(0.4) ? random.between(1, mostBytes) : random.logarithmic(1, mostBytes));
+  const totalBytes =
+    random.chance(0.1) || mostBytes < 10
+      ? random.below(3)
+      : Math.ceil(random.chance(0.4) ? random.between(1, mostBytes) : random.logarithmic(1, mostBytes));
   return {
     totalBytes,
     chunkBytes: Math.ceil(random.logarithmic(Math.max(1, totalBytes / 200), 65_536 + totalBytes / 200)),
@@ -226,7 +257,12 @@ function randomClose(random: Random): ClosePlan {
     by: random.pick([0, 1, "both"] as const),
     when,
     // Now and then long silence before the end, which keep-alives must bridge.
-    atMs: when === "done" ? (random.chance(0.08) ? random.between(20_000, 300_000) : random.between(0, 200)) : random.logarithmic(1, 5000),
+    atMs:
+      when === "done"
+        ? random.chance(0.08)
+          ? random.between(20_000, 300_000)
+          : random.between(0, 200)
+        : random.logarithmic(1, 5000),
     errorCode: random.chance(0.7) ? 0 : 0x100,
   };
 }

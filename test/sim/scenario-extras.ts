@@ -16,8 +16,8 @@ import {
   MEGABYTE,
   mbit,
   measure,
-  outcome,
   type Outcome,
+  outcome,
   plan,
   rateBetween,
   rated,
@@ -35,7 +35,8 @@ const BYTES_PER_MS_OF_MBIT = 125;
 /** Loses the last two full packets of a transfer when they are sent first; the time that this costs. */
 function tailLoss(congestion: Congestion): Outcome {
   const full: number[] = [];
-  const isFull = (datagram: Datagram): boolean => datagram.lengthBytes > 600 && (datagram.bytes[0]! & 0xf0) === 0xc0;
+  const isFull = (datagram: Datagram): boolean =>
+    datagram.lengthBytes > 600 && (datagram.bytes[0]! & 0xf0) === 0xc0;
   const watch = (index: number, datagram: Datagram): boolean => {
     if (isFull(datagram)) full.push(index);
     return false;
@@ -54,7 +55,10 @@ function tailLoss(congestion: Congestion): Outcome {
 
 function firstLost(congestion: Congestion, packets: number): Outcome {
   const drop = (index: number): boolean => index <= packets;
-  return timed(plan(congestion, DEFAULT_LINK, { toRight: { ...DEFAULT_LINK, drop } }), packets === 1 ? 600 : 1500);
+  return timed(
+    plan(congestion, DEFAULT_LINK, { toRight: { ...DEFAULT_LINK, drop } }),
+    packets === 1 ? 600 : 1500,
+  );
 }
 
 /** A little every 100 ms for ten seconds, while one direction is dead for two. */
@@ -75,7 +79,8 @@ function outage(congestion: Congestion, link: "toRight" | "toLeft"): Outcome {
 
 function toggled(congestion: Congestion): Outcome {
   const changes: LinkChange[] = [];
-  for (let n = 0; n < 400; n++) changes.push({ atMs: 500 * (n + 1), link: "both", set: { isDown: n % 2 === 0 } });
+  for (let n = 0; n < 400; n++)
+    changes.push({ atMs: 500 * (n + 1), link: "both", set: { isDown: n % 2 === 0 } });
   const link = { ...DEFAULT_LINK, delayMs: 1000 };
   return timed(plan(congestion, link, { workload: upload(100_000), changes }), 120_000);
 }
@@ -96,14 +101,26 @@ function bufferbloat(congestion: Congestion): Outcome {
   const run = measure(plan(congestion, link, { workload: upload(20 * MEGABYTE) }));
   const addedMs = median(run.pair.network.left.link.waitsMs);
   const isShort = congestion !== "bbr" || addedMs < 100;
-  return outcome(run, `${mbit(run.rateMbit)}, ${addedMs.toFixed(0)} ms of queue at the median`, isShort && run.rateMbit >= 9);
+  return outcome(
+    run,
+    `${mbit(run.rateMbit)}, ${addedMs.toFixed(0)} ms of queue at the median`,
+    isShort && run.rateMbit >= 9,
+  );
 }
 
 /** Both ends come out of other ports at the same moment; their old ones live on for two seconds. */
 function bothRebind(congestion: Congestion): Outcome {
-  const end = { nat: { keepOldMs: 2000 }, rebinds: [{ atMs: 2000, address: false }], mtuCeilingBytes: ETHERNET_BYTES };
+  const end = {
+    nat: { keepOldMs: 2000 },
+    rebinds: [{ atMs: 2000, address: false }],
+    mtuCeilingBytes: ETHERNET_BYTES,
+  };
   const run = measure(plan(congestion, DEFAULT_LINK, { workload: upload(5 * MEGABYTE), ends: [end, end] }));
-  return outcome(run, `${seconds(run.totalMs)}, longest pause ${seconds(run.longestPauseMs)}`, run.totalMs <= 8000);
+  return outcome(
+    run,
+    `${seconds(run.totalMs)}, longest pause ${seconds(run.longestPauseMs)}`,
+    run.totalMs <= 8000,
+  );
 }
 
 /** Two flows of ours over one queue, the second five seconds later; shares from ten seconds after that. */
@@ -114,11 +131,17 @@ function twoOfOurs(congestion: Congestion): Outcome {
   for (const [number, list] of reads.entries()) {
     const workload = upload(60 * MEGABYTE);
     workload.streams[0]!.openAtMs = 5000 * number;
-    const pair = new Pair(plan(congestion, DEFAULT_LINK, { seed: 1 + number, workload }), { network, number });
+    const pair = new Pair(plan(congestion, DEFAULT_LINK, { seed: 1 + number, workload }), {
+      network,
+      number,
+    });
     pair.workload.onRead = (atMs, _end, _streamId, bytes) => list.push({ atMs, bytes });
   }
   const breach = breachOf(() => world.run(45_000));
-  const [first, second] = reads.map((list) => rateBetween({ reads: list }, 15_000, 45_000)) as [number, number];
+  const [first, second] = reads.map((list) => rateBetween({ reads: list }, 15_000, 45_000)) as [
+    number,
+    number,
+  ];
   const share = (100 * first) / (first + second);
   const figure = `${share.toFixed(0)} : ${(100 - share).toFixed(0)}, ${mbit(first + second)} together`;
   return { figure, breach, isMet: Math.abs(share - 50) <= 10 };
@@ -153,14 +176,23 @@ const transfer = (
   megabytes: number,
   leastMbit: number,
 ): ((congestion: Congestion) => Outcome) => {
-  return (congestion) => rated(plan(congestion, { ...DEFAULT_LINK, ...link }, { workload: upload(megabytes * MEGABYTE) }), leastMbit);
+  return (congestion) =>
+    rated(
+      plan(congestion, { ...DEFAULT_LINK, ...link }, { workload: upload(megabytes * MEGABYTE) }),
+      leastMbit,
+    );
 };
 
 /**
  * The links of design.md, and the long fat one: how much of the ideal BBR must reach, from the goals of the
  * engine: 95 % without loss, 90 % at 1 %; at 5 % what kernel BBR and UDX carry.
  */
-const LINKS: readonly [string, Partial<LinkOptions> & { rateMbit: number; delayMs: number }, number, number][] = [
+const LINKS: readonly [
+  string,
+  Partial<LinkOptions> & { rateMbit: number; delayMs: number },
+  number,
+  number,
+][] = [
   ["50 Mbit/s, 25 ms, 1 % loss", { rateMbit: 50, delayMs: 25, lossRate: 0.01 }, 30, 90],
   ["100 Mbit/s, 40 ms, 0.1 % loss", { rateMbit: 100, delayMs: 40, lossRate: 0.001 }, 60, 90],
   ["20 Mbit/s, 100 ms", { rateMbit: 20, delayMs: 100 }, 20, 95],
@@ -175,35 +207,74 @@ export const EXTRAS: readonly Scenario[] = [
   row("first packet lost", "1 kB", "≤ 0.6 s", (congestion) => firstLost(congestion, 1)),
   row("first three packets lost", "1 kB", "≤ 1.5 s", (congestion) => firstLost(congestion, 3)),
   row("a third lost forth", "200 kB, ≤ 10 in a row", "completes", (congestion) =>
-    timed(plan(congestion, DEFAULT_LINK, { toRight: { ...DEFAULT_LINK, lossRate: 1 / 3, burstCapPackets: 10 }, workload: upload(200_000) }), 60_000),
+    timed(
+      plan(congestion, DEFAULT_LINK, {
+        toRight: { ...DEFAULT_LINK, lossRate: 1 / 3, burstCapPackets: 10 },
+        workload: upload(200_000),
+      }),
+      60_000,
+    ),
   ),
   row("a third lost back", "200 kB, ≤ 10 in a row", "completes", (congestion) =>
-    timed(plan(congestion, DEFAULT_LINK, { toLeft: { ...DEFAULT_LINK, lossRate: 1 / 3, burstCapPackets: 10 }, workload: upload(200_000) }), 60_000),
+    timed(
+      plan(congestion, DEFAULT_LINK, {
+        toLeft: { ...DEFAULT_LINK, lossRate: 1 / 3, burstCapPackets: 10 },
+        workload: upload(200_000),
+      }),
+      60_000,
+    ),
   ),
-  row("outage forth", "2 s, 100 B every 100 ms", "pause ≤ 4.1 s", (congestion) => outage(congestion, "toRight")),
-  row("outage back", "2 s, 100 B every 100 ms", "pause ≤ 4.1 s", (congestion) => outage(congestion, "toLeft")),
+  row("outage forth", "2 s, 100 B every 100 ms", "pause ≤ 4.1 s", (congestion) =>
+    outage(congestion, "toRight"),
+  ),
+  row("outage back", "2 s, 100 B every 100 ms", "pause ≤ 4.1 s", (congestion) =>
+    outage(congestion, "toLeft"),
+  ),
   row("black hole toggled", "100 kB; every 500 ms, 1 s one way", "completes", toggled),
-  row("jitter to 1 s", "2 MB, reordering", "completes", transfer({ jitterMs: 1000, jitterReorders: true }, 2, 0)),
+  row(
+    "jitter to 1 s",
+    "2 MB, reordering",
+    "completes",
+    transfer({ jitterMs: 1000, jitterReorders: true }, 2, 0),
+  ),
   row("MTU 1452 to 1280", "10 MB, after 3 s", "≤ 14 s, pause ≤ 3 s", mtuShrinks),
-  row("10 % reordered", "5 MB, by 10 ms", "≥ 8.5 Mbit/s", transfer({ reorderRate: 0.1, reorderDelayMs: 10 }, 5, 8.5)),
-  row("30 % reordered", "5 MB, by 10 ms", "≥ 8.5 Mbit/s", transfer({ reorderRate: 0.3, reorderDelayMs: 10 }, 5, 8.5)),
+  row(
+    "10 % reordered",
+    "5 MB, by 10 ms",
+    "≥ 8.5 Mbit/s",
+    transfer({ reorderRate: 0.1, reorderDelayMs: 10 }, 5, 8.5),
+  ),
+  row(
+    "30 % reordered",
+    "5 MB, by 10 ms",
+    "≥ 8.5 Mbit/s",
+    transfer({ reorderRate: 0.3, reorderDelayMs: 10 }, 5, 8.5),
+  ),
   row("bufferbloat", "20 MB, queue of 1 s", "BBR: < 100 ms added", bufferbloat),
   row("asymmetry 100:1", "10 MB, 50 against 0.5 Mbit/s", "≥ 35 Mbit/s", (congestion) =>
     rated(
-      plan(congestion, {}, {
-        toRight: { rateMbit: 50, delayMs: 15, queueBytes: 190_000 },
-        toLeft: { rateMbit: 0.5, delayMs: 15, queueBytes: 20_000 },
-        workload: upload(10 * MEGABYTE),
-      }),
+      plan(
+        congestion,
+        {},
+        {
+          toRight: { rateMbit: 50, delayMs: 15, queueBytes: 190_000 },
+          toLeft: { rateMbit: 0.5, delayMs: 15, queueBytes: 20_000 },
+          workload: upload(10 * MEGABYTE),
+        },
+      ),
       35,
     ),
   ),
   row("policer", "5 MB, 5 Mbit/s with 50 kB of burst", "≥ 3 Mbit/s", (congestion) =>
     rated(
-      plan(congestion, { rateMbit: 100, delayMs: 15, queueBytes: 375_000, policer: { rateMbit: 5, burstBytes: 50_000 } }, {
-        toLeft: { rateMbit: 100, delayMs: 15 },
-        workload: upload(5 * MEGABYTE),
-      }),
+      plan(
+        congestion,
+        { rateMbit: 100, delayMs: 15, queueBytes: 375_000, policer: { rateMbit: 5, burstBytes: 50_000 } },
+        {
+          toLeft: { rateMbit: 100, delayMs: 15 },
+          workload: upload(5 * MEGABYTE),
+        },
+      ),
       3,
     ),
   ),

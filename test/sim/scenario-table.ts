@@ -11,16 +11,16 @@ import {
   breachOf,
   type Congestion,
   DEFAULT_LINK,
-  many,
   MEGABYTE,
+  many,
   mbit,
   measure,
-  outcome,
   type Outcome,
+  outcome,
   plan,
+  type Run,
   rateBetween,
   rated,
-  type Run,
   type Scenario,
   seconds,
   timed,
@@ -59,10 +59,17 @@ function multiplexing(): Outcome {
 function keyUpdate(congestion: Congestion): Outcome {
   const rekey = { afterMs: 120_000, afterPackets: 400 };
   const run = measure(
-    plan(congestion, DEFAULT_LINK, { workload: upload(3 * MEGABYTE), ends: [{ rekey }, { rekey: { ...rekey, afterPackets: 2 ** 30 } }] }),
+    plan(congestion, DEFAULT_LINK, {
+      workload: upload(3 * MEGABYTE),
+      ends: [{ rekey }, { rekey: { ...rekey, afterPackets: 2 ** 30 } }],
+    }),
   );
   const epochs = run.pair.peers.map((peer) => peer.connection.epoch);
-  return outcome(run, `epochs ${epochs.join(" and ")}, ${mbit(run.rateMbit)}`, epochs.every((epoch) => epoch >= 1));
+  return outcome(
+    run,
+    `epochs ${epochs.join(" and ")}, ${mbit(run.rateMbit)}`,
+    epochs.every((epoch) => epoch >= 1),
+  );
 }
 
 /** Loses packets 2–7 towards the responder; it may never have sent more than three times what reached it. */
@@ -160,13 +167,15 @@ const LOSSY = { lossRate: 0.02, burstCapPackets: 3 };
 const CORRUPTING = { corruptRate: 0.02, burstCapPackets: 3 };
 
 export const SCENARIOS: readonly Scenario[] = [
-  ...(["key", "secret"] as const).map((mode): Scenario => ({
-    name: `handshake by ${mode}`,
-    parameters: "1 kB",
-    goal: "≤ 2 RTT",
-    congestions: ANY,
-    run: () => handshakeRoundTrips(mode, 2),
-  })),
+  ...(["key", "secret"] as const).map(
+    (mode): Scenario => ({
+      name: `handshake by ${mode}`,
+      parameters: "1 kB",
+      goal: "≤ 2 RTT",
+      congestions: ANY,
+      run: () => handshakeRoundTrips(mode, 2),
+    }),
+  ),
   {
     name: "handshake by code",
     parameters: "1 kB",
@@ -233,20 +242,24 @@ export const SCENARIOS: readonly Scenario[] = [
     congestions: ANY,
     run: () => handshakes({ corruptRate: 0.3 }, 6000),
   },
-  ...([
-    ["transfer loss", "2 MB, 2 % each way, ≤ 3 in a row", LOSSY],
-    ["transfer corruption", "2 MB, 2 % each way, one byte changed", CORRUPTING],
-  ] as const).map(([name, parameters, fault]): Scenario => ({
-    name,
-    parameters,
-    goal: "CUBIC ≤ 9 s, BBR ≤ 3 s",
-    congestions: BOTH,
-    run: (congestion) =>
-      timed(
-        plan(congestion, { ...DEFAULT_LINK, ...fault }, { workload: upload(2 * MEGABYTE) }),
-        congestion === "bbr" ? 3000 : 9000,
-      ),
-  })),
+  ...(
+    [
+      ["transfer loss", "2 MB, 2 % each way, ≤ 3 in a row", LOSSY],
+      ["transfer corruption", "2 MB, 2 % each way, one byte changed", CORRUPTING],
+    ] as const
+  ).map(
+    ([name, parameters, fault]): Scenario => ({
+      name,
+      parameters,
+      goal: "CUBIC ≤ 9 s, BBR ≤ 3 s",
+      congestions: BOTH,
+      run: (congestion) =>
+        timed(
+          plan(congestion, { ...DEFAULT_LINK, ...fault }, { workload: upload(2 * MEGABYTE) }),
+          congestion === "bbr" ? 3000 : 9000,
+        ),
+    }),
+  ),
   {
     name: "black hole",
     parameters: "10 MB; on 5 s, off 2 s, once",

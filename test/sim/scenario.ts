@@ -40,7 +40,9 @@ export interface Scenario {
 /** Streams of these sizes at once from end 0, ended, and then closed by it. */
 export function upload(...sizes: readonly number[]): WorkloadPlan {
   return {
-    streams: sizes.map((bytes): StreamPlan => ({ opener: 0, openAtMs: 0, forth: half(bytes), back: half(0) })),
+    streams: sizes.map(
+      (bytes): StreamPlan => ({ opener: 0, openAtMs: 0, forth: half(bytes), back: half(0) }),
+    ),
     datagrams: [],
     close: { by: 0, when: "done", atMs: 0, errorCode: 0 },
   };
@@ -152,7 +154,10 @@ export function many(
 }
 
 /** Time that an ideal sender needs: handshake, doubling from the first window, then the line's rate less what is lost. */
-export function idealMs(bytes: number, link: { rateMbit: number; delayMs: number; lossRate?: number }): number {
+export function idealMs(
+  bytes: number,
+  link: { rateMbit: number; delayMs: number; lossRate?: number },
+): number {
   const rttMs = 2 * link.delayMs;
   const headerShare = (ETHERNET_BYTES - 33 - 8) / (ETHERNET_BYTES + 28);
   const goodput = link.rateMbit * 125 * headerShare * (1 - (link.lossRate ?? 0));

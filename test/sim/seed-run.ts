@@ -44,7 +44,8 @@ export function runSeed(seed: number, isRepeated: boolean = seed % REPEATED_EVER
 /** The world of a seed, built but not run. */
 export function pairOfSeed(seed: number): Pair {
   const plan = randomWorld(seed);
-  if (seed % REAL_EVERY === 1) plan.primitives = seed % (2 * REAL_EVERY) === 1 ? nodePrimitives : noblePrimitives;
+  if (seed % REAL_EVERY === 1)
+    plan.primitives = seed % (2 * REAL_EVERY) === 1 ? nodePrimitives : noblePrimitives;
   return new Pair(plan);
 }
 

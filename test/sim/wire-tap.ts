@@ -83,13 +83,15 @@ export class WireTap {
       this.#onPacket(bytes, at, end);
       at = end;
     }
-    if (at > 0 && at < bytes.length) this.#fail(`a datagram with ${bytes.length - at} bytes of junk at its end`);
+    if (at > 0 && at < bytes.length)
+      this.#fail(`a datagram with ${bytes.length - at} bytes of junk at its end`);
   }
 
   #onPacket(bytes: Uint8Array, at: number, end: number): void {
     this.packets++;
     const packetNumber = packetNumberOf(bytes, at);
-    if (packetNumber <= this.#lastNumber) this.#fail(`packet number ${packetNumber} after ${this.#lastNumber}`);
+    if (packetNumber <= this.#lastNumber)
+      this.#fail(`packet number ${packetNumber} after ${this.#lastNumber}`);
     this.#lastNumber = packetNumber;
     const frame = this.#cursor;
     frame.reset(bytes, at + HEADER_BYTES, end - TAG_BYTES);
@@ -110,7 +112,8 @@ export class WireTap {
   #onFrame(frame: FrameCursor): void {
     switch (frame.type) {
       case FRAME.maxData:
-        if (frame.offset < this.maxData) this.#fail(`credit shrank: MAX_DATA ${frame.offset} after ${this.maxData}`);
+        if (frame.offset < this.maxData)
+          this.#fail(`credit shrank: MAX_DATA ${frame.offset} after ${this.maxData}`);
         this.maxData = frame.offset;
         return;
       case FRAME.maxStreams:
@@ -119,7 +122,8 @@ export class WireTap {
         return;
       case FRAME.maxStreamData: {
         const before = this.maxStreamData(frame.id);
-        if (frame.offset < before) this.#fail(`credit shrank: stream ${frame.id} ${frame.offset} after ${before}`);
+        if (frame.offset < before)
+          this.#fail(`credit shrank: stream ${frame.id} ${frame.offset} after ${before}`);
         this.#maxStreamData.set(frame.id, frame.offset);
         return;
       }
@@ -164,11 +168,13 @@ export class WireTap {
     for (let range = 0; range < frame.ackRanges; range++) {
       const start = frame.ackStarts[range]!;
       const end = frame.ackEnds[range]!;
-      if (end < start || end >= lower - 1) this.#fail(`ACK ranges out of order: ${start}–${end} below ${lower}`);
+      if (end < start || end >= lower - 1)
+        this.#fail(`ACK ranges out of order: ${start}–${end} below ${lower}`);
       lower = start;
       // The inner numbers of a range came by the same way as its ends.
       for (const packetNumber of [start, end]) {
-        if (!this.#arrived.has(packetNumber)) this.#fail(`acknowledged packet ${packetNumber}, which never arrived`);
+        if (!this.#arrived.has(packetNumber))
+          this.#fail(`acknowledged packet ${packetNumber}, which never arrived`);
       }
     }
   }

@@ -143,7 +143,8 @@ export class Workload {
     this.doneAt = now;
     const { close } = this.plan;
     if (close.when !== "done") return;
-    for (const end of this.ends) if (close.by === "both" || close.by === end.side) end.closeAt(now + close.atMs);
+    for (const end of this.ends)
+      if (close.by === "both" || close.by === end.side) end.closeAt(now + close.atMs);
   }
 }
 
@@ -272,7 +273,8 @@ export class End implements Application {
   }
 
   #onWritable(now: number, half: Half): void {
-    if (half.senderEnd === "open" && !half.isWriterBlocked) this.#fail(`stream ${half.streamId}: writable, unasked`);
+    if (half.senderEnd === "open" && !half.isWriterBlocked)
+      this.#fail(`stream ${half.streamId}: writable, unasked`);
     half.isWriterBlocked = false;
     this.#write(now, half);
   }
@@ -313,7 +315,7 @@ export class End implements Application {
 
   #onOpened(now: number, streamId: number): void {
     const stream = this.#workload.streams.get(streamId);
-    if (stream === undefined) return this.#fail(`stream ${streamId} was opened by nobody`);
+    if (stream === undefined) throw this.#fail(`stream ${streamId} was opened by nobody`);
     if (stream.isKnownToPeer) this.#fail(`stream ${streamId} was opened twice`);
     if (stream.plan.opener === this.side) this.#fail(`stream ${streamId} came back as the peer's`);
     stream.isKnownToPeer = true;
@@ -328,7 +330,8 @@ export class End implements Application {
       const bytes = connection.read(half.streamId);
       if (bytes === undefined) break;
       if (bytes.length === 0) this.#fail(`stream ${half.streamId}: read nothing`);
-      if (half.read + bytes.length > half.written) this.#fail(`stream ${half.streamId}: more read than written`);
+      if (half.read + bytes.length > half.written)
+        this.#fail(`stream ${half.streamId}: more read than written`);
       if (!isContent(bytes, half.key, half.read)) {
         this.#fail(`stream ${half.streamId}: wrong bytes in [${half.read}, ${half.read + bytes.length})`);
       }
@@ -362,7 +365,8 @@ export class End implements Application {
   }
 
   #onReset(now: number, half: Half, errorCode: number): void {
-    if (half.senderEnd !== "reset") this.#fail(`stream ${half.streamId} was reset by nobody (${half.senderEnd})`);
+    if (half.senderEnd !== "reset")
+      this.#fail(`stream ${half.streamId} was reset by nobody (${half.senderEnd})`);
     if (errorCode !== RESET_CODE) this.#fail(`stream ${half.streamId}: reset with ${errorCode}`);
     if (half.receiverEnd !== "open") this.#fail(`stream ${half.streamId}: reset after ${half.receiverEnd}`);
     if (this.#peer.connection.read(half.streamId) !== undefined) this.#fail("bytes after a reset");
@@ -402,7 +406,8 @@ export class End implements Application {
       }
       if (received.has(serial)) this.#fail(`datagram ${serial} came twice`);
       received.add(serial);
-      if (!isContent(bytes.subarray(SERIAL_BYTES), DATAGRAM_KEY, serial)) this.#fail(`datagram ${serial}: wrong bytes`);
+      if (!isContent(bytes.subarray(SERIAL_BYTES), DATAGRAM_KEY, serial))
+        this.#fail(`datagram ${serial}: wrong bytes`);
     }
   }
 

@@ -40,7 +40,8 @@ describe("virtual clock", () => {
 
 describe("seeded chance", () => {
   it("repeats itself by seed and label, and differs by either", () => {
-    const draw = (seed: number, label: string): string => Buffer.from(new Random(seed, label).bytes(32)).toString("hex");
+    const draw = (seed: number, label: string): string =>
+      Buffer.from(new Random(seed, label).bytes(32)).toString("hex");
     expect(draw(1, "a")).toBe(draw(1, "a"));
     expect(new Set([draw(1, "a"), draw(2, "a"), draw(1, "b"), draw(1 + 2 ** 32, "a")]).size).toBe(4);
   });

@@ -24,10 +24,15 @@ export async function sendAll(stream: ByteStream, bytes: number): Promise<void> 
   stream.end();
 }
 
+/** Bytes that have come to this process so far. */
+export function receivedBytes(): number {
+  return received;
+}
+let received = 0;
+
 /** Resolves when `bytes` bytes have come, each of them the right one. */
 export function receiveAll(stream: ByteStream, bytes: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    let received = 0;
     stream.on("data", (part) => {
       try {
         PATTERN.check(received, part);

@@ -2,7 +2,6 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { cpus, loadavg } from "node:os";
 import { fileURLToPath } from "node:url";
-import { within } from "../../lib/deadline.ts";
 import type { EmulatorReport } from "../../lib/emulator.ts";
 import { type EmulatedLink, startEmulator } from "../../lib/emulator-process.ts";
 import { builtFile } from "../../lib/paths.ts";
@@ -20,6 +19,8 @@ export interface Measurement {
   readonly transport: TransportName;
   readonly seed: number;
   readonly goodputMbit: number;
+  /** The transfer was too slow to be waited for: the figures are those of its first part. */
+  readonly isCut: boolean;
   /** From the call to connect to the last byte at the receiver. */
   readonly tookMs: number;
   /** Until the sender could write. */
@@ -43,16 +44,15 @@ export interface MeasureOptions {
   readonly traceEveryMs: number;
 }
 
-/** A transfer that takes longer than so many times the ideal, and this on top, has failed. */
-const PATIENCE_FACTOR = 12;
-const PATIENCE_MS = 20_000;
-const ANSWER_MS = 10_000;
+/** A transfer is cut off after so many times the ideal. */
+const PATIENCE_FACTOR = 8;
+const ANSWER_MS = 20_000;
 
-/** Carries the bytes once. Rejects with the reason when they do not arrive whole. */
+/** Carries the bytes once. Rejects with the reason when that fails, or what arrives is not what was sent. */
 export async function measure(options: MeasureOptions): Promise<Measurement> {
   const { link, transport, seed, traceEveryMs } = options;
   const { bytes } = link;
-  const patienceMs = PATIENCE_MS + (PATIENCE_FACTOR * bytes * 8) / 1000 / idealMbit(link);
+  const patienceMs = (PATIENCE_FACTOR * bytes * 8) / 1000 / idealMbit(link);
   const receiver = new PeerProcess();
   const sender = new PeerProcess();
   let emulated: EmulatedLink | undefined;
@@ -64,29 +64,32 @@ export async function measure(options: MeasureOptions): Promise<Measurement> {
     const before = processorTimes();
     const ownBeforeMs = sender.cpuMs + receiver.cpuMs;
     sender.order({ kind: "send", transport, bytes, port: emulated.port, traceEveryMs });
-    const { startedMs, connectedMs } = await sender.answer("connected", patienceMs);
-    const { atMs } = await Promise.race([receiver.answer("received", patienceMs), sender.failure]);
+    const { startedMs, connectedMs } = await sender.answer("connected", ANSWER_MS);
+    const finished = await Promise.race([receiver.answerOr("received", patienceMs), sender.failure]);
     const after = processorTimes();
     const report = await emulated.report();
     const ownMs = sender.cpuMs + receiver.cpuMs - ownBeforeMs + report.cpuMs;
     sender.order({ kind: "report" });
     receiver.order({ kind: "report" });
-    const told = await sender.answer("report", ANSWER_MS);
+    const sent = await sender.answer("report", ANSWER_MS);
+    const got = await receiver.answer("report", ANSWER_MS);
+    const tookMs = (finished ?? got).atMs - startedMs;
     const elapsedMs = after.allMs - before.allMs;
     return {
       link: link.name,
       transport,
       seed,
-      goodputMbit: (bytes * 8) / 1000 / (atMs - startedMs),
-      tookMs: atMs - startedMs,
+      goodputMbit: (got.receivedBytes * 8) / 1000 / tookMs,
+      isCut: finished === undefined,
+      tookMs,
       handshakeMs: connectedMs - startedMs,
-      sender: sender.side(told.report),
-      receiver: receiver.side((await receiver.answer("report", ANSWER_MS)).report),
+      sender: sender.side(sent.report),
+      receiver: receiver.side(got.report),
       emulator: report,
       othersShare: Math.max(0, (after.busyMs - before.busyMs - ownMs) / elapsedMs),
       busyShare: (after.busyMs - before.busyMs) / elapsedMs,
       load: loadavg()[0]!,
-      trace: told.trace,
+      trace: sent.trace,
     };
   } finally {
     sender.stop();
@@ -132,8 +135,19 @@ class PeerProcess {
     this.#child.send(order);
   }
 
-  /** The next answer of this kind. */
-  answer<K extends PeerAnswer["kind"]>(kind: K, timeoutMs: number): Promise<Answer<K>> {
+  /** The next answer of this kind; rejects when it takes too long. */
+  async answer<K extends PeerAnswer["kind"]>(kind: K, timeoutMs: number): Promise<Answer<K>> {
+    const answer = await this.answerOr(kind, timeoutMs);
+    if (answer === undefined) throw new Error(`no answer "${kind}" of a peer within ${timeoutMs} ms`);
+    return answer;
+  }
+
+  /** The same; undefined when it takes too long. */
+  async answerOr<K extends PeerAnswer["kind"]>(kind: K, timeoutMs: number): Promise<Answer<K> | undefined> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<undefined>((resolve) => {
+      timer = setTimeout(() => resolve(undefined), timeoutMs);
+    });
     const arrival = new Promise<Answer<K>>((resolve) => {
       this.#waiting = () => {
         const at = this.#answers.findIndex((answer) => answer.kind === kind);
@@ -141,7 +155,11 @@ class PeerProcess {
       };
       this.#waiting();
     });
-    return within(Promise.race([arrival, this.failure]), timeoutMs, () => `a peer is not ${kind}`);
+    try {
+      return await Promise.race([arrival, late, this.failure]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   side(report: TransportReport): SideReport {

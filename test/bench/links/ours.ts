@@ -15,12 +15,12 @@ export class OwnTransport implements Transport {
     this.#congestion = congestion;
   }
 
-  async receive(bytes: number): Promise<Receiving> {
+  async receive(bytes: number, whenConnected: (end: TransferEnd) => void): Promise<Receiving> {
     const gauge = new BufferGauge();
     const listener = await listen({ port: 0, secret: SECRET, congestion: this.#congestion });
     const done = (once(listener, "link") as Promise<[Link]>).then(async ([link]) => {
+      whenConnected(new OwnEnd(link, gauge));
       await receiveAll(link, bytes);
-      return new OwnEnd(link, gauge);
     });
     return { port: listener.port, done };
   }

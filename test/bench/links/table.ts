@@ -8,8 +8,10 @@ const MEGABYTE = 1_000_000;
 const OTHERS_TOLERATED = 0.25;
 const NOTHING = "–";
 
-function mbit(value: number | undefined): string {
-  return value === undefined ? NOTHING : value.toFixed(1);
+/** A figure of a transfer that was cut off is marked: it never came to its end. */
+function mbit(run: Measurement | undefined): string {
+  if (run === undefined) return NOTHING;
+  return run.goodputMbit.toFixed(1) + (run.isCut ? " (cut)" : "");
 }
 
 function megabytes(bytes: number): string {
@@ -48,11 +50,11 @@ export function printTable(links: readonly LinkRow[], results: readonly Measurem
     const udx = medianRun(results, link, "udx");
     rates.push([
       `${link.name}: ${describeRow(link)}`,
-      mbit(bbr?.goodputMbit),
-      mbit(cubic?.goodputMbit),
-      mbit(udx?.goodputMbit),
-      mbit(link.kernelBbrMbit),
-      mbit(ideal),
+      mbit(bbr),
+      mbit(cubic),
+      mbit(udx),
+      link.kernelBbrMbit.toFixed(1),
+      ideal.toFixed(1),
       bbr === undefined ? NOTHING : percent(bbr.goodputMbit / ideal),
       link.goalShare === undefined ? NOTHING : percent(link.goalShare),
     ]);

@@ -42,11 +42,11 @@ export interface TransferEnd {
 export interface Receiving {
   readonly port: number;
   /** Resolves when all bytes have come and were the right ones. */
-  readonly done: Promise<TransferEnd>;
+  readonly done: Promise<void>;
 }
 
 export interface Transport {
-  receive(bytes: number): Promise<Receiving>;
+  receive(bytes: number, whenConnected: (end: TransferEnd) => void): Promise<Receiving>;
   /** Connects to `port` of this machine and sends; `done` resolves when everything was handed over. */
   send(port: number, bytes: number, whenConnected: (end: TransferEnd) => void): Promise<void>;
 }
@@ -70,5 +70,12 @@ export type PeerAnswer =
   | { readonly kind: "listening"; readonly port: number }
   | { readonly kind: "connected"; readonly startedMs: number; readonly connectedMs: number }
   | { readonly kind: "received"; readonly atMs: number }
-  | { readonly kind: "report"; readonly report: TransportReport; readonly trace: readonly TracePoint[] }
+  | {
+      readonly kind: "report";
+      readonly report: TransportReport;
+      readonly trace: readonly TracePoint[];
+      /** Bytes that the application has got so far, and when. */
+      readonly receivedBytes: number;
+      readonly atMs: number;
+    }
   | { readonly kind: "failed"; readonly reason: string };

@@ -67,17 +67,16 @@ export class UdxTransport implements Transport {
     this.#socket.setSendBufferSize(SOCKET_BUFFER_BYTES);
   }
 
-  receive(bytes: number): Promise<Receiving> {
+  receive(bytes: number, whenConnected: (end: TransferEnd) => void): Promise<Receiving> {
     const stream = this.#udx.createStream(RECEIVER_ID);
-    const end = new UdxEnd(stream);
+    whenConnected(new UdxEnd(stream));
     let isAsked = false;
     this.#socket.on("message", (question, { host, port }) => {
       if (!isAsked) stream.connect(this.#socket, SENDER_ID, port, host);
       isAsked = true;
       this.#socket.trySend(question, port, host);
     });
-    const done = receiveAll(stream, bytes).then(() => end);
-    return Promise.resolve({ port: this.#socket.address().port, done });
+    return Promise.resolve({ port: this.#socket.address().port, done: receiveAll(stream, bytes) });
   }
 
   async send(port: number, bytes: number, whenConnected: (end: TransferEnd) => void): Promise<void> {

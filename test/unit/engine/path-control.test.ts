@@ -52,6 +52,14 @@ describe("path control", () => {
     expect(challenges).toBeGreaterThan(1);
   });
 
+  it("takes a peer that comes back to a proved path at its word", () => {
+    const paths = control();
+    paths.follow(0, away, 100, PTO_MS);
+    expect(paths.follow(5, home, 50, PTO_MS)).toBe("address");
+    expect(paths.isValidated).toBe(true);
+    expect(paths.timeoutAt).toBe(Number.POSITIVE_INFINITY);
+  });
+
   it("answers challenges on the path that they came by", () => {
     const paths = control();
     const token = new Uint8Array(8).fill(9);
