@@ -324,6 +324,10 @@ export class Connection implements FrameOwner, IncomingHost {
       into.segmentBytes = into.length;
       return true;
     }
+    if (transmission.isUsedUp) {
+      this.close(nowMs, ERRORS.ERR_INTERNAL.wire!, "packet numbers are used up");
+      return this.pollTransmit(nowMs, into);
+    }
     const other = transmission.fillOther(nowMs, into.buffer);
     if (other !== undefined) {
       into.path = other.path;
@@ -490,7 +494,10 @@ export class Connection implements FrameOwner, IncomingHost {
     }
     if (this.tracer !== undefined) this.tracer.handshakeReceived(nowMs, path, bytes);
     if (this.phase === "handshaking") {
-      if (outcome === "advanced") this.heardPath = path;
+      // A last message proves no more than the address that the one before was sent to; if its sender has moved
+      // meanwhile, its first data packet will say so.
+      const isLast = this.handshake.keys !== undefined && this.role === "responder";
+      if (outcome === "advanced" && !(isLast && this.heardPath !== undefined)) this.heardPath = path;
       this.afterHandshake(nowMs);
     } else {
       // The peer repeats itself: it has not heard us yet.

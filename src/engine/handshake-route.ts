@@ -22,6 +22,8 @@ interface Outgoing {
 
 /** Pause before the next address of the peer is tried as well.  // RFC 8305 §5 */
 const CANDIDATE_PAUSE_MS = 250;
+/** Paths that count as asked: candidates, and rivals that our request was sent to. */
+const ASKED_LIMIT = 64;
 /** Kinds of handshake packet that answer the initiator: pakeAnswer and noise2. */
 const ANSWERS: readonly number[] = [1, 3];
 
@@ -33,6 +35,8 @@ export class HandshakeRoute {
   private nextCandidateAtMs: number;
   private packet: Uint8Array | undefined;
   private targets: Path[] = [];
+  /** Paths that our request went to: answers are taken from nowhere else. */
+  private readonly asked: Path[] = [];
   private stopped = false;
 
   constructor(nowMs: number, handshake: Handshake, candidates: readonly Path[]) {
@@ -57,7 +61,7 @@ export class HandshakeRoute {
     const isNotice = (bytes[0]! & 0xf0) === PACKET_NOTICE;
     const answers = isNotice || ANSWERS.includes(bytes[0]! & 0x0f);
     // security.md, case 3: an answer counts only from where it was asked for.
-    if (answers && this.handshake.role === "initiator" && !this.candidates.includes(path)) return "ignored";
+    if (answers && this.handshake.role === "initiator" && !this.asked.includes(path)) return "ignored";
     const outcome = this.handshake.handlePacket(nowMs, bytes);
     if (outcome === "advanced") {
       // This path works: the others are not needed.
@@ -100,6 +104,7 @@ export class HandshakeRoute {
     into.length = this.packet.length;
     into.segmentBytes = this.packet.length;
     into.path = path;
+    if (this.packet === this.handshake.request && !this.asked.includes(path)) this.ask(path);
     return true;
   }
 
@@ -107,6 +112,11 @@ export class HandshakeRoute {
     // A refusal that is still to be sent may leave; nothing new comes after it.
     this.nextCandidateAtMs = Number.POSITIVE_INFINITY;
     this.stopped = this.targets.length === 0;
+  }
+
+  private ask(path: Path): void {
+    if (this.asked.length >= ASKED_LIMIT) this.asked.shift();
+    this.asked.push(path);
   }
 
   private get inUse(): Path[] {

@@ -20,6 +20,8 @@ const REKEY_AFTER_MS = 120_000;
 const REKEY_AFTER_PACKETS: number = 2 ** 30;
 /** Packets of one epoch that are never exceeded. */
 const EPOCH_PACKETS_LIMIT: number = 2 ** 32;
+/** Packets of an epoch that are kept for the last burst and the CLOSE after it. */
+const CLOSING_RESERVE_PACKETS = 4096;
 /** Forged packets that force the next epoch.  // RFC 9001 §6.6, where it is 2^36 for ChaCha20-Poly1305 */
 const REKEY_AFTER_FORGERIES: number = 2 ** 36;
 /** A question or answer of NNpsk0 with an empty payload: a public key and a tag. */
@@ -129,6 +131,11 @@ export class KeyUpdate {
     const askAtMs =
       isIdle && this.sealedPackets > 0 ? this.epochStartMs + this.limits.afterMs : Number.POSITIVE_INFINITY;
     return Math.min(this.previousUntilMs, askAtMs);
+  }
+
+  /** Whether this epoch's keys may seal no more, but for a CLOSE. */
+  get isUsedUp(): boolean {
+    return this.sealedPackets >= EPOCH_PACKETS_LIMIT - CLOSING_RESERVE_PACKETS;
   }
 
   /** Counts a packet about to be sealed. Throws ERR_INTERNAL at the hard limit.  // RFC 9001 §6.6 */

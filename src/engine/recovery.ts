@@ -30,7 +30,7 @@ const PERSISTENT_CONGESTION_PTOS = 3;
 /** A lost packet is remembered for this many probe timeouts. */
 const LOST_MEMORY_PTOS = 2;
 /** Probe timeouts double at most to this: a link that comes back must be noticed. */
-const PTO_MOST_MS = 2000;
+const PTO_MOST_MS = 1000;
 const PTO_BACKOFF_MOST = 6;
 
 /** Who is told what became of the frames of a packet. */

@@ -45,6 +45,8 @@ const BURST_MOST_PACKETS = 64;
 /** Window, in packets, below which every second packet is acknowledged. */
 const ACK_FREQUENCY_FROM_PACKETS = 16;
 
+/** Numbers kept for the last burst and the CLOSE packets after it. */
+const CLOSING_RESERVE_PACKETS = 4096;
 /** Probe timeouts in a row after which probes are small: large ones may be what does not arrive. */
 const SMALL_PROBES_FROM_PTO = 2;
 /** Packets shorter than this are not worth what is left of an unvalidated path's allowance. */
@@ -116,6 +118,11 @@ export class Transmission {
    */
   get isSilenced(): boolean {
     return this.paths.allowanceBytes < SMALLEST_PACKET_BYTES;
+  }
+
+  /** Whether what may be numbered or sealed has come to its end: the link is to be closed in order. */
+  get isUsedUp(): boolean {
+    return this.recovery.sent.next >= PACKET_NUMBER_LIMIT - CLOSING_RESERVE_PACKETS || this.keys.isUsedUp;
   }
 
   /** Largest payload of a DATAGRAM frame that fits into one packet. */

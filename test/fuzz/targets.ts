@@ -1,11 +1,13 @@
 /** Every fuzzer, in the order of the layers that they try. */
 import { controlRecords } from "./control-records.ts";
+import { controllers } from "./controllers.ts";
 import { frames } from "./frames.ts";
 import { handshakePackets, notices } from "./handshake-packets.ts";
 import { packetHeaders } from "./packet-headers.ts";
 import { parameters } from "./parameters.ts";
 import { rangeSets, replayWindows } from "./range-sets.ts";
 import { receiveStreams } from "./receive-streams.ts";
+import { recoveries } from "./recoveries.ts";
 import { sendStreams } from "./send-streams.ts";
 import { sentPackets } from "./sent-packets.ts";
 import type { FuzzTarget } from "./target.ts";
@@ -28,4 +30,6 @@ export const TARGETS: readonly FuzzTarget[] = [
   sentPackets,
   sendStreams,
   receiveStreams,
+  recoveries,
+  controllers,
 ];

@@ -56,6 +56,8 @@ interface Watched {
   flight: FlightView;
   tap: WireTap | undefined;
   paths: PathWatch | undefined;
+  /** Where the handshake was last heard from. */
+  heardPath: Path | undefined;
   peaks: BufferSizes;
 }
 
@@ -124,7 +126,9 @@ export class Invariants {
   }
 
   onSend(peer: Peer, path: Path, bytes: Uint8Array): void {
-    const { tap, paths } = this.#of(peer);
+    const { tap, paths, heardPath } = this.#of(peer);
+    // The answer to a question about the peer's key makes keys without a packet.
+    if (heardPath !== undefined && peer.connection.peer !== undefined) paths?.onEstablished(heardPath);
     tap?.onSend(bytes);
     paths?.onSend(path, bytes);
     if (this.#nonces.reuses.length > 0) this.fail(this.#nonces.reuses[0]!);
@@ -168,6 +172,7 @@ export class Invariants {
     const { connection } = peer;
     const watched = this.#of(peer);
     const { state } = connection;
+    if (state === "handshaking") watched.heardPath = connection.path;
     if (connection.closeCause !== undefined && (state === "handshaking" || state === "established")) {
       this.fail(`${peer.name}: ${state} with a close cause`);
     }
@@ -239,6 +244,7 @@ function newWatched(): Omit<Watched, "tap" | "paths"> {
     steps: 0,
     hasClosed: false,
     hasEstablished: false,
+    heardPath: undefined,
     flight: { bytesInFlight: 0, congestionWindowBytes: 0, exempt: 0 },
     peaks: { ...ZERO },
   };

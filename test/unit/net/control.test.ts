@@ -1,0 +1,40 @@
+import { describe, expect, it } from "vitest";
+import { concatBytes } from "../../../src/base/bytes.ts";
+import { ControlReader, encodeReceipt, type Receipt } from "../../../src/net/control.ts";
+
+const receipt: Receipt = { streamId: 4, bytes: 2 ** 40 + 1, sha256: Uint8Array.from({ length: 32 }, (_, i) => i) };
+
+function read(...pieces: Uint8Array[]): Receipt[] {
+  const receipts: Receipt[] = [];
+  const reader = new ControlReader((one) => receipts.push(one));
+  for (const piece of pieces) reader.take(piece);
+  return receipts;
+}
+
+describe("control records", () => {
+  it("come back as they were, however they are cut", () => {
+    const record = encodeReceipt(receipt);
+    for (let cut = 0; cut <= record.length; cut++) {
+      expect(read(record.subarray(0, cut), record.subarray(cut))).toEqual([receipt]);
+    }
+  });
+
+  it("come one behind the other", () => {
+    const second = { ...receipt, streamId: 8, bytes: 0 };
+    expect(read(concatBytes(encodeReceipt(receipt), encodeReceipt(second)))).toEqual([receipt, second]);
+  });
+
+  it("of unknown types are passed over", () => {
+    const unknown = Uint8Array.from([0x21, 3, 9, 9, 9]);
+    expect(read(concatBytes(unknown, encodeReceipt(receipt)))).toEqual([receipt]);
+  });
+
+  it.each([
+    ["too long a record", Uint8Array.from([0x01, 0x80, 0, 0x40, 0])],
+    ["a receipt that is cut short", Uint8Array.from([0x01, 3, 1, 1, 1])],
+    ["a receipt with something behind it", concatBytes(Uint8Array.from([0x01, 0x40, 60]), new Uint8Array(60))],
+    ["numbers beyond all bounds", new Uint8Array(16).fill(0xff)],
+  ])("refuse %s", (_, bytes) => {
+    expect(() => read(bytes)).toThrow(expect.objectContaining({ code: "ERR_PROTOCOL" }));
+  });
+});

@@ -1,0 +1,300 @@
+import { createSocket, type Socket } from "node:dgram";
+import { once } from "node:events";
+import { afterEach, describe, expect, it } from "vitest";
+import { Endpoint } from "../../../src/net/endpoint.ts";
+import { FakeConnection, FakeOwner } from "./fake-connection.ts";
+
+const LOOPBACK = "127.0.0.1";
+const ONE = [1, 2, 3, 4, 5, 6, 7, 8];
+const TWO = [1, 2, 3, 4, 5, 6, 9, 9];
+const THREE = [3, 3, 3, 3, 3, 3, 3, 3];
+
+const opened: { close(): void }[] = [];
+
+afterEach(() => {
+  for (const one of opened.splice(0)) one.close();
+});
+
+async function newEndpoint(): Promise<Endpoint> {
+  const endpoint = await Endpoint.open([{ family: 4, address: LOOPBACK, port: 0 }]);
+  opened.push(endpoint);
+  return endpoint;
+}
+
+async function newPeer(): Promise<Socket> {
+  const socket = createSocket("udp4");
+  socket.bind(0, LOOPBACK);
+  await once(socket, "listening");
+  opened.push({ close: () => socket.close() });
+  return socket;
+}
+
+/** Sends datagrams to the endpoint and waits until everything before a last one was looked at. */
+async function deliver(endpoint: Endpoint, peer: Socket, ...datagrams: Uint8Array[]): Promise<void> {
+  const seen = endpoint.strayDatagrams;
+  const strays = datagrams.filter((bytes) => bytes[0] === undefined || bytes[0] < 0xc0).length;
+  for (const bytes of [...datagrams, new Uint8Array([0])]) {
+    await new Promise((resolve) => peer.send(bytes, endpoint.sockets[0]!.local.port, LOOPBACK, resolve));
+  }
+  while (endpoint.strayDatagrams < seen + strays + 1) await new Promise(setImmediate);
+  await new Promise(setImmediate);
+}
+
+function dataPacket(connectionId: readonly number[], ...rest: number[]): Uint8Array {
+  return Uint8Array.from([0xc0, ...connectionId, ...rest]);
+}
+
+function handshakePacket(destination: readonly number[]): Uint8Array {
+  const bytes = new Uint8Array(60);
+  bytes[0] = 0xd0;
+  bytes.set(destination, 3);
+  return bytes;
+}
+
+function notice(destination: readonly number[]): Uint8Array {
+  return Uint8Array.from([0xe0, 1, ...destination, 0, 0]);
+}
+
+describe("the endpoint", () => {
+  it("finds the connection that a datagram names, by each kind of packet", async () => {
+    const endpoint = await newEndpoint();
+    const peer = await newPeer();
+    const one = new FakeConnection(...ONE);
+    const three = new FakeConnection(...THREE);
+    endpoint.attach(one, new FakeOwner(), []);
+    endpoint.attach(three, new FakeOwner(), []);
+    await deliver(endpoint, peer, dataPacket(ONE, 1), dataPacket(THREE, 2), handshakePacket(ONE), notice(THREE));
+    expect(one.received.map(({ bytes }) => bytes[0])).toEqual([0xc0, 0xd0]);
+    expect(three.received.map(({ bytes }) => bytes[0])).toEqual([0xc0, 0xe0]);
+  });
+
+  it("counts what belongs to nobody, and what is nothing", async () => {
+    const endpoint = await newEndpoint();
+    const peer = await newPeer();
+    const one = new FakeConnection(...ONE);
+    endpoint.attach(one, new FakeOwner(), []);
+    const junk = [dataPacket(TWO), dataPacket(THREE), new Uint8Array(0), new Uint8Array([0xc0, 1]), notice(THREE)];
+    const before = endpoint.strayDatagrams;
+    await deliver(endpoint, peer, ...junk);
+    expect(endpoint.strayDatagrams - before).toBe(junk.length + 1);
+    expect(one.received).toEqual([]);
+  });
+
+  it("gives a first message to whoever waits for one", async () => {
+    const endpoint = await newEndpoint();
+    const peer = await newPeer();
+    const firsts: number[] = [];
+    endpoint.onFirstMessage = (_now, from) => firsts.push(from.port);
+    await deliver(endpoint, peer, handshakePacket(new Array(8).fill(0)), handshakePacket(THREE), dataPacket(THREE));
+    expect(firsts).toEqual([peer.address().port]);
+  });
+
+  it("drains once behind a batch: what is to be sent, the deadline, the events, in this order", async () => {
+    const endpoint = await newEndpoint();
+    const peer = await newPeer();
+    const one = new FakeConnection(...ONE);
+    endpoint.attach(one, new FakeOwner(), []);
+    await new Promise(setImmediate);
+    one.calls.length = 0;
+    endpoint.setListening(true);
+    // Both are in the socket's buffer before the event loop looks.
+    const { port } = endpoint.sockets[0]!.local;
+    await Promise.all([1, 2].map((n) => new Promise((resolve) => peer.send(dataPacket(ONE, n), port, LOOPBACK, resolve))));
+    one.events.push(7);
+    while (one.received.length < 2) await new Promise(setImmediate);
+    await new Promise(setImmediate);
+    const behind = one.calls.slice(one.calls.lastIndexOf("datagram") + 1);
+    expect(behind).toEqual(["nothing to send", "deadline", "event", "no event"]);
+  });
+
+  it("reads the clock once for a batch", async () => {
+    const endpoint = await newEndpoint();
+    const one = new FakeConnection(...ONE);
+    const attachment = endpoint.attach(one, new FakeOwner(), [])!;
+    const socket = endpoint.sockets[0]!;
+    for (const n of [1, 2, 3]) socket.onDatagram?.(socket, LOOPBACK, 9, dataPacket(ONE, n));
+    const times = new Set(one.received.map(({ now }) => now));
+    expect(times.size).toBe(1);
+    expect(attachment.now()).toBe([...times][0]);
+  });
+
+  it("has one path for each address that a connection is heard from", async () => {
+    const endpoint = await newEndpoint();
+    const known = { address: LOOPBACK, port: 1000, socket: 0 };
+    const one = new FakeConnection(...ONE);
+    endpoint.attach(one, new FakeOwner(), [known]);
+    const socket = endpoint.sockets[0]!;
+    for (const port of [1000, 2000, 1000, 2000]) socket.onDatagram?.(socket, LOOPBACK, port, dataPacket(ONE));
+    const paths = one.received.map(({ path }) => path);
+    expect(paths[0]).toBe(known);
+    expect(paths[2]).toBe(known);
+    expect(paths[3]).toBe(paths[1]);
+    expect(paths[1]).toEqual({ address: LOOPBACK, port: 2000, socket: 0 });
+  });
+
+  it("forgets addresses beyond a bound, but not the one in use", async () => {
+    const endpoint = await newEndpoint();
+    const one = new FakeConnection(...ONE);
+    endpoint.attach(one, new FakeOwner(), []);
+    const socket = endpoint.sockets[0]!;
+    socket.onDatagram?.(socket, LOOPBACK, 1, dataPacket(ONE));
+    for (let port = 2; port < 100; port++) {
+      socket.onDatagram?.(socket, LOOPBACK, port, dataPacket(ONE));
+      socket.onDatagram?.(socket, LOOPBACK, port, dataPacket(ONE));
+    }
+    const paths = one.received.map(({ path }) => path);
+    expect(paths.at(-1)).toBe(paths.at(-2));
+    socket.onDatagram?.(socket, LOOPBACK, 1, dataPacket(ONE));
+    expect(one.received.at(-1)!.path).not.toBe(paths[0]);
+  });
+
+  it("sends a batch as datagrams of the segment's length, the last one shorter", async () => {
+    const endpoint = await newEndpoint();
+    const peer = await newPeer();
+    const lengths: number[] = [];
+    const heard: number[] = [];
+    const all = new Promise<void>((resolve) => {
+      peer.on("message", (bytes) => {
+        lengths.push(bytes.length);
+        heard.push(...bytes);
+        if (lengths.length === 5) resolve();
+      });
+    });
+    const path = { address: LOOPBACK, port: peer.address().port, socket: 0 };
+    const one = new FakeConnection(...ONE);
+    const bytes = Uint8Array.from({ length: 1000 }, (_, i) => i % 251);
+    one.outgoing.push({ bytes, segmentBytes: 300, path }, { bytes: bytes.subarray(0, 40), segmentBytes: 40, path });
+    endpoint.attach(one, new FakeOwner(), [path]);
+    await all;
+    expect(lengths).toEqual([300, 300, 300, 100, 40]);
+    expect(heard).toEqual([...bytes, ...bytes.subarray(0, 40)]);
+  });
+
+  it("survives what cannot be sent, and counts it", async () => {
+    const endpoint = await newEndpoint();
+    const one = new FakeConnection(...ONE);
+    const path = { address: LOOPBACK, port: 9, socket: 0 };
+    one.outgoing.push({ bytes: new Uint8Array(60_000).fill(1), segmentBytes: 60_000, path: { ...path, address: "255.255.255.255" } });
+    endpoint.attach(one, new FakeOwner(), [path]);
+    const socket = endpoint.sockets[0]!;
+    while (socket.sendErrors === 0) await new Promise(setImmediate);
+    expect(one.state).toBe("established");
+  });
+
+  it("calls handleTimeout when the deadline has come, and not for a moved one before", async () => {
+    const endpoint = await newEndpoint();
+    const one = new FakeConnection(...ONE);
+    const started = performance.now();
+    one.deadlineMs = started + 40;
+    const timedOut = new Promise<number>((resolve) => {
+      one.onTimeout = () => {
+        one.deadlineMs = Number.POSITIVE_INFINITY;
+        resolve(performance.now());
+      };
+    });
+    const attachment = endpoint.attach(one, new FakeOwner(), [])!;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    one.deadlineMs = started + 90;
+    attachment.touch();
+    expect((await timedOut) - started).toBeGreaterThanOrEqual(89);
+    expect(one.calls.filter((call) => call === "timeout")).toHaveLength(1);
+  });
+
+  it("serves the earliest of several deadlines", async () => {
+    const endpoint = await newEndpoint();
+    const order: number[] = [];
+    const started = performance.now();
+    const waits = [60, 20, 40].map((delayMs, index) => {
+      const connection = new FakeConnection(index, 1, 1, 1, 1, 1, 1, 1);
+      connection.deadlineMs = started + delayMs;
+      endpoint.attach(connection, new FakeOwner(), []);
+      return new Promise<void>((resolve) => {
+        connection.onTimeout = () => {
+          connection.deadlineMs = Number.POSITIVE_INFINITY;
+          order.push(delayMs);
+          resolve();
+        };
+      });
+    });
+    await Promise.all(waits);
+    expect(order).toEqual([20, 40, 60]);
+  });
+
+  it("does what an event's owner commands in the same turn", async () => {
+    const endpoint = await newEndpoint();
+    const one = new FakeConnection(...ONE);
+    const owner = new FakeOwner();
+    let attachment: ReturnType<Endpoint["attach"]>;
+    owner.onEvent = () => {
+      one.calls.push("command");
+      attachment!.touch();
+    };
+    attachment = endpoint.attach(one, owner, []);
+    one.events.push(1);
+    attachment!.flush();
+    expect(one.calls.slice(one.calls.indexOf("command"))).toEqual([
+      "command",
+      "no event",
+      "nothing to send",
+      "deadline",
+      "no event",
+    ]);
+  });
+
+  it("lets other I/O happen when two owners keep each other busy", async () => {
+    const endpoint = await newEndpoint();
+    const one = new FakeConnection(...ONE);
+    const owner = new FakeOwner();
+    const attachment = endpoint.attach(one, owner, [])!;
+    owner.onEvent = () => {
+      one.events.push(1);
+      attachment.touch();
+      // One event a round, as from an engine that is asked anew.
+      one.events.length = 0;
+      queueMicrotask(() => one.events.push(1));
+    };
+    one.events.push(1);
+    attachment.touch();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    owner.onEvent = undefined;
+    expect(owner.kinds.length).toBeGreaterThan(1);
+  });
+
+  it("stays whole when an owner throws: the other connections get their turn", async () => {
+    const endpoint = await newEndpoint();
+    const one = new FakeConnection(...ONE);
+    const three = new FakeConnection(...THREE);
+    const owner = new FakeOwner();
+    owner.onEvent = () => {
+      throw new Error("the application's own");
+    };
+    const other = new FakeOwner();
+    const attachment = endpoint.attach(one, owner, [])!;
+    endpoint.attach(three, other, []);
+    one.events.push(1);
+    three.events.push(2);
+    expect(() => attachment.flush()).toThrow("the application's own");
+    await new Promise(setImmediate);
+    expect(other.kinds).toEqual([2]);
+  });
+
+  it("lets go of a connection that is closed, and with the last one closes its sockets", async () => {
+    const endpoint = await newEndpoint();
+    const one = new FakeConnection(...ONE);
+    const owner = new FakeOwner();
+    const closed = new Promise<void>((resolve) => {
+      endpoint.onClosed = resolve;
+    });
+    const attachment = endpoint.attach(one, owner, [])!;
+    one.state = "closed";
+    attachment.touch();
+    await closed;
+    expect(owner.isDetached).toBe(true);
+  });
+
+  it("refuses a connection ID that it could not tell from another", async () => {
+    const endpoint = await newEndpoint();
+    expect(endpoint.attach(new FakeConnection(...ONE), new FakeOwner(), [])).toBeDefined();
+    expect(endpoint.attach(new FakeConnection(...TWO), new FakeOwner(), [])).toBeUndefined();
+  });
+});
