@@ -10,7 +10,11 @@ export interface Drivable {
   readonly state: string;
   /** Eight bytes that the peer puts on its packets. */
   readonly connectionId: Uint8Array;
+  /** All such IDs, where there are more than the first. */
+  readonly connectionIds?: readonly Uint8Array[];
   handleDatagram(now: number, path: Path, bytes: Uint8Array): void;
+  /** The machine has slept: what was known of the path may be void. */
+  handleWake?(now: number): void;
   handleTimeout(now: number): void;
   pollTransmit(now: number, into: Transmit): boolean;
   pollTimeout(): number;
@@ -41,6 +45,8 @@ const PATHS_LIMIT = 16;
 export class Attachment {
   readonly connection: Drivable;
   owner: ConnectionOwner;
+  /** IDs that the endpoint finds this connection by. */
+  ids: readonly Uint8Array[];
   /** When the connection wants `handleTimeout`, monotonic milliseconds. */
   deadlineMs: number = Number.POSITIVE_INFINITY;
   /** Touched, and waiting for its turn. */
@@ -60,6 +66,7 @@ export class Attachment {
   constructor(host: AttachmentHost, connection: Drivable, owner: ConnectionOwner, paths: readonly Path[]) {
     this.#host = host;
     this.connection = connection;
+    this.ids = [connection.connectionId];
     this.owner = owner;
     this.#paths = [...paths];
   }

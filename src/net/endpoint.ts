@@ -9,12 +9,13 @@
  * Read `attachment.ts` first; `batch-sender.ts` has the sending.
  */
 import type { Path, Transmit } from "../engine/connection.ts";
-import type { ConnectionEvent } from "../engine/events.ts";
+import { type ConnectionEvent, EVENT } from "../engine/events.ts";
 import { CONNECTION_ID_BYTES, PACKET_DATA, PACKET_HANDSHAKE, PACKET_NOTICE } from "../wire/packet.ts";
 import type { RemoteAddress } from "./address.ts";
 import { Attachment, type AttachmentHost, type ConnectionOwner, type Drivable } from "./attachment.ts";
 import { BatchSender } from "./batch-sender.ts";
 import { DeadlineTimer } from "./deadline-timer.ts";
+import { SLEPT_MS, SleepWatch } from "./sleep-watch.ts";
 import { type DatagramHandler, UdpSocket, type UdpSocketOptions } from "./udp-socket.ts";
 
 /** Where a datagram came from, and by which socket. */
@@ -48,7 +49,9 @@ export class Endpoint implements AttachmentHost {
   /** Datagrams that belong to nothing here: of an unknown connection, or no packet of ours. */
   strayDatagrams = 0;
 
-  readonly #attachments: Map<number, Attachment> = new Map();
+  readonly #attachments: Set<Attachment> = new Set();
+  /** By a part of each of their connection IDs, see connectionKey(). */
+  readonly #byId: Map<number, Attachment> = new Map();
   /** Datagrams mostly come for the same connection as the one before. */
   #latest: Attachment | undefined;
   #dirty: Attachment[] = [];
@@ -59,6 +62,7 @@ export class Endpoint implements AttachmentHost {
   readonly #timer: DeadlineTimer = new DeadlineTimer(() => this.#handleDue());
   readonly #sender: BatchSender = new BatchSender();
   readonly #transmit: Transmit = { buffer: this.#sender.buffer, length: 0, segmentBytes: 0, path: NOWHERE };
+  readonly #sleepWatch: SleepWatch = new SleepWatch();
   readonly #event: ConnectionEvent = { kind: 0, streamId: -1, errorCode: 0 };
   #someBlocked = false;
   #listening = false;
@@ -117,9 +121,10 @@ export class Endpoint implements AttachmentHost {
    */
   attach(connection: Drivable, owner: ConnectionOwner, paths: readonly Path[]): Attachment | undefined {
     const key = connectionKey(connection.connectionId, 0);
-    if (this.#attachments.has(key)) return undefined;
+    if (this.#byId.has(key)) return undefined;
     const attachment = new Attachment(this, connection, owner, paths);
-    this.#attachments.set(key, attachment);
+    this.#attachments.add(attachment);
+    this.#byId.set(key, attachment);
     this.#settle();
     this.touch(attachment);
     return attachment;
@@ -128,7 +133,8 @@ export class Endpoint implements AttachmentHost {
   detach(attachment: Attachment): void {
     if (attachment.detached) return;
     attachment.detached = true;
-    this.#attachments.delete(connectionKey(attachment.connection.connectionId, 0));
+    this.#attachments.delete(attachment);
+    for (const id of attachment.ids) this.#byId.delete(connectionKey(id, 0));
     if (this.#latest === attachment) this.#latest = undefined;
     attachment.owner.handleDetached();
     attachment.onDetached?.();
@@ -169,7 +175,7 @@ export class Endpoint implements AttachmentHost {
     this.#listening = false;
     this.onFirstMessage = undefined;
     this.#timer.stop();
-    for (const attachment of [...this.#attachments.values()]) this.detach(attachment);
+    for (const attachment of [...this.#attachments]) this.detach(attachment);
     for (const socket of this.sockets) socket.close();
     this.onClosed?.();
   }
@@ -221,12 +227,21 @@ export class Endpoint implements AttachmentHost {
 
   #find(bytes: Uint8Array, at: number): Attachment | undefined {
     const latest = this.#latest;
-    if (latest !== undefined && isConnectionId(bytes, at, latest.connection.connectionId)) return latest;
-    const attachment = this.#attachments.get(connectionKey(bytes, at));
-    if (attachment === undefined || !isConnectionId(bytes, at, attachment.connection.connectionId))
-      return undefined;
+    if (latest !== undefined && isIdOf(latest, bytes, at)) return latest;
+    const attachment = this.#byId.get(connectionKey(bytes, at));
+    if (attachment === undefined || !isIdOf(attachment, bytes, at)) return undefined;
     this.#latest = attachment;
     return attachment;
+  }
+
+  /** The connection goes by other IDs from now on. */
+  #learnIds(attachment: Attachment): void {
+    for (const id of attachment.ids) this.#byId.delete(connectionKey(id, 0));
+    // One too much like another connection's is left out: the peer has spares.
+    attachment.ids = (attachment.connection.connectionIds ?? attachment.ids).filter(
+      (id) => !this.#byId.has(connectionKey(id, 0)),
+    );
+    for (const id of attachment.ids) this.#byId.set(connectionKey(id, 0), attachment);
   }
 
   #schedule(): void {
@@ -265,7 +280,10 @@ export class Endpoint implements AttachmentHost {
     this.#timer.wakeBy(attachment.deadlineMs, now);
     const event = this.#event;
     // The owner may change on the way: a link takes over from whoever waited for it.
-    while (connection.pollEvent(event)) attachment.owner.handleEvent(event);
+    while (connection.pollEvent(event)) {
+      if (event.kind === EVENT.idsChanged) this.#learnIds(attachment);
+      else attachment.owner.handleEvent(event);
+    }
     const { state } = connection;
     if (state === "closed") this.detach(attachment);
     else if (!attachment.ending && (state === "closing" || state === "draining")) {
@@ -291,7 +309,7 @@ export class Endpoint implements AttachmentHost {
   #unblock(): void {
     if (!this.#someBlocked) return;
     this.#someBlocked = false;
-    for (const attachment of this.#attachments.values()) {
+    for (const attachment of this.#attachments) {
       if (!attachment.blocked) continue;
       attachment.blocked = false;
       this.touch(attachment);
@@ -300,9 +318,11 @@ export class Endpoint implements AttachmentHost {
 
   #handleDue(): void {
     const now = performance.now();
+    const hasSlept = this.#sleepWatch.hasSlept(now);
     let nextMs = Infinity;
-    for (const attachment of this.#attachments.values()) {
-      if (attachment.deadlineMs <= now) {
+    for (const attachment of this.#attachments) {
+      if (hasSlept || now - attachment.deadlineMs > SLEPT_MS) attachment.connection.handleWake?.(now);
+      if (hasSlept || attachment.deadlineMs <= now) {
         attachment.deadlineMs = Infinity;
         attachment.connection.handleTimeout(now);
         this.touch(attachment);
@@ -320,7 +340,7 @@ export class Endpoint implements AttachmentHost {
       return;
     }
     let held = this.#listening;
-    for (const attachment of this.#attachments.values()) held ||= !attachment.ending;
+    for (const attachment of this.#attachments) held ||= !attachment.ending;
     for (const socket of this.sockets) socket.holdProcess(held);
     this.#timer.holdProcess(held);
   }
@@ -331,6 +351,11 @@ function connectionKey(bytes: Uint8Array, at: number): number {
   const high = (bytes[at]! << 8) | bytes[at + 1]!;
   const low = (bytes[at + 2]! << 24) | (bytes[at + 3]! << 16) | (bytes[at + 4]! << 8) | bytes[at + 5]!;
   return high * 0x100000000 + (low >>> 0);
+}
+
+function isIdOf(attachment: Attachment, bytes: Uint8Array, at: number): boolean {
+  for (const id of attachment.ids) if (isConnectionId(bytes, at, id)) return true;
+  return false;
 }
 
 function isConnectionId(bytes: Uint8Array, at: number, connectionId: Uint8Array): boolean {

@@ -24,10 +24,13 @@ export class CheckedController implements CongestionController {
   /** What the calls so far have been. */
   samples = 0;
   losses = 0;
+  private readonly whenSpurious: (() => void) | undefined;
   private datagramBytes = 1200;
   private highestDelivered = 0;
 
-  constructor(random: Xorshift) {
+  /** @param whenSpurious called before the controller is told that its last loss event was for nothing */
+  constructor(random: Xorshift, whenSpurious?: () => void) {
+    this.whenSpurious = whenSpurious;
     this.inner = random.oneIn(2) ? new Cubic(this.datagramBytes) : new Bbr(this.datagramBytes, () => random.unit());
     this.name = this.inner.name;
   }
@@ -84,6 +87,7 @@ export class CheckedController implements CongestionController {
 
   onSpuriousLoss(nowMs: number): void {
     if (this.losses === 0) broken("no loss, but a spurious one");
+    this.whenSpurious?.();
     this.inner.onSpuriousLoss(nowMs);
     this.check("a spurious loss");
   }

@@ -18,6 +18,7 @@ interface Packet {
   readonly bytes: number;
   readonly sentAtMs: number;
   readonly isMtuProbe: boolean;
+  readonly path: number;
   fate: number;
 }
 
@@ -41,6 +42,10 @@ class World implements FrameOwner {
   private flying = 0;
   /** The newest numbers that were left out: to name one of them is a lie that is always found. */
   private readonly skipped: [number, number] = [-1, -1];
+  private path = 0;
+  /** Packets of the newest loss event that have not arrived after all, and the newest number that belongs to it. */
+  private readonly lossEvent: Set<number> = new Set();
+  private lossEventEnd = -1;
   /** The ACK that is being taken in. */
   private current: Ack | undefined;
   private isResending = false;
@@ -54,7 +59,7 @@ class World implements FrameOwner {
     this.next = this.first;
     this.shareAckOnly = random.pick([0, 10, 50, 95]);
     this.shareLost = random.pick([0, 2, 10, 40]);
-    this.recovery = new Recovery(this, new CheckedController(random), this.first);
+    this.recovery = new Recovery(this, this.newController(), this.first);
   }
 
   /** One operation; false when the peer was caught in a lie, which ends the connection. */
@@ -105,7 +110,7 @@ class World implements FrameOwner {
         else recovery.markAppLimited();
         break;
       default:
-        if (random.oneIn(40)) recovery.resetPath(new CheckedController(random));
+        if (random.oneIn(40)) this.move();
         else if (random.oneIn(10)) recovery.wantProbe();
         else recovery.forgetLost(this.nowMs);
     }
@@ -123,6 +128,7 @@ class World implements FrameOwner {
     }
     if (packet.fate === FATE.acked || packet.fate === FATE.told) broken(`packet ${packetNumber} arrived twice`);
     this.setFate(packetNumber, packet, packet.fate === FATE.ackOnly ? FATE.told : FATE.acked);
+    this.lossEvent.delete(packetNumber);
   }
 
   frameLost(_kind: number, _stream: unknown, packetNumber: number): void {
@@ -139,6 +145,12 @@ class World implements FrameOwner {
     }
     if (this.current !== undefined && names(this.current, packetNumber)) broken("lost by the ACK that names it");
     this.setFate(packetNumber, packet, FATE.lost);
+    if (packet.path !== this.path) return;
+    if (packetNumber > this.lossEventEnd) {
+      this.lossEventEnd = this.next - 1;
+      this.lossEvent.clear();
+    }
+    this.lossEvent.add(packetNumber);
   }
 
   // ------------------------------------------------------------------ sending
@@ -156,7 +168,7 @@ class World implements FrameOwner {
     // One record a packet, which names it; a probe has none.
     if (!isMtuProbe) sent.record(isAckOnly ? RECORD.ack : RECORD.control, undefined, packetNumber, 0);
     const fate = isAckOnly ? FATE.ackOnly : FATE.flying;
-    this.packets.set(packetNumber, { bytes, sentAtMs: this.nowMs, isMtuProbe, fate });
+    this.packets.set(packetNumber, { bytes, sentAtMs: this.nowMs, isMtuProbe, path: this.path, fate });
     if (!isAckOnly) {
       this.flyingBytes += bytes;
       this.flying++;
@@ -167,11 +179,24 @@ class World implements FrameOwner {
     if (random.oneIn(4)) this.nowMs += random.unit();
   }
 
+  private move(): void {
+    this.path++;
+    this.lossEventEnd = this.next - 1;
+    this.lossEvent.clear();
+    this.recovery.resetPath(this.newController());
+  }
+
+  private newController(): CheckedController {
+    return new CheckedController(this.random, () => {
+      if (this.lossEvent.size > 0) broken("the window was given back though packets of the loss event are missing");
+    });
+  }
+
   private skip(): void {
     this.recovery.skipNumber();
     this.skipped[1] = this.skipped[0];
     this.skipped[0] = this.next;
-    this.packets.set(this.next++, { bytes: 0, sentAtMs: this.nowMs, isMtuProbe: false, fate: FATE.skipped });
+    this.packets.set(this.next++, { bytes: 0, sentAtMs: this.nowMs, isMtuProbe: false, path: 0, fate: FATE.skipped });
   }
 
   // ------------------------------------------------------------------ acknowledging

@@ -1,0 +1,284 @@
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { text } from "node:stream/consumers";
+import { describe, expect, it } from "vitest";
+import { toHex } from "../../../src/base/bytes.ts";
+import { packetIntegrity } from "../../../src/crypto/integrity.ts";
+import { connect, type Link, listen } from "../../../src/index.ts";
+import { nodePrimitives } from "../../../src/net/node-primitives.ts";
+import { encodeHandshakePacket, type Mode } from "../../../src/wire/handshake-packet.ts";
+import { CODE, connecting, failureOf, LOOPBACK, listening, SECRET } from "./loopback.ts";
+
+const WRONG = "43-ocean-lizard-maple";
+const PASSPHRASE = "a passphrase long enough";
+
+function keyPair(): { secretKey: Uint8Array; publicKey: Uint8Array } {
+  const secretKey = crypto.getRandomValues(new Uint8Array(32));
+  return { secretKey, publicKey: nodePrimitives.x25519.publicKey(secretKey) };
+}
+
+describe("a listener", () => {
+  it("has the same port in both families", async () => {
+    const listener = await listen({ secret: SECRET });
+    expect(new Set(listener.addresses.map(({ port }) => port)).size).toBe(1);
+    expect(listener.addresses.map(({ family }) => family)).toEqual([4, 6]);
+    await listener.close();
+  });
+
+  it("is an iterable of links that ends when it is closed", async () => {
+    const listener = await listening({ secret: SECRET, maxLinks: 2 });
+    const served = (async () => {
+      const heard: string[] = [];
+      for await (const link of listener) {
+        link.end();
+        heard.push(await text(link));
+        if (heard.length === 2) await listener.close();
+      }
+      return heard;
+    })();
+    for (const word of ["first", "second"]) {
+      const link = await connecting(listener.port, { secret: SECRET });
+      link.end(word);
+      link.resume();
+      await once(link, "close");
+    }
+    expect(await served).toEqual(["first", "second"]);
+  });
+
+  it("leaves its links alone when it is closed", async () => {
+    const listener = await listening({ secret: SECRET });
+    const arriving = once(listener, "link");
+    const near = await connecting(listener.port, { secret: SECRET });
+    const [far] = (await arriving) as [Link];
+    await listener.close();
+    near.end("after the door was shut");
+    far.end();
+    near.resume();
+    expect(await text(far)).toBe("after the door was shut");
+  });
+
+  it("frees its port when it is closed", async () => {
+    const listener = await listen({ localAddress: LOOPBACK, secret: SECRET });
+    const { port } = listener;
+    await listener.close();
+    const next = await listen({ localAddress: LOOPBACK, secret: SECRET, port });
+    await next.close();
+  });
+
+  it("gives up with ERR_TIMEOUT when nobody comes in time", async () => {
+    const listener = await listening({ secret: SECRET, timeoutMs: 30 });
+    expect(await failureOf(listener)).toMatchObject({ code: "ERR_TIMEOUT" });
+  });
+
+  it("closes when its signal is aborted", async () => {
+    const abort = new AbortController();
+    const listener = await listening({ secret: SECRET, signal: abort.signal });
+    const links = listener[Symbol.asyncIterator]();
+    abort.abort();
+    expect((await links.next()).done).toBe(true);
+  });
+
+  it("says ERR_BIND for a port that is taken", async () => {
+    const listener = await listening({ secret: SECRET });
+    const second = listen({ localAddress: LOOPBACK, secret: SECRET, port: listener.port });
+    await expect(second).rejects.toMatchObject({ code: "ERR_BIND" });
+  });
+
+  it("is not to be had without anything to know peers by", async () => {
+    await expect(listen({})).rejects.toMatchObject({ code: "ERR_USAGE" });
+  });
+});
+
+describe("a code", () => {
+  it("links once", async () => {
+    const listener = await listening({ code: CODE, maxLinks: 2 });
+    await connecting(listener.port, { code: CODE });
+    await expect(connecting(listener.port, { code: CODE })).rejects.toMatchObject({ code: "ERR_WRONG_CODE" });
+  });
+
+  it("is void after the third wrong guess, of whomever, and a new one counts from the start", async () => {
+    const listener = await listening({ code: CODE });
+    const guesses: number[] = [];
+    let burnt = 0;
+    listener.on("guess", ({ failures }) => guesses.push(failures));
+    listener.on("burnt", () => burnt++);
+    const wrong = (): Promise<void> =>
+      expect(connecting(listener.port, { code: WRONG })).rejects.toMatchObject({ code: "ERR_WRONG_CODE" });
+    // All at the same time: a fourth is not looked at.
+    await Promise.all([wrong(), wrong(), wrong(), wrong()]);
+    expect(guesses).toEqual([1, 2, 3]);
+    expect(burnt).toBe(1);
+    await expect(connecting(listener.port, { code: CODE })).rejects.toMatchObject({ code: "ERR_WRONG_CODE" });
+    listener.setCode(WRONG);
+    const link = await connecting(listener.port, { code: WRONG });
+    expect(link.auth).toBe("code");
+    expect(guesses).toEqual([1, 2, 3]);
+  });
+
+  it("is forgiven two wrong guesses", async () => {
+    const listener = await listening({ code: CODE });
+    for (let i = 0; i < 2; i++) await expect(connecting(listener.port, { code: WRONG })).rejects.toThrow();
+    expect((await connecting(listener.port, { code: CODE })).auth).toBe("code");
+  });
+});
+
+describe("a passphrase", () => {
+  it("lets one wrong guess in ten seconds be looked at", async () => {
+    const listener = await listening({ passphrase: PASSPHRASE });
+    let guesses = 0;
+    listener.on("guess", () => guesses++);
+    const wrong = connecting(listener.port, { passphrase: "another passphrase" });
+    await expect(wrong).rejects.toMatchObject({ code: "ERR_WRONG_PASSPHRASE" });
+    const next = connecting(listener.port, { passphrase: "yet another passphrase", timeoutMs: 1500 });
+    await expect(next).rejects.toMatchObject({ code: "ERR_TIMEOUT" });
+    expect(guesses).toBe(1);
+  });
+
+  it("links again and again", async () => {
+    const listener = await listening({ passphrase: PASSPHRASE, maxLinks: 3 });
+    for (let i = 0; i < 3; i++) {
+      expect((await connecting(listener.port, { passphrase: PASSPHRASE })).auth).toBe("passphrase");
+    }
+  });
+});
+
+describe("keys", () => {
+  it("link those who expect each other", async () => {
+    const [here, there] = [keyPair(), keyPair()];
+    const listener = await listening({ identity: here, peer: [there.publicKey] });
+    const link = await connecting(listener.port, { identity: there, peer: [here.publicKey] });
+    expect(link.auth).toBe("key");
+    expect(toHex(link.peer)).toBe(toHex(here.publicKey));
+  });
+
+  it("that are not welcome are told so, and to the listener", async () => {
+    const [here, there, stranger] = [keyPair(), keyPair(), keyPair()];
+    const listener = await listening({ identity: here, peer: [there.publicKey] });
+    const refused = once(listener, "refused");
+    const coming = connecting(listener.port, { identity: stranger, peer: [here.publicKey] });
+    await expect(coming).rejects.toMatchObject({ code: "ERR_KEY_REFUSED" });
+    expect(toHex((await refused)[0].key)).toBe(toHex(stranger.publicKey));
+  });
+
+  it("may be judged by somebody who takes a moment", async () => {
+    const listener = await listening({
+      verifyPeer: async () => {
+        await new Promise((resolve) => setTimeout(resolve, 30));
+        return true;
+      },
+    });
+    expect((await connecting(listener.port, { verifyPeer: async () => true })).auth).toBe("key");
+  });
+
+  it("are not asked about where a secret is proof enough", async () => {
+    const listener = await listening({ secret: SECRET, verifyPeer: () => false });
+    expect((await connecting(listener.port, { secret: SECRET })).auth).toBe("secret");
+  });
+
+  it("that are pinned are demanded of those who have a secret, too", async () => {
+    const listener = await listening({ secret: SECRET, peer: [keyPair().publicKey] });
+    const coming = connecting(listener.port, { secret: SECRET });
+    await expect(coming).rejects.toMatchObject({ code: "ERR_KEY_REFUSED" });
+  });
+});
+
+describe("a listener that has its links", () => {
+  it.each([
+    ["secret", { secret: SECRET }],
+    ["passphrase", { passphrase: PASSPHRASE }],
+  ] as const)("tells others by %s that it is busy, and takes the next when there is room", async (_, trust) => {
+    const listener = await listening(trust);
+    const visits: unknown[] = [];
+    listener.on("busy", (visit) => visits.push(visit));
+    const arriving = once(listener, "link");
+    const first = await connecting(listener.port, trust);
+    const [far] = (await arriving) as [Link];
+    await expect(connecting(listener.port, trust)).rejects.toMatchObject({ code: "ERR_BUSY" });
+    expect(visits.length).toBeGreaterThan(0);
+    first.end();
+    far.end();
+    first.resume();
+    far.resume();
+    await Promise.all([once(first, "close"), once(far, "close")]);
+    expect((await connecting(listener.port, trust)).auth).toBeDefined();
+  });
+});
+
+describe("strangers", () => {
+  /** A well-formed first message from nobody in particular. */
+  function firstMessage(mode: Mode): Uint8Array {
+    const random = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
+    const kind = mode === "code" || mode === "passphrase" ? "pakeOpen" : "noise1";
+    const [destinationId, sourceId, tieBreak] = [new Uint8Array(8), random(8), random(16)];
+    const body = nodePrimitives.x25519.publicKey(random(32));
+    const versions = { lowest: 0, highest: 0 };
+    return encodeHandshakePacket(
+      { kind, destinationId, sourceId, versions, mode, features: 0, tieBreak, body },
+      packetIntegrity,
+    );
+  }
+
+  it("by the hundreds neither keep the right one away nor make the listener send more than it got", async () => {
+    const listener = await listening({ code: CODE });
+    const flooder = createSocket("udp4");
+    flooder.bind(0, LOOPBACK);
+    await once(flooder, "listening");
+    let answers = 0;
+    let answeredBytes = 0;
+    flooder.on("message", (bytes) => {
+      answers++;
+      answeredBytes += bytes.length;
+    });
+    for (let i = 0; i < 600; i++) {
+      await new Promise((resolve) => flooder.send(firstMessage("code"), listener.port, LOOPBACK, resolve));
+    }
+    expect((await connecting(listener.port, { code: CODE })).auth).toBe("code");
+    expect(answers).toBeGreaterThan(0);
+    expect(answeredBytes).toBeLessThanOrEqual(600 * 1200);
+    flooder.close();
+  });
+
+  it("who come in a way that is not offered get no answer", async () => {
+    const listener = await listening({ code: CODE });
+    const stranger = createSocket("udp4");
+    stranger.bind(0, LOOPBACK);
+    await once(stranger, "listening");
+    let answers = 0;
+    stranger.on("message", () => answers++);
+    stranger.send(firstMessage("key"), listener.port, LOOPBACK);
+    stranger.send(firstMessage("secret"), listener.port, LOOPBACK);
+    await connecting(listener.port, { code: CODE });
+    expect(answers).toBe(0);
+    stranger.close();
+  });
+
+  it("of another version are told of, by version", async () => {
+    const listener = await listening({ code: CODE });
+    const stranger = createSocket("udp4");
+    const seen = once(listener, "version");
+    const bytes = firstMessage("code");
+    // All versions keep the place of these fields and of the integrity field.
+    bytes[19] = 5;
+    bytes[20] = 7;
+    bytes.set(packetIntegrity(bytes.slice(11, 19), bytes.subarray(0, 1184)), 1184);
+    stranger.send(bytes, listener.port, LOOPBACK);
+    expect((await seen)[0]).toMatchObject({ lowest: 5, highest: 7 });
+    stranger.close();
+  });
+});
+
+describe("two who connect to each other", () => {
+  it("meet at one number on one host, with no listener", async () => {
+    const probe = await listen({ localAddress: LOOPBACK, secret: SECRET });
+    const { port } = probe;
+    await probe.close();
+    const both = await Promise.all([
+      connect({ host: LOOPBACK, port, secret: SECRET, timeoutMs: 8000 }),
+      connect({ host: LOOPBACK, port, secret: SECRET, timeoutMs: 8000 }),
+    ]);
+    const [one, other] = both;
+    one.end("from one");
+    other.end("from the other");
+    expect(await Promise.all([text(one), text(other)])).toEqual(["from the other", "from one"]);
+  });
+});
