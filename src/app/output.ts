@@ -69,8 +69,10 @@ class StreamOutput extends Writable {
   }
 
   #close(done: Done): void {
+    // Node closes what it was given, standard descriptors excepted.
+    if (this.#descriptor > LAST_STANDARD_DESCRIPTOR) this.#socket.once("close", () => done());
     this.#socket.destroy();
-    done(releaseDescriptor(this.#descriptor));
+    if (this.#descriptor <= LAST_STANDARD_DESCRIPTOR) done(releaseDescriptor(this.#descriptor));
   }
 }
 

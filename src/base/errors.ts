@@ -56,6 +56,11 @@ const TABLE = {
     exit: 66,
     sentence: "The file cannot be read; check its name and permissions.",
   },
+  ERR_FILE_UNWRITABLE: {
+    origin: "local",
+    exit: 73,
+    sentence: "The file cannot be written; check the folder's name and permissions.",
+  },
   ERR_HOST_UNKNOWN: {
     origin: "local",
     exit: 68,
@@ -199,6 +204,11 @@ const TABLE = {
     exit: 78,
     sentence:
       "The key or configuration file cannot be trusted; set its owner and permissions as told and try again.",
+  },
+  ERR_KEY_EXISTS: {
+    origin: "local",
+    exit: 78,
+    sentence: "There is a key already; move its file away if peers may forget it.",
   },
   ERR_INTERRUPTED: { origin: "local", exit: 130, sentence: "Interrupted." },
   ERR_OUTPUT_CLOSED: { origin: "local", exit: 141, sentence: "The output was closed." },

@@ -39,7 +39,7 @@ function wordsOf(program: Command): Words {
         .map((option) => ({
           short: option.short,
           long: option.long,
-          takesFile: option.flags.includes("<file>"),
+          takesFile: /<(file|dir)>/.test(option.flags),
           takesValue: option.required,
           summary: option.description,
         })),

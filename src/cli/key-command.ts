@@ -36,7 +36,7 @@ async function textOf(context: CommandContext, action: KeyAction, file: string |
       const identity = file === undefined ? await store.createIdentity() : await createIdentity(file);
       if (identity === undefined) {
         // Peers know the old key: it is never lost by a command that was typed twice.
-        throw new SrudpError("ERR_KEY_FILE", `${file ?? store.identityPath} exists; move it away first`);
+        throw new SrudpError("ERR_KEY_EXISTS", file ?? store.identityPath);
       }
       return encodeKey(identity.publicKey);
     }

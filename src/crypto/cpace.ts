@@ -12,8 +12,6 @@ import { SrudpError } from "../base/errors.ts";
 import { mapToCurve25519 } from "./elligator2.ts";
 import { type X25519, X25519_BYTES } from "./primitives.ts";
 
-/** Length of the intermediate session key. */
-export const INTERMEDIATE_KEY_BYTES = 64;
 
 const DOMAIN = utf8Encode("CPace255"); // §8.2
 const KEY_DOMAIN = utf8Encode("CPace255_ISK"); // §7.2

@@ -566,7 +566,7 @@ export class Connection implements FrameOwner, IncomingHost {
     this.link!.incoming.announceIds();
     const { early } = this;
     this.early = [];
-    for (const { path, bytes } of early) this.handleDatagram(nowMs, path, bytes);
+    for (const { path, bytes } of early) this.handleDataPacket(nowMs, path, bytes, 0, bytes.length);
   }
 
   // ------------------------------------------------------------------ data packets

@@ -24,7 +24,7 @@ import { Trust } from "./trust.ts";
  * sides that connect to each other at one number meet without either listening.
  *
  * @returns the link, once the peer has shown that it holds the keys
- * @throws SrudpError ERR_USAGE without anything to know the peer by, ERR_FILE_UNREADABLE (`qlogDirectory`),
+ * @throws SrudpError ERR_USAGE without anything to know the peer by, ERR_FILE_UNWRITABLE (`qlogDirectory`),
  * ERR_HOST_UNKNOWN, ERR_BIND, ERR_TIMEOUT,
  * ERR_BUSY, ERR_VERSION, ERR_WRONG_CODE, ERR_WRONG_PASSPHRASE, ERR_PEER_KEY, ERR_KEY_REFUSED; the signal's
  * reason; what `verifyPeer` threw

@@ -16,7 +16,7 @@ import { Attachment, type AttachmentHost, type ConnectionOwner, type Drivable } 
 import { BatchSender } from "./batch-sender.ts";
 import { DeadlineTimer } from "./deadline-timer.ts";
 import { SLEPT_MS, SleepWatch } from "./sleep-watch.ts";
-import { type DatagramHandler, UdpSocket, type UdpSocketOptions } from "./udp-socket.ts";
+import type { DatagramHandler, UdpSocket } from "./udp-socket.ts";
 
 /** Where a datagram came from, and by which socket. */
 export interface DatagramOrigin {
@@ -44,8 +44,6 @@ export class Endpoint implements AttachmentHost {
   readonly sockets: readonly UdpSocket[];
   /** Told of each handshake's first message: by the listener, or by a connector that may be called too. */
   onFirstMessage: FirstMessageHandler | undefined;
-  /** Called once when the last connection has gone and the sockets are closed. */
-  onClosed: (() => void) | undefined;
   /** Datagrams that belong to nothing here: of an unknown connection, or no packet of ours. */
   strayDatagrams = 0;
 
@@ -68,7 +66,8 @@ export class Endpoint implements AttachmentHost {
   #listening = false;
   #open = true;
 
-  private constructor(sockets: readonly UdpSocket[]) {
+  /** @param sockets bound already, at least one; the endpoint closes them */
+  constructor(sockets: readonly UdpSocket[]) {
     this.sockets = sockets;
     const receive: DatagramHandler = (socket, address, port, bytes) =>
       this.#receive(socket, address, port, bytes);
@@ -77,27 +76,6 @@ export class Endpoint implements AttachmentHost {
       socket.onDatagram = receive;
       socket.onSent = () => this.#unblock();
     }
-  }
-
-  /**
-   * Binds one socket for each entry, at least one.
-   *
-   * Rejects with the system's error when one of them cannot be bound; none stays open then.
-   */
-  static async open(sockets: readonly UdpSocketOptions[]): Promise<Endpoint> {
-    const bound: UdpSocket[] = [];
-    try {
-      for (const options of sockets) bound.push(await UdpSocket.bind(options));
-    } catch (error) {
-      for (const socket of bound) socket.close();
-      throw error;
-    }
-    return new Endpoint(bound);
-  }
-
-  /** An endpoint over sockets that are bound already; it closes them. */
-  static over(sockets: readonly UdpSocket[]): Endpoint {
-    return new Endpoint(sockets);
   }
 
   get localAddresses(): RemoteAddress[] {
@@ -177,7 +155,6 @@ export class Endpoint implements AttachmentHost {
     this.#timer.stop();
     for (const attachment of [...this.#attachments]) this.detach(attachment);
     for (const socket of this.sockets) socket.close();
-    this.onClosed?.();
   }
 
   #receive(socket: UdpSocket, address: string, port: number, bytes: Uint8Array): void {

@@ -14,6 +14,8 @@ export interface HalfOpenWatcher {
   /** Whether a confirmation, which may be a guess, may be looked at now. */
   mayGuess(halfOpen: HalfOpen, now: number): boolean;
   guessed(halfOpen: HalfOpen, now: number): void;
+  /** A void half-open has sent something, and is to hear that it is in vain. */
+  knockedInVain(path: Path, bytes: Uint8Array): void;
   /** The peer has proved itself, and is not yet told so; false when there is no place for it. */
   proved(halfOpen: HalfOpen, now: number): boolean;
   /** The link is there, for a peer that had its place. */
@@ -33,6 +35,8 @@ export class HalfOpen implements ConnectionOwner {
   readonly mode: Mode | undefined;
   readonly remote: RemoteAddress;
   hasGuessed = false;
+  /** What it tries to prove does not count any more. */
+  isVoid = false;
   connection!: Connection;
   handshake!: Handshake;
   attachment!: Attachment;
@@ -54,6 +58,10 @@ export class HalfOpen implements ConnectionOwner {
   }
 
   handleHandshake(now: number, path: Path, bytes: Uint8Array): void {
+    if (this.isVoid) {
+      this.#watcher.knockedInVain(path, bytes);
+      return;
+    }
     const isGuess = bytes[0] === NOISE1 && (this.mode === "code" || this.mode === "passphrase");
     if (isGuess && !this.hasGuessed && !this.#watcher.mayGuess(this, now)) return;
     this.connection.handleDatagram(now, path, bytes);

@@ -8,8 +8,9 @@ import { EventEmitter } from "node:events";
 import { toHex } from "../base/bytes.ts";
 import { ERRORS, SrudpError } from "../base/errors.ts";
 import { packetIntegrity } from "../crypto/integrity.ts";
+import type { Path } from "../engine/connection.ts";
 import { busyNotice } from "../engine/handshake.ts";
-import { decodeHandshakePacket } from "../wire/handshake-packet.ts";
+import { decodeHandshakePacket, encodeNotice, WIRE_VERSION } from "../wire/handshake-packet.ts";
 import type { RemoteAddress } from "./address.ts";
 import { bindListening } from "./bind.ts";
 import type { DatagramOrigin, Endpoint } from "./endpoint.ts";
@@ -147,11 +148,12 @@ class Door implements HalfOpenWatcher {
   setCode(code: string | undefined): void {
     this.#trust.setCode(code);
     this.#failures = 0;
-    this.#dropUnproved((halfOpen) => halfOpen.mode === "code");
+    for (const halfOpen of this.#halfOpen)
+      if (halfOpen.mode === "code" && !halfOpen.hasGuessed) halfOpen.isVoid = true;
   }
 
   close(): void {
-    this.#dropUnproved(() => true);
+    this.#drop(() => true);
   }
 
   handleFirst(now: number, from: DatagramOrigin, bytes: Uint8Array): void {
@@ -215,10 +217,19 @@ class Door implements HalfOpenWatcher {
     if (isBurnt) this.#listener.emit("burnt");
   }
 
+  knockedInVain(path: Path, bytes: Uint8Array): void {
+    const packet = decodeHandshakePacket(bytes, packetIntegrity);
+    if (packet === undefined) return;
+    const versions = { lowest: WIRE_VERSION, highest: WIRE_VERSION };
+    const reason = this.#isFull() ? "busy" : "refused";
+    const notice = encodeNotice({ reason, destinationId: packet.sourceId, versions }, packetIntegrity);
+    this.#endpoint.sockets[path.socket]?.send(notice, path.address, path.port);
+  }
+
   proved(halfOpen: HalfOpen, now: number): boolean {
     // The same peer may have come by another of its addresses as well: that attempt is over.
     this.#halfOpen.delete(halfOpen);
-    this.#dropUnproved(({ peerId }) => peerId === halfOpen.peerId);
+    this.#drop(({ peerId }) => peerId === halfOpen.peerId);
     if (this.#isFull()) {
       halfOpen.connection.close(now, ERRORS.ERR_BUSY.wire!, "");
       this.#listener.emit("busy", { remote: halfOpen.remote });
@@ -263,7 +274,10 @@ class Door implements HalfOpenWatcher {
     return this.#links >= (this.#options.maxLinks ?? 1);
   }
 
-  /** The code is void, and so is every attempt at it that has not been answered. */
+  /**
+   * The code is void, and so is every attempt at it. Those that have guessed already cannot do so again, and
+   * stay to hear of it once more should the notice have been lost.
+   */
   #burn(): void {
     this.setCode(undefined);
   }
@@ -274,18 +288,15 @@ class Door implements HalfOpenWatcher {
     oldest?.attachment.detach();
   }
 
-  /** Those that have guessed wrong stay, to hear it again if it was lost; they cannot guess once more. */
-  #dropUnproved(applies: (halfOpen: HalfOpen) => boolean): void {
-    for (const halfOpen of [...this.#halfOpen]) {
-      if (!halfOpen.hasGuessed && applies(halfOpen)) halfOpen.attachment.detach();
-    }
+  #drop(applies: (halfOpen: HalfOpen) => boolean): void {
+    for (const halfOpen of [...this.#halfOpen]) if (applies(halfOpen)) halfOpen.attachment.detach();
   }
 }
 
 /**
  * Listens on a UDP port, on IPv4 and on IPv6 unless the options say otherwise.
  *
- * @throws SrudpError ERR_USAGE without anything to know peers by, ERR_BIND, ERR_CODE_FORMAT, ERR_FILE_UNREADABLE
+ * @throws SrudpError ERR_USAGE without anything to know peers by, ERR_BIND, ERR_CODE_FORMAT, ERR_FILE_UNWRITABLE
  * (`qlogDirectory`); the signal's reason
  */
 export async function listen(options: ListenOptions): Promise<Listener> {

@@ -38,7 +38,7 @@ const WRITE_FLAGS: number = constants.O_WRONLY | constants.O_CREAT | constants.O
 /**
  * Makes the folder for traces if it is not there, and finds out whether files can be made in it.
  *
- * @throws SrudpError ERR_FILE_UNREADABLE
+ * @throws SrudpError ERR_FILE_UNWRITABLE
  */
 export async function prepareQlogDirectory(path: string): Promise<void> {
   try {
@@ -48,7 +48,7 @@ export async function prepareQlogDirectory(path: string): Promise<void> {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const what = `No qlog file can be written to ${quotePath(path)} (${code ?? "unknown"})`;
-    throw new SrudpError("ERR_FILE_UNREADABLE", what, error);
+    throw new SrudpError("ERR_FILE_UNWRITABLE", what, error);
   }
 }
 

@@ -1,11 +1,13 @@
 /**
- * The frames of a packet as qlog tells them: their kinds and numbers, never what they carry.
- * // draft-ietf-quic-qlog-quic-events §8.14
+ * What is in a packet as qlog tells it: kinds of frames and their numbers, never what they carry.
+ * // draft-ietf-quic-qlog-quic-events §8
  *
  * Stream and datagram frames have their length twice: where the drafts have it now, and where qvis looks.
  */
 import { toHex } from "../base/bytes.ts";
 import { FRAME, type FrameCursor } from "../wire/frames.ts";
+import { HANDSHAKE_KINDS } from "../wire/handshake-packet.ts";
+import { CONNECTION_ID_BYTES, PACKET_HANDSHAKE } from "../wire/packet.ts";
 
 /** Errors of a transport by their codes.  // RFC 9000 §20.1 */
 const TRANSPORT_ERRORS: readonly (string | undefined)[] = [
@@ -24,10 +26,36 @@ const TRANSPORT_ERRORS: readonly (string | undefined)[] = [
 /** Codes from here on are the application's. */
 const APPLICATION_ERRORS_FROM = 0x100;
 
+// Where fields of a handshake packet stand.  // wire/handshake-packet.ts
+const DESTINATION_AT = 3;
+const SOURCE_AT = 11;
+const BODY_LENGTH_AT = 40;
+/** Handshake packets up to this kind (noise1) come before there are keys, as QUIC's Initial does. */
+const LAST_INITIAL_KIND = 2;
+
 /** Which space an error code of a CLOSE belongs to, and its name there. */
 export function nameOfError(errorCode: number): { space: "transport" | "application"; name: string } {
   const space = errorCode < APPLICATION_ERRORS_FROM ? "transport" : "application";
   return { space, name: TRANSPORT_ERRORS[errorCode] ?? "unknown" };
+}
+
+/** Data of a packet event for a handshake or notice packet: what it is, how long, and from whom to whom. */
+export function handshakeAsJson(bytes: Uint8Array, byteLength: number): string {
+  const raw = `"raw":{"length":${byteLength}}`;
+  if (!isHandshake(bytes)) {
+    return `{"header":{"packet_type":"unknown","packet_type_bytes":${bytes[0]}},${raw}}`;
+  }
+  const kind = bytes[0]! & 0x0f;
+  const type = kind <= LAST_INITIAL_KIND ? "initial" : "handshake";
+  const ids = `"scid":"${idAt(bytes, SOURCE_AT)}","dcid":"${idAt(bytes, DESTINATION_AT)}"`;
+  const bodyBytes = (bytes[BODY_LENGTH_AT]! << 8) | bytes[BODY_LENGTH_AT + 1]!;
+  const frame = `{"frame_type":"crypto","offset":0,"raw":{"length":${bodyBytes}},"message":"${HANDSHAKE_KINDS[kind]}"}`;
+  return `{"header":{"packet_type":"${type}",${ids}},${raw},"frames":[${frame}]}`;
+}
+
+/** Connection ID of who sent a handshake packet; undefined for a notice. */
+export function sourceIdOf(bytes: Uint8Array): string | undefined {
+  return isHandshake(bytes) ? idAt(bytes, SOURCE_AT) : undefined;
 }
 
 /** JSON array of the frames that `cursor`, reset to a packet's start, has before it. */
@@ -107,4 +135,12 @@ function rangesAsJson(frame: FrameCursor): string {
 
 function streamErrorAsJson(frame: FrameCursor): string {
   return `"stream_id":${frame.id},"error":"unknown","error_code":${frame.code}`;
+}
+
+function isHandshake(bytes: Uint8Array): boolean {
+  return (bytes[0]! & 0xf0) === PACKET_HANDSHAKE;
+}
+
+function idAt(bytes: Uint8Array, at: number): string {
+  return toHex(bytes.subarray(at, at + CONNECTION_ID_BYTES));
 }

@@ -16,11 +16,11 @@ import { SENT } from "../engine/sent-packets.ts";
 import type { DropReason, RecoveryMetrics, Tracer } from "../engine/tracer.ts";
 import type { TransportParameters } from "../engine/transport-parameters.ts";
 import { FrameCursor } from "../wire/frames.ts";
-import { HANDSHAKE_KINDS } from "../wire/handshake-packet.ts";
-import { CONNECTION_ID_BYTES, PACKET_HANDSHAKE, PACKET_OVERHEAD_BYTES } from "../wire/packet.ts";
+import { PACKET_OVERHEAD_BYTES } from "../wire/packet.ts";
 import type { RemoteAddress } from "./address.ts";
 import type { QlogSink } from "./qlog-file.ts";
-import { framesAsJson, nameOfError } from "./qlog-frames.ts";
+import { framesAsJson, handshakeAsJson, nameOfError, sourceIdOf } from "./qlog-frames.ts";
+import { qlogHeader, RECORD_SEPARATOR } from "./qlog-header.ts";
 
 export interface QlogOptions {
   readonly sink: QlogSink;
@@ -38,24 +38,8 @@ export interface QlogOptions {
 /** Former name of each event's group; the drafts have one namespace for all. */
 type Category = "connectivity" | "transport" | "security" | "recovery";
 
-/** RFC 7464 §2.2: in front of every record, which a line feed ends. */
-const RECORD_SEPARATOR = "\x1e";
-const FILE_SCHEMA = "urn:ietf:params:qlog:file:sequential";
-const SERIALIZATION_FORMAT = "application/qlog+json-seq";
-const EVENT_SCHEMAS: readonly string[] = [
-  "urn:ietf:params:qlog:events:quic-12",
-  "urn:ietf:params:qlog:events:loglevel",
-];
-/** The version whose readers are served as well. */
-const FORMER_VERSION = { qlog_version: "0.3", qlog_format: "JSON-SEQ" } as const;
-
 /** ACK delays travel in units of 2^3 µs. */
 const ACK_DELAY_EXPONENT = 3;
-const DESTINATION_AT = 3;
-const SOURCE_AT = 11;
-const BODY_LENGTH_AT = 40;
-/** Handshake packets up to this kind (noise1) come before there are keys, as QUIC's Initial does. */
-const LAST_INITIAL_KIND = 2;
 const BITS_PER_S_OF_BYTES_PER_MS = 8000;
 
 const METRICS = [
@@ -108,13 +92,12 @@ export class Qlog implements Tracer {
 
   handshakeSent(nowMs: number, path: Path, bytes: Uint8Array, byteLength: number): void {
     this.#start(nowMs, path, undefined);
-    this.#event(nowMs, "transport", "packet_sent", handshakePacket(bytes, byteLength));
+    this.#event(nowMs, "transport", "packet_sent", handshakeAsJson(bytes, byteLength));
   }
 
   handshakeReceived(nowMs: number, path: Path, bytes: Uint8Array): void {
-    const isHandshake = (bytes[0]! & 0xf0) === PACKET_HANDSHAKE;
-    this.#start(nowMs, path, isHandshake ? idAt(bytes, SOURCE_AT) : undefined);
-    this.#event(nowMs, "transport", "packet_received", handshakePacket(bytes, bytes.length));
+    this.#start(nowMs, path, sourceIdOf(bytes));
+    this.#event(nowMs, "transport", "packet_received", handshakeAsJson(bytes, bytes.length));
   }
 
   established(nowMs: number, role: Role, peerConnectionId: Uint8Array): void {
@@ -297,26 +280,7 @@ export class Qlog implements Tracer {
     this.#isOpen = true;
     const { sink, startDate } = this.#options;
     const type = this.#role === "initiator" ? "client" : "server";
-    const header = {
-      file_schema: FILE_SCHEMA,
-      serialization_format: SERIALIZATION_FORMAT,
-      ...FORMER_VERSION,
-      title: `srudp ${this.#role}`,
-      trace: {
-        common_fields: {
-          group_id: this.#originalId,
-          time_format: "relative_to_epoch",
-          reference_time: {
-            clock_type: "monotonic",
-            epoch: "unknown",
-            wall_clock_time: startDate.toISOString(),
-          },
-        },
-        vantage_point: { name: "srudp", type },
-        event_schemas: EVENT_SCHEMAS,
-      },
-    };
-    sink.open(`${this.#originalId}_${type}.sqlog`, `${RECORD_SEPARATOR}${JSON.stringify(header)}\n`);
+    sink.open(`${this.#originalId}_${type}.sqlog`, qlogHeader(this.#originalId, type, startDate));
   }
 
   #packet(
@@ -385,24 +349,6 @@ export class Qlog implements Tracer {
   #localOf(path: Path): RemoteAddress | undefined {
     return this.#options.localOf(path.socket);
   }
-}
-
-/** A packet of the handshake: what it is, how long, and between which connection IDs. */
-function handshakePacket(bytes: Uint8Array, byteLength: number): string {
-  const raw = `"raw":{"length":${byteLength}}`;
-  const kind = bytes[0]! & 0x0f;
-  if ((bytes[0]! & 0xf0) !== PACKET_HANDSHAKE) {
-    return `{"header":{"packet_type":"unknown","packet_type_bytes":${bytes[0]}},${raw}}`;
-  }
-  const type = kind <= LAST_INITIAL_KIND ? "initial" : "handshake";
-  const ids = `"scid":"${idAt(bytes, SOURCE_AT)}","dcid":"${idAt(bytes, DESTINATION_AT)}"`;
-  const bodyBytes = (bytes[BODY_LENGTH_AT]! << 8) | bytes[BODY_LENGTH_AT + 1]!;
-  const frame = `{"frame_type":"crypto","offset":0,"raw":{"length":${bodyBytes}},"message":"${HANDSHAKE_KINDS[kind]}"}`;
-  return `{"header":{"packet_type":"${type}",${ids}},${raw},"frames":[${frame}]}`;
-}
-
-function idAt(bytes: Uint8Array, at: number): string {
-  return toHex(bytes.subarray(at, at + CONNECTION_ID_BYTES));
 }
 
 function endpoint(address: { address: string; port: number } | undefined, connectionId?: string): string {

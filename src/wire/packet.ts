@@ -12,8 +12,6 @@
  */
 import { writeU16, writeU48 } from "../base/bytes.ts";
 
-/** Smallest first byte of anything that is ours; below are STUN, TURN channels and DHT messages. */
-export const FIRST_BYTE_FLOOR = 0xc0;
 /** High nibble of the first byte, by what the packet is. */
 export const PACKET_DATA = 0xc0;
 export const PACKET_HANDSHAKE = 0xd0;

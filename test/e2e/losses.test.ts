@@ -1,5 +1,6 @@
 /** A side that goes away before the end: never 0, and what had arrived has been written. */
 import { spawn } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import { BytePattern } from "../lib/byte-pattern.ts";
@@ -90,6 +91,19 @@ describe("an output that closes early", () => {
     expect(said.toString()).toBe("");
     expect((await listener.failure()).status).toBe(74);
     await flood;
+  });
+});
+
+describe("an output that cannot take more", () => {
+  it("as on a full disk is told in a sentence, and never ends with 0 on either side", async () => {
+    const full = openSync("/dev/full", "w");
+    const { listener, connector } = await startPair({ connect: { stdout: full } });
+    closeSync(full);
+    await listener.input.write("more than nothing\n");
+    const [failed, peerFailed] = await Promise.all([connector.failure(), listener.failure()]);
+    expect(failed.status).toBe(74);
+    expect(failed.message).toContain("ENOSPC");
+    expect(peerFailed).toMatchObject({ status: 74, code: "ERR_PEER_OUTPUT_CLOSED" });
   });
 });
 

@@ -100,7 +100,7 @@ describe("--qlog", () => {
     ]) {
       const command = SrudpProcess.start([...words, "--qlog", file], { env: { SRUDP_CODE: CODE } });
       const failed = await command.failure();
-      expect(failed).toMatchObject({ status: 66, code: "ERR_FILE_UNREADABLE" });
+      expect(failed).toMatchObject({ status: 73, code: "ERR_FILE_UNWRITABLE" });
       expect(failed.message).toContain("no folder");
       expect(command.events.some(({ event }) => event === "listening")).toBe(false);
     }

@@ -1,12 +1,18 @@
 /** Every fuzzer, in the order of the layers that they try. */
+import { connectionIdJunk, connectionIds } from "./connection-ids.ts";
 import { controlRecords } from "./control-records.ts";
 import { controllers } from "./controllers.ts";
 import { frames } from "./frames.ts";
 import { handshakePackets, notices } from "./handshake-packets.ts";
+import { hostileStreams } from "./hostile-streams.ts";
+import { keyUpdates, rekeyJunk } from "./key-updates.ts";
+import { mtuSearches } from "./mtu-searches.ts";
 import { packetHeaders } from "./packet-headers.ts";
 import { parameters } from "./parameters.ts";
+import { pathControls } from "./path-controls.ts";
 import { rangeSets, replayWindows } from "./range-sets.ts";
 import { receiveStreams } from "./receive-streams.ts";
+import { receivedPackets } from "./received-packets.ts";
 import { recoveries } from "./recoveries.ts";
 import { sendStreams } from "./send-streams.ts";
 import { sentPackets } from "./sent-packets.ts";
@@ -30,6 +36,14 @@ export const TARGETS: readonly FuzzTarget[] = [
   sentPackets,
   sendStreams,
   receiveStreams,
+  hostileStreams,
   recoveries,
+  receivedPackets,
   controllers,
+  keyUpdates,
+  rekeyJunk,
+  connectionIds,
+  connectionIdJunk,
+  pathControls,
+  mtuSearches,
 ];

@@ -4,10 +4,11 @@ import { type Connection, EVENT } from "../../src/engine/connection.ts";
 import { FRAME, writeAck, writeNumbers, writeStreamHeader } from "../../src/wire/frames.ts";
 import { HEADER_BYTES, TAG_BYTES, writeHeader } from "../../src/wire/packet.ts";
 import { NonceRecord } from "./nonce-record.ts";
-import { Pair, type PairPlan } from "./pair.ts";
+import { Pair } from "./pair.ts";
+import type { PairPlan } from "./pair-plan.ts";
 import { toyPrimitives } from "./primitives.ts";
 import { WireTap } from "./wire-tap.ts";
-import { half, type WorkloadPlan } from "./workload.ts";
+import { half, type WorkloadPlan } from "./workload-plan.ts";
 
 const LINK = { rateMbit: 10, delayMs: 15, queuePackets: 25, lossRate: 0.02 };
 const WORKLOAD: WorkloadPlan = {

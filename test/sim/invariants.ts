@@ -2,7 +2,7 @@
  * What must hold after every step of every world. A breach throws `Breach`, which names the time; the seed is
  * added where the world is run.
  *
- * Delivered bytes and event order are checked by `workload.ts`, what goes over the wire by `wire-tap.ts`.
+ * Delivered bytes and event order are checked by `application.ts`, what goes over the wire by `wire-tap.ts`.
  */
 
 import { type ConnectionEvent, EVENT, type Path } from "../../src/engine/connection.ts";
@@ -21,7 +21,7 @@ import type { WireTap } from "./wire-tap.ts";
 import type { World } from "./world.ts";
 
 /** An invariant was broken. */
-export class Breach extends Error {
+class Breach extends Error {
   override readonly name = "Breach";
 }
 
@@ -56,8 +56,6 @@ interface Watched {
   flight: FlightView;
   tap: WireTap | undefined;
   paths: PathWatch | undefined;
-  /** Where the handshake was last heard from. */
-  heardPath: Path | undefined;
   peaks: BufferSizes;
 }
 
@@ -120,15 +118,13 @@ export class Invariants {
   }
 
   /** The engine is done with a received buffer: nothing of it may be kept as a view. */
-  onHandled(peer: Peer, path: Path, bytes: Uint8Array): void {
+  onHandled(bytes: Uint8Array): void {
     bytes.fill(0xee);
-    if (peer.connection.peer !== undefined) this.#of(peer).paths?.onEstablished(path);
   }
 
   onSend(peer: Peer, path: Path, bytes: Uint8Array): void {
-    const { tap, paths, heardPath } = this.#of(peer);
-    // The answer to a question about the peer's key makes keys without a packet.
-    if (heardPath !== undefined && peer.connection.peer !== undefined) paths?.onEstablished(heardPath);
+    const { tap, paths } = this.#of(peer);
+    if (peer.connection.peer !== undefined) paths?.onEstablished();
     tap?.onSend(bytes);
     paths?.onSend(path, bytes);
     if (this.#nonces.reuses.length > 0) this.fail(this.#nonces.reuses[0]!);
@@ -172,7 +168,6 @@ export class Invariants {
     const { connection } = peer;
     const watched = this.#of(peer);
     const { state } = connection;
-    if (state === "handshaking") watched.heardPath = connection.path;
     if (connection.closeCause !== undefined && (state === "handshaking" || state === "established")) {
       this.fail(`${peer.name}: ${state} with a close cause`);
     }
@@ -244,7 +239,6 @@ function newWatched(): Omit<Watched, "tap" | "paths"> {
     steps: 0,
     hasClosed: false,
     hasEstablished: false,
-    heardPath: undefined,
     flight: { bytesInFlight: 0, congestionWindowBytes: 0, exempt: 0 },
     peaks: { ...ZERO },
   };

@@ -21,7 +21,7 @@ export interface Datagram {
 }
 
 /** Two-state burst loss: per packet a chance to enter the bad state and one to leave it. */
-export interface GilbertOptions {
+interface GilbertOptions {
   enterRate: number;
   leaveRate: number;
   lossRate: number;
@@ -60,7 +60,7 @@ export interface LinkOptions {
 }
 
 /** A link without faults, with IPv4 overhead. */
-export const PERFECT: LinkOptions = {
+const PERFECT: LinkOptions = {
   rateMbit: Number.POSITIVE_INFINITY,
   overheadBytes: 28,
   queueBytes: Number.POSITIVE_INFINITY,

@@ -16,7 +16,7 @@ export interface NatOptions {
   keepOldMs: number;
 }
 
-export const CONE: NatOptions = {
+const CONE: NatOptions = {
   mapping: "endpointIndependent",
   filtering: "endpointIndependent",
   mappingTimeoutMs: Number.POSITIVE_INFINITY,

@@ -3,9 +3,9 @@
  * how it ended. The same plan always gives the same result, byte for byte.
  */
 
-import type { KeyPair, Primitives } from "../../src/crypto/primitives.ts";
-import { Connection, EVENT } from "../../src/engine/connection.ts";
-import { Handshake, type Mode } from "../../src/engine/handshake.ts";
+import type { KeyPair } from "../../src/crypto/primitives.ts";
+import { Connection } from "../../src/engine/connection.ts";
+import { Handshake } from "../../src/engine/handshake.ts";
 import {
   DEFAULT_PARAMETERS,
   encodeParameters,
@@ -13,67 +13,19 @@ import {
 } from "../../src/engine/transport-parameters.ts";
 import { isTableIntact } from "./content.ts";
 import type { BufferSizes } from "./inspect.ts";
-import { Intruder, type IntruderPlan } from "./intruder.ts";
-import { Breach, Invariants } from "./invariants.ts";
-import type { LinkOptions } from "./link.ts";
-import { Nat, type NatOptions } from "./nat.ts";
+import { Intruder } from "./intruder.ts";
+import { Invariants } from "./invariants.ts";
+import { Nat } from "./nat.ts";
 import { Host, Network, type Side } from "./network.ts";
 import { NonceRecord } from "./nonce-record.ts";
-import { Peer, type PeerKnobs } from "./peer.ts";
+import type { EndPlan, PairPlan } from "./pair-plan.ts";
+import { Peer } from "./peer.ts";
 import { toyPrimitives } from "./primitives.ts";
 import { Random } from "./random.ts";
 import { Trace } from "./trace.ts";
 import { WireTap } from "./wire-tap.ts";
-import { type End, Workload, type WorkloadPlan } from "./workload.ts";
+import { Workload } from "./workload.ts";
 import { World } from "./world.ts";
-
-export interface EndPlan {
-  knobs?: Partial<PeerKnobs>;
-  parameters?: Partial<TransportParameters>;
-  idleTimeoutMs?: number;
-  nat?: Partial<NatOptions>;
-  /** When the NAT rebinds by itself: port only, or the address too. */
-  rebinds?: { atMs: number; address: boolean }[];
-  /** When the machine sleeps, and for how long. */
-  sleeps?: { atMs: number; forMs: number }[];
-  /** Largest datagram that is searched for; 1200 when absent. */
-  mtuCeilingBytes?: number;
-  rekey?: { afterMs: number; afterPackets: number };
-  /** Where packet numbers begin. */
-  firstPacketNumber?: number;
-  /** Answers the question about the peer's key 20 ms late. */
-  asks?: boolean;
-}
-
-export interface LinkChange {
-  atMs: number;
-  link: "toRight" | "toLeft" | "both";
-  set: Partial<LinkOptions>;
-}
-
-export interface PairPlan {
-  seed: number;
-  startMs?: number;
-  mode?: Mode;
-  congestion?: "cubic" | "bbr";
-  /** Both ends call each other. End 0 is the first to call. */
-  bothConnect?: boolean;
-  /** Addresses that end 0 tries before the right one, and that lead nowhere. */
-  deadCandidates?: number;
-  toRight: Partial<LinkOptions>;
-  toLeft: Partial<LinkOptions>;
-  /** Knobs of the links that are turned while the world runs. */
-  changes?: LinkChange[];
-  intruder?: IntruderPlan;
-  ends?: readonly [EndPlan, EndPlan];
-  workload: WorkloadPlan;
-  /** Real cryptography instead of toys; the wire tap sees nothing then. */
-  primitives?: Primitives;
-  /** Virtual time that is enough for everything. */
-  limitMs?: number;
-  /** Breaks an engine on purpose, to see whether that is noticed. */
-  tamper?: (connection: Connection, side: 0 | 1) => void;
-}
 
 /** What a world came to. */
 export interface PairResult {
@@ -239,7 +191,7 @@ export class Pair {
 
   #judgeEnd(side: 0 | 1): void {
     const peer = this.peers[side];
-    const end: End = this.workload.ends[side];
+    const end = this.workload.ends[side];
     const { close } = this.plan.workload;
     if (peer.isGone) return;
     const cause = peer.connection.closeCause;
@@ -247,7 +199,7 @@ export class Pair {
       this.invariants.fail(
         `${peer.name}: ${what}: ${cause?.origin} ${cause?.code} ${cause?.errorCode} ${cause?.reason}`,
       );
-    if (cause === undefined) return fail("no close cause");
+    if (cause === undefined) throw fail("no close cause");
     if (cause.code === "ERR_LINK_LOST") {
       const idleTimeoutMs = this.#idleTimeoutOf(side);
       const silenceMs = end.closedAt - Math.max(peer.lastIntactAt, end.establishedAt);
@@ -369,5 +321,3 @@ function leastDelayMs(plan: PairPlan, link: "toRight" | "toLeft"): number {
 }
 
 const FIRST_NAT_PORT = 40_000;
-
-export { Breach, EVENT };

@@ -8,7 +8,13 @@
 
 import type { Path } from "../../src/engine/connection.ts";
 import { FRAME, FrameCursor } from "../../src/wire/frames.ts";
-import { HEADER_BYTES, isDataPacket, sealedBytesOf, TAG_BYTES } from "../../src/wire/packet.ts";
+import {
+  HEADER_BYTES,
+  isDataPacket,
+  PACKET_HANDSHAKE,
+  sealedBytesOf,
+  TAG_BYTES,
+} from "../../src/wire/packet.ts";
 
 const UNVALIDATED_FACTOR = 3;
 
@@ -16,6 +22,8 @@ interface Watched {
   receivedBytes: number;
   sentBytes: number;
   isProved: boolean;
+  heardHandshake: boolean;
+  toldHandshake: boolean;
 }
 
 export class PathWatch {
@@ -34,19 +42,26 @@ export class PathWatch {
     this.#fail = fail;
   }
 
-  /** There are keys since something came over `path`, which is proved by it. Only the first call counts. */
-  onEstablished(path: Path): void {
+  /**
+   * There are keys: addresses that took part in the handshake, both ways, are proved. (One of them may be a
+   * bystander's who copied a first message; which of them the last message proves is the engine's to know.)
+   */
+  onEstablished(): void {
     if (this.#isEstablished) return;
     this.#isEstablished = true;
-    this.#of(path).isProved = true;
+    for (const watched of this.#paths.values()) {
+      if (watched.heardHandshake && watched.toldHandshake) watched.isProved = true;
+    }
   }
 
   onReceive(path: Path, bytes: Uint8Array): void {
-    this.#of(path).receivedBytes += bytes.length;
+    const watched = this.#of(path);
+    watched.receivedBytes += bytes.length;
+    if (isHandshake(bytes)) watched.heardHandshake = true;
     this.#eachToken(bytes, FRAME.pathResponse, (token) => {
-      const watched = this.#challenged.get(token);
-      if (watched === undefined) return;
-      watched.isProved = true;
+      const challenged = this.#challenged.get(token);
+      if (challenged === undefined) return;
+      challenged.isProved = true;
       this.counts.answered++;
     });
   }
@@ -54,6 +69,7 @@ export class PathWatch {
   onSend(path: Path, bytes: Uint8Array): void {
     const watched = this.#of(path);
     watched.sentBytes += bytes.length;
+    if (isHandshake(bytes)) watched.toldHandshake = true;
     this.#eachToken(bytes, FRAME.pathChallenge, (token) => {
       this.#challenged.set(token, watched);
       this.counts.challenges++;
@@ -87,9 +103,19 @@ export class PathWatch {
   #of(path: Path): Watched {
     let watched = this.#paths.get(path);
     if (watched === undefined) {
-      watched = { receivedBytes: 0, sentBytes: 0, isProved: false };
+      watched = {
+        receivedBytes: 0,
+        sentBytes: 0,
+        isProved: false,
+        heardHandshake: false,
+        toldHandshake: false,
+      };
       this.#paths.set(path, watched);
     }
     return watched;
   }
+}
+
+function isHandshake(bytes: Uint8Array): boolean {
+  return bytes.length > 0 && (bytes[0]! & 0xf0) === PACKET_HANDSHAKE;
 }

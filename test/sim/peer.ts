@@ -35,7 +35,7 @@ export interface PeerKnobs {
   earlyWakeRate: number;
 }
 
-export const PLAIN_KNOBS: PeerKnobs = {
+const PLAIN_KNOBS: PeerKnobs = {
   timerLatenessMs: 0,
   batchMs: 0,
   isCoalescing: false,
@@ -229,7 +229,7 @@ export class Peer implements Receiver, Waker {
     const before = connection.stats.receivedPackets;
     connection.handleDatagram(now, path, bytes);
     if (connection.stats.receivedPackets > before) this.lastIntactAt = now;
-    this.#invariants.onHandled(this, path, bytes);
+    this.#invariants.onHandled(bytes);
   }
 
   /** An endpoint finds connections by the IDs that they announced: others never see the packet. */

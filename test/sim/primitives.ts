@@ -81,7 +81,7 @@ export function checksum(bytes: Uint8Array, start: number, end: number, seed: nu
   return sum;
 }
 
-export const checksumAead: AeadProvider = {
+const checksumAead: AeadProvider = {
   name: "checksum",
   key(bytes: Uint8Array): AeadKey {
     if (bytes.length !== 32) throw new Error("an AEAD key has 32 bytes");

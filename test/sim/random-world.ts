@@ -8,10 +8,10 @@
 import type { Mode } from "../../src/engine/handshake.ts";
 import type { IntruderPlan } from "./intruder.ts";
 import type { LinkOptions } from "./link.ts";
-import type { EndPlan, LinkChange, PairPlan } from "./pair.ts";
+import type { EndPlan, LinkChange, PairPlan } from "./pair-plan.ts";
 import type { PeerKnobs } from "./peer.ts";
 import { Random } from "./random.ts";
-import type { ClosePlan, DatagramPlan, HalfPlan, StreamPlan, WorkloadPlan } from "./workload.ts";
+import type { ClosePlan, DatagramPlan, HalfPlan, StreamPlan, WorkloadPlan } from "./workload-plan.ts";
 
 /** Starts of the clock: engines must not care, not even for 32 bits. */
 const STARTS_MS = [0, 0.5, 1234.567, 2 ** 31 - 500, 2 ** 32 - 1000, 2 ** 40];

@@ -6,7 +6,8 @@
 import { Competitor } from "./competitor.ts";
 import type { LinkOptions } from "./link.ts";
 import { Network } from "./network.ts";
-import { type LinkChange, Pair, type PairPlan } from "./pair.ts";
+import { Pair } from "./pair.ts";
+import type { LinkChange, PairPlan } from "./pair-plan.ts";
 import {
   breachOf,
   type Congestion,
@@ -26,7 +27,7 @@ import {
   timed,
   upload,
 } from "./scenario.ts";
-import { half } from "./workload.ts";
+import { half } from "./workload-plan.ts";
 import { World } from "./world.ts";
 
 const BOTH: readonly Congestion[] = ["cubic", "bbr"];

@@ -5,8 +5,9 @@
 
 import type { LinkOptions } from "./link.ts";
 import { quantile } from "./link.ts";
-import { Pair, type PairPlan } from "./pair.ts";
-import { half, type StreamPlan, type WorkloadPlan } from "./workload.ts";
+import { Pair } from "./pair.ts";
+import type { PairPlan } from "./pair-plan.ts";
+import { half, type StreamPlan, type WorkloadPlan } from "./workload-plan.ts";
 
 export type Congestion = "cubic" | "bbr";
 

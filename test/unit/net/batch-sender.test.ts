@@ -39,8 +39,12 @@ describe("the batch sender", () => {
     const sender = new BatchSender();
     const { socket, sent, queued } = newSocket();
     queued.count = 1;
-    expect(sender.send(socket, { buffer: fill(sender, 250, 1), length: 250, segmentBytes: 100, path })).toBe(true);
-    expect(sender.send(socket, { buffer: fill(sender, 250, 2), length: 250, segmentBytes: 100, path })).toBe(true);
+    expect(sender.send(socket, { buffer: fill(sender, 250, 1), length: 250, segmentBytes: 100, path })).toBe(
+      true,
+    );
+    expect(sender.send(socket, { buffer: fill(sender, 250, 2), length: 250, segmentBytes: 100, path })).toBe(
+      true,
+    );
     expect(sent.map((bytes) => [bytes.length, bytes[0]])).toEqual([
       [100, 1],
       [100, 1],

@@ -24,7 +24,8 @@ describe("connect()", () => {
     const port = await silentPort();
     const reaching = connect({ host: LOOPBACK, port, secret: SECRET, timeoutMs: 50 });
     await expect(reaching).rejects.toMatchObject({ code: "ERR_TIMEOUT" });
-    expect(process.getActiveResourcesInfo().filter((name) => name === "UDPWrap")).toHaveLength(sockets.length);
+    const active = (): number => process.getActiveResourcesInfo().filter((name) => name === "UDPWrap").length;
+    await expect.poll(active).toBe(sockets.length);
   });
 
   it("rejects with the signal's reason, before it begins and on the way", async () => {
@@ -54,19 +55,33 @@ describe("connect()", () => {
 
   it.each([
     ["a host that nobody knows", { host: "no-such-host.invalid", secret: SECRET }, "ERR_HOST_UNKNOWN"],
-    ["a name where names are not looked up", { host: "localhost", resolve: false, secret: SECRET }, "ERR_HOST_UNKNOWN"],
+    [
+      "a name where names are not looked up",
+      { host: "localhost", resolve: false, secret: SECRET },
+      "ERR_HOST_UNKNOWN",
+    ],
     ["nothing to know the peer by", { host: LOOPBACK }, "ERR_USAGE"],
     ["what is no code", { host: LOOPBACK, code: "forty-two" }, "ERR_CODE_FORMAT"],
     ["a secret of another length", { host: LOOPBACK, secret: new Uint8Array(31) }, "ERR_SECRET_FORMAT"],
     ["a source address that is none", { host: LOOPBACK, secret: SECRET, localAddress: "here" }, "ERR_BIND"],
-    ["a source address that is not ours", { host: LOOPBACK, secret: SECRET, localAddress: "192.0.2.99" }, "ERR_BIND"],
+    [
+      "a source address that is not ours",
+      { host: LOOPBACK, secret: SECRET, localAddress: "192.0.2.99" },
+      "ERR_BIND",
+    ],
   ] as const)("refuses %s", async (_, options, code) => {
     await expect(connect({ port: 9, timeoutMs: 2000, ...options })).rejects.toMatchObject({ code });
   });
 
   it("says ERR_BIND when the port that was asked for is taken", async () => {
     const taken = await silentPort();
-    const reaching = connect({ host: LOOPBACK, port: 9, localAddress: LOOPBACK, localPort: taken, secret: SECRET });
+    const reaching = connect({
+      host: LOOPBACK,
+      port: 9,
+      localAddress: LOOPBACK,
+      localPort: taken,
+      secret: SECRET,
+    });
     await expect(reaching).rejects.toMatchObject({ code: "ERR_BIND" });
   });
 
@@ -86,11 +101,23 @@ describe("connect()", () => {
   });
 
   it.each([
-    ["throws", () => { throw new SrudpError("ERR_PEER_UNKNOWN"); }],
-    ["rejects with", async () => { throw new SrudpError("ERR_PEER_UNKNOWN"); }],
+    [
+      "throws",
+      () => {
+        throw new SrudpError("ERR_PEER_UNKNOWN");
+      },
+    ],
+    [
+      "rejects with",
+      async () => {
+        throw new SrudpError("ERR_PEER_UNKNOWN");
+      },
+    ],
   ] as const)("rejects with what the caller's judge %s", async (_, verifyPeer) => {
     const listener = await listening({ verifyPeer: () => true });
-    await expect(connecting(listener.port, { verifyPeer })).rejects.toMatchObject({ code: "ERR_PEER_UNKNOWN" });
+    await expect(connecting(listener.port, { verifyPeer })).rejects.toMatchObject({
+      code: "ERR_PEER_UNKNOWN",
+    });
   });
 
   it("tells the judge whose key it is and where it came from", async () => {

@@ -2,7 +2,11 @@ import { describe, expect, it } from "vitest";
 import { concatBytes } from "../../../src/base/bytes.ts";
 import { ControlReader, encodeReceipt, type Receipt } from "../../../src/net/control.ts";
 
-const receipt: Receipt = { streamId: 4, bytes: 2 ** 40 + 1, sha256: Uint8Array.from({ length: 32 }, (_, i) => i) };
+const receipt: Receipt = {
+  streamId: 4,
+  bytes: 2 ** 40 + 1,
+  sha256: Uint8Array.from({ length: 32 }, (_, i) => i),
+};
 
 function read(...pieces: Uint8Array[]): Receipt[] {
   const receipts: Receipt[] = [];
@@ -32,7 +36,10 @@ describe("control records", () => {
   it.each([
     ["too long a record", Uint8Array.from([0x01, 0x80, 0, 0x40, 0])],
     ["a receipt that is cut short", Uint8Array.from([0x01, 3, 1, 1, 1])],
-    ["a receipt with something behind it", concatBytes(Uint8Array.from([0x01, 0x40, 60]), new Uint8Array(60))],
+    [
+      "a receipt with something behind it",
+      concatBytes(Uint8Array.from([0x01, 0x40, 60]), new Uint8Array(60)),
+    ],
     ["numbers beyond all bounds", new Uint8Array(16).fill(0xff)],
   ])("refuse %s", (_, bytes) => {
     expect(() => read(bytes)).toThrow(expect.objectContaining({ code: "ERR_PROTOCOL" }));

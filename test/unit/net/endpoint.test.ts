@@ -2,6 +2,7 @@ import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { afterEach, describe, expect, it } from "vitest";
 import { Endpoint } from "../../../src/net/endpoint.ts";
+import { UdpSocket } from "../../../src/net/udp-socket.ts";
 import { FakeConnection, FakeOwner } from "./fake-connection.ts";
 
 const LOOPBACK = "127.0.0.1";
@@ -16,7 +17,7 @@ afterEach(() => {
 });
 
 async function newEndpoint(): Promise<Endpoint> {
-  const endpoint = await Endpoint.open([{ family: 4, address: LOOPBACK, port: 0 }]);
+  const endpoint = new Endpoint([await UdpSocket.bind({ family: 4, address: LOOPBACK, port: 0 })]);
   opened.push(endpoint);
   return endpoint;
 }
@@ -63,7 +64,14 @@ describe("the endpoint", () => {
     const three = new FakeConnection(...THREE);
     endpoint.attach(one, new FakeOwner(), []);
     endpoint.attach(three, new FakeOwner(), []);
-    await deliver(endpoint, peer, dataPacket(ONE, 1), dataPacket(THREE, 2), handshakePacket(ONE), notice(THREE));
+    await deliver(
+      endpoint,
+      peer,
+      dataPacket(ONE, 1),
+      dataPacket(THREE, 2),
+      handshakePacket(ONE),
+      notice(THREE),
+    );
     expect(one.received.map(({ bytes }) => bytes[0])).toEqual([0xc0, 0xd0]);
     expect(three.received.map(({ bytes }) => bytes[0])).toEqual([0xc0, 0xe0]);
   });
@@ -73,7 +81,13 @@ describe("the endpoint", () => {
     const peer = await newPeer();
     const one = new FakeConnection(...ONE);
     endpoint.attach(one, new FakeOwner(), []);
-    const junk = [dataPacket(TWO), dataPacket(THREE), new Uint8Array(0), new Uint8Array([0xc0, 1]), notice(THREE)];
+    const junk = [
+      dataPacket(TWO),
+      dataPacket(THREE),
+      new Uint8Array(0),
+      new Uint8Array([0xc0, 1]),
+      notice(THREE),
+    ];
     const before = endpoint.strayDatagrams;
     await deliver(endpoint, peer, ...junk);
     expect(endpoint.strayDatagrams - before).toBe(junk.length + 1);
@@ -85,7 +99,13 @@ describe("the endpoint", () => {
     const peer = await newPeer();
     const firsts: number[] = [];
     endpoint.onFirstMessage = (_now, from) => firsts.push(from.port);
-    await deliver(endpoint, peer, handshakePacket(new Array(8).fill(0)), handshakePacket(THREE), dataPacket(THREE));
+    await deliver(
+      endpoint,
+      peer,
+      handshakePacket(new Array(8).fill(0)),
+      handshakePacket(THREE),
+      dataPacket(THREE),
+    );
     expect(firsts).toEqual([peer.address().port]);
   });
 
@@ -99,7 +119,9 @@ describe("the endpoint", () => {
     endpoint.setListening(true);
     // Both are in the socket's buffer before the event loop looks.
     const { port } = endpoint.sockets[0]!.local;
-    await Promise.all([1, 2].map((n) => new Promise((resolve) => peer.send(dataPacket(ONE, n), port, LOOPBACK, resolve))));
+    await Promise.all(
+      [1, 2].map((n) => new Promise((resolve) => peer.send(dataPacket(ONE, n), port, LOOPBACK, resolve))),
+    );
     one.events.push(7);
     while (one.received.length < 2) await new Promise(setImmediate);
     await new Promise(setImmediate);
@@ -124,7 +146,8 @@ describe("the endpoint", () => {
     const one = new FakeConnection(...ONE);
     endpoint.attach(one, new FakeOwner(), [known]);
     const socket = endpoint.sockets[0]!;
-    for (const port of [1000, 2000, 1000, 2000]) socket.onDatagram?.(socket, LOOPBACK, port, dataPacket(ONE, 0));
+    for (const port of [1000, 2000, 1000, 2000])
+      socket.onDatagram?.(socket, LOOPBACK, port, dataPacket(ONE, 0));
     const paths = one.received.map(({ path }) => path);
     expect(paths[0]).toBe(known);
     expect(paths[2]).toBe(known);
@@ -163,7 +186,10 @@ describe("the endpoint", () => {
     const path = { address: LOOPBACK, port: peer.address().port, socket: 0 };
     const one = new FakeConnection(...ONE);
     const bytes = Uint8Array.from({ length: 1000 }, (_, i) => i % 251);
-    one.outgoing.push({ bytes, segmentBytes: 300, path }, { bytes: bytes.subarray(0, 40), segmentBytes: 40, path });
+    one.outgoing.push(
+      { bytes, segmentBytes: 300, path },
+      { bytes: bytes.subarray(0, 40), segmentBytes: 40, path },
+    );
     endpoint.attach(one, new FakeOwner(), [path]);
     await all;
     expect(lengths).toEqual([300, 300, 300, 100, 40]);
@@ -174,7 +200,11 @@ describe("the endpoint", () => {
     const endpoint = await newEndpoint();
     const one = new FakeConnection(...ONE);
     const path = { address: LOOPBACK, port: 9, socket: 0 };
-    one.outgoing.push({ bytes: new Uint8Array(60_000).fill(1), segmentBytes: 60_000, path: { ...path, address: "255.255.255.255" } });
+    one.outgoing.push({
+      bytes: new Uint8Array(60_000).fill(1),
+      segmentBytes: 60_000,
+      path: { ...path, address: "255.255.255.255" },
+    });
     endpoint.attach(one, new FakeOwner(), [path]);
     const socket = endpoint.sockets[0]!;
     while (socket.sendErrors === 0) await new Promise(setImmediate);
@@ -282,14 +312,13 @@ describe("the endpoint", () => {
     const endpoint = await newEndpoint();
     const one = new FakeConnection(...ONE);
     const owner = new FakeOwner();
-    const closed = new Promise<void>((resolve) => {
-      endpoint.onClosed = resolve;
-    });
     const attachment = endpoint.attach(one, owner, [])!;
     one.state = "closed";
     attachment.touch();
-    await closed;
-    expect(owner.isDetached).toBe(true);
+    await expect.poll(() => owner.isDetached).toBe(true);
+    // Its port is free again.
+    const { port } = endpoint.sockets[0]!.local;
+    opened.push(await UdpSocket.bind({ family: 4, address: LOOPBACK, port }));
   });
 
   it("refuses a connection ID that it could not tell from another", async () => {

@@ -1,6 +1,6 @@
 import { once } from "node:events";
-import { finished, pipeline } from "node:stream/promises";
 import { buffer, text } from "node:stream/consumers";
+import { finished, pipeline } from "node:stream/promises";
 import { describe, expect, it } from "vitest";
 import type { Link, Receipt, Stream } from "../../../src/index.ts";
 import { connecting, failureOf, linkedPair, listening, SECRET } from "./loopback.ts";
@@ -179,7 +179,11 @@ describe("streams of a link", () => {
     near.on("stream", (stream: Stream) => stream.pipe(stream));
     const streams = await Promise.all([near.openStream(), near.openStream(), far.openStream()]);
     for (const [index, stream] of streams.entries()) stream.end(`stream ${index}`);
-    expect(await Promise.all(streams.map((stream) => text(stream)))).toEqual(["stream 0", "stream 1", "stream 2"]);
+    expect(await Promise.all(streams.map((stream) => text(stream)))).toEqual([
+      "stream 0",
+      "stream 1",
+      "stream 2",
+    ]);
     expect(new Set(streams.map(({ streamId }) => streamId)).size).toBe(3);
     expect(streams.map(({ streamId }) => streamId)).not.toContain(near.streamId);
   });

@@ -186,22 +186,25 @@ describe("a listener that has its links", () => {
   it.each([
     ["secret", { secret: SECRET }],
     ["passphrase", { passphrase: PASSPHRASE }],
-  ] as const)("tells others by %s that it is busy, and takes the next when there is room", async (_, trust) => {
-    const listener = await listening(trust);
-    const visits: unknown[] = [];
-    listener.on("busy", (visit) => visits.push(visit));
-    const arriving = once(listener, "link");
-    const first = await connecting(listener.port, trust);
-    const [far] = (await arriving) as [Link];
-    await expect(connecting(listener.port, trust)).rejects.toMatchObject({ code: "ERR_BUSY" });
-    expect(visits.length).toBeGreaterThan(0);
-    first.end();
-    far.end();
-    first.resume();
-    far.resume();
-    await Promise.all([once(first, "close"), once(far, "close")]);
-    expect((await connecting(listener.port, trust)).auth).toBeDefined();
-  });
+  ] as const)(
+    "tells others by %s that it is busy, and takes the next when there is room",
+    async (_, trust) => {
+      const listener = await listening(trust);
+      const visits: unknown[] = [];
+      listener.on("busy", (visit) => visits.push(visit));
+      const arriving = once(listener, "link");
+      const first = await connecting(listener.port, trust);
+      const [far] = (await arriving) as [Link];
+      await expect(connecting(listener.port, trust)).rejects.toMatchObject({ code: "ERR_BUSY" });
+      expect(visits.length).toBeGreaterThan(0);
+      first.end();
+      far.end();
+      first.resume();
+      far.resume();
+      await Promise.all([once(first, "close"), once(far, "close")]);
+      expect((await connecting(listener.port, trust)).auth).toBeDefined();
+    },
+  );
 });
 
 describe("strangers", () => {

@@ -404,7 +404,7 @@ describe("the folder of traces", () => {
     writeFileSync(file, "");
     const secret = new Uint8Array(32).fill(1);
     for (const qlogDirectory of [file, join(file, "below")]) {
-      const failure = { code: "ERR_FILE_UNREADABLE", message: expect.stringContaining("a file") };
+      const failure = { code: "ERR_FILE_UNWRITABLE", message: expect.stringContaining("a file") };
       await expect(listen({ localAddress: "127.0.0.1", secret, qlogDirectory })).rejects.toMatchObject(
         failure,
       );

@@ -1,0 +1,43 @@
+/** The first record of a qlog file.  // draft-ietf-quic-qlog-main-schema §5, §7.1, §11.2; RFC 7464 */
+
+/** RFC 7464 §2.2: in front of every record, which a line feed ends. */
+export const RECORD_SEPARATOR = "\x1e";
+
+const FILE_SCHEMA = "urn:ietf:params:qlog:file:sequential";
+const SERIALIZATION_FORMAT = "application/qlog+json-seq";
+const EVENT_SCHEMAS: readonly string[] = [
+  "urn:ietf:params:qlog:events:quic-12",
+  "urn:ietf:params:qlog:events:loglevel",
+];
+/** The version whose readers, qvis among them, are served as well. */
+const FORMER_VERSION = { qlog_version: "0.3", qlog_format: "JSON-SEQ" } as const;
+
+/**
+ * The header of one connection's trace.
+ *
+ * @param originalId the ID that the initiator chose, which both ends know the connection by
+ * @param startDate when time in the trace began
+ */
+export function qlogHeader(originalId: string, type: "client" | "server", startDate: Date): string {
+  const header = {
+    // §3: these two come first, so that a look at the beginning tells what a file is.
+    file_schema: FILE_SCHEMA,
+    serialization_format: SERIALIZATION_FORMAT,
+    ...FORMER_VERSION,
+    title: `srudp ${type === "client" ? "initiator" : "responder"}`,
+    trace: {
+      common_fields: {
+        group_id: originalId,
+        time_format: "relative_to_epoch",
+        reference_time: {
+          clock_type: "monotonic",
+          epoch: "unknown",
+          wall_clock_time: startDate.toISOString(),
+        },
+      },
+      vantage_point: { name: "srudp", type },
+      event_schemas: EVENT_SCHEMAS,
+    },
+  };
+  return `${RECORD_SEPARATOR}${JSON.stringify(header)}\n`;
+}
