@@ -223,8 +223,10 @@ export class Bridge {
       this.#onOutputFinish();
       return;
     }
-    const what = isClosed ? undefined : `Standard output (${error.code ?? error.message})`;
-    this.#breakOff(new SrudpError("ERR_OUTPUT_CLOSED", what, error), "ERR_PEER_OUTPUT_CLOSED");
+    const failure = isClosed
+      ? new SrudpError("ERR_OUTPUT_CLOSED", undefined, error)
+      : new SrudpError("ERR_OUTPUT_FAILED", error.code ?? error.message, error);
+    this.#breakOff(failure, "ERR_PEER_OUTPUT_CLOSED");
   };
 
   // ------------------------------------------------------------------ the end
@@ -265,7 +267,9 @@ export class Bridge {
   /** The link has ended before this side was done with it. */
   #conclude(isTaken: boolean): void {
     const { error } = this.#over!;
-    const isOrderly = error === undefined || (error as SrudpError).code === "ERR_PEER_OUTPUT_CLOSED";
+    // With both receipts across, a peer that has gone has gone in order: only its goodbye was lost.
+    const code = (error as SrudpError | undefined)?.code;
+    const isOrderly = error === undefined || code === "ERR_PEER_OUTPUT_CLOSED" || code === "ERR_LINK_LOST";
     this.#settle(() => {
       if (isTaken && this.#isReceiveEnded && isOrderly) this.#resolve(this.result());
       else this.#reject(error ?? new SrudpError("ERR_PEER_RESET"));

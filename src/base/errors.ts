@@ -211,6 +211,12 @@ const TABLE = {
     sentence: "There is a key already; move its file away if peers may forget it.",
   },
   ERR_INTERRUPTED: { origin: "local", exit: 130, sentence: "Interrupted." },
+  ERR_OUTPUT_FAILED: {
+    origin: "local",
+    exit: 74,
+    sentence:
+      "The output cannot be written, so not everything that arrived is there; check the disk's space.",
+  },
   ERR_OUTPUT_CLOSED: { origin: "local", exit: 141, sentence: "The output was closed." },
 } as const;
 

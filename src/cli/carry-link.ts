@@ -74,13 +74,11 @@ export async function carryLink(
 }
 
 function reportConnected({ reporter }: CommandContext, link: Link): void {
-  const { rttMs, minRttMs } = link.stats();
-  // Before the first sample there is an assumption only.
-  const isMeasured = minRttMs > 0;
+  const { rttMs } = link.stats();
   const remote = formatAddress(link.remote);
   const { peer, path, auth } = link;
-  const fields = { peer: encodeKey(peer), remote, path, rttMs: isMeasured ? tenths(rttMs) : null, auth };
-  const prose = `connected to ${remote} by ${auth} (${path}, ${isMeasured ? `${tenths(rttMs)} ms, ` : ""}${shortKey(peer)})`;
+  const fields = { peer: encodeKey(peer), remote, path, rttMs: tenths(rttMs), auth };
+  const prose = `connected to ${remote} by ${auth} (${path}, ${tenths(rttMs)} ms, ${shortKey(peer)})`;
   reporter.event("connected", fields, reporter.palette.good(prose));
 }
 

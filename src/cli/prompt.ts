@@ -107,7 +107,11 @@ function openTerminal(): Terminal | undefined {
   }
   const input = new ReadStream(descriptor);
   const write = (text: string): void => {
-    writeSync(output, text);
+    try {
+      writeSync(output, text);
+    } catch {
+      // A terminal that hangs up takes nothing more; its end comes through the input.
+    }
   };
   return {
     input,
@@ -127,7 +131,7 @@ function openTerminal(): Terminal | undefined {
         input.on("error", () => resolve());
       }),
     close: (last) => {
-      if (input.isRaw) input.setRawMode(false);
+      if (input.isRaw && !input.destroyed) input.setRawMode(false);
       input.destroy();
       write(last);
       closeSync(output);

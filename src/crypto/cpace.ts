@@ -12,7 +12,6 @@ import { SrudpError } from "../base/errors.ts";
 import { mapToCurve25519 } from "./elligator2.ts";
 import { type X25519, X25519_BYTES } from "./primitives.ts";
 
-
 const DOMAIN = utf8Encode("CPace255"); // §8.2
 const KEY_DOMAIN = utf8Encode("CPace255_ISK"); // §7.2
 const ORDERED_TAG = utf8Encode("oc"); // §6.3

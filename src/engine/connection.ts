@@ -53,6 +53,8 @@ const KEEP_ALIVE_IDLE_MS = 15_000;
 const LATELY_MS = 30_000;
 /** A half-open connection of the responder is given up after this: the initiator may be asking a person. */
 const HALF_OPEN_MS = 120_000;
+/** Round trips seen in the handshake are believed up to this. */
+const HANDSHAKE_RTT_MOST_MS = 3000;
 /** Closing and draining last this many probe timeouts.  // RFC 9000 §10.2 */
 const CLOSING_PTOS = 3;
 /** Data packets that overtake the handshake and are kept for after it. */
@@ -307,7 +309,7 @@ export class Connection implements FrameOwner, IncomingHost {
 
   /** Fills `into` with what is to leave now; false when there is nothing. */
   pollTransmit(nowMs: number, into: Transmit): boolean {
-    if (this.route.pollTransmit(into)) {
+    if (this.route.pollTransmit(nowMs, into)) {
       if (this.tracer !== undefined) this.tracer.handshakeSent(nowMs, into.path, into.buffer, into.length);
       return true;
     }
@@ -553,6 +555,9 @@ export class Connection implements FrameOwner, IncomingHost {
   private begin(nowMs: number, role: Role, peer: TransportParameters): void {
     this.streams.start(role === "initiator", peer);
     this.recovery.peerMaxAckDelayMs = peer.maxAckDelayMs;
+    const { rttMs } = this.route;
+    // Longer ones may hold a person's thinking.
+    if (rttMs >= 0 && rttMs < HANDSHAKE_RTT_MOST_MS) this.recovery.rtt.assume(rttMs);
     if (this.tracer !== undefined) {
       this.tracer.parametersSet(nowMs, "local", this.config.parameters);
       this.tracer.parametersSet(nowMs, "remote", peer);

@@ -38,6 +38,11 @@ export class HandshakeRoute {
   /** Paths that our request went to: answers are taken from nowhere else. */
   private readonly asked: Path[] = [];
   private stopped = false;
+  /** Times that the present packet was sent, and when last. */
+  private sendings = 0;
+  private sentAtMs = 0;
+  /** Round trip of the last exchange that tells one, −1 before. */
+  rttMs = -1;
 
   constructor(nowMs: number, handshake: Handshake, candidates: readonly Path[]) {
     this.handshake = handshake;
@@ -64,6 +69,9 @@ export class HandshakeRoute {
     if (answers && this.handshake.role === "initiator" && !this.asked.includes(path)) return "ignored";
     const outcome = this.handshake.handlePacket(nowMs, bytes);
     if (outcome === "advanced") {
+      // Only the answer to a packet that was sent once tells how long it took.  // Karn's rule
+      if (this.sendings === 1) this.rttMs = nowMs - this.sentAtMs;
+
       // This path works: the others are not needed.
       this.candidates[0] = path;
       this.candidates.length = 1;
@@ -96,10 +104,12 @@ export class HandshakeRoute {
     this.send(this.inUse);
   }
 
-  pollTransmit(into: Outgoing): boolean {
+  pollTransmit(nowMs: number, into: Outgoing): boolean {
     if (this.stopped || this.packet === undefined) return false;
     const path = this.targets.shift();
     if (path === undefined) return false;
+    this.sendings++;
+    this.sentAtMs = nowMs;
     into.buffer.set(this.packet);
     into.length = this.packet.length;
     into.segmentBytes = this.packet.length;
@@ -126,6 +136,7 @@ export class HandshakeRoute {
   private send(targets: Path[]): void {
     const packet = this.handshake.pollTransmit();
     if (packet === undefined) return;
+    if (packet !== this.packet) this.sendings = 0;
     this.packet = packet;
     this.targets = targets;
   }

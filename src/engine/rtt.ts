@@ -32,6 +32,14 @@ export class RttEstimator {
     this.smoothedMs = 0.875 * this.smoothedMs + 0.125 * adjusted;
   }
 
+  /** A first idea of the round trip, from the handshake: better than the assumption, no sample yet. */
+  assume(rttMs: number): void {
+    if (this.hasSample) return;
+    this.latestMs = rttMs;
+    this.smoothedMs = rttMs;
+    this.rttVarMs = rttMs / 2;
+  }
+
   /** Probe timeout before back-off.  // RFC 9002 §6.2.1 */
   ptoMs(maxAckDelayMs: number): number {
     return this.smoothedMs + Math.max(4 * this.rttVarMs, TIMER_GRANULARITY_MS) + maxAckDelayMs;

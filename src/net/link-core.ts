@@ -24,10 +24,8 @@ interface Opener {
   readonly reject: (error: Error) => void;
 }
 
-/** An acknowledgement that has not come after so many probe timeouts does not come.  // RFC 9000 §10.2 */
-const PATIENCE_PTOS = 3;
-/** Delay that peers allow themselves before they acknowledge.  // transport.md R8 */
-const ACK_DELAY_MS = 25;
+/** A last acknowledgement that has not come after this does not come: its sender has gone. */
+const PATIENCE_MS = 10_000;
 const NOTHING: Uint8Array = new Uint8Array(0);
 const WIRE_RESET: number = wireOfCode("ERR_PEER_RESET");
 const WIRE_NOT_READ: number = wireOfCode("ERR_PEER_OUTPUT_CLOSED");
@@ -359,13 +357,12 @@ export class LinkCore implements ConnectionOwner, FlowHost {
     if (this.#ending === undefined || this.#over !== undefined) return;
     for (const flow of this.#flows.values()) if (flow.isFinished && !flow.isDelivered) return;
     if (!this.#isControlDelivered && this.#controlId >= 0 && this.#patience === undefined) {
-      // The peer may have gone with what it wanted: then its last acknowledgement is not worth waiting for.
-      const { rttMs, rttVarMs } = this.engine.stats;
-      const ptoMs = rttMs + Math.max(4 * rttVarMs, 1) + ACK_DELAY_MS;
+      // While the peer is there, what it lacks is sent again until it has it. It may have gone with all that it
+      // wanted, though, and its last acknowledgement and CLOSE be lost: then this side has what it needs too.
       this.#patience = setTimeout(() => {
         this.#isControlDelivered = true;
         this.#endWhenDelivered();
-      }, PATIENCE_PTOS * ptoMs);
+      }, PATIENCE_MS);
     }
     if (!this.#isControlDelivered && this.#controlId >= 0) return;
     // The peer's bytes that nobody here will read are told of, should there be any.

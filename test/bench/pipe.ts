@@ -1,7 +1,7 @@
 /**
  * What the pipe carries on this machine, with its cost: `npm run bench:pipe`, or some rows by their names.
  *
- *     node dist/test/bench/pipe.js [--size BYTES] [--json FILE] [oneWay] [bothWays4] [bothWays6] [slowReader] [lossyPath]
+ *     node dist/test/bench/pipe.js [--size BYTES] [--json FILE] [oneWay] [bothWays4] [bothWays6] [slowReader] [underJunk] [lossyPath]
  *
  * Every row is two real processes with files at their ends; every received file is hashed by this program,
  * so nobody's word is taken for it. Prints a table, then the same as one line of JSON for `docs/benchmarks.md`.
@@ -14,6 +14,7 @@ import { parseArgs } from "node:util";
 import { BytePattern } from "../lib/byte-pattern.ts";
 import { pause } from "../lib/deadline.ts";
 import { startEmulator } from "../lib/emulator-process.ts";
+import { throwJunk } from "../lib/junk.ts";
 import { startPair } from "../lib/pair.ts";
 import { endAll, type SrudpProcess, temporaryFolder } from "../lib/srudp-process.ts";
 
@@ -191,6 +192,28 @@ async function lossyPath(bytes: number): Promise<Row> {
   stopEmulator();
   return rowOf("lossy path, both ways", bytes, tookMs, costs, up === bytes && down === bytes);
 }
+/** Ten seconds of transfer while a stranger throws 5,000 datagrams a second at both ports. */
+async function underJunk(): Promise<Row> {
+  const pattern = new BytePattern(6);
+  const pair = await startPair({ listen: { stdin: "nothing" }, connect: { stdout: "nothing" } });
+  const { connector, listener } = pair;
+  const startedMs = performance.now();
+  let isOver = false;
+  const flood = throwJunk(pair, 5000, 10_000).finally(() => {
+    isOver = true;
+  });
+  const sent = connector.input
+    .pump(pattern, Number.MAX_SAFE_INTEGER, () => isOver)
+    .then(() => connector.input.end());
+  const received = await listener.output.check(pattern);
+  await sent;
+  const costs = await Promise.all([costOf(connector), costOf(listener)]);
+  const tookMs = performance.now() - startedMs;
+  const bytes = connector.input.writtenBytes;
+  const note = `${(await flood).toLocaleString("en")} datagrams of junk`;
+  return rowOf("under junk for ten seconds", bytes, tookMs, costs, received === bytes, note);
+}
+
 let stopEmulator = (): void => {};
 
 const ROWS: Readonly<Record<string, (bytes: number) => Promise<Row>>> = {
@@ -198,6 +221,7 @@ const ROWS: Readonly<Record<string, (bytes: number) => Promise<Row>>> = {
   bothWays4: (bytes) => bothWays(bytes, 4),
   bothWays6: (bytes) => bothWays(bytes, 6),
   slowReader,
+  underJunk,
   lossyPath: (bytes) => lossyPath(Math.min(bytes, 20_000_000)),
 };
 

@@ -4,6 +4,7 @@ import { controlRecords } from "./control-records.ts";
 import { controllers } from "./controllers.ts";
 import { frames } from "./frames.ts";
 import { handshakePackets, notices } from "./handshake-packets.ts";
+import { damagedPackets, hostileFrames } from "./hostile-links.ts";
 import { hostileStreams } from "./hostile-streams.ts";
 import { keyUpdates, rekeyJunk } from "./key-updates.ts";
 import { mtuSearches } from "./mtu-searches.ts";
@@ -46,4 +47,6 @@ export const TARGETS: readonly FuzzTarget[] = [
   connectionIdJunk,
   pathControls,
   mtuSearches,
+  damagedPackets,
+  hostileFrames,
 ];
