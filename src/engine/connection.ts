@@ -534,6 +534,9 @@ export class Connection implements FrameOwner, IncomingHost {
       paths: new PathControl(this.heardPath!, random),
       tracer: this.tracer,
     };
+    if (peer.role === "responder" && !this.route.isProved(this.heardPath!)) {
+      parts.paths.doubt(nowMs, DATAGRAM_FLOOR_BYTES, this.recovery.ptoMs);
+    }
     const ceilings = { own: mtuCeilingBytes, peer: DATAGRAM_FLOOR_BYTES };
     let parameters: TransportParameters | undefined;
     let fault: unknown;

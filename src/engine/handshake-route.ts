@@ -22,8 +22,8 @@ interface Outgoing {
 
 /** Pause before the next address of the peer is tried as well.  // RFC 8305 §5 */
 const CANDIDATE_PAUSE_MS = 250;
-/** Paths that count as asked: candidates, and rivals that our request was sent to. */
-const ASKED_LIMIT = 64;
+/** Paths that are remembered as asked or answered. */
+const PATHS_LIMIT = 64;
 /** Kinds of handshake packet that answer the initiator: pakeAnswer and noise2. */
 const ANSWERS: readonly number[] = [1, 3];
 
@@ -37,6 +37,8 @@ export class HandshakeRoute {
   private targets: Path[] = [];
   /** Paths that our request went to: answers are taken from nowhere else. */
   private readonly asked: Path[] = [];
+  /** Paths that our answers went to. */
+  private readonly answered: Path[] = [];
   private stopped = false;
   /** Times that the present packet was sent, and when last. */
   private sendings = 0;
@@ -53,6 +55,11 @@ export class HandshakeRoute {
       handshake.start(nowMs);
       this.send(this.inUse);
     }
+  }
+
+  /** Whether our answer went to `path` and nowhere else, so that whoever goes on from it is there. */
+  isProved(path: Path): boolean {
+    return this.answered.length === 1 && this.answered[0] === path;
   }
 
   get timeoutAt(): number {
@@ -114,7 +121,8 @@ export class HandshakeRoute {
     into.length = this.packet.length;
     into.segmentBytes = this.packet.length;
     into.path = path;
-    if (this.packet === this.handshake.request && !this.asked.includes(path)) this.ask(path);
+    const list = this.packet === this.handshake.request ? this.asked : this.answered;
+    if (!list.includes(path) && list.push(path) > PATHS_LIMIT) list.shift();
     return true;
   }
 
@@ -122,11 +130,6 @@ export class HandshakeRoute {
     // A refusal that is still to be sent may leave; nothing new comes after it.
     this.nextCandidateAtMs = Number.POSITIVE_INFINITY;
     this.stopped = this.targets.length === 0;
-  }
-
-  private ask(path: Path): void {
-    if (this.asked.length >= ASKED_LIMIT) this.asked.shift();
-    this.asked.push(path);
   }
 
   private get inUse(): Path[] {

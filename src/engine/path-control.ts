@@ -83,6 +83,14 @@ export class PathControl {
     return move;
   }
 
+  /** The handshake did not prove the active path, over which `byteLength` bytes came: it has to prove itself. */
+  doubt(nowMs: number, byteLength: number, ptoMs: number): void {
+    this.isValidated = false;
+    this.receivedBytes = byteLength;
+    this.sentBytes = 0;
+    this.challenge = this.newChallenge(nowMs, this.active, ptoMs);
+  }
+
   /** Asks the peer over `path`, active or not, whether it is there. */
   probe(nowMs: number, path: Path, ptoMs: number): void {
     if (path === this.active) {

@@ -81,9 +81,10 @@ describe("the link emulator", () => {
   });
 
   it.each([10, 100])("carries %d Mbit/s and no more", async (rateMbit) => {
-    await open({ both: { rateMbit, queueBytes: 60_000, delayMs: 5 } });
-    const perSecond = (rateMbit * 1.2e6) / PACKET_BITS;
-    await stream(Math.round(perSecond), perSecond, 200);
+    // A queue of 50 ms keeps the line busy while this process, which offers half as much again, is held up.
+    await open({ both: { rateMbit, queueBytes: rateMbit * 6250, delayMs: 5 } });
+    const perSecond = (rateMbit * 1.5e6) / PACKET_BITS;
+    await stream(Math.round(perSecond), perSecond, 300);
     const first = arrived[0]!;
     const last = arrived.at(-1)!;
     const bitsPerMs = ((arrived.length - 1) * PACKET_BITS) / (last.atMs - first.atMs);
