@@ -11,7 +11,9 @@ try {
   compiler = createRequire(import.meta.url).resolve("typescript/bin/tsc");
 } catch {
   if (!existsSync(new URL("../dist/src/index.js", import.meta.url))) {
-    console.error("srudp: not built and TypeScript is absent; run `npm ci` once, then `npm prune --omit=dev`");
+    console.error(
+      "srudp: not built and TypeScript is absent; run `npm ci` once, then `npm prune --omit=dev`",
+    );
   }
 }
 if (compiler !== undefined) {

@@ -21,6 +21,7 @@ export class ConnectionIds {
   private readonly random: (byteLength: number) => Uint8Array;
   private own: NumberedId[];
   private nextSequence = 1;
+  private highestAnnounced = 0;
   /** Own IDs that the peer is to be told, by sequence. */
   private readonly toAnnounce: NumberedId[] = [];
   /** Sequences of the peer's IDs that it is to be told are not used any more. */
@@ -70,7 +71,8 @@ export class ConnectionIds {
   }
 
   onAnnounced(): void {
-    this.toAnnounce.shift();
+    const announced = this.toAnnounce.shift();
+    if (announced !== undefined) this.highestAnnounced = Math.max(this.highestAnnounced, announced.sequence);
   }
 
   get nextToRetire(): number {
@@ -84,11 +86,11 @@ export class ConnectionIds {
   /** The frame that carried it was lost: again, unless it has lost its meaning. */
   onAnnounceLost(sequence: number): void {
     const lost = this.own.find((one) => one.sequence === sequence);
-    if (lost !== undefined) this.toAnnounce.push(lost);
+    if (lost !== undefined && !this.toAnnounce.includes(lost)) this.toAnnounce.push(lost);
   }
 
   onRetireLost(sequence: number): void {
-    this.toRetire.push(sequence);
+    if (!this.toRetire.includes(sequence)) this.toRetire.push(sequence);
   }
 
   /** NEW_CONNECTION_ID. Throws ERR_PROTOCOL when the peer hands out more than it may. */
@@ -100,19 +102,27 @@ export class ConnectionIds {
       return;
     }
     if (sequence <= this.highestSeen && !this.isMissing(sequence)) return;
+    // Who issues ever more without taking back what was retired makes us hold ever more.
+    if (this.toRetire.length > 2 * HELD_IDS) throw new SrudpError("ERR_PROTOCOL", "too many connection IDs");
     if (this.spare.length >= HELD_IDS) throw new SrudpError("ERR_PROTOCOL", "too many connection IDs");
     this.highestSeen = Math.max(this.highestSeen, sequence);
     this.seen.add(sequence);
+    if (this.seen.size > 4 * HELD_IDS) {
+      for (const one of this.seen) if (one < this.highestSeen - 2 * HELD_IDS) this.seen.delete(one);
+    }
     this.spare.push({ sequence, id: copyBytes(id, 0, CONNECTION_ID_BYTES) });
   }
 
   /** RETIRE_CONNECTION_ID: the peer lets one of ours go and gets another for it. */
   onRetire(sequence: number): void {
-    if (sequence >= this.nextSequence)
+    // RFC 9000 §19.16: nobody retires what was not announced.
+    if (sequence > this.highestAnnounced)
       throw new SrudpError("ERR_PROTOCOL", "retired a connection ID never issued");
     const before = this.own.length;
     if (before === 1) return;
     this.own = this.own.filter((one) => one.sequence !== sequence);
+    const waiting = this.toAnnounce.findIndex((one) => one.sequence === sequence);
+    if (waiting >= 0) this.toAnnounce.splice(waiting, 1);
     if (this.own.length < before) this.issue();
   }
 
@@ -120,9 +130,6 @@ export class ConnectionIds {
   private readonly seen: Set<number> = new Set([0]);
 
   private isMissing(sequence: number): boolean {
-    if (this.seen.size > 4 * HELD_IDS) {
-      for (const one of this.seen) if (one < this.highestSeen - 2 * HELD_IDS) this.seen.delete(one);
-    }
     return sequence >= this.highestSeen - 2 * HELD_IDS && !this.seen.has(sequence);
   }
 

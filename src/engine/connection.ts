@@ -49,6 +49,8 @@ export { PRIORITY } from "./streams.ts";
 /** A pause in sending after which the keep-alive goes out: while data flows or flowed lately, and otherwise. */
 const KEEP_ALIVE_ACTIVE_MS = 5000;
 const KEEP_ALIVE_IDLE_MS = 15_000;
+/** However little patience a peer claims to have. */
+const KEEP_ALIVE_LEAST_MS = 250;
 /** Data counts as lately for this long. */
 const LATELY_MS = 30_000;
 /** A half-open connection of the responder is given up after this: the initiator may be asking a person. */
@@ -326,6 +328,10 @@ export class Connection implements FrameOwner, IncomingHost {
       into.segmentBytes = into.length;
       return true;
     }
+    if (transmission.isUnheard) {
+      this.close(nowMs, ERRORS.ERR_PROTOCOL.wire!, "nothing is acknowledged");
+      return this.pollTransmit(nowMs, into);
+    }
     if (transmission.isUsedUp) {
       this.close(nowMs, ERRORS.ERR_INTERNAL.wire!, "packet numbers are used up");
       return this.pollTransmit(nowMs, into);
@@ -567,7 +573,7 @@ export class Connection implements FrameOwner, IncomingHost {
     }
     // Both sides notice silence in time only when three keep-alives fit into the shorter patience.
     const patienceMs = Math.min(this.config.idleTimeoutMs, peer.idleTimeoutMs || Number.POSITIVE_INFINITY);
-    this.keepAliveMostMs = Math.min(KEEP_ALIVE_IDLE_MS, patienceMs / 3);
+    this.keepAliveMostMs = Math.max(KEEP_ALIVE_LEAST_MS, Math.min(KEEP_ALIVE_IDLE_MS, patienceMs / 3));
     // The initiator repeats its last message until it hears something from us.
     if (role === "responder") this.link!.transmission.pingWanted = true;
     this.events.push(EVENT.established);

@@ -43,8 +43,7 @@ export class MtuDiscovery {
 
   /** When the next probe may leave; Infinity while one is on its way or nothing is left to find. */
   get probeAtMs(): number {
-    if (this.outstandingBytes > 0 || DATAGRAM_FLOOR_BYTES >= this.ceilingBytes)
-      return Number.POSITIVE_INFINITY;
+    if (this.outstandingBytes > 0 || this.currentBytes >= this.ceilingBytes) return Number.POSITIVE_INFINITY;
     return this.nextAtMs;
   }
 

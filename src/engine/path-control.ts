@@ -73,6 +73,7 @@ export class PathControl {
       this.use(path);
       return move;
     }
+    this.dropProbe(path);
     if (this.isValidated) this.previous = this.active;
     this.active = path;
     this.migrations++;
@@ -124,6 +125,7 @@ export class PathControl {
   use(path: Path): Move {
     if (path === this.active) return "none";
     const move: Move = path.address === this.active.address ? "port" : "address";
+    this.dropProbe(path);
     this.active = path;
     this.migrations++;
     this.isValidated = true;
@@ -183,6 +185,12 @@ export class PathControl {
     if (probe === undefined) return undefined;
     probe.wanted = false;
     return { path: probe.path, isResponse: false, token: probe.token };
+  }
+
+  /** A path that is used is asked by the challenge of the active path. */
+  private dropProbe(path: Path): void {
+    const index = this.probes.findIndex((one) => one.path === path);
+    if (index >= 0) this.probes.splice(index, 1);
   }
 
   private newChallenge(nowMs: number, path: Path, ptoMs: number): Challenge {

@@ -29,6 +29,8 @@ const TIME_THRESHOLD_MOST = 5 / 4;
 const PERSISTENT_CONGESTION_PTOS = 3;
 /** A lost packet is remembered for this many probe timeouts. */
 const LOST_MEMORY_PTOS = 2;
+/** Skipped numbers that an ACK is searched for. */
+const SKIPPED_REMEMBERED = 8;
 /** Probe timeouts double at most to this: a link that comes back must be noticed. */
 const PTO_MOST_MS = 1000;
 const PTO_BACKOFF_MOST = 6;
@@ -68,6 +70,9 @@ export class Recovery {
   private pathGeneration = 0;
   /** No packet below this number is in flight. */
   private oldestInFlight: number;
+  /** The numbers left out last: whoever acknowledges one has not waited for what it acknowledges. */
+  private readonly skipped: Float64Array = new Float64Array(SKIPPED_REMEMBERED).fill(-1);
+  private skippedCount = 0;
   private ackElicitingInFlight = 0;
   private lastAckElicitingAtMs = 0;
   private lossAtMs = Number.POSITIVE_INFINITY;
@@ -77,6 +82,8 @@ export class Recovery {
   private rememberedLostAtMs: number[] = [];
   private lossEventPackets = 0;
   private lossEventSpurious = 0;
+  /** The loss event under way: packets above the first and up to the second number belong to it. */
+  private lossEventStartPacket = -1;
   private lossEventEndPacket = -1;
   // Delivery-rate estimation, draft-ietf-ccwg-bbr §4.1.2.
   private deliveredBytes = 0;
@@ -201,6 +208,7 @@ export class Recovery {
 
   /** Leaves out the next packet number. */
   skipNumber(): void {
+    this.skipped[this.skippedCount++ % SKIPPED_REMEMBERED] = this.sent.next;
     const slot = this.sent.push();
     this.sent.state[slot] = PACKET.skipped;
   }
@@ -213,10 +221,12 @@ export class Recovery {
     const { sent, sample } = this;
     const largest = ack.ackEnds[0]!;
     if (largest >= sent.next) return false;
+    for (const packetNumber of this.skipped) if (acknowledges(ack, packetNumber)) return false;
     this.beginSample(nowMs);
     let ackElicitingAcked = false;
     let largestNewlyAcked = -1;
-    const floor = this.oldestInFlight;
+    // Places below may have been given to newer packets.
+    const floor = this.oldest;
     for (let range = 0; range < ack.ackRanges; range++) {
       const start = Math.max(ack.ackStarts[range]!, floor);
       for (let packetNumber = ack.ackEnds[range]!; packetNumber >= start; packetNumber--) {
@@ -279,7 +289,7 @@ export class Recovery {
    */
   resendOldest(skip: number): boolean {
     const { sent } = this;
-    for (let packetNumber = this.oldestInFlight; packetNumber < sent.next; packetNumber++) {
+    for (let packetNumber = this.oldest; packetNumber < sent.next; packetNumber++) {
       const slot = sent.slot(packetNumber);
       if (sent.state[slot] !== PACKET.inFlight || (sent.flags[slot]! & SENT.mtuProbe) !== 0) continue;
       if (skip-- > 0) continue;
@@ -297,6 +307,9 @@ export class Recovery {
     this.firstRttSampleAtMs = Number.POSITIVE_INFINITY;
     this.ptoCount = 0;
     this.appLimitedUntilBytes = 0;
+    this.lossEventEndPacket = this.sent.next - 1;
+    this.lossEventPackets = 0;
+    this.lossEventSpurious = 0;
   }
 
   /** Lets a probe go out at once, as after a sleep. */
@@ -319,6 +332,11 @@ export class Recovery {
     this.sent.reclaim();
   }
 
+  /** No packet below this number is in flight, and none below it has a place any more. */
+  private get oldest(): number {
+    return Math.max(this.oldestInFlight, this.sent.first);
+  }
+
   private beginSample(nowMs: number): void {
     const { sample } = this;
     sample.nowMs = nowMs;
@@ -337,8 +355,10 @@ export class Recovery {
     sent.state[slot] = PACKET.settled;
     this.bytesInFlight -= bytes;
     this.ackElicitingInFlight--;
-    if (flags & SENT.mtuProbe) this.ackedMtuProbeBytes = bytes;
-    else if (bytes > DATAGRAM_FLOOR_BYTES) this.largeAcked++;
+    if (sent.pathGeneration[slot] === this.pathGeneration) {
+      if (flags & SENT.mtuProbe) this.ackedMtuProbeBytes = bytes;
+      else if (bytes > DATAGRAM_FLOOR_BYTES) this.largeAcked++;
+    }
     sample.ackedBytes += bytes;
     this.deliveredBytes += bytes;
     this.deliveredAtMs = nowMs;
@@ -391,7 +411,7 @@ export class Recovery {
     let firstLostAtMs = -1;
     let lastLostAtMs = -1;
     let unbroken = true;
-    for (let packetNumber = this.oldestInFlight; packetNumber < largestAcked; packetNumber++) {
+    for (let packetNumber = this.oldest; packetNumber < largestAcked; packetNumber++) {
       const slot = sent.slot(packetNumber);
       const state = sent.state[slot]!;
       if (state !== PACKET.inFlight) {
@@ -432,24 +452,26 @@ export class Recovery {
       const isOvertaken = this.largestAcked - packetNumber >= this.packetThreshold;
       this.tracer.packetLost(nowMs, packetNumber, isOvertaken, (flags & SENT.mtuProbe) !== 0);
     }
+    // What was sent over a path left behind says nothing of the present one.
+    const isOfThisPath = sent.pathGeneration[slot] === this.pathGeneration;
     if (flags & SENT.mtuProbe) {
       // R13: the loss of a probe says something of its size, not of the path's load.
-      this.lostMtuProbeBytes = bytes;
+      if (isOfThisPath) this.lostMtuProbeBytes = bytes;
       return;
     }
     this.lostPackets++;
     this.lostBytesTotal += bytes;
     this.newlyLostBytes += bytes;
-    if (bytes > DATAGRAM_FLOOR_BYTES) this.largeLost++;
     this.tellOwner(packetNumber, false);
+    if (!isOfThisPath) return;
+    if (bytes > DATAGRAM_FLOOR_BYTES) this.largeLost++;
     if (packetNumber > this.lossEventEndPacket) {
+      this.lossEventStartPacket = this.lossEventEndPacket;
       this.lossEventEndPacket = sent.next - 1;
       this.lossEventPackets = 0;
       this.lossEventSpurious = 0;
     }
     this.lossEventPackets++;
-    // What was sent over a path left behind says nothing of the present one.
-    if (sent.pathGeneration[slot] !== this.pathGeneration) return;
     lost.nowMs = nowMs;
     lost.packetNumber = packetNumber;
     lost.bytes = bytes;
@@ -477,18 +499,20 @@ export class Recovery {
       const slot = sent.slot(packetNumber);
       sent.state[slot] = PACKET.settled;
       this.tellOwner(packetNumber, true);
+      const isOfThisPath = sent.pathGeneration[slot] === this.pathGeneration;
       if (sent.flags[slot]! & SENT.mtuProbe) {
-        this.ackedMtuProbeBytes = sent.bytes[slot]!;
+        if (isOfThisPath) this.ackedMtuProbeBytes = sent.bytes[slot]!;
         continue;
       }
-      late++;
       this.spuriousLosses++;
       this.deliveredBytes += sent.bytes[slot]!;
+      if (!isOfThisPath) continue;
+      late++;
       // transport.md R6: both thresholds grow on proof, up to a bound.
       const distance = this.largestAcked - packetNumber + 1;
       this.packetThreshold = Math.min(PACKET_THRESHOLD_MOST, Math.max(this.packetThreshold, distance));
       this.timeThreshold = TIME_THRESHOLD_MOST;
-      if (packetNumber <= this.lossEventEndPacket) this.lossEventSpurious++;
+      if (packetNumber > this.lossEventStartPacket) this.lossEventSpurious++;
     }
     remembered.length = kept;
     this.rememberedLostAtMs.length = kept;
@@ -514,7 +538,7 @@ export class Recovery {
 
   private settle(): void {
     const { sent } = this;
-    let oldest = Math.max(this.oldestInFlight, sent.first);
+    let { oldest } = this;
     while (oldest < sent.next && sent.state[sent.slot(oldest)] !== PACKET.inFlight) oldest++;
     this.oldestInFlight = oldest;
     sent.reclaim();

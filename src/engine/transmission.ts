@@ -45,6 +45,8 @@ const BURST_MOST_PACKETS = 64;
 /** Window, in packets, below which every second packet is acknowledged. */
 const ACK_FREQUENCY_FROM_PACKETS = 16;
 
+/** Packets that are remembered at once: far more than the largest window holds. */
+const REMEMBERED_PACKETS = 65_536;
 /** Numbers kept for the last burst and the CLOSE packets after it. */
 const CLOSING_RESERVE_PACKETS = 4096;
 /** Probe timeouts in a row after which probes are small: large ones may be what does not arrive. */
@@ -123,6 +125,12 @@ export class Transmission {
   /** Whether what may be numbered or sealed has come to its end: the link is to be closed in order. */
   get isUsedUp(): boolean {
     return this.recovery.sent.next >= PACKET_NUMBER_LIMIT - CLOSING_RESERVE_PACKETS || this.keys.isUsedUp;
+  }
+
+  /** Whether the peer has us go on for ever without acknowledging anything: what is remembered is bounded. */
+  get isUnheard(): boolean {
+    const { sent } = this.recovery;
+    return sent.next - sent.first > REMEMBERED_PACKETS;
   }
 
   /** Largest payload of a DATAGRAM frame that fits into one packet. */

@@ -57,13 +57,17 @@ class Summary {
       const taken = tally.runs * targetOf(name).inputsPerRun;
       const rate = tally.elapsedMs > 0 ? taken / (tally.elapsedMs / 1000) : 0;
       const failures = tally.failed > 0 ? `  ${tally.failed} runs failed` : "";
-      console.log(`${name.padEnd(20)}${count(taken).padStart(12)} inputs${count(rate).padStart(12)}/s${failures}`);
+      console.log(
+        `${name.padEnd(20)}${count(taken).padStart(12)} inputs${count(rate).padStart(12)}/s${failures}`,
+      );
       inputs += taken;
       runs += tally.runs;
       failed += tally.failed;
     }
     const seconds = (performance.now() - this.#startedAt) / 1000;
-    console.log(`${count(inputs)} inputs in ${count(runs)} runs, ${seconds.toFixed(1)} s, ${count(inputs / seconds)}/s`);
+    console.log(
+      `${count(inputs)} inputs in ${count(runs)} runs, ${seconds.toFixed(1)} s, ${count(inputs / seconds)}/s`,
+    );
     console.log(`${runs - failed} passed, ${failed} failed`);
     return failed === 0 && runs > 0;
   }
@@ -137,7 +141,11 @@ async function main(): Promise<void> {
     },
   });
   const targets = values.only === undefined ? TARGETS : values.only.split(",").map(targetOf);
-  const [inputs, seed, workers] = [values.inputs, values.seed, values.workers].map(Number) as [number, number, number];
+  const [inputs, seed, workers] = [values.inputs, values.seed, values.workers].map(Number) as [
+    number,
+    number,
+    number,
+  ];
   if (!(inputs >= 1 && Number.isSafeInteger(seed) && workers >= 1)) {
     throw new Error("--inputs, --seed and --workers take whole numbers");
   }

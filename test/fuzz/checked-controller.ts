@@ -31,7 +31,9 @@ export class CheckedController implements CongestionController {
   /** @param whenSpurious called before the controller is told that its last loss event was for nothing */
   constructor(random: Xorshift, whenSpurious?: () => void) {
     this.whenSpurious = whenSpurious;
-    this.inner = random.oneIn(2) ? new Cubic(this.datagramBytes) : new Bbr(this.datagramBytes, () => random.unit());
+    this.inner = random.oneIn(2)
+      ? new Cubic(this.datagramBytes)
+      : new Bbr(this.datagramBytes, () => random.unit());
     this.name = this.inner.name;
   }
 
@@ -51,7 +53,13 @@ export class CheckedController implements CongestionController {
     return this.inner.phase;
   }
 
-  onSent(nowMs: number, packetNumber: number, bytes: number, inFlightBytes: number, isAppLimited: boolean): void {
+  onSent(
+    nowMs: number,
+    packetNumber: number,
+    bytes: number,
+    inFlightBytes: number,
+    isAppLimited: boolean,
+  ): void {
     if (!(inFlightBytes >= bytes && bytes > 0)) broken(`${bytes} bytes sent, ${inFlightBytes} in flight`);
     this.inner.onSent(nowMs, packetNumber, bytes, inFlightBytes, isAppLimited);
     this.check("a packet");
@@ -60,11 +68,13 @@ export class CheckedController implements CongestionController {
   onAcknowledged(sample: AckSample): void {
     for (const [name, value] of Object.entries(sample) as [string, number | boolean][]) {
       if (typeof value === "boolean") continue;
-      if (!Number.isFinite(value) || (value < 0 && value !== NOTHING)) broken(`the sample's ${name} is ${value}`);
+      if (!Number.isFinite(value) || (value < 0 && value !== NOTHING))
+        broken(`the sample's ${name} is ${value}`);
     }
     if (!(sample.ackedBytes > 0)) broken("a sample of nothing");
     if (sample.inFlightBytes > sample.priorInFlightBytes) broken("more in flight after an ACK");
-    if (sample.deliveredBytes < this.highestDelivered + sample.ackedBytes) broken("what was delivered shrank");
+    if (sample.deliveredBytes < this.highestDelivered + sample.ackedBytes)
+      broken("what was delivered shrank");
     if (sample.priorDeliveredBytes >= sample.deliveredBytes) broken("nothing was delivered since");
     this.highestDelivered = sample.deliveredBytes;
     this.samples++;
@@ -74,7 +84,8 @@ export class CheckedController implements CongestionController {
 
   onLost(lost: LostPacket): void {
     if (!(lost.bytes > 0 && lost.lostSinceBytes >= lost.bytes)) broken(`${lost.bytes} bytes lost`);
-    if (!(lost.txInFlightBytes >= lost.bytes && lost.inFlightBytes >= 0)) broken("a loss of what was not in flight");
+    if (!(lost.txInFlightBytes >= lost.bytes && lost.inFlightBytes >= 0))
+      broken("a loss of what was not in flight");
     this.losses++;
     this.inner.onLost(lost);
     this.check("a loss");

@@ -35,7 +35,10 @@ export const connectionIds: FuzzTarget = {
   run(random) {
     const draw = (byteLength: number): Uint8Array => random.bytes(byteLength);
     const first = [random.bytes(8), random.bytes(8)] as const;
-    const ends = [new ConnectionIds(first[0], first[1], draw), new ConnectionIds(first[1], first[0], draw)] as const;
+    const ends = [
+      new ConnectionIds(first[0], first[1], draw),
+      new ConnectionIds(first[1], first[0], draw),
+    ] as const;
     const underWay: Frame[] = [];
     for (let input = 0; input < this.inputsPerRun; input++) {
       const side = random.below(2);

@@ -141,7 +141,11 @@ class Calls {
   private lose(): void {
     const { random, lost } = this;
     let first = random.below(this.packetNumber);
-    for (let packets = random.oneIn(6) ? 200 : 1 + random.below(3); packets > 0 && this.inFlight > 0; packets--) {
+    for (
+      let packets = random.oneIn(6) ? 200 : 1 + random.below(3);
+      packets > 0 && this.inFlight > 0;
+      packets--
+    ) {
       const bytes = Math.min(this.inFlight, this.datagramBytes);
       this.inFlight -= bytes;
       this.lostTotal += bytes;

@@ -65,7 +65,8 @@ export class FrameWriter {
     this.ackDelayMs = random.below(200_000) / 125;
     this.ranges.clear();
     const most = 1 + random.below(MOST_FRAMES - 1);
-    while (this.frames < most && end - at >= 2 * CLOSE_REASON_BYTES) at = this.writeOne(random, bytes, at, end);
+    while (this.frames < most && end - at >= 2 * CLOSE_REASON_BYTES)
+      at = this.writeOne(random, bytes, at, end);
     if (end - at < 40 || !random.oneIn(3)) return at;
     // The last one runs to the end of the packet, without a length.
     const said = this.next(FRAME.stream);

@@ -98,7 +98,8 @@ function checkFields(from: number, end: number): void {
   if (!(cursor.ackDelayMs >= 0)) broken(`a delay of ${cursor.ackDelayMs}`);
   for (let i = 0; i < ackRanges; i++) {
     const start = ackStarts[i]!;
-    if (!isCount(start) || !isCount(ackEnds[i]!) || ackEnds[i]! < start) broken(`range ${start}…${ackEnds[i]}`);
+    if (!isCount(start) || !isCount(ackEnds[i]!) || ackEnds[i]! < start)
+      broken(`range ${start}…${ackEnds[i]}`);
     // At least one number lies between two ranges, or they would be one.  // RFC 9000 §19.3.1
     if (i > 0 && ackEnds[i]! > ackStarts[i - 1]! - 2) broken("ranges that touch");
   }

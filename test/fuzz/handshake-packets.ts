@@ -67,10 +67,16 @@ export const notices: FuzzTarget = {
       random.fill(changed, 0, 12);
       changed[0] = random.oneIn(8) ? changed[0]! : 0xe0;
       changed[1] = random.below(REASON_BYTES + 2);
-      changed.set(mac(changed.subarray(2, 10), changed.subarray(0, NOTICE_INTEGRITY_AT)), NOTICE_INTEGRITY_AT);
+      changed.set(
+        mac(changed.subarray(2, 10), changed.subarray(0, NOTICE_INTEGRITY_AT)),
+        NOTICE_INTEGRITY_AT,
+      );
       const forged = decodeNotice(changed.subarray(0, NOTICE_BYTES), mac);
       const isSound =
-        changed[0] === 0xe0 && changed[1]! >= 1 && changed[1]! <= REASONS.length && changed[10]! <= changed[11]!;
+        changed[0] === 0xe0 &&
+        changed[1]! >= 1 &&
+        changed[1]! <= REASONS.length &&
+        changed[10]! <= changed[11]!;
       same(forged !== undefined, isSound, "whether a forged notice is taken");
     }
   },
@@ -125,7 +131,8 @@ function isWellFormedWhenForged(random: Xorshift, bytes: Uint8Array): void {
   const packet = decodeHandshakePacket(changed.subarray(0, HANDSHAKE_BYTES), mac);
   if (packet === undefined) return;
   const { versions } = packet;
-  if (versions.lowest > versions.highest || packet.body.length > HANDSHAKE_BODY_BYTES) broken("nonsense was taken");
+  if (versions.lowest > versions.highest || packet.body.length > HANDSHAKE_BODY_BYTES)
+    broken("nonsense was taken");
   if (packet.sourceId.every((byte) => byte === 0)) broken("a source ID of zero was taken");
   // Nothing of a received buffer may be kept.
   for (const kept of [packet.body, packet.sourceId, packet.destinationId, packet.tieBreak]) {

@@ -26,9 +26,16 @@ const datagram = new Uint8Array(3000);
 
 /** Sizes of what could grow in an established connection. */
 interface Insides {
-  readonly recovery: { readonly sent: { readonly first: number; readonly next: number }; readonly remembered: unknown[] };
+  readonly recovery: {
+    readonly sent: { readonly first: number; readonly next: number };
+    readonly remembered: unknown[];
+  };
   readonly received: { readonly ranges: { readonly count: number } };
-  readonly streams: { readonly open: ReadonlyMap<number, unknown>; readonly listed: unknown[]; readonly unheardResets: Set<number> };
+  readonly streams: {
+    readonly open: ReadonlyMap<number, unknown>;
+    readonly listed: unknown[];
+    readonly unheardResets: Set<number>;
+  };
   readonly datagrams: { readonly incoming: unknown[] };
   readonly link: {
     readonly parts: {
@@ -83,8 +90,10 @@ export const damagedPackets: FuzzTarget = {
         length += second.length;
       }
       // Replayed as it was, cut, changed, joined, or nothing but noise.
-      if (random.oneIn(8)) random.fill(datagram, 0, (length = random.below(1300)));
-      else if (!random.oneIn(8)) length = random.mutate(datagram, length, datagram.length);
+      if (random.oneIn(8)) {
+        length = random.below(1300);
+        random.fill(datagram, 0, length);
+      } else if (!random.oneIn(8)) length = random.mutate(datagram, length, datagram.length);
       if (random.oneIn(4) && length > 0) datagram[0] = 0xc0 | random.below(64);
       peer.sendDatagram(datagram.slice(0, length), random.oneIn(4) ? random.pick(PATHS) : peer.path);
       same(victim.state, "established", "the state");
@@ -151,14 +160,25 @@ function recordDatagrams(peer: MaliciousPeer, random: Xorshift): Uint8Array[] {
   };
   for (let packets = 0; packets < 6; packets++) {
     peer.send((bytes, at) => {
-      const next = writeStreamHeader(bytes, at, 1 - (victim.role === "initiator" ? 0 : 1), 10 * packets, 10, false, true);
+      const next = writeStreamHeader(
+        bytes,
+        at,
+        1 - (victim.role === "initiator" ? 0 : 1),
+        10 * packets,
+        10,
+        false,
+        true,
+      );
       return next + 10;
     });
   }
   victim.handleDatagram = handle;
   same(victim.state, "established", "the state");
   // One of another connection, and one of a handshake.
-  taken.push(random.bytes(1200), Uint8Array.from(random.bytes(1200), (byte, i) => (i === 0 ? 0xd3 : byte)));
+  taken.push(
+    random.bytes(1200),
+    Uint8Array.from(random.bytes(1200), (byte, i) => (i === 0 ? 0xd3 : byte)),
+  );
   return taken;
 }
 
@@ -166,7 +186,9 @@ function check({ victim, close }: MaliciousPeer): void {
   const { state, stats } = victim;
   if (close !== undefined && state === "established") broken("a CLOSE was sent, and the link goes on");
   if (!(stats.bytesInFlight >= 0 && stats.congestionWindowBytes > 0 && stats.pacingRate > 0)) {
-    broken(`${stats.bytesInFlight} in flight, window ${stats.congestionWindowBytes}, rate ${stats.pacingRate}`);
+    broken(
+      `${stats.bytesInFlight} in flight, window ${stats.congestionWindowBytes}, rate ${stats.pacingRate}`,
+    );
   }
   if (!(stats.rttMs >= 0 && stats.rttVarMs >= 0)) broken(`a round trip of ${stats.rttMs} ms`);
   const { recovery, received, streams, datagrams, link } = victim as unknown as Insides;
@@ -192,14 +214,16 @@ function end(peer: MaliciousPeer): void {
   const { victim } = peer;
   if (victim.state === "established") victim.close(peer.nowMs, 0, "");
   const { closeCause } = victim;
-  if (closeCause === undefined) return broken("no close cause");
+  if (closeCause === undefined) broken("no close cause");
   if (victim.state === "closing") {
     peer.drain();
-    const { isSilenced } = (victim as unknown as { link: { transmission: { isSilenced: boolean } } }).link.transmission;
+    const { isSilenced } = (victim as unknown as { link: { transmission: { isSilenced: boolean } } }).link
+      .transmission;
     if (peer.close === undefined && !isSilenced) broken("no CLOSE was sent");
     if (peer.close !== undefined) same(peer.close.errorCode, closeCause.errorCode, "the code of the CLOSE");
     if (closeCause.errorCode === INTERNAL) broken(`our own fault: ${closeCause.reason}`);
-    if (closeCause.errorCode !== 0 && !WIRE_CODES.has(closeCause.errorCode)) broken(`code ${closeCause.errorCode}`);
+    if (closeCause.errorCode !== 0 && !WIRE_CODES.has(closeCause.errorCode))
+      broken(`code ${closeCause.errorCode}`);
   }
   peer.elapse(10_000_000);
   same(victim.state, "closed", "the state in the end");

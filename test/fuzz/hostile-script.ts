@@ -43,7 +43,8 @@ export class HostileScript {
       return random.oneIn(3) ? from + random.mutate(bytes.subarray(from), end - from, 1000) : end;
     }
     let at = from;
-    for (let frames = 1 + random.below(random.oneIn(10) ? 40 : 5); frames > 0; frames--) at = this.writeFrame(bytes, at);
+    for (let frames = 1 + random.below(random.oneIn(10) ? 40 : 5); frames > 0; frames--)
+      at = this.writeFrame(bytes, at);
     return random.oneIn(packetsPerSin) ? this.sin(bytes, at) : at;
   }
 
@@ -65,7 +66,14 @@ export class HostileScript {
       case 7:
         return writeNumbers(bytes, at, random.pick([FRAME.ping, FRAME.immediateAck, FRAME.padding]));
       case 8:
-        return writeNumbers(bytes, at, FRAME.ackFrequency, random.below(50), random.magnitude(), random.magnitude());
+        return writeNumbers(
+          bytes,
+          at,
+          FRAME.ackFrequency,
+          random.below(50),
+          random.magnitude(),
+          random.magnitude(),
+        );
       case 9:
         return this.writeAcks(bytes, at);
       case 10:
@@ -101,7 +109,8 @@ export class HostileScript {
     if (random.oneIn(5) && !sent.isFinal) offset += random.below(3000);
     let end = offset + length;
     if (sent.isFinal) end = Math.min(end, sent.highest);
-    else if (end > STREAM_WINDOW_BYTES || this.usedBytes + end - sent.highest > 2 * STREAM_WINDOW_BYTES) return at;
+    else if (end > STREAM_WINDOW_BYTES || this.usedBytes + end - sent.highest > 2 * STREAM_WINDOW_BYTES)
+      return at;
     offset = Math.min(offset, end);
     this.usedBytes += Math.max(0, end - sent.highest);
     sent.highest = Math.max(sent.highest, end);
@@ -152,7 +161,13 @@ export class HostileScript {
       case 1:
         return writeNumbers(bytes, at, FRAME.resetStream, id, 9, random.magnitude());
       case 2:
-        return writeRekey(bytes, at, random.below(3), random.below(4), random.bytes(random.oneIn(3) ? 40 : 48));
+        return writeRekey(
+          bytes,
+          at,
+          random.below(3),
+          random.below(4),
+          random.bytes(random.oneIn(3) ? 40 : 48),
+        );
       case 3:
         return writeNumbers(bytes, at, FRAME.close, random.below(20), 0);
       case 4:

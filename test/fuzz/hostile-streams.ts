@@ -133,8 +133,9 @@ class World {
     for (let pieces = 1 + this.random.below(6); pieces > 0; pieces--) {
       const bytes = this.streams.read(id);
       if (bytes === undefined) return;
-      if (said === undefined) return broken("a stream was read that nobody opened");
-      for (let i = 0; i < bytes.length; i += 1 + (i >>> 4)) same(bytes[i], contentAt(id, said.read + i), "a byte read");
+      if (said === undefined) broken("a stream was read that nobody opened");
+      for (let i = 0; i < bytes.length; i += 1 + (i >>> 4))
+        same(bytes[i], contentAt(id, said.read + i), "a byte read");
       said.read += bytes.length;
       if (said.read > said.highest) broken("more was read than came");
     }
@@ -214,7 +215,8 @@ class World {
     const fault = this.judgeId(id);
     if (fault !== undefined || this.isClosed(id)) return fault;
     const said = this.note(id);
-    if (said.finalBytes >= 0 && (end > said.finalBytes || (isFinal && end !== said.finalBytes))) return "ERR_FINAL_SIZE";
+    if (said.finalBytes >= 0 && (end > said.finalBytes || (isFinal && end !== said.finalBytes)))
+      return "ERR_FINAL_SIZE";
     if (isFinal && end < said.highest) return "ERR_FINAL_SIZE";
     const maxBytes = this.insides.open.get(id)?.receive.maxBytes ?? this.local.maxStreamDataBytes;
     if (end > maxBytes) return "ERR_FLOW_CONTROL";
@@ -237,7 +239,8 @@ class World {
 
   private anyId(): number {
     const { random, ids } = this;
-    if (ids.length > 0 && !random.oneIn(4)) return ids[ids.length - 1 - random.below(Math.min(ids.length, 6))]!;
+    if (ids.length > 0 && !random.oneIn(4))
+      return ids[ids.length - 1 - random.below(Math.min(ids.length, 6))]!;
     switch (random.below(6)) {
       case 0:
         return ids.length > 0 ? random.pick(ids) : random.below(8);
@@ -245,7 +248,10 @@ class World {
         return random.oneIn(6) ? random.magnitude() : random.below(40);
       case 2:
         // The last that is allowed, and the first that is not.
-        return 4 * Math.max(0, this.insides.remoteLimit - random.below(2) - (random.oneIn(9) ? 0 : 1)) + (1 - this.parity);
+        return (
+          4 * Math.max(0, this.insides.remoteLimit - random.below(2) - (random.oneIn(9) ? 0 : 1)) +
+          (1 - this.parity)
+        );
       default:
         return this.nextRemote + 4 * (random.oneIn(8) ? random.below(4) : 0);
     }
@@ -335,7 +341,8 @@ class World {
         if (offset < said.granted) broken(`MAX_STREAM_DATA shrank to ${offset}`);
         said.granted = offset;
       } else if (type === FRAME.stream) {
-        if (offset + cursor.end - cursor.start > this.note(id).maxBytes) broken("more was sent than the peer allows");
+        if (offset + cursor.end - cursor.start > this.note(id).maxBytes)
+          broken("more was sent than the peer allows");
       }
     }
     if (!cursor.ok) broken("a frame of ours cannot be read");
@@ -374,7 +381,8 @@ class World {
       if (count > 3000) broken("events without end");
       if (event.kind === EVENT.streamOpened) this.note(event.streamId);
       else if (event.kind === EVENT.streamReset) this.streams.onResetHeard(event.streamId);
-      if (event.streamId > 0 && !this.said.has(event.streamId)) broken(`an event of stream ${event.streamId}`);
+      if (event.streamId > 0 && !this.said.has(event.streamId))
+        broken(`an event of stream ${event.streamId}`);
     }
   }
 
@@ -388,11 +396,13 @@ class World {
     if (!Number.isSafeInteger(flow.maxBytes)) broken(`a limit of ${flow.maxBytes} bytes`);
     const most = Math.max(LARGEST_WINDOW_BYTES, local.maxDataBytes);
     if (flow.maxBytes - flow.readBytes > most) broken(`a window of ${flow.maxBytes - flow.readBytes} bytes`);
-    const remote = streams.openCount - this.ids.filter((id) => id % 2 === this.parity && insides.open.has(id)).length;
+    const remote =
+      streams.openCount - this.ids.filter((id) => id % 2 === this.parity && insides.open.has(id)).length;
     if (remote > local.maxStreams) broken(`${remote} streams of the peer are open`);
     if (!this.random.oneIn(16)) return;
     const { receiving } = streams.bufferedBytes;
-    if (receiving > flow.receivedBytes - flow.readBytes) broken(`${receiving} bytes held beyond what was granted`);
+    if (receiving > flow.receivedBytes - flow.readBytes)
+      broken(`${receiving} bytes held beyond what was granted`);
     this.checkMemory();
   }
 
@@ -417,12 +427,23 @@ class World {
       streams.stopSending(id, 1);
       streams.reset(id, 1);
       const said = this.note(id);
-      const end = writeNumbers(packet, 0, FRAME.resetStream, id, 1, said.finalBytes >= 0 ? said.finalBytes : said.highest);
+      const end = writeNumbers(
+        packet,
+        0,
+        FRAME.resetStream,
+        id,
+        1,
+        said.finalBytes >= 0 ? said.finalBytes : said.highest,
+      );
       this.cursor.reset(packet, 0, end);
       this.cursor.next();
       if (!this.outcome(() => streams.onResetStream(this.cursor), undefined, id, 7)) return;
     }
-    for (let rounds = 0; streams.hasControlWork || streams.hasStreamWork || this.packets.length > 0; rounds++) {
+    for (
+      let rounds = 0;
+      streams.hasControlWork || streams.hasStreamWork || this.packets.length > 0;
+      rounds++
+    ) {
       if (rounds > 2000) broken("there is always something more to send");
       this.transmit();
       for (const packetNumber of this.packets.splice(0)) this.tell(packetNumber, true);

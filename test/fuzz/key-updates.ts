@@ -66,7 +66,8 @@ class World {
         break;
       case 8: {
         const lost = underWay.length > 0 ? this.take(random.oneIn(4)) : undefined;
-        if (lost?.frame !== undefined) this.ends[lost.to === this.ends[0] ? 1 : 0].keys.onFrameLost(lost.recordValue);
+        if (lost?.frame !== undefined)
+          this.ends[lost.to === this.ends[0] ? 1 : 0].keys.onFrameLost(lost.recordValue);
         break;
       }
       case 9:
@@ -118,7 +119,8 @@ class World {
     keys.countSealed();
     keys.sealKey.seal(bytes, 0, HEAD_BYTES, HEAD_BYTES + TEXT_BYTES, packetNumber);
     const sealed: Sealed = { to, epoch: keys.epoch, bytes, packetNumber, frame, recordValue };
-    if (!opens(sealed)) broken(`sealed in epoch ${keys.epoch}, which the other end (${to.keys.epoch}) cannot open`);
+    if (!opens(sealed))
+      broken(`sealed in epoch ${keys.epoch}, which the other end (${to.keys.epoch}) cannot open`);
     this.underWay.push(sealed);
   }
 
@@ -204,7 +206,12 @@ export const rekeyJunk: FuzzTarget = {
       try {
         const number = random.oneIn(2) ? epoch + random.below(3) : random.magnitude();
         const length = random.oneIn(6) ? random.below(60) : 48;
-        keys.onFrame(input, number, random.below(4), random.oneIn(3) ? new Uint8Array(length) : random.bytes(length));
+        keys.onFrame(
+          input,
+          number,
+          random.below(4),
+          random.oneIn(3) ? new Uint8Array(length) : random.bytes(length),
+        );
       } catch (error) {
         if (!(error instanceof SrudpError) || error.code !== "ERR_PROTOCOL") throw error;
         end = newEnd(random.pick(["initiator", "responder"]), random);

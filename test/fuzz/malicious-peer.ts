@@ -5,10 +5,20 @@
  */
 import { RangeSet } from "../../src/base/range-set.ts";
 import type { KeyPair, Primitives } from "../../src/crypto/primitives.ts";
-import { Connection, type ConnectionEvent, EVENT, type Path, type Transmit } from "../../src/engine/connection.ts";
+import {
+  Connection,
+  type ConnectionEvent,
+  EVENT,
+  type Path,
+  type Transmit,
+} from "../../src/engine/connection.ts";
 import { Handshake, type Role } from "../../src/engine/handshake.ts";
 import { KeyUpdate, REKEY_LIMITS } from "../../src/engine/key-update.ts";
-import { DEFAULT_PARAMETERS, encodeParameters, type TransportParameters } from "../../src/engine/transport-parameters.ts";
+import {
+  DEFAULT_PARAMETERS,
+  encodeParameters,
+  type TransportParameters,
+} from "../../src/engine/transport-parameters.ts";
 import { FRAME, FrameCursor, writeAck } from "../../src/wire/frames.ts";
 import {
   epochOf,
@@ -72,7 +82,12 @@ export class MaliciousPeer {
     const random = new Xorshift(options.seed ?? 1, "malicious peer");
     const draw = (byteLength: number): Uint8Array => random.bytes(byteLength);
     const victim = newConnection(options, options.victimRole, draw, options.victimParameters);
-    const own = newConnection(options, options.victimRole === "initiator" ? "responder" : "initiator", draw, options.peerParameters);
+    const own = newConnection(
+      options,
+      options.victimRole === "initiator" ? "responder" : "initiator",
+      draw,
+      options.peerParameters,
+    );
     this.victim = victim;
     link(victim, own, this.transmit);
     const { peer } = own;
@@ -88,7 +103,12 @@ export class MaliciousPeer {
   }
 
   /** The same with a packet number of choice. */
-  sendAs(packetNumber: number, write: FrameWrite, path: Path = PATH, toId: Uint8Array = this.ids.get(0)!): void {
+  sendAs(
+    packetNumber: number,
+    write: FrameWrite,
+    path: Path = PATH,
+    toId: Uint8Array = this.ids.get(0)!,
+  ): void {
     const end = write(this.packet, HEADER_BYTES);
     if (end + TAG_BYTES > this.packet.length) broken("the packet is too long");
     writeHeader(this.packet, 0, this.keys.epoch, toId, packetNumber, end - HEADER_BYTES + TAG_BYTES);
@@ -116,6 +136,7 @@ export class MaliciousPeer {
   /** Lets time pass, with every timer of the victim on its way. */
   elapse(forMs: number): void {
     const untilMs = this.nowMs + forMs;
+    this.drain();
     for (let wakes = 0; this.victim.pollTimeout() <= untilMs; wakes++) {
       if (wakes > 100_000) broken("the victim wakes without end");
       this.nowMs = Math.max(this.nowMs, this.victim.pollTimeout());
@@ -131,8 +152,10 @@ export class MaliciousPeer {
     for (let calls = 0; victim.pollTransmit(this.nowMs, transmit); calls++) {
       if (calls > 10_000) broken("the victim sends without end");
       const { buffer, length, segmentBytes } = transmit;
-      if (!(length > 0 && segmentBytes > 0 && length <= buffer.length)) broken(`a transmit of ${length} bytes`);
-      for (let at = 0; at < length; at += segmentBytes) this.receive(buffer, at, Math.min(length, at + segmentBytes));
+      if (!(length > 0 && segmentBytes > 0 && length <= buffer.length))
+        broken(`a transmit of ${length} bytes`);
+      for (let at = 0; at < length; at += segmentBytes)
+        this.receive(buffer, at, Math.min(length, at + segmentBytes));
     }
     if (Number.isNaN(victim.pollTimeout())) broken("a timer at NaN");
     for (let count = 0; victim.pollEvent(event); count++) {
@@ -218,7 +241,8 @@ function link(victim: Connection, own: Connection, transmit: Transmit): void {
       [victim, own],
     ] as const) {
       if (from.state === "established") continue;
-      while (from.pollTransmit(0, transmit)) to.handleDatagram(0, PATH, transmit.buffer.slice(0, transmit.length));
+      while (from.pollTransmit(0, transmit))
+        to.handleDatagram(0, PATH, transmit.buffer.slice(0, transmit.length));
     }
     // The last message of the initiator makes it established, and is still to be sent.
     for (const [from, to] of [

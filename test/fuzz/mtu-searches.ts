@@ -125,7 +125,9 @@ class Search {
 
   private anySize(): number {
     const { random } = this;
-    return random.oneIn(3) ? 100_000 : DATAGRAM_FLOOR_BYTES + random.below(Math.max(40, this.ceilingBytes - 1150));
+    return random.oneIn(3)
+      ? 100_000
+      : DATAGRAM_FLOOR_BYTES + random.below(Math.max(40, this.ceilingBytes - 1150));
   }
 
   private check(): void {

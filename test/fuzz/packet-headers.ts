@@ -44,7 +44,14 @@ function walksOverPackets(random: Xorshift): void {
     numbers[i] = Math.min(random.magnitude(), 2 ** 48 - 1 - random.below(3));
     epochs[i] = random.below(4);
     lengths[i] = sealed;
-    const text = writeHeader(buffer, end, epochs[i]! + 4 * random.below(9), connectionId, numbers[i]!, sealed);
+    const text = writeHeader(
+      buffer,
+      end,
+      epochs[i]! + 4 * random.below(9),
+      connectionId,
+      numbers[i]!,
+      sealed,
+    );
     same(text, end + HEADER_BYTES, "the end of the header");
     // What is inside must not matter.
     buffer.fill(random.oneIn(2) ? PACKET_DATA : random.u32(), text, text + sealed);
@@ -78,7 +85,8 @@ function walk(bytes: Uint8Array, end: number): void {
   let at = 0;
   while (at < end && isDataPacket(bytes, at, end)) {
     const next = at + HEADER_BYTES + sealedBytesOf(bytes, at);
-    if (next < at + HEADER_BYTES + TAG_BYTES || next > end) broken(`a packet from ${at} to ${next} of ${end}`);
+    if (next < at + HEADER_BYTES + TAG_BYTES || next > end)
+      broken(`a packet from ${at} to ${next} of ${end}`);
     const packetNumber = packetNumberOf(bytes, at);
     if (!(Number.isSafeInteger(packetNumber) && packetNumber >= 0 && packetNumber < 2 ** 48)) {
       broken(`packet number ${packetNumber}`);

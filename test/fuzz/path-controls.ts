@@ -80,7 +80,8 @@ class World {
       default:
         if (this.proved.has(path) && random.oneIn(4)) control.use(path);
     }
-    if (control.active !== before && !control.isValidated) this.tokens = this.tokens.filter(({ path }) => path !== before);
+    if (control.active !== before && !control.isValidated)
+      this.tokens = this.tokens.filter(({ path }) => path !== before);
     this.check();
   }
 
@@ -105,7 +106,9 @@ class World {
   private answer(): void {
     const { random, control, tokens } = this;
     if (tokens.length === 0) return;
-    const [{ path, token }] = tokens.splice(random.below(tokens.length), 1) as [{ path: Path; token: Uint8Array }];
+    const [{ path, token }] = tokens.splice(random.below(tokens.length), 1) as [
+      { path: Path; token: Uint8Array },
+    ];
     const proved = control.onResponse(token);
     if (proved === undefined) return;
     same(proved, path, "the path that was proved");
@@ -143,7 +146,8 @@ class World {
       same(allowanceBytes, Number.POSITIVE_INFINITY, "the allowance of a proved path");
       return;
     }
-    if (!(allowanceBytes <= AMPLIFICATION * this.received - this.sent)) broken(`an allowance of ${allowanceBytes} bytes`);
+    if (!(allowanceBytes <= AMPLIFICATION * this.received - this.sent))
+      broken(`an allowance of ${allowanceBytes} bytes`);
     // Otherwise it stays on trial for ever.
     if (control.timeoutAt === Number.POSITIVE_INFINITY) broken("a path on trial that nobody asks");
     const { responses, probes } = control as unknown as { responses: unknown[]; probes: unknown[] };

@@ -48,7 +48,11 @@ export const rangeSets: FuzzTarget = {
           model.fill(1, from, to);
       }
       compare(set, model, base);
-      same(set.containsRange(base + from, base + to), !model.subarray(from, to).includes(0), "a range's presence");
+      same(
+        set.containsRange(base + from, base + to),
+        !model.subarray(from, to).includes(0),
+        "a range's presence",
+      );
       same(set.contains(base + from), model[from] === 1, "a number's presence");
     }
   },

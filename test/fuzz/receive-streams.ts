@@ -9,7 +9,10 @@ import type { Xorshift } from "./xorshift.ts";
 /** Slabs end at 4, 16, 64 and 128 KiB: the streams here pass them all. */
 const LENGTH_BYTES = 140_000;
 const SLAB_BYTES = 65_536;
-const CONTENT: Uint8Array = Uint8Array.from({ length: LENGTH_BYTES }, (_, i) => (i * 29 + (i >>> 8) * 13) & 0xff);
+const CONTENT: Uint8Array = Uint8Array.from(
+  { length: LENGTH_BYTES },
+  (_, i) => (i * 29 + (i >>> 8) * 13) & 0xff,
+);
 const EDGES = [4096, 16_384, 65_536, 131_072] as const;
 const model = new Uint8Array(LENGTH_BYTES);
 const source = new Uint8Array(LENGTH_BYTES + 64);
@@ -46,7 +49,8 @@ export const receiveStreams: FuzzTarget = {
       } else if (random.oneIn(60)) {
         stream.drop(RECEIVE.stopped);
         same(stream.bufferedBytes, 0, "what is kept of a stream given up");
-        if (!stream.insert(CONTENT, 0, 10, 0) || stream.read() !== undefined) broken("a stream given up was read");
+        if (!stream.insert(CONTENT, 0, 10, 0) || stream.read() !== undefined)
+          broken("a stream given up was read");
         return;
       }
       same(stream.highestBytes, highest, "the highest offset");
@@ -116,5 +120,6 @@ function checkMemory(stream: ReceiveStream, read: number, highest: number): void
   let held = 0;
   for (const slab of slabs) held += slab?.length ?? 0;
   // What was read of the first slab and what is not filled of the last come on top.
-  if (held > highest - read + 2 * SLAB_BYTES) broken(`${held} bytes held for ${highest - read} bytes of window`);
+  if (held > highest - read + 2 * SLAB_BYTES)
+    broken(`${held} bytes held for ${highest - read} bytes of window`);
 }

@@ -45,7 +45,9 @@ export const receivedPackets: FuzzTarget = {
           break;
         default: {
           if (random.oneIn(12)) next += random.below(2000);
-          const number = random.oneIn(5) ? Math.max(0, next - random.below(200)) : (next += random.below(gaps) + 1);
+          const isLate = random.oneIn(5);
+          if (!isLate) next += random.below(gaps) + 1;
+          const number = isLate ? Math.max(0, next - random.below(200)) : next;
           // The replay window lets each number through once.
           if (seen.has(number)) break;
           seen.add(number);
@@ -64,7 +66,8 @@ export const receivedPackets: FuzzTarget = {
       if (ranges.count > ACK_RANGES_LIMIT) broken(`${ranges.count} ranges`);
       if (ranges.count === 0) continue;
       const range = random.below(ranges.count);
-      if (!seen.has(ranges.start(range)) || !seen.has(ranges.end(range) - 1)) broken("a number that never came");
+      if (!seen.has(ranges.start(range)) || !seen.has(ranges.end(range) - 1))
+        broken("a number that never came");
       if (!(received.delaySince(nowMs) >= 0)) broken("a negative delay");
     }
   },

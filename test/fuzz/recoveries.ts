@@ -70,7 +70,8 @@ class World implements FrameOwner {
       case 0:
       case 1:
       case 2:
-        for (let packets = random.oneIn(12) ? random.below(120) : 1 + random.below(4); packets > 0; packets--) this.send();
+        for (let packets = random.oneIn(12) ? random.below(120) : 1 + random.below(4); packets > 0; packets--)
+          this.send();
         break;
       case 3:
       case 4:
@@ -122,18 +123,19 @@ class World implements FrameOwner {
 
   frameAcknowledged(_kind: number, _stream: unknown, packetNumber: number): void {
     const packet = this.packets.get(packetNumber);
-    if (packet === undefined) return broken(`packet ${packetNumber} was never sent`);
+    if (packet === undefined) broken(`packet ${packetNumber} was never sent`);
     if (this.current === undefined || !names(this.current, packetNumber)) {
       broken(`the frames of packet ${packetNumber} count as delivered, but no ACK names it`);
     }
-    if (packet.fate === FATE.acked || packet.fate === FATE.told) broken(`packet ${packetNumber} arrived twice`);
+    if (packet.fate === FATE.acked || packet.fate === FATE.told)
+      broken(`packet ${packetNumber} arrived twice`);
     this.setFate(packetNumber, packet, packet.fate === FATE.ackOnly ? FATE.told : FATE.acked);
     this.lossEvent.delete(packetNumber);
   }
 
   frameLost(_kind: number, _stream: unknown, packetNumber: number): void {
     const packet = this.packets.get(packetNumber);
-    if (packet === undefined) return broken(`packet ${packetNumber} was never sent`);
+    if (packet === undefined) broken(`packet ${packetNumber} was never sent`);
     if (packet.fate !== FATE.flying) broken(`packet ${packetNumber} is lost, but not in flight`);
     if (this.isResending) return;
     const { recovery } = this;
@@ -143,7 +145,8 @@ class World implements FrameOwner {
     if (largestAcked - packetNumber < packetThreshold && packet.sentAtMs + delayMs > this.nowMs) {
       broken(`packet ${packetNumber} is lost too early`);
     }
-    if (this.current !== undefined && names(this.current, packetNumber)) broken("lost by the ACK that names it");
+    if (this.current !== undefined && names(this.current, packetNumber))
+      broken("lost by the ACK that names it");
     this.setFate(packetNumber, packet, FATE.lost);
     if (packet.path !== this.path) return;
     if (packetNumber > this.lossEventEnd) {
@@ -188,7 +191,8 @@ class World implements FrameOwner {
 
   private newController(): CheckedController {
     return new CheckedController(this.random, () => {
-      if (this.lossEvent.size > 0) broken("the window was given back though packets of the loss event are missing");
+      if (this.lossEvent.size > 0)
+        broken("the window was given back though packets of the loss event are missing");
     });
   }
 
@@ -196,7 +200,13 @@ class World implements FrameOwner {
     this.recovery.skipNumber();
     this.skipped[1] = this.skipped[0];
     this.skipped[0] = this.next;
-    this.packets.set(this.next++, { bytes: 0, sentAtMs: this.nowMs, isMtuProbe: false, path: 0, fate: FATE.skipped });
+    this.packets.set(this.next++, {
+      bytes: 0,
+      sentAtMs: this.nowMs,
+      isMtuProbe: false,
+      path: 0,
+      fate: FATE.skipped,
+    });
   }
 
   // ------------------------------------------------------------------ acknowledging
@@ -246,7 +256,8 @@ class World implements FrameOwner {
       cursor.ackStarts[i] = start;
       cursor.ackEnds[i] = end;
     }
-    const isLie = ack.ranges[0]![1] >= this.next || this.skipped.some((number) => number >= 0 && names(ack, number));
+    const isLie =
+      ack.ranges[0]![1] >= this.next || this.skipped.some((number) => number >= 0 && names(ack, number));
     this.current = ack;
     const isTaken = this.recovery.onAck(this.nowMs, cursor);
     this.current = undefined;
@@ -302,7 +313,8 @@ class World implements FrameOwner {
     if (!(ptoMs > 0 && ptoMs < 1e9)) broken(`a probe timeout of ${ptoMs} ms`);
     if (this.flying > 0 && !(timeoutAt < Number.POSITIVE_INFINITY)) broken("in flight without a timer");
     if (Number.isNaN(timeoutAt)) broken("a timer at NaN");
-    if (!(rtt.smoothedMs >= 0 && rtt.rttVarMs >= 0 && rtt.minMs >= 0)) broken(`a round trip of ${rtt.smoothedMs}`);
+    if (!(rtt.smoothedMs >= 0 && rtt.rttVarMs >= 0 && rtt.minMs >= 0))
+      broken(`a round trip of ${rtt.smoothedMs}`);
     if (!(recovery.packetThreshold >= 3 && recovery.packetThreshold <= 20)) broken("the packet threshold");
   }
 }

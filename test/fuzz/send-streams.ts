@@ -9,7 +9,10 @@ import type { Xorshift } from "./xorshift.ts";
 
 const LENGTH_BYTES = 12_000;
 /** What stands at each offset of every stream here, so that a misplaced byte shows. */
-const CONTENT: Uint8Array = Uint8Array.from({ length: LENGTH_BYTES }, (_, i) => (i * 31 + (i >>> 8) * 7) & 0xff);
+const CONTENT: Uint8Array = Uint8Array.from(
+  { length: LENGTH_BYTES },
+  (_, i) => (i * 31 + (i >>> 8) * 7) & 0xff,
+);
 const BYTE = { unsent: 0, underWay: 1, lost: 2, acked: 3 } as const;
 const packet = new Uint8Array(2048);
 const cursor = new FrameCursor();
@@ -139,7 +142,11 @@ class Model {
     this.bytes.fill(BYTE.acked, frame.offset, frame.offset + frame.length);
     if (frame.fin) this.finAcked = true;
     const isComplete = !this.isReset && this.finAcked && this.contiguous === this.written;
-    same(this.stream.onAcked(frame.offset, frame.length, frame.fin), isComplete && !this.isDone, "whether it is complete");
+    same(
+      this.stream.onAcked(frame.offset, frame.length, frame.fin),
+      isComplete && !this.isDone,
+      "whether it is complete",
+    );
     if (isComplete) this.isDone = true;
   }
 

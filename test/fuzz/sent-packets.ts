@@ -37,10 +37,12 @@ export const sentPackets: FuzzTarget = {
         for (let records = random.below(3); records > 0; records--) ring.record(9, STREAMS[0], 1, 1);
         ring.pop();
       } else if (next > lowest) {
-        const number = lowest + (random.oneIn(2) ? random.below(Math.min(8, next - lowest)) : random.below(next - lowest));
+        const number =
+          lowest + (random.oneIn(2) ? random.below(Math.min(8, next - lowest)) : random.below(next - lowest));
         settle(random, ring, model, number);
         if (random.oneIn(3)) ring.reclaim();
-        while (lowest < next && !isHeld(model.get(lowest)!.state) && lowest < ring.first) model.delete(lowest++);
+        while (lowest < next && !isHeld(model.get(lowest)!.state) && lowest < ring.first)
+          model.delete(lowest++);
       }
       same(ring.next, next, "the next number");
       same(ring.first, lowest, "the first number kept");
@@ -79,7 +81,8 @@ function settle(random: Xorshift, ring: SentPackets, model: Map<number, Noted>, 
 
 function compare(ring: SentPackets, model: Map<number, Noted>, number: number): void {
   const noted = model.get(number)!;
-  if (!ring.has(number) || ring.has(ring.next) || ring.has(ring.first - 1)) broken("the wrong packets are kept");
+  if (!ring.has(number) || ring.has(ring.next) || ring.has(ring.first - 1))
+    broken("the wrong packets are kept");
   const slot = ring.slot(number);
   same(ring.state[slot], noted.state, `the state of ${number}`);
   same(ring.bytes[slot], noted.bytes, `the length of ${number}`);
@@ -88,7 +91,8 @@ function compare(ring: SentPackets, model: Map<number, Noted>, number: number): 
   const to = ring.recordsTo(number);
   for (let record = ring.recordsFrom(number); record < to; record++, index++) {
     const at = ring.recordSlot(record);
-    const [kind, stream, offset, value] = noted.records[index] ?? broken("there are more records than were made");
+    const [kind, stream, offset, value] =
+      noted.records[index] ?? broken("there are more records than were made");
     same(ring.recordKind[at], kind, "the kind of a record");
     same(ring.recordStream[at], STREAMS[stream], "the stream of a record");
     same(ring.recordOffset[at], offset, "the offset of a record");
@@ -106,7 +110,8 @@ function settleAll(ring: SentPackets, model: Map<number, Noted>, lowest: number,
   }
   ring.reclaim();
   same(ring.first, next, "what is kept in the end");
-  if (ring.recordStream.some((stream) => stream !== undefined)) broken("a settled packet keeps a stream alive");
+  if (ring.recordStream.some((stream) => stream !== undefined))
+    broken("a settled packet keeps a stream alive");
 }
 
 function isHeld(state: number): boolean {

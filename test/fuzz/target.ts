@@ -45,6 +45,6 @@ export function failureOf(target: FuzzTarget, seed: number): string | undefined 
 
 /** The innermost line of the fuzzer that noticed. */
 function placeOf(error: Error): string {
-  const line = error.stack?.split("\n").find((one) => one.includes("at ") && !one.includes("/target."));
+  const line = error.stack?.split("\n").find((one) => /^\s+at /.test(one) && !one.includes("/target."));
   return line === undefined ? "" : ` (${line.trim()})`;
 }

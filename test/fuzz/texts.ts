@@ -23,7 +23,17 @@ const KINDS = [
 ] as const;
 const SEPARATORS = ["-", " ", "_", "--", "\u2013", "\u2010", "\t"];
 /** Letters that look alike, ends of ranges, lone surrogates, what terminals act on. */
-const CHARACTERS = [..."aZ09-_ .:\n\0", "\u212a", "\u0131", "\ufeff", "\ud800", "\udfff", "\u{1f600}", "\u001b", "é"];
+const CHARACTERS = [
+  ..."aZ09-_ .:\n\0",
+  "\u212a",
+  "\u0131",
+  "\ufeff",
+  "\ud800",
+  "\udfff",
+  "\u{1f600}",
+  "\u001b",
+  "é",
+];
 const BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l";
 
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });

@@ -89,7 +89,8 @@ function readsInAnyOrder(random: Xorshift): void {
       if (isThere && wanted > 0) same(taken.byteOffset, at, "where they were taken");
     } else {
       const expected = isThere ? readFixed(kind, at) : 0;
-      const value = kind === 0 ? reader.u8() : kind === 1 ? reader.u16() : kind === 2 ? reader.u32() : reader.u48();
+      const value =
+        kind === 0 ? reader.u8() : kind === 1 ? reader.u16() : kind === 2 ? reader.u32() : reader.u48();
       same(value, expected, `${8 * wanted} bits`);
     }
     if (!isThere) {
