@@ -59,6 +59,8 @@ const HALF_OPEN_MS = 120_000;
 const HANDSHAKE_RTT_MOST_MS = 3000;
 /** Closing and draining last this many probe timeouts.  // RFC 9000 §10.2 */
 const CLOSING_PTOS = 3;
+/** A peer that answers once a minute does not keep what is over. */
+const CLOSING_MOST_MS = 10_000;
 /** Data packets that overtake the handshake and are kept for after it. */
 const EARLY_DATAGRAMS = 8;
 
@@ -329,7 +331,7 @@ export class Connection implements FrameOwner, IncomingHost {
       return true;
     }
     if (transmission.isUnheard) {
-      this.close(nowMs, ERRORS.ERR_PROTOCOL.wire!, "nothing is acknowledged");
+      this.fail(nowMs, new SrudpError("ERR_PROTOCOL", "nothing is acknowledged"));
       return this.pollTransmit(nowMs, into);
     }
     if (transmission.isUsedUp) {
@@ -457,7 +459,7 @@ export class Connection implements FrameOwner, IncomingHost {
     this.closeCause = cause;
     this.traceClose(nowMs, "closing", cause);
     this.closePacketWanted = true;
-    this.closeEndsAtMs = nowMs + CLOSING_PTOS * this.recovery.rtt.ptoMs(this.recovery.peerMaxAckDelayMs);
+    this.closeEndsAtMs = nowMs + this.closingMs;
     this.events.push(EVENT.closed);
   }
 
@@ -620,7 +622,7 @@ export class Connection implements FrameOwner, IncomingHost {
     const text = utf8Decode(reason.subarray(0, CLOSE_REASON_BYTES));
     this.closeCause = { origin: "remote", code, errorCode, reason: text };
     this.traceClose(nowMs, "draining", this.closeCause);
-    this.closeEndsAtMs = nowMs + CLOSING_PTOS * this.recovery.rtt.ptoMs(this.recovery.peerMaxAckDelayMs);
+    this.closeEndsAtMs = nowMs + this.closingMs;
     this.events.push(EVENT.closed);
   }
 
@@ -708,6 +710,11 @@ export class Connection implements FrameOwner, IncomingHost {
     const isActive = nowMs - incoming.lastDataAtMs < LATELY_MS || this.recovery.bytesInFlight > 0;
     const pauseMs = Math.min(isActive ? KEEP_ALIVE_ACTIVE_MS : KEEP_ALIVE_IDLE_MS, this.keepAliveMostMs);
     return transmission.lastElicitingAtMs + pauseMs;
+  }
+
+  private get closingMs(): number {
+    const { rtt, peerMaxAckDelayMs } = this.recovery;
+    return Math.min(CLOSING_PTOS * rtt.ptoMs(peerMaxAckDelayMs), CLOSING_MOST_MS);
   }
 
   private newController(): CongestionController {

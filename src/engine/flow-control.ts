@@ -79,7 +79,10 @@ export class FlowControl {
     stream.tuneStartMs = nowMs;
     stream.tuneStartBytes = stream.readBytes;
     stream.maxBytes = Math.max(stream.maxBytes, stream.readBytes + stream.windowBytes);
-    const wanted = Math.min(CONNECTION_OVER_STREAM * stream.windowBytes, CONNECTION_WINDOW_MOST_BYTES);
+    const wanted = Math.min(
+      Math.floor(CONNECTION_OVER_STREAM * stream.windowBytes),
+      CONNECTION_WINDOW_MOST_BYTES,
+    );
     if (wanted > this.windowBytes) {
       this.windowBytes = wanted;
       this.grant();

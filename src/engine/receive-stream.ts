@@ -122,6 +122,7 @@ export class ReceiveStream {
       this.slabs.shift();
       this.firstSlab++;
     }
+    if (this.isFinished) this.slabs.length = 0;
     return slab.subarray(from - start, end - start);
   }
 

@@ -21,12 +21,13 @@ const NOTHING = -1;
 export class CheckedController implements CongestionController {
   readonly name: "cubic" | "bbr";
   readonly inner: CongestionController;
-  /** What the calls so far have been. */
-  samples = 0;
+  /** Calls of onLost() so far. */
   losses = 0;
   private readonly whenSpurious: (() => void) | undefined;
   private datagramBytes = 1200;
   private highestDelivered = 0;
+  /** The path's rate was measured: from here on there is one to send at. */
+  private isMeasured = false;
 
   /** @param whenSpurious called before the controller is told that its last loss event was for nothing */
   constructor(random: Xorshift, whenSpurious?: () => void) {
@@ -77,7 +78,7 @@ export class CheckedController implements CongestionController {
       broken("what was delivered shrank");
     if (sample.priorDeliveredBytes >= sample.deliveredBytes) broken("nothing was delivered since");
     this.highestDelivered = sample.deliveredBytes;
-    this.samples++;
+    this.isMeasured ||= sample.deliveryRate > 0;
     this.inner.onAcknowledged(sample);
     this.check("a sample");
   }
@@ -114,7 +115,9 @@ export class CheckedController implements CongestionController {
     if (!(window >= minimumWindowBytes(this.datagramBytes) && window < WINDOW_MOST_BYTES)) {
       broken(`${this.name}: a window of ${window} bytes after ${after}`);
     }
-    if (!(pacingRate > 0)) broken(`${this.name}: a rate of ${pacingRate} after ${after}`);
+    const rateMost = this.isMeasured ? Number.MAX_VALUE : Number.POSITIVE_INFINITY;
+    if (!(pacingRate > 0 && pacingRate <= rateMost))
+      broken(`${this.name}: a rate of ${pacingRate} after ${after}`);
     if (!(ssthreshBytes > 0)) broken(`${this.name}: a threshold of ${ssthreshBytes} after ${after}`);
     if (!this.inner.phase) broken(`${this.name}: no phase after ${after}`);
   }

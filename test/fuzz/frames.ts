@@ -2,7 +2,7 @@
  * The frame cursor over valid packets (every field comes back), over the same packets damaged, and over
  * random bytes: it ends, stays inside, throws nothing, and gives numbers that the engine can calculate with.
  */
-import { ACK_RANGES_LIMIT, FRAME, FrameCursor } from "../../src/wire/frames.ts";
+import { ACK_RANGES_LIMIT, FRAME, FrameCursor, writeNumbers } from "../../src/wire/frames.ts";
 import { FrameWriter } from "./frame-writer.ts";
 import { broken, type FuzzTarget, same } from "./target.ts";
 import type { Xorshift } from "./xorshift.ts";
@@ -24,7 +24,9 @@ export const frames: FuzzTarget = {
       const end = writer.write(random, packet, from, from + 64 + random.below(PACKET_BYTES - 100));
       saysWhatWasWritten(from, end);
       isReadToAnEnd(from, from + random.mutate(packet.subarray(from), end - from));
-      isReadToAnEnd(from, from + junk(random, packet.subarray(from)));
+      const isAck = random.oneIn(4);
+      const length = isAck ? longAck(random) : junk(random, packet.subarray(from));
+      isReadToAnEnd(isAck ? 0 : from, isAck ? length : from + length);
     }
   },
 };
@@ -71,6 +73,15 @@ function junk(random: Xorshift, bytes: Uint8Array): number {
     bytes[random.below(Math.min(length, 24))] = random.pick(TYPES);
   }
   return length;
+}
+
+/** An ACK with about as many ranges as one may have, from packet 0 of the buffer on. */
+function longAck(random: Xorshift): number {
+  const further = ACK_RANGES_LIMIT - 3 + random.below(6);
+  let at = writeNumbers(packet, 0, FRAME.ack, random.below(400), 0, further);
+  for (let numbers = 1 + 2 * further - random.below(2); numbers > 0; numbers--)
+    packet[at++] = random.below(4);
+  return at;
 }
 
 function isReadToAnEnd(from: number, end: number): void {

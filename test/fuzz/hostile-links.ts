@@ -58,8 +58,12 @@ export const hostileFrames: FuzzTarget = {
       if (random.oneIn(12)) use(random, peer);
       const path = random.oneIn(30) ? random.pick(PATHS) : peer.path;
       const number = random.oneIn(100) ? random.below(2 ** 32) : peer.nextNumber++;
+      const before = peer.victim.stats.receivedPackets;
       peer.sendAs(number, (bytes, at) => script.write(bytes, at), path);
       check(peer);
+      const isOpen = peer.victim.state === "established";
+      if (script.hasSinned && isOpen && peer.victim.stats.receivedPackets > before)
+        broken("a sin went unpunished");
       if (peer.victim.state !== "established") {
         end(peer);
         peer = newPeer(random);

@@ -10,6 +10,7 @@ import type { Xorshift } from "./xorshift.ts";
 
 /** Packets per sin, by how the peer behaves; 0: nothing but random frames. */
 const MANNERS = [0, 8, 100, 1000] as const;
+const FRAME_KINDS = 13;
 const STREAM_WINDOW_BYTES = 400_000;
 const writer = new FrameWriter();
 const ranges = new RangeSet();
@@ -25,19 +26,25 @@ export class HostileScript {
   private readonly packetsPerSin: number;
   private readonly streams: Map<number, Sent> = new Map();
   private readonly parity: number;
+  /** Kind of frame that it sends above all, −1 for none: floods are made so. */
+  private readonly habit: number;
   private usedBytes = 0;
   private nextId = 1;
+  /** The packet written last has something in it that no link may survive. */
+  hasSinned = false;
 
   constructor(random: Xorshift, peer: MaliciousPeer) {
     this.random = random;
     this.peer = peer;
     this.packetsPerSin = MANNERS[random.oneIn(12) ? 0 : 1 + random.below(3)]!;
+    this.habit = random.oneIn(2) ? random.below(FRAME_KINDS) : -1;
     this.parity = peer.victim.role === "initiator" ? 1 : 0;
   }
 
   /** The frames of the next packet; returns the index behind them. */
   write(bytes: Uint8Array, from: number): number {
     const { random, packetsPerSin } = this;
+    this.hasSinned = false;
     if (packetsPerSin === 0) {
       const end = writer.write(random, bytes, from, from + 700);
       return random.oneIn(3) ? from + random.mutate(bytes.subarray(from), end - from, 1000) : end;
@@ -45,12 +52,14 @@ export class HostileScript {
     let at = from;
     for (let frames = 1 + random.below(random.oneIn(10) ? 40 : 5); frames > 0; frames--)
       at = this.writeFrame(bytes, at);
-    return random.oneIn(packetsPerSin) ? this.sin(bytes, at) : at;
+    if (!random.oneIn(packetsPerSin)) return at;
+    this.hasSinned = true;
+    return this.sin(bytes, at);
   }
 
   private writeFrame(bytes: Uint8Array, at: number): number {
     const { random } = this;
-    switch (random.below(13)) {
+    switch (this.habit >= 0 && !random.oneIn(4) ? this.habit : random.below(FRAME_KINDS)) {
       case 0:
       case 1:
       case 2:
@@ -152,39 +161,38 @@ export class HostileScript {
     return next + 8;
   }
 
+  /** Something that must end the link, or a CLOSE. */
   private sin(bytes: Uint8Array, at: number): number {
     const { random } = this;
-    const id = random.oneIn(2) ? random.magnitude() : this.anyStream();
-    switch (random.below(8)) {
+    const far = 2 ** 30 + Math.floor(random.magnitude() / 2);
+    switch (random.below(10)) {
       case 0:
-        return writeStreamHeader(bytes, at, id, random.magnitude(), 0, random.oneIn(2), true);
+        return writeStreamHeader(bytes, at, this.anyStream(), far, 0, random.oneIn(2), true);
       case 1:
-        return writeNumbers(bytes, at, FRAME.resetStream, id, 9, random.magnitude());
+        return writeNumbers(bytes, at, FRAME.resetStream, 4 * (far % 2 ** 48) + this.parity, 9, 0);
       case 2:
-        return writeRekey(
-          bytes,
-          at,
-          random.below(3),
-          random.below(4),
-          random.bytes(random.oneIn(3) ? 40 : 48),
-        );
+        return writeRekey(bytes, at, 1, random.below(4), random.bytes(random.oneIn(3) ? 40 : 48));
       case 3:
         return writeNumbers(bytes, at, FRAME.close, random.below(20), 0);
       case 4:
-        return writeNumbers(bytes, at, FRAME.retireConnectionId, random.magnitude());
-      case 5: {
+        return writeNumbers(bytes, at, FRAME.retireConnectionId, far);
+      case 5:
         ranges.clear();
-        const start = random.magnitude();
-        ranges.add(start, start + 1);
+        ranges.add(far, far + 1);
         return writeAck(bytes, at, at + 200, ranges, 0);
-      }
       case 6:
-        bytes[at] = random.u32();
+        bytes[at] = random.pick([
+          0x03, 0x06, 0x07, 0x13, 0x17, 0x1d, 0x1e, 0x20, 0x2f, 0x32, 0x3d, 0x40, 0x80, 0xff,
+        ]);
         return at + 1;
+      case 7:
+        return writeNumbers(bytes, at, FRAME.stopSending, 4 * (far % 2 ** 48) + 2 + random.below(2), 1);
+      case 8:
+        return writeNumbers(bytes, at, FRAME.maxStreamData, 4 * (far % 2 ** 48) + (1 - this.parity), 1);
       default: {
-        const next = writeNumbers(bytes, at, FRAME.newConnectionId, random.magnitude());
-        random.fill(bytes, next, next + 8);
-        return next + 8;
+        // A frame cut short.
+        const end = writeNumbers(bytes, at, FRAME.resetStream, 4000, 4000, 4000);
+        return at + 1 + random.below(end - at - 1);
       }
     }
   }

@@ -45,6 +45,8 @@ interface Said {
   /** What we granted it, by the frames that it got. */
   granted: number;
   read: number;
+  /** How far we have sent. */
+  sent: number;
   pieces: number;
 }
 
@@ -63,6 +65,11 @@ class World {
   private readonly ids: number[] = [];
   private nextRemote: number;
   private received = 0;
+  /** What we have sent on all streams, and may. */
+  private sentBytes = 0;
+  private peerMaxBytes = 0;
+  /** The stream whose reset is to be told; −1 for none. */
+  private resetToHear = -1;
   private grantedData: number;
   private grantedStreams: number;
   private packets: number[] = [];
@@ -75,6 +82,7 @@ class World {
     this.peer.maxStreams = random.pick([0, 1, 10]);
     this.peer.maxStreamDataBytes = random.pick([0, 100, 30_000]);
     this.peer.maxDataBytes = random.pick([0, 3000, 100_000]);
+    this.peerMaxBytes = this.peer.maxDataBytes;
     this.grantedData = this.local.maxDataBytes;
     this.grantedStreams = this.local.maxStreams;
     this.parity = random.below(2);
@@ -176,7 +184,9 @@ class World {
       take = (frame) => streams.onMaxStreamData(frame);
     } else {
       const type = random.oneIn(2) ? FRAME.maxData : FRAME.maxStreams;
-      end = writeNumbers(packet, 0, type, random.oneIn(8) ? random.magnitude() : random.below(100_000));
+      const limit = random.oneIn(8) ? random.magnitude() : random.below(100_000);
+      end = writeNumbers(packet, 0, type, limit);
+      if (type === FRAME.maxData) this.peerMaxBytes = Math.max(this.peerMaxBytes, limit);
       take = (frame) => (type === FRAME.maxData ? streams.onMaxData(frame) : streams.onMaxStreams(frame));
     }
     cursor.reset(packet, 0, end);
@@ -187,6 +197,7 @@ class World {
   private outcome(take: () => void, expected: ErrorCode | undefined, id: number, kind: number): boolean {
     const { cursor } = this;
     const wasClosed = this.isClosed(id);
+    const isToTell = kind === 7 && !wasClosed && this.isStillReading(id);
     let code: ErrorCode | undefined;
     try {
       take();
@@ -198,6 +209,7 @@ class World {
     if (code === "ERR_PROTOCOL" && (this.said.get(id)?.pieces ?? 0) > 500) return false;
     same(code, expected, `what became of a frame of type ${cursor.type}`);
     if (code !== undefined) return false;
+    if (isToTell) this.resetToHear = id;
     if (kind > 7 || wasClosed) return true;
     const said = this.note(id);
     const end = kind === 7 ? cursor.offset : cursor.offset + (cursor.end - cursor.start);
@@ -208,6 +220,15 @@ class World {
     if (kind === 7 || cursor.fin) said.finalBytes = end;
     if (kind < 7 && ++said.pieces > GAPS_MOST) broken("there is no end to the pieces");
     return true;
+  }
+
+  /** Whether a reset would take something from the application: it has not had the end, nor given the stream up. */
+  private isStillReading(id: number): boolean {
+    const said = this.said.get(id);
+    const state = this.insides.open.get(id)?.receive.state ?? RECEIVE.open;
+    return (
+      state === RECEIVE.open && !(said !== undefined && said.finalBytes >= 0 && said.read === said.finalBytes)
+    );
   }
 
   /** What a frame that reaches `end` deserves.  // RFC 9000 §4.5, §4.6, §19.8 */
@@ -295,6 +316,7 @@ class World {
         maxBytes: this.peer.maxStreamDataBytes,
         granted: this.local.maxStreamDataBytes,
         read: 0,
+        sent: 0,
         pieces: 0,
       };
       this.said.set(below, said);
@@ -341,8 +363,14 @@ class World {
         if (offset < said.granted) broken(`MAX_STREAM_DATA shrank to ${offset}`);
         said.granted = offset;
       } else if (type === FRAME.stream) {
-        if (offset + cursor.end - cursor.start > this.note(id).maxBytes)
-          broken("more was sent than the peer allows");
+        const said = this.note(id);
+        const reached = offset + cursor.end - cursor.start;
+        if (reached > said.maxBytes) broken("more was sent than the peer allows on a stream");
+        if (reached > said.sent) {
+          this.sentBytes += reached - said.sent;
+          said.sent = reached;
+        }
+        if (this.sentBytes > this.peerMaxBytes) broken("more was sent than the peer allows on all streams");
       }
     }
     if (!cursor.ok) broken("a frame of ours cannot be read");
@@ -380,10 +408,17 @@ class World {
     for (let count = 0; events.poll(event); count++) {
       if (count > 3000) broken("events without end");
       if (event.kind === EVENT.streamOpened) this.note(event.streamId);
-      else if (event.kind === EVENT.streamReset) this.streams.onResetHeard(event.streamId);
-      if (event.streamId > 0 && !this.said.has(event.streamId))
+      else if (event.kind === EVENT.streamReset) {
+        same(event.streamId, this.resetToHear, "the stream that was reset");
+        this.resetToHear = -1;
+        if (this.streams.readFinished(event.streamId)) broken("a reset passed for a clean end");
+        this.streams.onResetHeard(event.streamId);
+      }
+      if (event.kind !== EVENT.streamsAvailable && !this.said.has(event.streamId)) {
         broken(`an event of stream ${event.streamId}`);
+      }
     }
+    same(this.resetToHear, -1, "the reset that was not told");
   }
 
   private check(): void {
@@ -438,6 +473,7 @@ class World {
       this.cursor.reset(packet, 0, end);
       this.cursor.next();
       if (!this.outcome(() => streams.onResetStream(this.cursor), undefined, id, 7)) return;
+      this.drainEvents();
     }
     for (
       let rounds = 0;

@@ -22,6 +22,9 @@ class Search {
   private probe = 0;
   /** Probes that were lost or overtaken, and may yet count as arrived. */
   private readonly late: number[] = [];
+  /** Size of the probe that was lost last, and how often in a row. */
+  private lostBytes = 0;
+  private losses = 0;
   private largestProved: number = DATAGRAM_FLOOR_BYTES;
 
   constructor(random: Xorshift) {
@@ -87,6 +90,8 @@ class Search {
     if (!(Number.isInteger(bytes) && bytes > DATAGRAM_FLOOR_BYTES && bytes <= this.ceilingBytes)) {
       broken(`a probe of ${bytes} bytes below a ceiling of ${this.ceilingBytes}`);
     }
+    // One lost probe proves nothing: the same size is tried three times.  // RFC 8899 §5.1.2
+    if (this.losses > 0 && this.losses < 3) same(bytes, this.lostBytes, "the size that is tried again");
     mtu.onProbeSent(bytes);
     this.probe = bytes;
     same(mtu.probeAtMs, Number.POSITIVE_INFINITY, "the next probe while one is under way");
@@ -98,13 +103,17 @@ class Search {
     this.nowMs += this.rttMs;
     if (bytes <= this.pathBytes && !isUnlucky) this.arrive(bytes);
     else {
+      this.losses = bytes === this.lostBytes ? this.losses + 1 : 1;
+      this.lostBytes = bytes;
       this.mtu.onProbeLost(this.nowMs, bytes, this.rttMs);
+      if (this.losses === 3) this.losses = 0;
       if (bytes <= this.pathBytes) this.late.push(bytes);
     }
   }
 
   private arrive(bytes: number): void {
     this.largestProved = Math.max(this.largestProved, bytes);
+    this.losses = 0;
     this.mtu.onProbeAcked(this.nowMs, bytes);
   }
 
@@ -116,10 +125,10 @@ class Search {
       const before = mtu.currentBytes;
       const isBlackHole = mtu.onLargeLost(this.nowMs, 1 + this.random.below(3), this.rttMs);
       same(mtu.currentBytes, isBlackHole ? DATAGRAM_FLOOR_BYTES : before, "the size after a loss");
-      if (isBlackHole && this.probe > 0) {
-        // Its fate is nobody's concern any more.
-        this.probe = 0;
-      }
+      if (!isBlackHole) return;
+      // The fate of a probe under way is nobody's concern any more.
+      this.probe = 0;
+      this.losses = 0;
     }
   }
 

@@ -15,10 +15,10 @@ const bytes = new Uint8Array(512);
 
 export const parameters: FuzzTarget = {
   name: "parameters",
-  inputsPerRun: 600,
+  inputsPerRun: 800,
   weight: 4,
   run(random) {
-    for (let input = 0; input < this.inputsPerRun; input += 3) {
+    for (let input = 0; input < this.inputsPerRun; input += 4) {
       const given = { ...DEFAULT_PARAMETERS };
       for (const name of NAMES) if (random.oneIn(2)) given[name] = random.magnitude();
       if (random.oneIn(2)) given.maxUdpPayloadBytes = 1200 + random.below(64_000);
@@ -32,6 +32,13 @@ export const parameters: FuzzTarget = {
       bytes.set(encoded);
       decode(bytes.subarray(0, random.mutate(bytes, encoded.length)));
       decode(bytes.subarray(0, invented(random)));
+      // A value longer than its length says.
+      const value = 64 + Math.floor(random.magnitude() / 2);
+      let at = writeVarint(bytes, 0, random.pick([0x01, 0x03, 0x04, 0x05, 0x08, 0x0b, 0x20]));
+      at = writeVarint(bytes, at, random.below(varintBytes(value)));
+      writeVarint(bytes, at, value);
+      if (decode(bytes.subarray(0, at + bytes[1]!)) !== undefined)
+        broken("a value that was cut short was taken");
     }
   },
 };

@@ -19,6 +19,7 @@ export const receivedPackets: FuzzTarget = {
     let owedSinceMs = 0;
     let next = random.oneIn(2) ? 0 : Math.min(2 ** 47, random.magnitude());
     const gaps = random.pick([1, 2, 20]);
+    const isForgotten = random.oneIn(2);
     for (let input = 0; input < this.inputsPerRun; input++) {
       switch (random.below(12)) {
         case 0:
@@ -38,7 +39,8 @@ export const receivedPackets: FuzzTarget = {
           owed = 0;
           break;
         case 4:
-          if (largest >= 0) received.onAckAcknowledged(largest - random.below(random.oneIn(2) ? 3 : 300));
+          if (largest >= 0 && isForgotten)
+            received.onAckAcknowledged(largest - random.below(random.oneIn(2) ? 3 : 300));
           break;
         case 5:
           nowMs += random.unit() * 20;

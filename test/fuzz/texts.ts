@@ -70,6 +70,12 @@ export const keyTexts: FuzzTarget = {
       const bytes = random.bytes(32);
       const text = encode(bytes);
       same(toHex(decode(random.oneIn(2) ? text : ` ${text}\r\n`)), toHex(bytes), "the key read back");
+      // A key of one kind never passes for one of another.
+      for (const other of KINDS) {
+        if (other.decode !== decode && attempt(() => other.decode(text), other.code, text) !== undefined) {
+          broken("a key was taken for one of another kind");
+        }
+      }
       // Up to four wrong letters are always found.  // BIP 350
       const letters = [...text];
       for (let wrong = 1 + random.below(4); wrong > 0; wrong--) {

@@ -55,8 +55,11 @@ function goesThereAndBack(random: Xorshift): void {
 function readsAnything(random: Xorshift): void {
   const end = random.below(12);
   random.fill(buffer, 0, end);
-  // Eight bytes are where 2^53 is passed, or only just not.
   if (random.oneIn(4)) buffer[0] = 0xc0 | (random.oneIn(2) ? 0 : buffer[0]! & 0x3f);
+  if (random.oneIn(16)) {
+    readsUpToTheLargest(random);
+    return;
+  }
   reader.reset(buffer, 0, end);
   const value = reader.varint();
   if (!Number.isSafeInteger(value) || value < 0 || reader.at > end) broken(`a varint of ${value}`);
@@ -71,6 +74,16 @@ function readsAnything(random: Xorshift): void {
   if (length > reader.at) broken(`${value} came in ${reader.at} bytes`);
   second.reset(again, 0, length);
   same(second.varint(), value, "the varint written again");
+}
+
+/** Values around 2^53, in eight bytes. */
+function readsUpToTheLargest(random: Xorshift): void {
+  const distance = random.oneIn(2) ? random.below(4) : random.u32();
+  const value = BigInt(VARINT_MAX) + BigInt(random.oneIn(2) ? distance : -distance);
+  view.setBigUint64(0, value | (3n << 62n));
+  reader.reset(buffer, 0, 8);
+  same(reader.varint(), value <= BigInt(VARINT_MAX) ? Number(value) : 0, `what is read of ${value}`);
+  same(reader.ok, value <= BigInt(VARINT_MAX), `whether ${value} is taken`);
 }
 
 function readsInAnyOrder(random: Xorshift): void {
