@@ -167,6 +167,8 @@ export class HostileScript {
     const far = 2 ** 30 + Math.floor(random.magnitude() / 2);
     switch (random.below(10)) {
       case 0:
+        // A stream that is over may be spoken of as one likes: it is not looked at any more.
+        this.hasSinned = false;
         return writeStreamHeader(bytes, at, this.anyStream(), far, 0, random.oneIn(2), true);
       case 1:
         return writeNumbers(bytes, at, FRAME.resetStream, 4 * (far % 2 ** 48) + this.parity, 9, 0);

@@ -103,7 +103,9 @@ class Search {
     this.nowMs += this.rttMs;
     if (bytes <= this.pathBytes && !isUnlucky) this.arrive(bytes);
     else {
-      this.losses = bytes === this.lostBytes ? this.losses + 1 : 1;
+      // What has arrived late is proved, whatever becomes of this one.
+      const isProved = bytes <= this.mtu.currentBytes;
+      this.losses = isProved ? 0 : bytes === this.lostBytes ? this.losses + 1 : 1;
       this.lostBytes = bytes;
       this.mtu.onProbeLost(this.nowMs, bytes, this.rttMs);
       if (this.losses === 3) this.losses = 0;
@@ -113,7 +115,7 @@ class Search {
 
   private arrive(bytes: number): void {
     this.largestProved = Math.max(this.largestProved, bytes);
-    this.losses = 0;
+    if (bytes > this.mtu.currentBytes) this.losses = 0;
     this.mtu.onProbeAcked(this.nowMs, bytes);
   }
 
