@@ -78,6 +78,8 @@ export class MtuDiscovery {
     if (bytes !== this.outstandingBytes) return;
     this.outstandingBytes = 0;
     this.nextAtMs = nowMs + PAUSE_ROUND_TRIPS * rttMs;
+    // A late arrival has proved as much meanwhile: nothing is known of larger sizes.
+    if (bytes <= this.currentBytes) return;
     if (++this.tries < TRIES) return;
     this.tries = 0;
     this.tooLargeBytes = bytes;

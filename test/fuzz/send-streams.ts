@@ -88,10 +88,11 @@ class Model {
     }
   }
 
-  send(): void {
+  /** @param leastBytes room that there is at least */
+  send(leastBytes = 0): void {
     const { random, stream, bytes } = this;
     const at = random.below(40);
-    const end = at + random.below(random.oneIn(3) ? 1500 : 120);
+    const end = at + leastBytes + random.below(random.oneIn(3) ? 1500 : 120);
     const wasLost = bytes.includes(BYTE.lost);
     const expected = !this.isReset && (wasLost || this.freshRoom > 0 || (this.sentAll && this.finWaits));
     same(stream.hasWork(this.credit), expected, "whether there is work");
@@ -186,7 +187,7 @@ class Model {
     for (let rounds = 0; !this.isDone; rounds++) {
       if (rounds > 20_000) broken("the stream never ends");
       if (this.sent.length > 0) this.acknowledge(this.take());
-      else this.send();
+      else this.send(100);
     }
     this.check();
   }
