@@ -6,8 +6,8 @@ import { SrudpError } from "../base/errors.ts";
 import type { ReceiveStream } from "./receive-stream.ts";
 
 /** Bounds of windows, set by the memory that one link may take. */
-export const STREAM_WINDOW_MOST_BYTES: number = 12 * 1024 * 1024;
-export const CONNECTION_WINDOW_MOST_BYTES: number = 16 * 1024 * 1024;
+export const STREAM_WINDOW_MOST_BYTES: number = 6 * 1024 * 1024;
+export const CONNECTION_WINDOW_MOST_BYTES: number = 9 * 1024 * 1024;
 /** The connection's window is at least this many times the largest stream's. */
 const CONNECTION_OVER_STREAM = 1.5;
 /** Credit is granted anew when this share of the window was used up. */

@@ -17,7 +17,7 @@ const KNOWN: ReadonlySet<number> = new Set(Object.values(FRAME));
 export const frames: FuzzTarget = {
   name: "frames",
   inputsPerRun: 600,
-  weight: 20,
+  weight: 14,
   run(random) {
     for (let input = 0; input < this.inputsPerRun; input += 3) {
       const from = random.below(20);

@@ -48,7 +48,7 @@ interface Insides {
 export const hostileFrames: FuzzTarget = {
   name: "hostile-frames",
   inputsPerRun: 400,
-  weight: 5,
+  weight: 14,
   run(random) {
     let peer = newPeer(random);
     let script = new HostileScript(random, peer);
@@ -77,7 +77,7 @@ export const hostileFrames: FuzzTarget = {
 export const damagedPackets: FuzzTarget = {
   name: "damaged-packets",
   inputsPerRun: 400,
-  weight: 4,
+  weight: 6,
   run(random) {
     const peer = newPeer(random);
     const { victim } = peer;

@@ -10,6 +10,7 @@ import { PACKET, RECORD, SentPackets } from "../../src/engine/sent-packets.ts";
 import { Streams } from "../../src/engine/streams.ts";
 import { DEFAULT_PARAMETERS } from "../../src/engine/transport-parameters.ts";
 import { FRAME, FrameCursor, writeNumbers, writeStreamHeader } from "../../src/wire/frames.ts";
+import { StreamLedger } from "./stream-ledger.ts";
 import { broken, type FuzzTarget, same } from "./target.ts";
 import type { Xorshift } from "./xorshift.ts";
 
@@ -22,49 +23,16 @@ const packet = new Uint8Array(1600);
 const output = new Uint8Array(1300);
 const written = new Uint8Array(20_000).fill(7);
 
-interface ReceiveInsides {
-  readonly state: number;
-  readonly maxBytes: number;
-  readonly slabs: readonly (Uint8Array | undefined)[];
-}
-
-/** What the product knows of a stream, as far as it bounds what the peer may do. */
-interface Insides {
-  readonly open: ReadonlyMap<number, { readonly receive: ReceiveInsides }>;
-  readonly localOpened: number;
-  readonly remoteOpened: number;
-  readonly remoteLimit: number;
-}
-
-/** What the peer has said of a stream. */
-interface Said {
-  highest: number;
-  finalBytes: number;
-  /** What it granted us. */
-  maxBytes: number;
-  /** What we granted it, by the frames that it got. */
-  granted: number;
-  read: number;
-  /** How far we have sent. */
-  sent: number;
-  pieces: number;
-}
-
 class World {
   private readonly random: Xorshift;
   private readonly events: EventQueue = new EventQueue();
   private readonly streams: Streams;
-  private readonly insides: Insides;
   private readonly sent: SentPackets = new SentPackets(0);
-  private readonly said: Map<number, Said> = new Map();
+  private readonly ledger: StreamLedger;
   private readonly cursor: FrameCursor = new FrameCursor();
   private readonly event = { kind: 0, streamId: 0, errorCode: 0 };
-  private readonly parity: number;
   private readonly local = { ...DEFAULT_PARAMETERS };
   private readonly peer = { ...DEFAULT_PARAMETERS };
-  private readonly ids: number[] = [];
-  private nextRemote: number;
-  private received = 0;
   /** What we have sent on all streams, and may. */
   private sentBytes = 0;
   private peerMaxBytes = 0;
@@ -85,11 +53,10 @@ class World {
     this.peerMaxBytes = this.peer.maxDataBytes;
     this.grantedData = this.local.maxDataBytes;
     this.grantedStreams = this.local.maxStreams;
-    this.parity = random.below(2);
-    this.nextRemote = 1 - this.parity;
+    const parity = random.below(2);
     this.streams = new Streams(this.events, this.local);
-    this.streams.start(this.parity === 0, this.peer);
-    this.insides = this.streams as unknown as Insides;
+    this.streams.start(parity === 0, this.peer);
+    this.ledger = new StreamLedger(this.streams, parity, this.local, this.peer);
   }
 
   /** One operation; false when the peer broke the rules, which ends the connection. */
@@ -111,11 +78,11 @@ class World {
 
   private command(): void {
     const { random, streams } = this;
-    const id = this.anyId();
+    const id = this.ledger.anyId(random);
     switch (random.below(8)) {
       case 0: {
         const opened = streams.openStream(random.below(3));
-        if (opened >= 0) this.note(opened);
+        if (opened >= 0) this.ledger.note(opened);
         return;
       }
       case 1:
@@ -137,7 +104,7 @@ class World {
   }
 
   private read(id: number): void {
-    const said = this.said.get(id);
+    const said = this.ledger.said.get(id);
     for (let pieces = 1 + this.random.below(6); pieces > 0; pieces--) {
       const bytes = this.streams.read(id);
       if (bytes === undefined) return;
@@ -153,34 +120,37 @@ class World {
 
   private frame(): boolean {
     const { random, streams, cursor } = this;
-    const id = this.anyId();
+    const id = this.ledger.anyId(random);
     const kind = random.below(12);
     let expected: ErrorCode | undefined;
     let take: (frame: FrameCursor) => void;
     let end: number;
     if (kind < 7) {
-      const offset = this.anyOffset(id);
+      const offset = this.ledger.anyOffset(random, id);
       const length = random.below(random.oneIn(3) ? 1400 : 20);
       const fin = random.oneIn(12);
       const at = writeStreamHeader(packet, 0, id, offset, length, fin, true);
       for (let i = 0; i < length; i++) packet[at + i] = contentAt(id, offset + i);
       end = at + length;
-      expected = this.judge(id, offset + length, fin);
+      expected = this.ledger.judge(id, offset + length, fin);
       take = (frame) => streams.onStream(frame);
     } else if (kind === 7) {
-      const size = random.oneIn(2) ? (this.said.get(id)?.highest ?? 0) : this.anyOffset(id);
+      const size = random.oneIn(2)
+        ? (this.ledger.said.get(id)?.highest ?? 0)
+        : this.ledger.anyOffset(random, id);
       end = writeNumbers(packet, 0, FRAME.resetStream, id, random.below(9), size);
-      expected = this.judge(id, size, true);
+      expected = this.ledger.judge(id, size, true);
       take = (frame) => streams.onResetStream(frame);
     } else if (kind === 8) {
       end = writeNumbers(packet, 0, FRAME.stopSending, id, random.below(9));
-      expected = this.judgeId(id);
+      expected = this.ledger.judgeId(id);
       take = (frame) => streams.onStopSending(frame);
     } else if (kind === 9) {
       const limit = random.oneIn(2) ? random.magnitude() : random.below(200_000);
       end = writeNumbers(packet, 0, FRAME.maxStreamData, id, limit);
-      expected = this.judgeId(id);
-      if (expected === undefined) this.note(id).maxBytes = Math.max(this.note(id).maxBytes, limit);
+      expected = this.ledger.judgeId(id);
+      if (expected === undefined)
+        this.ledger.note(id).maxBytes = Math.max(this.ledger.note(id).maxBytes, limit);
       take = (frame) => streams.onMaxStreamData(frame);
     } else {
       const type = random.oneIn(2) ? FRAME.maxData : FRAME.maxStreams;
@@ -196,8 +166,8 @@ class World {
 
   private outcome(take: () => void, expected: ErrorCode | undefined, id: number, kind: number): boolean {
     const { cursor } = this;
-    const wasClosed = this.isClosed(id);
-    const isToTell = kind === 7 && !wasClosed && this.isStillReading(id);
+    const wasClosed = this.ledger.isClosed(id);
+    const isToTell = kind === 7 && !wasClosed && this.ledger.isStillReading(id);
     let code: ErrorCode | undefined;
     try {
       take();
@@ -206,124 +176,20 @@ class World {
       code = error.code;
     }
     // A stream of many small pieces may be cut off, and nothing else may.
-    if (code === "ERR_PROTOCOL" && (this.said.get(id)?.pieces ?? 0) > 500) return false;
+    if (code === "ERR_PROTOCOL" && (this.ledger.said.get(id)?.pieces ?? 0) > 500) return false;
     same(code, expected, `what became of a frame of type ${cursor.type}`);
     if (code !== undefined) return false;
     if (isToTell) this.resetToHear = id;
     if (kind > 7 || wasClosed) return true;
-    const said = this.note(id);
+    const said = this.ledger.note(id);
     const end = kind === 7 ? cursor.offset : cursor.offset + (cursor.end - cursor.start);
     if (end > said.highest) {
-      this.received += end - said.highest;
+      this.ledger.received += end - said.highest;
       said.highest = end;
     }
     if (kind === 7 || cursor.fin) said.finalBytes = end;
     if (kind < 7 && ++said.pieces > GAPS_MOST) broken("there is no end to the pieces");
     return true;
-  }
-
-  /** Whether a reset would take something from the application: it has not had the end, nor given the stream up. */
-  private isStillReading(id: number): boolean {
-    const said = this.said.get(id);
-    const state = this.insides.open.get(id)?.receive.state ?? RECEIVE.open;
-    return (
-      state === RECEIVE.open && !(said !== undefined && said.finalBytes >= 0 && said.read === said.finalBytes)
-    );
-  }
-
-  /** What a frame that reaches `end` deserves.  // RFC 9000 §4.5, §4.6, §19.8 */
-  private judge(id: number, end: number, isFinal: boolean): ErrorCode | undefined {
-    const fault = this.judgeId(id);
-    if (fault !== undefined || this.isClosed(id)) return fault;
-    const said = this.note(id);
-    if (said.finalBytes >= 0 && (end > said.finalBytes || (isFinal && end !== said.finalBytes)))
-      return "ERR_FINAL_SIZE";
-    if (isFinal && end < said.highest) return "ERR_FINAL_SIZE";
-    const maxBytes = this.insides.open.get(id)?.receive.maxBytes ?? this.local.maxStreamDataBytes;
-    if (end > maxBytes) return "ERR_FLOW_CONTROL";
-    const fresh = Math.max(0, end - said.highest);
-    return this.received + fresh > this.streams.flow.maxBytes ? "ERR_FLOW_CONTROL" : undefined;
-  }
-
-  private judgeId(id: number): ErrorCode | undefined {
-    if (id % 4 > 1) return "ERR_STREAM_STATE";
-    const index = Math.floor(id / 4);
-    if (id % 2 === this.parity) return index < this.insides.localOpened ? undefined : "ERR_STREAM_STATE";
-    return index < this.insides.remoteLimit ? undefined : "ERR_STREAM_LIMIT";
-  }
-
-  /** Both halves were over, so it was forgotten: what comes for it is late and means nothing. */
-  private isClosed(id: number): boolean {
-    const { open, localOpened, remoteOpened } = this.insides;
-    return id / 4 < (id % 2 === this.parity ? localOpened : remoteOpened) && !open.has(id);
-  }
-
-  private anyId(): number {
-    const { random, ids } = this;
-    if (ids.length > 0 && !random.oneIn(4))
-      return ids[ids.length - 1 - random.below(Math.min(ids.length, 6))]!;
-    switch (random.below(6)) {
-      case 0:
-        return ids.length > 0 ? random.pick(ids) : random.below(8);
-      case 1:
-        return random.oneIn(6) ? random.magnitude() : random.below(40);
-      case 2:
-        // The last that is allowed, and the first that is not.
-        return (
-          4 * Math.max(0, this.insides.remoteLimit - random.below(2) - (random.oneIn(9) ? 0 : 1)) +
-          (1 - this.parity)
-        );
-      default:
-        return this.nextRemote + 4 * (random.oneIn(8) ? random.below(4) : 0);
-    }
-  }
-
-  private anyOffset(id: number): number {
-    const { random } = this;
-    const highest = this.said.get(id)?.highest ?? 0;
-    const limit = this.insides.open.get(id)?.receive.maxBytes ?? this.local.maxStreamDataBytes;
-    switch (random.below(24)) {
-      case 0:
-        return random.magnitude();
-      case 1:
-        return Math.max(0, limit - random.below(30));
-      case 2:
-      case 3:
-      case 4:
-      case 5:
-        return random.below(limit + 1);
-      case 6:
-      case 7:
-      case 8:
-      case 9:
-        return Math.max(0, highest - random.below(50));
-      case 10:
-        return highest + random.below(3000);
-      default:
-        return highest;
-    }
-  }
-
-  private note(id: number): Said {
-    let said = this.said.get(id);
-    if (said !== undefined) return said;
-    // Opening one opens those below it as well.
-    const isRemote = id % 2 !== this.parity;
-    for (let below = isRemote ? this.nextRemote : id; below <= id; below += 4) {
-      said = {
-        highest: 0,
-        finalBytes: -1,
-        maxBytes: this.peer.maxStreamDataBytes,
-        granted: this.local.maxStreamDataBytes,
-        read: 0,
-        sent: 0,
-        pieces: 0,
-      };
-      this.said.set(below, said);
-      this.ids.push(below);
-    }
-    if (isRemote) this.nextRemote = id + 4;
-    return said!;
   }
 
   // ------------------------------------------------------------------ what leaves
@@ -359,11 +225,11 @@ class World {
         if (offset < this.grantedStreams) broken(`MAX_STREAMS shrank to ${offset}`);
         this.grantedStreams = offset;
       } else if (type === FRAME.maxStreamData) {
-        const said = this.note(id);
+        const said = this.ledger.note(id);
         if (offset < said.granted) broken(`MAX_STREAM_DATA shrank to ${offset}`);
         said.granted = offset;
       } else if (type === FRAME.stream) {
-        const said = this.note(id);
+        const said = this.ledger.note(id);
         const reached = offset + cursor.end - cursor.start;
         if (reached > said.maxBytes) broken("more was sent than the peer allows on a stream");
         if (reached > said.sent) {
@@ -407,14 +273,14 @@ class World {
     const { events, event } = this;
     for (let count = 0; events.poll(event); count++) {
       if (count > 3000) broken("events without end");
-      if (event.kind === EVENT.streamOpened) this.note(event.streamId);
+      if (event.kind === EVENT.streamOpened) this.ledger.note(event.streamId);
       else if (event.kind === EVENT.streamReset) {
         same(event.streamId, this.resetToHear, "the stream that was reset");
         this.resetToHear = -1;
         if (this.streams.readFinished(event.streamId)) broken("a reset passed for a clean end");
         this.streams.onResetHeard(event.streamId);
       }
-      if (event.kind !== EVENT.streamsAvailable && !this.said.has(event.streamId)) {
+      if (event.kind !== EVENT.streamsAvailable && !this.ledger.said.has(event.streamId)) {
         broken(`an event of stream ${event.streamId}`);
       }
     }
@@ -422,9 +288,9 @@ class World {
   }
 
   private check(): void {
-    const { streams, insides, local } = this;
+    const { streams, ledger, local } = this;
     const { flow } = streams;
-    same(flow.receivedBytes, this.received, "the bytes that count as received");
+    same(flow.receivedBytes, this.ledger.received, "the bytes that count as received");
     if (flow.receivedBytes > flow.maxBytes) broken("the connection's credit is overdrawn");
     if (flow.readBytes > flow.receivedBytes) broken("more credit came back than was used");
     if (flow.sentBytes > flow.peerMaxBytes) broken("the peer's credit is overdrawn");
@@ -432,7 +298,8 @@ class World {
     const most = Math.max(LARGEST_WINDOW_BYTES, local.maxDataBytes);
     if (flow.maxBytes - flow.readBytes > most) broken(`a window of ${flow.maxBytes - flow.readBytes} bytes`);
     const remote =
-      streams.openCount - this.ids.filter((id) => id % 2 === this.parity && insides.open.has(id)).length;
+      streams.openCount -
+      this.ledger.ids.filter((id) => id % 2 === ledger.parity && ledger.insides.open.has(id)).length;
     if (remote > local.maxStreams) broken(`${remote} streams of the peer are open`);
     if (!this.random.oneIn(16)) return;
     const { receiving } = streams.bufferedBytes;
@@ -442,10 +309,10 @@ class World {
   }
 
   private checkMemory(): void {
-    for (const [id, { receive }] of this.insides.open) {
+    for (const [id, { receive }] of this.ledger.insides.open) {
       let held = 0;
       for (const slab of receive.slabs) held += slab?.length ?? 0;
-      const said = this.note(id);
+      const said = this.ledger.note(id);
       const window = said.highest - said.read;
       if (held > 0 && receive.state !== RECEIVE.open) broken("a stream that was given up holds memory");
       // Slabs quadruple at first; later the first and the last may be used in part.
@@ -457,11 +324,11 @@ class World {
 
   /** Both sides give everything up: all credit comes back, and nothing is kept. */
   settle(): void {
-    const { streams, insides } = this;
-    for (const id of this.ids) {
+    const { streams, ledger } = this;
+    for (const id of this.ledger.ids) {
       streams.stopSending(id, 1);
       streams.reset(id, 1);
-      const said = this.note(id);
+      const said = this.ledger.note(id);
       const end = writeNumbers(
         packet,
         0,
@@ -486,7 +353,7 @@ class World {
     }
     this.drainEvents();
     this.check();
-    same(insides.open.size, 0, "the streams in the end");
+    same(ledger.insides.open.size, 0, "the streams in the end");
     same(streams.flow.readBytes, streams.flow.receivedBytes, "the credit that came back");
   }
 }
@@ -499,7 +366,7 @@ function contentAt(id: number, offset: number): number {
 export const hostileStreams: FuzzTarget = {
   name: "streams",
   inputsPerRun: 500,
-  weight: 10,
+  weight: 16,
   run(random) {
     let world = new World(random);
     for (let input = 0; input < this.inputsPerRun; input++) {

@@ -184,7 +184,7 @@ function opens({ to, epoch, bytes, packetNumber }: Sealed): boolean {
 export const keyUpdates: FuzzTarget = {
   name: "key-update",
   inputsPerRun: 120,
-  weight: 0.6,
+  weight: 2,
   run(random) {
     const world = new World(random);
     for (let input = 0; input < this.inputsPerRun; input++) world.step();

@@ -44,7 +44,8 @@ export interface PeerOptions {
 /** Writes frames from bytes[at] on and returns the index behind them. */
 export type FrameWrite = (bytes: Uint8Array, at: number) => number;
 
-const PATH: Path = { address: "192.0.2.1", port: 1000, socket: 0 };
+/** The path that every link here takes; paths are compared by identity. */
+export const PATH: Path = { address: "192.0.2.1", port: 1000, socket: 0 };
 const IDLE_TIMEOUT_MS = 60_000;
 const MOST_BYTES = 65_000;
 /** Above what the real end may have sent before it was put aside. */
@@ -81,19 +82,16 @@ export class MaliciousPeer {
   constructor(options: PeerOptions) {
     const random = new Xorshift(options.seed ?? 1, "malicious peer");
     const draw = (byteLength: number): Uint8Array => random.bytes(byteLength);
-    const victim = newConnection(options, options.victimRole, draw, options.victimParameters);
-    const own = newConnection(
-      options,
-      options.victimRole === "initiator" ? "responder" : "initiator",
-      draw,
-      options.peerParameters,
-    );
+    const { primitives, victimRole, congestion } = options;
+    const ownRole = victimRole === "initiator" ? "responder" : "initiator";
+    const victim = newConnection(primitives, victimRole, draw, options.victimParameters, congestion);
+    const own = newConnection(primitives, ownRole, draw, options.peerParameters, congestion);
     this.victim = victim;
     link(victim, own, this.transmit);
     const { peer } = own;
     if (peer === undefined || victim.state !== "established") broken("the link was not made");
     this.ids.set(0, victim.connectionId);
-    this.keys = new KeyUpdate(0, peer, options.primitives, draw, REKEY_LIMITS);
+    this.keys = new KeyUpdate(0, peer, primitives, draw, REKEY_LIMITS);
     this.drain();
   }
 
@@ -199,11 +197,13 @@ export class MaliciousPeer {
   }
 }
 
-function newConnection(
-  { primitives, congestion }: PeerOptions,
+/** One end of a link that both ends make with the same secret. */
+export function newConnection(
+  primitives: Primitives,
   role: Role,
   draw: (byteLength: number) => Uint8Array,
   changes: Partial<TransportParameters> = {},
+  congestion: "cubic" | "bbr" = "cubic",
 ): Connection {
   const secretKey = draw(32);
   const identity: KeyPair = { secretKey, publicKey: primitives.x25519.publicKey(secretKey) };
@@ -227,7 +227,7 @@ function newConnection(
     random: draw,
     parameters,
     idleTimeoutMs: IDLE_TIMEOUT_MS,
-    congestion: congestion ?? "cubic",
+    congestion,
     connectionId,
   });
 }
@@ -240,17 +240,12 @@ function link(victim: Connection, own: Connection, transmit: Transmit): void {
       [own, victim],
       [victim, own],
     ] as const) {
-      if (from.state === "established") continue;
-      while (from.pollTransmit(0, transmit))
+      // The initiator is established by its last message, which is still to be sent.
+      const hasMore =
+        from.state === "handshaking" || (from.role === "initiator" && to.state === "handshaking");
+      while (hasMore && to.state !== "closed" && from.pollTransmit(0, transmit)) {
         to.handleDatagram(0, PATH, transmit.buffer.slice(0, transmit.length));
-    }
-    // The last message of the initiator makes it established, and is still to be sent.
-    for (const [from, to] of [
-      [own, victim],
-      [victim, own],
-    ] as const) {
-      if (from.role === "initiator" && to.state === "handshaking" && from.pollTransmit(0, transmit)) {
-        to.handleDatagram(0, PATH, transmit.buffer.slice(0, transmit.length));
+        if (from.state === "established") break;
       }
     }
   }

@@ -327,7 +327,7 @@ function names(ack: Ack, packetNumber: number): boolean {
 export const recoveries: FuzzTarget = {
   name: "recovery",
   inputsPerRun: 400,
-  weight: 10,
+  weight: 18,
   run(random) {
     let world = new World(random);
     for (let input = 0; input < this.inputsPerRun; input++) {

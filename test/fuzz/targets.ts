@@ -2,6 +2,7 @@
 import { connectionIdJunk, connectionIds } from "./connection-ids.ts";
 import { controlRecords } from "./control-records.ts";
 import { controllers } from "./controllers.ts";
+import { damagedHandshakes } from "./damaged-handshakes.ts";
 import { frames } from "./frames.ts";
 import { handshakePackets, notices } from "./handshake-packets.ts";
 import { damagedPackets, hostileFrames } from "./hostile-links.ts";
@@ -47,6 +48,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   connectionIdJunk,
   pathControls,
   mtuSearches,
+  damagedHandshakes,
   damagedPackets,
   hostileFrames,
 ];

@@ -15,7 +15,7 @@ const second = new Reader();
 export const varints: FuzzTarget = {
   name: "varint",
   inputsPerRun: 3000,
-  weight: 6,
+  weight: 4,
   run(random) {
     for (let input = 0; input < this.inputsPerRun; input += 3) {
       goesThereAndBack(random);
