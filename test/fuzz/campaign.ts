@@ -125,7 +125,14 @@ class Station {
     const seed = this.#seed[0]!;
     const runs = seed + 1 - turn.firstSeed;
     this.#summary.add({ turn: { ...turn, runs }, elapsedMs: 0, failures: [{ seed, what }] });
-    if (runs < turn.runs) this.#turns.push({ ...turn, firstSeed: seed + 1, runs: turn.runs - runs });
+    if (this.#summary.tallies.get(turn.target)!.failed < SHOWN_FAILURES) {
+      if (runs < turn.runs) this.#turns.push({ ...turn, firstSeed: seed + 1, runs: turn.runs - runs });
+    } else {
+      // Each such run costs minutes: enough of this target.
+      console.log(`${turn.target}: the other runs are left out`);
+      const others = this.#turns.filter(({ target }) => target !== turn.target);
+      this.#turns.splice(0, this.#turns.length, ...others);
+    }
     this.#worker = this.#hire();
     this.#deal();
   }
@@ -162,8 +169,12 @@ async function main(): Promise<void> {
   process.exitCode = summary.print() ? 0 : 1;
 }
 
-if (isMainThread) await main();
-else {
+if (isMainThread) {
+  await main().catch((error: Error) => {
+    console.error(error.message);
+    process.exitCode = 1;
+  });
+} else {
   const current = workerData as Float64Array;
   parentPort!.on("message", (turn: Turn) => {
     parentPort!.postMessage(
