@@ -5,7 +5,7 @@
  * then Node keeps references into the slab until there is room, and the slab is left to them.
  */
 import type { Transmit } from "../engine/connection.ts";
-import type { UdpSocket } from "./udp-socket.ts";
+import type { DatagramSocket } from "./datagram-socket.ts";
 
 /** Longest batch: 54 datagrams of 1200 bytes, about what one congestion-window burst has. */
 const SLAB_BYTES = 64 * 1024;
@@ -20,7 +20,7 @@ export class BatchSender {
   #segmentBytes = 0;
 
   /** Sends all datagrams of `transmit`; false when so many wait for the kernel that its path needs a rest. */
-  send(socket: UdpSocket, transmit: Transmit): boolean {
+  send(socket: DatagramSocket, transmit: Transmit): boolean {
     const { length, segmentBytes, path } = transmit;
     if (segmentBytes !== this.#segmentBytes) {
       this.#segments = [];

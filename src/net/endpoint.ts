@@ -14,15 +14,24 @@ import { CONNECTION_ID_BYTES, PACKET_DATA, PACKET_HANDSHAKE, PACKET_NOTICE } fro
 import type { RemoteAddress } from "./address.ts";
 import { Attachment, type AttachmentHost, type ConnectionOwner, type Drivable } from "./attachment.ts";
 import { BatchSender } from "./batch-sender.ts";
+import type { DatagramHandler, DatagramSocket } from "./datagram-socket.ts";
 import { DeadlineTimer } from "./deadline-timer.ts";
 import { SLEPT_MS, SleepWatch } from "./sleep-watch.ts";
-import type { DatagramHandler, UdpSocket } from "./udp-socket.ts";
 
 /** Where a datagram came from, and by which socket. */
 export interface DatagramOrigin {
-  readonly socket: UdpSocket;
+  readonly socket: DatagramSocket;
   readonly address: string;
   readonly port: number;
+}
+
+/** Takes a datagram of another protocol on the same socket; false when it is none of its own. */
+export type ProtocolHandler = (now: number, from: DatagramOrigin, bytes: Uint8Array) => boolean;
+
+interface Route {
+  readonly lowestByte: number;
+  readonly highestByte: number;
+  readonly handle: ProtocolHandler;
 }
 
 /** Told of a handshake's first message, which names no connection yet. */
@@ -41,12 +50,14 @@ const ROUNDS_LIMIT = 8;
 const NOWHERE: Path = { address: "", port: 0, socket: -1 };
 
 export class Endpoint implements AttachmentHost {
-  readonly sockets: readonly UdpSocket[];
   /** Told of each handshake's first message: by the listener, or by a connector that may be called too. */
   onFirstMessage: FirstMessageHandler | undefined;
   /** Datagrams that belong to nothing here: of an unknown connection, or no packet of ours. */
   strayDatagrams = 0;
 
+  /** By their index, which a path names; a socket that was closed leaves its place empty. */
+  readonly #slots: (DatagramSocket | undefined)[] = [];
+  readonly #routes: Route[] = [];
   readonly #attachments: Set<Attachment> = new Set();
   /** By a part of each of their connection IDs, see connectionKey(). */
   readonly #byId: Map<number, Attachment> = new Map();
@@ -64,18 +75,57 @@ export class Endpoint implements AttachmentHost {
   readonly #event: ConnectionEvent = { kind: 0, streamId: -1, errorCode: 0 };
   #someBlocked = false;
   #listening = false;
+  /** Whether the process is to go on for what is under way here. */
+  #isHeld = true;
   #open = true;
 
   /** @param sockets bound already, at least one; the endpoint closes them */
-  constructor(sockets: readonly UdpSocket[]) {
-    this.sockets = sockets;
-    const receive: DatagramHandler = (socket, address, port, bytes) =>
-      this.#receive(socket, address, port, bytes);
-    for (const [index, socket] of sockets.entries()) {
-      socket.index = index;
-      socket.onDatagram = receive;
-      socket.onSent = () => this.#unblock();
-    }
+  constructor(sockets: readonly DatagramSocket[]) {
+    for (const socket of sockets) this.addSocket(socket);
+  }
+
+  /** The sockets that are open. */
+  get sockets(): readonly DatagramSocket[] {
+    return this.#slots.filter((socket) => socket !== undefined);
+  }
+
+  /** The socket that a path names; undefined once it is closed. */
+  socketAt(index: number): DatagramSocket | undefined {
+    return this.#slots[index];
+  }
+
+  /** Takes one more socket over, to be named by its `index` from now on. */
+  addSocket(socket: DatagramSocket): void {
+    socket.index = this.#slots.length;
+    socket.onDatagram = this.#onDatagram;
+    socket.onSent = this.#onSent;
+    this.#slots.push(socket);
+    if (this.#open) socket.holdProcess(this.#isHeld);
+    else socket.close();
+  }
+
+  /** Closes a socket; whoever still sends by it sends nothing. */
+  removeSocket(index: number): void {
+    const socket = this.#slots[index];
+    if (socket === undefined) return;
+    this.#slots[index] = undefined;
+    socket.close();
+    this.#unblock();
+  }
+
+  /**
+   * Gives datagrams whose first byte is in a range to another protocol on these sockets: STUN, the checks of
+   * hole punching. Handlers are asked in their order, and only when no connection took the datagram.
+   *
+   * @returns ends it
+   */
+  route(lowestByte: number, highestByte: number, handle: ProtocolHandler): () => void {
+    const route = { lowestByte, highestByte, handle };
+    this.#routes.push(route);
+    return () => {
+      const index = this.#routes.indexOf(route);
+      if (index >= 0) this.#routes.splice(index, 1);
+    };
   }
 
   get localAddresses(): RemoteAddress[] {
@@ -155,9 +205,14 @@ export class Endpoint implements AttachmentHost {
     this.#timer.stop();
     for (const attachment of [...this.#attachments]) this.detach(attachment);
     for (const socket of this.sockets) socket.close();
+    this.#routes.length = 0;
   }
 
-  #receive(socket: UdpSocket, address: string, port: number, bytes: Uint8Array): void {
+  readonly #onDatagram: DatagramHandler = (socket, address, port, bytes) =>
+    this.#receive(socket, address, port, bytes);
+  readonly #onSent = (): void => this.#unblock();
+
+  #receive(socket: DatagramSocket, address: string, port: number, bytes: Uint8Array): void {
     const kind = bytes.length >= NOTICE_HEAD_BYTES ? bytes[0]! & 0xf0 : 0;
     let attachment: Attachment | undefined;
     if (kind === PACKET_DATA) attachment = this.#find(bytes, DATA_DESTINATION_AT);
@@ -172,9 +227,19 @@ export class Endpoint implements AttachmentHost {
         return;
       }
     } else if (kind === PACKET_NOTICE) attachment = this.#find(bytes, NOTICE_DESTINATION_AT);
-    // Here other protocols will join, by first byte: STUN 0x00–0x3f, TURN channels 0x40–0x7f, DHT "d".
-    if (attachment === undefined) this.strayDatagrams++;
+    if (attachment === undefined) this.#giveToOthers(socket, address, port, bytes);
     else this.#hand(attachment, this.#beginBatch(), socket, address, port, bytes);
+  }
+
+  #giveToOthers(socket: DatagramSocket, address: string, port: number, bytes: Uint8Array): void {
+    const first = bytes[0];
+    if (first !== undefined) {
+      for (const { lowestByte, highestByte, handle } of this.#routes) {
+        if (first < lowestByte || first > highestByte) continue;
+        if (handle(this.#beginBatch(), { socket, address, port }, bytes)) return;
+      }
+    }
+    this.strayDatagrams++;
   }
 
   /** The clock of the batch that this datagram belongs to; the flush behind it ends the batch. */
@@ -189,7 +254,7 @@ export class Endpoint implements AttachmentHost {
   #hand(
     attachment: Attachment,
     now: number,
-    socket: UdpSocket,
+    socket: DatagramSocket,
     address: string,
     port: number,
     bytes: Uint8Array,
@@ -274,7 +339,7 @@ export class Endpoint implements AttachmentHost {
     while (!attachment.blocked) {
       transmit.buffer = this.#sender.buffer;
       if (!attachment.connection.pollTransmit(now, transmit)) return;
-      const socket = this.sockets[transmit.path.socket];
+      const socket = this.#slots[transmit.path.socket];
       if (socket !== undefined && !this.#sender.send(socket, transmit)) {
         attachment.blocked = true;
         this.#someBlocked = true;
@@ -318,6 +383,7 @@ export class Endpoint implements AttachmentHost {
     }
     let held = this.#listening;
     for (const attachment of this.#attachments) held ||= !attachment.ending;
+    this.#isHeld = held;
     for (const socket of this.sockets) socket.holdProcess(held);
     this.#timer.holdProcess(held);
   }

@@ -223,7 +223,7 @@ class Door implements HalfOpenWatcher {
     const versions = { lowest: WIRE_VERSION, highest: WIRE_VERSION };
     const reason = this.#isFull() ? "busy" : "refused";
     const notice = encodeNotice({ reason, destinationId: packet.sourceId, versions }, packetIntegrity);
-    this.#endpoint.sockets[path.socket]?.send(notice, path.address, path.port);
+    this.#endpoint.socketAt(path.socket)?.send(notice, path.address, path.port);
   }
 
   proved(halfOpen: HalfOpen, now: number): boolean {

@@ -134,7 +134,7 @@ function newQlog(
     connectionId,
     startMs: endpoint.now(),
     startDate: new Date(),
-    localOf: (socket) => endpoint.sockets[socket]?.local,
+    localOf: (socket) => endpoint.socketAt(socket)?.local,
   });
 }
 

@@ -4,6 +4,7 @@
  */
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import type { RemoteAddress } from "./address.ts";
+import type { DatagramHandler, DatagramSocket } from "./datagram-socket.ts";
 
 /** Room for 20 ms of a gigabit, so that a busy event loop loses nothing; the kernel may grant less. */
 const WANTED_BUFFER_BYTES = 4 * 1024 * 1024;
@@ -16,10 +17,11 @@ export interface UdpSocketOptions {
   readonly port: number;
 }
 
-/** Takes one received datagram; the bytes are the callee's. The port is never 0. */
-export type DatagramHandler = (socket: UdpSocket, address: string, port: number, bytes: Uint8Array) => void;
+/** Hops that an ordinary datagram may take, as the systems have it. */
+const USUAL_TTL = 64;
 
-export class UdpSocket {
+export class UdpSocket implements DatagramSocket {
+  readonly kind = "udp";
   readonly family: 4 | 6;
   readonly local: RemoteAddress;
   /** What the kernel granted, of the 4 MiB asked for (it counts its own bookkeeping in). */
@@ -27,10 +29,8 @@ export class UdpSocket {
   readonly sendBufferBytes: number;
   /** Sends that failed: no route, too large, forbidden. Only the last of each batch is looked at. */
   sendErrors = 0;
-  /** Position among its endpoint's sockets. */
   index = 0;
   onDatagram: DatagramHandler | undefined;
-  /** Told each time when the last datagram of a batch has left or failed. */
   onSent: (() => void) | undefined;
 
   readonly #socket: Socket;
@@ -83,14 +83,27 @@ export class UdpSocket {
     });
   }
 
-  /** Sends one datagram; the bytes may be reused once `queuedDatagrams` is 0. */
   send(bytes: Uint8Array, address: string, port: number): void {
     if (this.#open) this.#socket.send(bytes, port, address);
   }
 
-  /** As `send`, for the last datagram of a batch: its fate stands for all of them. */
   sendLast(bytes: Uint8Array, address: string, port: number): void {
     if (this.#open) this.#socket.send(bytes, port, address, this.#afterSend);
+  }
+
+  sendWithTtl(bytes: Uint8Array, address: string, port: number, ttl: number): void {
+    // One that waits for the kernel would leave with the TTL of those behind it.
+    if (!this.#open || this.queuedDatagrams > 0) return;
+    const restore = (): void => {
+      if (this.#open) this.#socket.setTTL(USUAL_TTL);
+    };
+    this.#socket.setTTL(ttl);
+    this.#socket.send(bytes, port, address, (error) => {
+      if (error !== null) this.sendErrors++;
+      restore();
+    });
+    // Its name is its address, so it has left in place; if not, the callback restores.
+    if (this.queuedDatagrams === 0) restore();
   }
 
   /** Datagrams that the kernel's full buffer made wait in this process. */
@@ -98,7 +111,6 @@ export class UdpSocket {
     return this.#open ? this.#socket.getSendQueueCount() : 0;
   }
 
-  /** Whether the socket keeps the process running. */
   holdProcess(hold: boolean): void {
     if (!this.#open) return;
     if (hold) this.#socket.ref();

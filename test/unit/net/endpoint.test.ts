@@ -133,7 +133,7 @@ describe("the endpoint", () => {
     const endpoint = await newEndpoint();
     const one = new FakeConnection(...ONE);
     const attachment = endpoint.attach(one, new FakeOwner(), [])!;
-    const socket = endpoint.sockets[0]!;
+    const socket = endpoint.sockets[0] as UdpSocket;
     for (const n of [1, 2, 3]) socket.onDatagram?.(socket, LOOPBACK, 9, dataPacket(ONE, n));
     const times = new Set(one.received.map(({ now }) => now));
     expect(times.size).toBe(1);
@@ -145,7 +145,7 @@ describe("the endpoint", () => {
     const known = { address: LOOPBACK, port: 1000, socket: 0 };
     const one = new FakeConnection(...ONE);
     endpoint.attach(one, new FakeOwner(), [known]);
-    const socket = endpoint.sockets[0]!;
+    const socket = endpoint.sockets[0] as UdpSocket;
     for (const port of [1000, 2000, 1000, 2000])
       socket.onDatagram?.(socket, LOOPBACK, port, dataPacket(ONE, 0));
     const paths = one.received.map(({ path }) => path);
@@ -159,7 +159,7 @@ describe("the endpoint", () => {
     const endpoint = await newEndpoint();
     const one = new FakeConnection(...ONE);
     endpoint.attach(one, new FakeOwner(), []);
-    const socket = endpoint.sockets[0]!;
+    const socket = endpoint.sockets[0] as UdpSocket;
     socket.onDatagram?.(socket, LOOPBACK, 1, dataPacket(ONE, 0));
     for (let port = 2; port < 100; port++) {
       socket.onDatagram?.(socket, LOOPBACK, port, dataPacket(ONE, 0));
@@ -206,7 +206,7 @@ describe("the endpoint", () => {
       path: { ...path, address: "255.255.255.255" },
     });
     endpoint.attach(one, new FakeOwner(), [path]);
-    const socket = endpoint.sockets[0]!;
+    const socket = endpoint.sockets[0] as UdpSocket;
     while (socket.sendErrors === 0) await new Promise(setImmediate);
     expect(one.state).toBe("established");
   });
@@ -325,5 +325,74 @@ describe("the endpoint", () => {
     const endpoint = await newEndpoint();
     expect(endpoint.attach(new FakeConnection(...ONE), new FakeOwner(), [])).toBeDefined();
     expect(endpoint.attach(new FakeConnection(...TWO), new FakeOwner(), [])).toBeUndefined();
+  });
+
+  it("takes further sockets over and lets single ones go", async () => {
+    const endpoint = await newEndpoint();
+    const one = new FakeConnection(...ONE);
+    endpoint.attach(one, new FakeOwner(), []);
+    const second = await UdpSocket.bind({ family: 4, address: LOOPBACK, port: 0 });
+    endpoint.addSocket(second);
+    expect(second.index).toBe(1);
+    const heard = new Promise<number>((resolve) => {
+      endpoint.route(0xe0, 0xef, (_now, from) => {
+        resolve(from.socket.index);
+        return true;
+      });
+    });
+    endpoint.socketAt(0)!.send(Uint8Array.of(0xe1), LOOPBACK, second.local.port);
+    expect(await heard).toBe(1);
+    endpoint.removeSocket(1);
+    expect(endpoint.socketAt(1)).toBeUndefined();
+    expect(endpoint.sockets.map((socket) => socket.index)).toEqual([0]);
+  });
+
+  it("asks handlers in their order, each for its range, and counts what nobody takes", async () => {
+    const endpoint = await newEndpoint();
+    endpoint.attach(new FakeConnection(...ONE), new FakeOwner(), []);
+    const asked: string[] = [];
+    const end = endpoint.route(0x00, 0x3f, () => {
+      asked.push("first");
+      return false;
+    });
+    let heard = (): void => undefined;
+    endpoint.route(0x20, 0x2f, () => {
+      asked.push("second");
+      heard();
+      return true;
+    });
+    const socket = endpoint.sockets[0]!;
+    const send = (first: number): Promise<void> =>
+      new Promise((resolve) => {
+        heard = resolve;
+        socket.send(Uint8Array.of(first), LOOPBACK, socket.local.port);
+      });
+    await send(0x20);
+    expect(asked).toEqual(["first", "second"]);
+    end();
+    await send(0x2f);
+    expect(asked).toEqual(["first", "second", "second"]);
+    socket.send(Uint8Array.of(0x30), LOOPBACK, socket.local.port);
+    await send(0x20);
+    expect(endpoint.strayDatagrams).toBe(1);
+  });
+
+  it("sends an opening that dies on the way, and ordinary datagrams behind it", async () => {
+    // Loopback has no routers: what is to be seen here is that both arrive and nothing is left behind.
+    const endpoint = await newEndpoint();
+    endpoint.attach(new FakeConnection(...ONE), new FakeOwner(), []);
+    const heard: number[] = [];
+    const all = new Promise<void>((resolve) => {
+      endpoint.route(0x01, 0x02, (_now, _from, bytes) => {
+        heard.push(bytes[0]!);
+        if (heard.length === 2) resolve();
+        return true;
+      });
+    });
+    const socket = endpoint.sockets[0]!;
+    socket.sendWithTtl(Uint8Array.of(1), LOOPBACK, socket.local.port, 4);
+    socket.send(Uint8Array.of(2), LOOPBACK, socket.local.port);
+    await all;
+    expect(heard).toEqual([1, 2]);
   });
 });

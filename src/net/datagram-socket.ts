@@ -1,0 +1,41 @@
+/**
+ * What an endpoint sends and receives datagrams by: a UDP socket of this machine, or a relay that stands in
+ * for one.
+ */
+import type { RemoteAddress } from "./address.ts";
+
+/** Takes one received datagram; the bytes are the callee's. The port is never 0. */
+export type DatagramHandler = (
+  socket: DatagramSocket,
+  address: string,
+  port: number,
+  bytes: Uint8Array,
+) => void;
+
+export interface DatagramSocket {
+  /** Whether datagrams leave this machine as they are, or through a relay that passes them on. */
+  readonly kind: "udp" | "relay";
+  readonly family: 4 | 6;
+  readonly local: RemoteAddress;
+  /** Place among its endpoint's sockets, which sets it. */
+  index: number;
+  onDatagram: DatagramHandler | undefined;
+  /** Told each time when the last datagram of a batch has left or failed. */
+  onSent: (() => void) | undefined;
+
+  /** Sends one datagram and never throws; the bytes may be reused once `queuedDatagrams` is 0. */
+  send(bytes: Uint8Array, address: string, port: number): void;
+  /** As `send`, for the last datagram of a batch: its fate stands for all of them. */
+  sendLast(bytes: Uint8Array, address: string, port: number): void;
+  /**
+   * As `send`, but routers let go of the datagram after `ttl` hops. A relay cannot do that: it sends nothing.
+   *
+   * @param ttl 1–255
+   */
+  sendWithTtl(bytes: Uint8Array, address: string, port: number, ttl: number): void;
+  /** Datagrams that wait in this process for room below. */
+  readonly queuedDatagrams: number;
+  /** Whether the socket keeps the process running. */
+  holdProcess(hold: boolean): void;
+  close(): void;
+}
