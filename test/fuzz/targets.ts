@@ -18,6 +18,7 @@ import { receivedPackets } from "./received-packets.ts";
 import { recoveries } from "./recoveries.ts";
 import { sendStreams } from "./send-streams.ts";
 import { sentPackets } from "./sent-packets.ts";
+import { stunMessages } from "./stun-messages.ts";
 import type { FuzzTarget } from "./target.ts";
 import { codes, keyTexts, utf8 } from "./texts.ts";
 import { varints } from "./varints.ts";
@@ -32,6 +33,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   codes,
   keyTexts,
   utf8,
+  stunMessages,
   controlRecords,
   rangeSets,
   replayWindows,

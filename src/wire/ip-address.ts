@@ -1,0 +1,84 @@
+/**
+ * IP addresses between their text and their bytes, without `node:net`: the text is the one under which the
+ * sockets report an address, so that equal addresses are equal texts.  // RFC 4291 §2.2, RFC 5952
+ */
+
+export const IPV4_BYTES = 4;
+export const IPV6_BYTES = 16;
+const GROUPS = 8;
+
+/** The 4 or 16 bytes of an address in text; undefined for anything else, also for one with a zone. */
+export function ipToBytes(text: string): Uint8Array | undefined {
+  return text.includes(":") ? v6ToBytes(text) : v4ToBytes(text);
+}
+
+/** The text of an address of 4 or 16 bytes; "" for any other length. */
+export function ipFromBytes(bytes: Uint8Array): string {
+  if (bytes.length === IPV4_BYTES) return bytes.join(".");
+  if (bytes.length !== IPV6_BYTES) return "";
+  const groups: number[] = [];
+  for (let i = 0; i < IPV6_BYTES; i += 2) groups.push((bytes[i]! << 8) | bytes[i + 1]!);
+  // ::ffff:192.0.2.1 is the one form that mixes both notations, as the sockets do.
+  if (groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff)
+    return `::ffff:${bytes.subarray(12).join(".")}`;
+  const { start, length } = longestZeros(groups);
+  const hex = groups.map((group) => group.toString(16));
+  if (length < 2) return hex.join(":");
+  return `${hex.slice(0, start).join(":")}::${hex.slice(start + length).join(":")}`;
+}
+
+/** 4 or 6; undefined where `text` is no address. */
+export function ipFamily(text: string): 4 | 6 | undefined {
+  const bytes = ipToBytes(text);
+  if (bytes === undefined) return undefined;
+  return bytes.length === IPV4_BYTES ? 4 : 6;
+}
+
+function v4ToBytes(text: string): Uint8Array | undefined {
+  const parts = text.split(".");
+  if (parts.length !== IPV4_BYTES) return undefined;
+  const bytes = new Uint8Array(IPV4_BYTES);
+  for (const [i, part] of parts.entries()) {
+    // No leading zero: some read it as octal.
+    if (!/^(?:0|[1-9]\d{0,2})$/.test(part) || Number(part) > 255) return undefined;
+    bytes[i] = Number(part);
+  }
+  return bytes;
+}
+
+function v6ToBytes(text: string): Uint8Array | undefined {
+  const lastColon = text.lastIndexOf(":");
+  let plain = text;
+  if (text.includes(".")) {
+    const tail = v4ToBytes(text.slice(lastColon + 1));
+    if (tail === undefined) return undefined;
+    const [a, b, c, d] = tail;
+    plain = `${text.slice(0, lastColon + 1)}${((a! << 8) | b!).toString(16)}:${((c! << 8) | d!).toString(16)}`;
+  }
+  const halves = plain.split("::");
+  if (halves.length > 2) return undefined;
+  const [head, tail] = halves.map((half) => (half === "" ? [] : half.split(":")));
+  const missing = GROUPS - head!.length - (tail?.length ?? 0);
+  // A "::" stands for one group of zeros at least; without it all eight have to be there.
+  if (tail === undefined ? missing !== 0 : missing < 1) return undefined;
+  const groups = [...head!, ...new Array<string>(missing).fill("0"), ...(tail ?? [])];
+  const bytes = new Uint8Array(IPV6_BYTES);
+  for (const [i, group] of groups.entries()) {
+    if (!/^[0-9a-f]{1,4}$/i.test(group)) return undefined;
+    const value = Number.parseInt(group, 16);
+    bytes[2 * i] = value >>> 8;
+    bytes[2 * i + 1] = value;
+  }
+  return bytes;
+}
+
+/** The first of the longest runs of zero groups.  // RFC 5952 §4.2.3 */
+function longestZeros(groups: readonly number[]): { start: number; length: number } {
+  let best = { start: 0, length: 0 };
+  for (let start = 0; start < groups.length; start++) {
+    let length = 0;
+    while (start + length < groups.length && groups[start + length] === 0) length++;
+    if (length > best.length) best = { start, length };
+  }
+  return best;
+}
