@@ -439,6 +439,11 @@ export class Connection implements FrameOwner, IncomingHost {
     return this.datagrams.read();
   }
 
+  /** Asks the peer for a sign of life: whatever it answers with counts as heard. */
+  ping(): void {
+    if (this.phase === "established") this.link!.transmission.pingWanted = true;
+  }
+
   /** Answers the handshake's question whether the peer's key is welcome. */
   answerPeer(nowMs: number, accepted: boolean): void {
     this.handshake.answerPeer(nowMs, accepted);

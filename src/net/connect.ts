@@ -62,6 +62,7 @@ class Attempt implements ConnectionOwner {
   readonly #endpoint: Endpoint;
   readonly #connection: Connection;
   readonly #attachment: Attachment;
+  readonly #hasPipe: boolean;
   #made: { readonly core: LinkCore; readonly link: Link } | undefined;
   #isSettled = false;
   #verifyFailure: { readonly error: unknown } | undefined;
@@ -74,6 +75,7 @@ class Attempt implements ConnectionOwner {
       this.#reject = reject;
     });
     this.#endpoint = endpoint;
+    this.#hasPipe = options.pipe ?? true;
     const { connection, attachment } = newConnection(endpoint, this, {
       role: "initiator",
       trust,
@@ -115,7 +117,7 @@ class Attempt implements ConnectionOwner {
     const core = new LinkCore(this.#connection, this.#attachment);
     const link = new Link(core);
     this.#made = { core, link };
-    core.start(link);
+    core.start(link, this.#hasPipe);
   }
 
   #succeed(): void {

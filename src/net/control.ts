@@ -2,15 +2,16 @@
  * What streams are for, and the records of the control stream.
  *
  * Each stream opens with its kind, a varint. The control stream then carries records: type and length as
- * varints, and the body. Types that are not known are passed over, so that later versions may add some.
+ * varints, and the body. Types that nobody here knows are passed over, so that later versions may add some;
+ * `forward-wire.ts` has those that forwarding adds.
  */
-import { concatBytes } from "../base/bytes.ts";
+import { concatBytes, copyBytes } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
 import { Reader } from "../base/reader.ts";
 import { varintBytes, writeVarint } from "../base/varint.ts";
 
 /** First varint of every stream. */
-export const STREAM_KIND = { pipe: 1, control: 2, forward: 3 } as const;
+export const STREAM_KIND = { pipe: 1, control: 2, application: 3, forward: 4 } as const;
 
 /** What the peer's output took of one stream: all its bytes, or those up to where it stopped. */
 export interface Receipt {
@@ -33,26 +34,37 @@ export function encodeKind(kind: number): Uint8Array {
   return bytes;
 }
 
+/** A control record of any type. */
+export function encodeRecord(type: number, body: Uint8Array): Uint8Array {
+  const record = new Uint8Array(varintBytes(type) + varintBytes(body.length) + body.length);
+  const at = writeVarint(record, 0, type);
+  record.set(body, writeVarint(record, at, body.length));
+  return record;
+}
+
 /** The control record of `receipt`. */
 export function encodeReceipt(receipt: Receipt): Uint8Array {
-  const length = varintBytes(receipt.streamId) + varintBytes(receipt.bytes) + SHA256_BYTES;
-  const record = new Uint8Array(varintBytes(RECEIPT_TYPE) + varintBytes(length) + length);
-  let at = writeVarint(record, 0, RECEIPT_TYPE);
-  at = writeVarint(record, at, length);
-  at = writeVarint(record, at, receipt.streamId);
-  at = writeVarint(record, at, receipt.bytes);
-  record.set(receipt.sha256, at);
-  return record;
+  const body = new Uint8Array(varintBytes(receipt.streamId) + varintBytes(receipt.bytes) + SHA256_BYTES);
+  const at = writeVarint(body, 0, receipt.streamId);
+  body.set(receipt.sha256, writeVarint(body, at, receipt.bytes));
+  return encodeRecord(RECEIPT_TYPE, body);
+}
+
+/** Who takes the records of a control stream. */
+export interface RecordTaker {
+  handleReceipt(receipt: Receipt): void;
+  /** Any other type; `body` is a copy. */
+  handleRecord(type: number, body: Uint8Array): void;
 }
 
 /** Puts the records of a control stream together from the pieces that arrive. */
 export class ControlReader {
-  readonly #onReceipt: (receipt: Receipt) => void;
+  readonly #taker: RecordTaker;
   readonly #reader: Reader = new Reader();
   #held: Uint8Array = new Uint8Array(0);
 
-  constructor(onReceipt: (receipt: Receipt) => void) {
-    this.#onReceipt = onReceipt;
+  constructor(taker: RecordTaker) {
+    this.#taker = taker;
   }
 
   /** Takes the next bytes in. @throws SrudpError ERR_PROTOCOL for a record that no honest peer sends */
@@ -72,9 +84,11 @@ export class ControlReader {
       if (length > RECORD_LIMIT_BYTES) throw new SrudpError("ERR_PROTOCOL", "control record too long");
       if (reader.remaining < length) break;
       at = reader.at + length;
-      if (type === RECEIPT_TYPE) this.#onReceipt(decodeReceipt(reader.take(length)));
+      const body = reader.take(length);
+      if (type === RECEIPT_TYPE) this.#taker.handleReceipt(decodeReceipt(body));
+      else this.#taker.handleRecord(type, copyBytes(body));
     }
-    this.#held = all.slice(at);
+    this.#held = copyBytes(all, at);
   }
 }
 

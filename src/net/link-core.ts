@@ -10,7 +10,14 @@ import { type ErrorCode, SrudpError } from "../base/errors.ts";
 import { Reader } from "../base/reader.ts";
 import { type Connection, type ConnectionEvent, EVENT, PRIORITY } from "../engine/connection.ts";
 import type { Attachment, ConnectionOwner } from "./attachment.ts";
-import { ControlReader, encodeKind, encodeReceipt, type Receipt, STREAM_KIND } from "./control.ts";
+import {
+  ControlReader,
+  encodeKind,
+  encodeReceipt,
+  encodeRecord,
+  type Receipt,
+  STREAM_KIND,
+} from "./control.ts";
 import { Flow, type FlowHost, wireOfCode } from "./flow.ts";
 import { Stream } from "./stream.ts";
 
@@ -19,7 +26,11 @@ export interface LinkFace {
   emit(event: string, ...values: unknown[]): boolean;
 }
 
+/** What a stream beyond the pipe is for: the library's user, or a forwarded connection. */
+export type StreamUse = "application" | "forward";
+
 interface Opener {
+  readonly use: StreamUse;
   readonly resolve: (stream: Stream) => void;
   readonly reject: (error: Error) => void;
 }
@@ -42,9 +53,10 @@ export class LinkCore implements ConnectionOwner, FlowHost {
   #openers: Opener[] = [];
 
   #controlId = -1;
-  readonly #controlReader: ControlReader = new ControlReader((receipt) =>
-    this.#face?.emit("receipt", receipt),
-  );
+  readonly #controlReader: ControlReader = new ControlReader({
+    handleReceipt: (receipt) => this.#face?.emit("receipt", receipt),
+    handleRecord: (type, body) => this.#face?.emit("record", type, body),
+  });
   #controlQueue: Uint8Array[] = [];
   #isControlDelivered = false;
 
@@ -93,29 +105,37 @@ export class LinkCore implements ConnectionOwner, FlowHost {
     });
   }
 
-  /** The link is there; opens the streams that every link has. */
-  start(face: LinkFace): void {
+  /**
+   * The link is there; the initiator opens the control stream, and the pipe.
+   *
+   * @param hasPipe false for a link that only carries further streams
+   */
+  start(face: LinkFace, hasPipe = true): void {
     this.#face = face;
     const { engine } = this;
     if (engine.role === "initiator") {
       this.#controlId = engine.openStream(PRIORITY.control);
-      const pipeId = engine.openStream();
-      if (pipeId < 0) {
+      const pipeId = hasPipe ? engine.openStream() : -1;
+      if (this.#controlId < 0 || (hasPipe && pipeId < 0)) {
         this.#violated("ERR_PARAMETER");
         return;
       }
       engine.write(this.#controlId, encodeKind(STREAM_KIND.control));
-      engine.write(pipeId, encodeKind(STREAM_KIND.pipe));
-      this.#flows.set(pipeId, this.pipe);
-      this.pipe.open(pipeId);
+      if (hasPipe) this.#startPipe(pipeId);
     }
     this.touch();
   }
 
-  openStream(): Promise<Stream> {
+  #startPipe(pipeId: number): void {
+    this.engine.write(pipeId, encodeKind(STREAM_KIND.pipe));
+    this.#flows.set(pipeId, this.pipe);
+    this.pipe.open(pipeId);
+  }
+
+  openStream(use: StreamUse): Promise<Stream> {
     if (this.#over !== undefined) return Promise.reject(this.#over.error ?? new SrudpError("ERR_PEER_RESET"));
     return new Promise((resolve, reject) => {
-      this.#openers.push({ resolve, reject });
+      this.#openers.push({ use, resolve, reject });
       this.#serveOpeners();
     });
   }
@@ -130,6 +150,17 @@ export class LinkCore implements ConnectionOwner, FlowHost {
   sendReceipt(receipt: Receipt): void {
     this.#controlQueue.push(encodeReceipt(receipt));
     this.#writeControl();
+  }
+
+  sendRecord(type: number, body: Uint8Array): void {
+    this.#controlQueue.push(encodeRecord(type, body));
+    this.#writeControl();
+  }
+
+  /** Asks the peer for a sign of life. */
+  ping(): void {
+    this.engine.ping();
+    this.touch();
   }
 
   /** Keeps the link from ending by itself; call what it returns to undo that. */
@@ -248,8 +279,8 @@ export class LinkCore implements ConnectionOwner, FlowHost {
     while (this.#openers.length > 0) {
       const streamId = this.engine.openStream();
       if (streamId < 0) return;
-      const { resolve } = this.#openers.shift()!;
-      this.engine.write(streamId, encodeKind(STREAM_KIND.forward));
+      const { use, resolve } = this.#openers.shift()!;
+      this.engine.write(streamId, encodeKind(STREAM_KIND[use]));
       this.touch();
       resolve(this.#newStream(streamId, NOTHING));
     }
@@ -290,14 +321,16 @@ export class LinkCore implements ConnectionOwner, FlowHost {
     if (kind === STREAM_KIND.pipe && isResponder && this.pipe.streamId < 0) {
       this.#flows.set(streamId, this.pipe);
       this.pipe.open(streamId, first);
+      this.#face?.emit("pipe");
     } else if (kind === STREAM_KIND.control && isResponder && this.#controlId < 0) {
       this.#controlId = streamId;
       this.#takeControl(first);
       this.#readControl();
       this.#writeControl();
-    } else if (kind === STREAM_KIND.forward) {
+    } else if (kind === STREAM_KIND.application || kind === STREAM_KIND.forward) {
       const stream = this.#newStream(streamId, first);
-      if (!this.#face?.emit("stream", stream)) stream.destroy();
+      const event = kind === STREAM_KIND.forward ? "forward" : "stream";
+      if (!this.#face?.emit(event, stream)) stream.destroy();
     } else this.#refuse(streamId);
   }
 

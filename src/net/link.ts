@@ -4,7 +4,7 @@ import type { ConnectionStats } from "../engine/connection.ts";
 import type { RemoteAddress } from "./address.ts";
 import type { Receipt } from "./control.ts";
 import { wireOf, wireOfCode } from "./flow.ts";
-import type { LinkCore } from "./link-core.ts";
+import type { LinkCore, StreamUse } from "./link-core.ts";
 import { remoteOf } from "./new-connection.ts";
 import type { Auth } from "./options.ts";
 import { Stream } from "./stream.ts";
@@ -20,6 +20,12 @@ export interface LinkEvents {
   datagram: [bytes: Uint8Array];
   /** The peer certifies what its output took. */
   receipt: [receipt: Receipt];
+  /** The peer, which opened the link, has opened its pipe. */
+  pipe: [];
+  /** The peer opened a stream for a forwarded connection. Without a listener it is refused. */
+  forward: [stream: Stream];
+  /** A control record came that the link itself has no use for. */
+  record: [type: number, body: Uint8Array];
 }
 
 /**
@@ -82,9 +88,18 @@ export class Link extends Stream {
     return this.writableLength + this.#core.engine.bufferedBytes.sending;
   }
 
-  /** Opens a further stream; waits while the peer allows no more. Rejects when the link is over. */
-  openStream(): Promise<Stream> {
-    return this.#core.openStream();
+  /** Whether the pipe is there: whoever initiated the link opens it, unless the link is for forwarding only. */
+  get hasPipe(): boolean {
+    return this.streamId >= 0;
+  }
+
+  /**
+   * Opens a further stream; waits while the peer allows no more. Rejects when the link is over.
+   *
+   * @param use the event that tells the peer of it: "application" makes it `stream`, "forward" `forward`
+   */
+  openStream(use: StreamUse = "application"): Promise<Stream> {
+    return this.#core.openStream(use);
   }
 
   /** Largest datagram that `send` takes at present, bytes. */
@@ -103,6 +118,16 @@ export class Link extends Stream {
   /** Certifies to the peer what was taken of one of its directions; event `receipt` there. */
   sendReceipt(receipt: Receipt): void {
     this.#core.sendReceipt(receipt);
+  }
+
+  /** Sends a control record; event `record` there. At most 4 KiB. */
+  sendRecord(type: number, body: Uint8Array): void {
+    this.#core.sendRecord(type, body);
+  }
+
+  /** Asks the peer for a sign of life; `stats().receivedPackets` grows when it comes. */
+  ping(): void {
+    this.#core.ping();
   }
 
   /** Keeps the link open beyond the end of both directions, until the returned function is called. */

@@ -57,6 +57,8 @@ export interface ConnectOptions extends CommonOptions {
   /** Name or address; all addresses of a name are tried, 250 ms apart. */
   readonly host: string;
   readonly port: number;
+  /** False: the link has no pipe and only carries further streams. */
+  readonly pipe?: boolean;
 }
 
 export interface ListenOptions extends CommonOptions {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { concatBytes } from "../../../src/base/bytes.ts";
-import { ControlReader, encodeReceipt, type Receipt } from "../../../src/net/control.ts";
+import { ControlReader, encodeReceipt, encodeRecord, type Receipt } from "../../../src/net/control.ts";
 
 const receipt: Receipt = {
   streamId: 4,
@@ -8,9 +8,15 @@ const receipt: Receipt = {
   sha256: Uint8Array.from({ length: 32 }, (_, i) => i),
 };
 
+let records: [type: number, ...body: number[]][] = [];
+
 function read(...pieces: Uint8Array[]): Receipt[] {
   const receipts: Receipt[] = [];
-  const reader = new ControlReader((one) => receipts.push(one));
+  records = [];
+  const reader = new ControlReader({
+    handleReceipt: (one) => receipts.push(one),
+    handleRecord: (type, body) => records.push([type, ...body]),
+  });
   for (const piece of pieces) reader.take(piece);
   return receipts;
 }
@@ -26,6 +32,12 @@ describe("control records", () => {
   it("come one behind the other", () => {
     const second = { ...receipt, streamId: 8, bytes: 0 };
     expect(read(concatBytes(encodeReceipt(receipt), encodeReceipt(second)))).toEqual([receipt, second]);
+  });
+
+  it("of other types go to whoever knows them", () => {
+    const other = encodeRecord(0x21, Uint8Array.of(9, 8));
+    expect(read(concatBytes(encodeReceipt(receipt), other))).toEqual([receipt]);
+    expect(records).toEqual([[0x21, 9, 8]]);
   });
 
   it("of unknown types are passed over", () => {

@@ -245,6 +245,33 @@ describe("streams of a link", () => {
   });
 });
 
+describe("a link without a pipe", () => {
+  it("carries forwarded streams and records, and ends in order", async () => {
+    const { near, far } = await linkedPair(undefined, { pipe: false });
+    expect([near.hasPipe, far.hasPipe]).toEqual([false, false]);
+    const arriving = once(far, "forward");
+    const told = once(far, "record");
+    near.sendRecord(7, Uint8Array.of(1, 2));
+    const stream = await near.openStream("forward");
+    stream.end("by the side");
+    const [there] = (await arriving) as [Stream];
+    there.end();
+    stream.resume();
+    expect(await text(there)).toBe("by the side");
+    expect(await told).toEqual([7, Uint8Array.of(1, 2)]);
+    far.resume();
+    await Promise.all([near.close(), closing(far)]);
+    expect([near.errored, far.errored]).toEqual([null, null]);
+  });
+
+  it("shows by an answer that the peer is there", async () => {
+    const { near } = await linkedPair(undefined, { pipe: false });
+    const before = near.stats().receivedPackets;
+    near.ping();
+    await expect.poll(() => near.stats().receivedPackets).toBeGreaterThan(before);
+  });
+});
+
 describe("what the peer does at once", () => {
   it("is told to whoever listens right after connect()", async () => {
     const listener = await listening({ secret: SECRET });

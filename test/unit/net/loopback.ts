@@ -44,10 +44,13 @@ export interface Pair {
   readonly far: Link;
 }
 
-export async function linkedPair(trust: TrustOptions = { secret: SECRET }): Promise<Pair> {
+export async function linkedPair(
+  trust: TrustOptions = { secret: SECRET },
+  options: Partial<ConnectOptions> = {},
+): Promise<Pair> {
   const listener = await listening(trust);
   const arriving = once(listener, "link");
-  const near = await connecting(listener.port, trust);
+  const near = await connecting(listener.port, { ...trust, ...options });
   const [far] = (await arriving) as [Link];
   return { listener, near, far };
 }

@@ -1,0 +1,111 @@
+/**
+ * The way to one peer: what its operand names, whom it has to be, and how a link to it is made, once or again
+ * and again. `connect` and `forward` get their links here and nowhere else.
+ */
+import { SrudpError } from "../base/errors.ts";
+import { connect } from "../net/connect.ts";
+import type { Link } from "../net/link.ts";
+import type { ConnectOptions } from "../net/options.ts";
+import { takeEnvironmentCode } from "../net/secret-sources.ts";
+import type { CommandContext } from "./context.ts";
+import { escapeText } from "./escape.ts";
+import { asSrudpError } from "./exit.ts";
+import { waysOf } from "./link-ways.ts";
+import { formatPeer, parsePeer } from "./operands.ts";
+import type { LinkOptions } from "./options.ts";
+import { hasTerminal } from "./prompt.ts";
+import { showWaiting } from "./spinner.ts";
+import { trustForConnector } from "./trust.ts";
+
+/** Without an answer for so long the person is told what may be wrong. */
+const SILENCE_MS = 3000;
+
+export interface OpenOptions {
+  /** Gives up after so long, ms. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  /** False for a link that only carries forwards. */
+  readonly pipe: boolean;
+  /** Silence after which the link is lost, where the command line does not say, ms. */
+  readonly idleTimeoutMs?: number;
+  /** Says nothing while it tries: somebody has been told already. */
+  readonly quiet?: boolean;
+}
+
+export interface PeerWay {
+  /** The peer as a person calls it. */
+  readonly name: string;
+  /** Whether a second link can be made: not with a code, which is spent by the first. */
+  readonly isRepeatable: boolean;
+  /**
+   * A link to the peer.
+   *
+   * @throws SrudpError as `connect` of the library does, in words for whoever typed the command; the signal's reason
+   */
+  open(options: OpenOptions): Promise<Link>;
+  /** Writes down a key that was accepted for the first time. */
+  remember(): Promise<void>;
+}
+
+/**
+ * Finds out how the peer that the operands name is reached and trusted; it may ask on the terminal.
+ *
+ * @throws SrudpError for operands and options that lead nowhere
+ */
+export async function wayToPeer(
+  context: CommandContext,
+  operands: readonly string[],
+  options: LinkOptions,
+): Promise<PeerWay> {
+  const { reporter } = context;
+  const peer = parsePeer(operands);
+  if (peer.kind !== "address") throw withoutAddress(context, peer.kind, options);
+  const { host, port } = peer;
+  const remote = formatPeer(host, port);
+  const shown = escapeText(remote);
+  let stopTelling = (): void => undefined;
+  const trust = await trustForConnector(context, options, remote, () => stopTelling());
+
+  const tellWaiting = (): void => {
+    const stopWaiting = showWaiting(reporter, `reaching ${shown}`);
+    const silence = setTimeout(() => {
+      const question = `nothing heard from ${shown}; is UDP ${port} open?`;
+      reporter.event("silence", { remote, afterMs: SILENCE_MS }, question);
+    }, SILENCE_MS);
+    stopTelling = () => {
+      clearTimeout(silence);
+      stopWaiting();
+    };
+  };
+
+  const open = async ({ quiet, ...how }: OpenOptions): Promise<Link> => {
+    if (!quiet) tellWaiting();
+    const wanted: ConnectOptions = { host, port, ...how, ...waysOf(options), ...trust.options };
+    try {
+      return await connect(wanted);
+    } catch (thrown) {
+      if (how.signal.aborted) throw how.signal.reason;
+      throw trust.explain(asSrudpError(thrown));
+    } finally {
+      stopTelling();
+    }
+  };
+  return { name: remote, isRepeatable: trust.auth !== "code", open, remember: trust.remember };
+}
+
+/** A code, a key or nothing at all names no place, and there are no places to meet yet. */
+function withoutAddress(
+  context: CommandContext,
+  kind: "code" | "key" | "none",
+  options: LinkOptions,
+): SrudpError {
+  const hasCode = takeEnvironmentCode(context.environment) !== undefined || options.codeFile !== undefined;
+  if (kind === "none" && !hasCode && options.codeFd === undefined && !hasTerminal()) {
+    return new SrudpError("ERR_CODE_NEEDED");
+  }
+  const what = kind === "key" ? "A key" : "A code";
+  return new SrudpError(
+    "ERR_NO_MEETING_PLACE",
+    `${what} without an address needs a meeting place, which is not there yet`,
+  );
+}
