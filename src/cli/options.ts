@@ -16,6 +16,17 @@ export interface LinkOptions {
   readonly idleTimeout?: number;
   readonly congestion?: "bbr" | "cubic";
 
+  readonly rendezvous?: readonly string[];
+  readonly stun?: readonly string[];
+  readonly turn?: readonly string[];
+  readonly dht?: boolean;
+  readonly dhtBootstrap?: readonly string[];
+  readonly lan?: boolean;
+  readonly portMapping?: boolean;
+  readonly spray?: boolean;
+  readonly directOnly?: true;
+  readonly relayOnly?: true;
+
   readonly codeFile?: string;
   readonly codeFd?: number;
   readonly secretFile?: string;
@@ -89,6 +100,17 @@ export function addLinkOptions(command: Command): Command {
       taken(parseLimit),
     )
     .addOption(new Option("--congestion <controller>", "congestion controller").choices(["bbr", "cubic"]))
+    .optionsGroup("How to meet a peer without an address:")
+    .option("--rendezvous <url>", "a meeting place: udp://host:port, ws://…, wss://… (repeatable)", collected)
+    .option("--stun <host:port>", "a STUN server, in place of the public ones (repeatable)", collected)
+    .option("--turn <uri>", "a TURN relay: turn:host:port?transport=udp|tcp, turns:… (repeatable)", collected)
+    .option("--no-dht", "do not meet in the Mainline DHT")
+    .option("--dht-bootstrap <host:port>", "where to join the DHT (repeatable)", collected)
+    .option("--no-lan", "do not look on the local network")
+    .option("--no-port-mapping", "ask no router for a port")
+    .option("--no-spray", "no birthday probing of many ports")
+    .option("--direct-only", "no relay")
+    .option("--relay-only", "by relay, whatever else would work")
     .optionsGroup("What is carried:")
     .option("-e, --exec", "bridge to a program in place of stdin and stdout: -e -- command argument…")
     .option("--send-only", "send and ignore what comes")
@@ -111,6 +133,8 @@ export function addLinkOptions(command: Command): Command {
 /** What no single option can see by itself. @throws SrudpError ERR_USAGE */
 export function checkLinkOptions(options: LinkOptions, program: readonly string[] | undefined): void {
   if (options[4] && options[6]) throw usage("-4 and -6 exclude each other");
+  if (options.directOnly && options.relayOnly)
+    throw usage("--direct-only and --relay-only exclude each other");
   if (options.sendOnly && options.recvOnly) throw usage("--send-only and --recv-only exclude each other");
   if (options.exec && (options.sendOnly || options.recvOnly))
     throw usage("-e goes with neither --send-only nor --recv-only");

@@ -309,6 +309,16 @@ export class Connection implements FrameOwner, IncomingHost {
     this.recovery.wantProbe();
   }
 
+  /** Initiator, before the peer has answered: it may be reached over `path` too. */
+  addPath(nowMs: number, path: Path): void {
+    if (this.phase === "handshaking") this.route.addCandidate(nowMs, path);
+  }
+
+  /** Initiator, before the peer has answered: paths by this socket are none any more. */
+  dropPaths(socket: number): void {
+    this.route.dropCandidates(socket);
+  }
+
   // ------------------------------------------------------------------ outputs
 
   /** Fills `into` with what is to leave now; false when there is nothing. */

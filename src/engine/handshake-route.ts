@@ -40,6 +40,8 @@ export class HandshakeRoute {
   /** Paths that our answers went to. */
   private readonly answered: Path[] = [];
   private stopped = false;
+  /** A path has proved itself: no other is wanted. */
+  private hasAnswer = false;
   /** Times that the present packet was sent, and when last. */
   private sendings = 0;
   private sentAtMs = 0;
@@ -68,6 +70,25 @@ export class HandshakeRoute {
       : Math.min(this.nextCandidateAtMs, this.handshake.timeoutAt);
   }
 
+  /** The peer may be reached over `path` as well: the request goes there at once. */
+  addCandidate(nowMs: number, path: Path): void {
+    if (this.stopped || this.hasAnswer || this.candidates.includes(path)) return;
+    // Behind those in use, before those that wait for their turn.
+    this.candidates.splice(this.started, 0, path);
+    this.nextCandidateAtMs = nowMs;
+  }
+
+  /** The socket is gone: nothing is sent by it any more. */
+  dropCandidates(socket: number): void {
+    if (this.hasAnswer) return;
+    for (let i = this.candidates.length - 1; i >= 0; i--) {
+      if (this.candidates[i]!.socket !== socket) continue;
+      this.candidates.splice(i, 1);
+      if (i < this.started) this.started--;
+    }
+    if (this.started === this.candidates.length) this.nextCandidateAtMs = Number.POSITIVE_INFINITY;
+  }
+
   /** A handshake or notice packet came over `path`. */
   handlePacket(nowMs: number, path: Path, bytes: Uint8Array): "ignored" | "advanced" | "repeat" {
     const isNotice = (bytes[0]! & 0xf0) === PACKET_NOTICE;
@@ -80,6 +101,7 @@ export class HandshakeRoute {
       if (this.sendings === 1) this.rttMs = nowMs - this.sentAtMs;
 
       // This path works: the others are not needed.
+      this.hasAnswer = true;
       this.candidates[0] = path;
       this.candidates.length = 1;
       this.started = 1;

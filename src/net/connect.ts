@@ -14,6 +14,7 @@ import { LinkCore } from "./link-core.ts";
 import { newConnection } from "./new-connection.ts";
 import type { ConnectOptions } from "./options.ts";
 import { prepareQlogDirectory } from "./qlog-file.ts";
+import { SlotMeeting } from "./reach/slot-meeting.ts";
 import { resolveHost } from "./resolve.ts";
 import { Trust } from "./trust.ts";
 
@@ -49,7 +50,17 @@ export async function connect(options: ConnectOptions): Promise<Link> {
       if (socket !== undefined) paths.push({ address, port, socket: socket.index });
     }
     const attempt = new Attempt(endpoint, trust, paths, options);
-    return await patience.limit(attempt.link, undefined, () => attempt.giveUp());
+    const slots = new SlotMeeting({
+      ...attempt.parts,
+      remotes: found,
+      port,
+      localAddress: options.localAddress,
+    });
+    try {
+      return await patience.limit(attempt.link, undefined, () => attempt.giveUp());
+    } finally {
+      slots.close();
+    }
   } finally {
     patience.end();
   }
@@ -89,6 +100,11 @@ class Attempt implements ConnectionOwner {
     this.#attachment = attachment;
     // The peer may be calling us while we call it.
     endpoint.onFirstMessage = (now, from, bytes) => endpoint.deliver(attachment, now, from, bytes);
+  }
+
+  /** What drives the attempt. */
+  get parts(): { endpoint: Endpoint; connection: Connection; attachment: Attachment } {
+    return { endpoint: this.#endpoint, connection: this.#connection, attachment: this.#attachment };
   }
 
   handleEvent(event: ConnectionEvent): void {

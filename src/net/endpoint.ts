@@ -54,6 +54,8 @@ export class Endpoint implements AttachmentHost {
   onFirstMessage: FirstMessageHandler | undefined;
   /** Datagrams that belong to nothing here: of an unknown connection, or no packet of ours. */
   strayDatagrams = 0;
+  /** Told once when the endpoint closes, whoever closed it. */
+  onClosed: (() => void) | undefined;
 
   /** By their index, which a path names; a socket that was closed leaves its place empty. */
   readonly #slots: (DatagramSocket | undefined)[] = [];
@@ -206,6 +208,7 @@ export class Endpoint implements AttachmentHost {
     for (const attachment of [...this.#attachments]) this.detach(attachment);
     for (const socket of this.sockets) socket.close();
     this.#routes.length = 0;
+    this.onClosed?.();
   }
 
   readonly #onDatagram: DatagramHandler = (socket, address, port, bytes) =>

@@ -1,0 +1,40 @@
+/** How peers that know no address of each other may meet, and by which paths. */
+
+/** A TURN server with what it wants to know of its user. */
+export interface ReachOptions {
+  /** Meeting places of one's own: `udp://host:port`, `ws://host:port`, `wss://host`. Their STUN is used too. */
+  readonly rendezvous?: readonly string[];
+  /** STUN servers as `host:port`; left out, public ones (none where there is a `rendezvous`). */
+  readonly stun?: readonly string[];
+  /** TURN relays as RFC 7065 URIs. */
+  readonly turn?: readonly string[];
+  /** False: not by the Mainline DHT. */
+  readonly dht?: boolean;
+  /** Where to join the DHT, as `host:port`; left out, the public ones. */
+  readonly dhtBootstrap?: readonly string[];
+  /** False: not by multicast on the local network. */
+  readonly lan?: boolean;
+  /** False: routers are not asked for a port. */
+  readonly portMapping?: boolean;
+  /** False: no birthday probing. */
+  readonly spray?: boolean;
+  /** Only paths of this kind. */
+  readonly only?: "direct" | "relay";
+  /** Told what happens on the way, for whoever wants to know why. */
+  readonly onNote?: (note: ReachNote) => void;
+}
+
+/** What there is to tell on the way to a link. */
+export type ReachNote =
+  | { readonly kind: "meeting"; readonly carrier: string; readonly trouble?: string }
+  | { readonly kind: "candidate"; readonly text: string }
+  | { readonly kind: "behaviour"; readonly mapping: string; readonly filtering: string }
+  | { readonly kind: "signal"; readonly from: "peer" | "self"; readonly candidates: number }
+  | {
+      readonly kind: "pair";
+      readonly path: "direct" | "lan" | "relay";
+      readonly remote: string;
+      readonly rttMs: number;
+    }
+  | { readonly kind: "indirect"; readonly reason: string }
+  | { readonly kind: "missing"; readonly part: string };
