@@ -46,6 +46,11 @@ const TABLE = {
     exit: 65,
     sentence: "That is not a secret; make one with `srudp key secret`, it begins with srudps1.",
   },
+  ERR_TICKET_FORMAT: {
+    origin: "local",
+    exit: 65,
+    sentence: "That is not a ticket; copy it whole, it begins with srudpt1.",
+  },
   ERR_PASSPHRASE_FORMAT: {
     origin: "local",
     exit: 65,
@@ -105,6 +110,11 @@ const TABLE = {
     sentence: "Nobody answered in time; check that the peer is waiting and that its UDP port is open.",
   },
   ERR_CODE_EXPIRED: { origin: "local", exit: 75, sentence: "The code has expired; agree on a new one." },
+  ERR_TICKET_EXPIRED: {
+    origin: "local",
+    exit: 75,
+    sentence: "The ticket has expired; have the other side make a new one.",
+  },
   ERR_BUSY: {
     origin: "remote",
     wire: 0x102,

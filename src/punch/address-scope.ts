@@ -1,0 +1,84 @@
+/**
+ * What kind of address this is, and whether a check may be sent to it.
+ *
+ * Candidates come from the other side, or from a ticket that somebody made up. So that nobody can have a third
+ * party hit, or the network behind one's own router scanned, only addresses of a single host are taken, and those
+ * without meaning outside a site only where an own address makes them plausible.
+ */
+import { ipToBytes } from "../wire/ip-address.ts";
+
+/** `shared` is the range between a carrier's NAT and its customers.  // RFC 6598; IANA special-purpose registries */
+export type AddressScope = "global" | "private" | "shared" | "linkLocal" | "loopback" | "unusable";
+
+/** Where `address` means something. What no datagram can sensibly be sent to is `unusable`, as is what is no address. */
+export function addressScope(address: string): AddressScope {
+  const zoneAt = address.indexOf("%");
+  const bytes = ipToBytes(zoneAt < 0 ? address : address.slice(0, zoneAt));
+  if (bytes === undefined) return "unusable";
+  return bytes.length === 4 ? v4Scope(bytes) : v6Scope(bytes);
+}
+
+/**
+ * Whether both can be on one site: equal addresses, or the same prefix of a length that sites commonly have. Global
+ * IPv4 addresses tell nothing of sites.
+ */
+export function isOnSameSite(a: string, b: string): boolean {
+  const bytesA = ipToBytes(a);
+  const bytesB = ipToBytes(b);
+  if (bytesA === undefined || bytesB === undefined || bytesA.length !== bytesB.length) return false;
+  const scope = addressScope(a);
+  if (scope !== addressScope(b)) return false;
+  return (
+    scope !== "unusable" && isSamePrefix(bytesA, bytesB, SITE_BITS[bytesA.length === 4 ? "v4" : "v6"][scope])
+  );
+}
+
+/** Whether checks may go to a remote candidate, given the addresses of one's own interfaces. */
+export function isPlausible(address: string, port: number, ownHosts: readonly string[]): boolean {
+  if (!Number.isInteger(port) || port < 1 || port > 65535) return false;
+  switch (addressScope(address)) {
+    case "global":
+      return true;
+    case "unusable":
+      return false;
+    default:
+      return ownHosts.some((own) => isOnSameSite(own, address));
+  }
+}
+
+/** Leading bits that two hosts of one site have in common, at least. */
+const SITE_BITS = {
+  v4: { global: 32, private: 16, shared: 16, linkLocal: 16, loopback: 8 },
+  v6: { global: 64, private: 48, shared: 128, linkLocal: 64, loopback: 128 },
+} as const;
+
+function isSamePrefix(a: Uint8Array, b: Uint8Array, bits: number): boolean {
+  for (let bit = 0; bit < bits; bit += 8) {
+    const mask = bits - bit >= 8 ? 0xff : (0xff << (8 - (bits - bit))) & 0xff;
+    if (((a[bit >> 3]! ^ b[bit >> 3]!) & mask) !== 0) return false;
+  }
+  return true;
+}
+
+function v4Scope([a, b]: Uint8Array): AddressScope {
+  if (a === 10 || (a === 172 && (b! & 0xf0) === 16) || (a === 192 && b === 168)) return "private"; // RFC 1918
+  if (a === 100 && (b! & 0xc0) === 64) return "shared";
+  if (a === 127) return "loopback";
+  if (a === 169 && b === 254) return "linkLocal"; // RFC 3927
+  // This network, multicast, and what is reserved up to the broadcast address.
+  if (a === 0 || a! >= 224) return "unusable";
+  // Blocks for documentation and benchmarks are left to whoever routes them.
+  return "global";
+}
+
+function v6Scope(bytes: Uint8Array): AddressScope {
+  const first = bytes[0]!;
+  const second = bytes[1]!;
+  if (first === 0xff) return "unusable"; // multicast
+  if (first === 0xfe && (second & 0xc0) === 0x80) return "linkLocal";
+  if ((first & 0xfe) === 0xfc) return "private"; // RFC 4193
+  if (bytes.subarray(0, 15).every((byte) => byte === 0)) return bytes[15] === 1 ? "loopback" : "unusable";
+  // An IPv4 address in IPv6 clothes would get round the rules of IPv4.
+  if (bytes.subarray(0, 10).every((byte) => byte === 0)) return "unusable";
+  return "global";
+}

@@ -1,0 +1,39 @@
+/** Candidates: in which order they are tried, and what kind of path a pair of them makes. */
+import type { Candidate } from "../wire/candidate.ts";
+import { addressScope, isOnSameSite } from "./address-scope.ts";
+
+export type { Candidate, CandidateKind } from "../wire/candidate.ts";
+
+/** What carries a pair: the same site, the way between the two, or somebody in between. */
+export type PathKind = "lan" | "direct" | "relay";
+
+/** The smaller, the sooner: LAN, global IPv6, public IPv4, guesses, tunnels, relays. */
+export function candidateRank(candidate: Candidate): number {
+  if (candidate.kind === "relayed") return 7;
+  if (candidate.isTunnel === true) return 6;
+  if (candidate.kind === "predicted") return 5;
+  const scope = addressScope(candidate.address);
+  if (scope === "private" || scope === "linkLocal" || scope === "loopback") return 0;
+  if (candidate.family === 6) return 1;
+  if (scope === "shared") return 4;
+  return candidate.kind === "portMapped" || candidate.kind === "host" ? 2 : 3;
+}
+
+/** Sorted by preference, without doubles; what was learned first stays first among equals. */
+export function inPreferenceOrder(candidates: readonly Candidate[]): Candidate[] {
+  const seen = new Set<string>();
+  const unique = candidates.filter((candidate) => {
+    const key = `${candidate.address} ${candidate.port}`;
+    return !seen.has(key) && seen.add(key) !== undefined;
+  });
+  return unique.sort((a, b) => candidateRank(a) - candidateRank(b));
+}
+
+/** The path that leads to `remote` from a plain socket of a host with these addresses of its own. */
+export function pathKindTo(remote: Candidate, ownHosts: readonly Candidate[]): PathKind {
+  if (remote.kind === "relayed") return "relay";
+  if (remote.isTunnel === true) return "direct";
+  return ownHosts.some((own) => own.isTunnel !== true && isOnSameSite(own.address, remote.address))
+    ? "lan"
+    : "direct";
+}

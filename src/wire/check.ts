@@ -1,0 +1,91 @@
+/**
+ * Connectivity checks: the small packets by which two sides find out which pairs of addresses reach each other.
+ *
+ *     0        1        2          4             12       13        15             31        32       48
+ *     +--------+--------+----------+-------------+--------+---------+--------------+---------+--------+
+ *     |1110100a| role   | gener-   | transaction | family | port    | address      | zero    | MAC    |
+ *     |        |        | ation    | 64 bits     | 0 4 6  |         | 128 bits     |         | 128 b. |
+ *     +--------+--------+----------+-------------+--------+---------+--------------+---------+--------+
+ *
+ * `a` is 1 in an answer, which repeats the request but for its role and the address from which the request was
+ * seen to come (IPv4 in the first four bytes). Both are 48 bytes: an answer is never larger than what it answers,
+ * and a request already shows what room the answer needs. The MAC covers all before it, under a key that only
+ * the two sides have; this layer knows no hashing, so the function that computes it is handed in. The role keeps a
+ * side from answering itself when its own packet is thrown back at it.
+ */
+import { copyBytes, equalBytes, writeU16 } from "../base/bytes.ts";
+import { Reader } from "../base/reader.ts";
+import { ipFromBytes, ipToBytes } from "./ip-address.ts";
+
+/** First byte of either kind; notices, which share the high nibble, have 0xe0. */
+export const CHECK_REQUEST = 0xe8;
+export const CHECK_RESPONSE = 0xe9;
+/** Length of a check, whichever kind. */
+export const CHECK_BYTES = 48;
+export const CHECK_TRANSACTION_BYTES = 8;
+export const CHECK_MAC_BYTES = 16;
+
+const MAC_AT: number = CHECK_BYTES - CHECK_MAC_BYTES;
+const OBSERVED_AT = 12;
+
+/** Which side made a packet or a signal; the index is the number on the wire. */
+export const PUNCH_ROLES = ["initiator", "responder"] as const;
+export type PunchRole = (typeof PUNCH_ROLES)[number];
+
+export interface Check {
+  readonly kind: "request" | "response";
+  /** Who made this packet. */
+  readonly role: PunchRole;
+  /** The sender's attempt, from 1; only told, nothing depends on it. */
+  readonly generation: number;
+  readonly transaction: Uint8Array;
+  /** From where the request came, in a response; undefined where it is no IP address (a relay's). */
+  readonly observed?: { readonly address: string; readonly port: number } | undefined;
+}
+
+/** 16 bytes over `covered`, under the key of the checks. */
+export type CheckMac = (covered: Uint8Array) => Uint8Array;
+
+/** The 48 bytes of `check`. */
+export function encodeCheck(check: Check, mac: CheckMac): Uint8Array {
+  const bytes = new Uint8Array(CHECK_BYTES);
+  bytes[0] = check.kind === "request" ? CHECK_REQUEST : CHECK_RESPONSE;
+  bytes[1] = PUNCH_ROLES.indexOf(check.role);
+  writeU16(bytes, 2, check.generation);
+  bytes.set(check.transaction, 4);
+  const observed = check.observed === undefined ? undefined : ipToBytes(check.observed.address);
+  if (observed !== undefined) {
+    bytes[OBSERVED_AT] = observed.length === 4 ? 4 : 6;
+    writeU16(bytes, OBSERVED_AT + 1, check.observed!.port);
+    bytes.set(observed, OBSERVED_AT + 3);
+  }
+  bytes.set(mac(bytes.subarray(0, MAC_AT)), MAC_AT);
+  return bytes;
+}
+
+/** Whether these bytes mean to be a check, genuine or not. */
+export function looksLikeCheck(bytes: Uint8Array): boolean {
+  return bytes.length === CHECK_BYTES && (bytes[0]! & 0xfe) === CHECK_REQUEST;
+}
+
+/** The check in exactly these `bytes`; undefined for anything that is none, or that only a stranger can have made. */
+export function decodeCheck(bytes: Uint8Array, mac: CheckMac): Check | undefined {
+  if (!looksLikeCheck(bytes)) return undefined;
+  const role = PUNCH_ROLES[bytes[1]!];
+  if (role === undefined || !equalBytes(mac(bytes.subarray(0, MAC_AT)), bytes.subarray(MAC_AT)))
+    return undefined;
+  const reader = new Reader(bytes);
+  reader.take(2);
+  const generation = reader.u16();
+  const transaction = copyBytes(reader.take(CHECK_TRANSACTION_BYTES));
+  const family = reader.u8();
+  const port = reader.u16();
+  const address = ipFromBytes(reader.take(family === 6 ? 16 : 4));
+  return {
+    kind: bytes[0] === CHECK_REQUEST ? "request" : "response",
+    role,
+    generation,
+    transaction,
+    ...(family === 4 || family === 6 ? { observed: { address, port } } : {}),
+  };
+}
