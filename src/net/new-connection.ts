@@ -8,8 +8,8 @@ import { CONNECTION_ID_BYTES } from "../wire/packet.ts";
 import type { RemoteAddress } from "./address.ts";
 import type { Attachment, ConnectionOwner } from "./attachment.ts";
 import type { Endpoint } from "./endpoint.ts";
-import { nodePrimitives } from "./node-primitives.ts";
 import { type CommonOptions, DEFAULT_IDLE_TIMEOUT_MS } from "./options.ts";
+import { primitives } from "./primitives.ts";
 import { Qlog } from "./qlog.ts";
 import { QlogFile } from "./qlog-file.ts";
 import type { Trust } from "./trust.ts";
@@ -85,7 +85,7 @@ function tryConnection(
     mayRespond: role === "initiator",
     ...(role === "initiator" && { mode: trust.mode }),
     credentials: trust.credentials,
-    primitives: nodePrimitives,
+    primitives: primitives(),
     random,
     identity: trust.identity,
     connectionId,
@@ -106,7 +106,7 @@ function tryConnection(
   const connection = new Connection(endpoint.now(), {
     handshake,
     paths,
-    primitives: nodePrimitives,
+    primitives: primitives(),
     random,
     parameters,
     idleTimeoutMs,
