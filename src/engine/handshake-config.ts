@@ -53,6 +53,8 @@ export interface HandshakeKeys {
   readonly handshakeHash: Uint8Array;
   /** Where the keys of later epochs begin, 32 bytes. */
   readonly rekeySecret: Uint8Array;
+  /** What secrets for other uses are derived from, 32 bytes. */
+  readonly exporterSecret: Uint8Array;
   readonly peerStatic: Uint8Array;
   readonly peerConnectionId: Uint8Array;
   readonly peerParameters: Uint8Array;

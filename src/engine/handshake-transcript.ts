@@ -19,6 +19,7 @@ const LABEL: Uint8Array = utf8Encode("srudp/0");
 const SUITE: Uint8Array = utf8Encode("25519_ChaChaPoly_SHA256 CPACE-X25519-SHA512");
 const PAKE_LABEL: Uint8Array = utf8Encode("srudp/0 pake");
 const REKEY_LABEL = "srudp/0 rekey";
+const EXPORTER_LABEL = "srudp/0 exporter";
 /** A code and a passphrase of the same letters are different passwords. */
 const PASSWORD_LABELS = { code: utf8Encode("srudp/0 code"), passphrase: utf8Encode("srudp/0 passphrase") };
 
@@ -148,6 +149,7 @@ export function keysOf(
     receiveKey: isInitiator ? responderKey : initiatorKey,
     handshakeHash: noise.handshakeHash,
     rekeySecret: noise.exporter(REKEY_LABEL),
+    exporterSecret: noise.exporter(EXPORTER_LABEL),
     peerStatic: noise.remoteStatic!,
   };
 }

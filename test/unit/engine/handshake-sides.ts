@@ -148,6 +148,8 @@ export function assertLinked(a: Handshake, b: Handshake): void {
     !same(mine.sendKey, mine.receiveKey) &&
     same(mine.handshakeHash, theirs.handshakeHash) &&
     same(mine.rekeySecret, theirs.rekeySecret) &&
+    same(mine.exporterSecret, theirs.exporterSecret) &&
+    !same(mine.exporterSecret, mine.rekeySecret) &&
     mine.role !== theirs.role &&
     mine.role === a.role &&
     theirs.role === b.role &&
