@@ -10,5 +10,5 @@ import { utf8Encode } from "../base/bytes.ts";
  * @param byteLength at most 8160
  */
 export function exportedSecret(exporterSecret: Uint8Array, label: string, byteLength: number): Uint8Array {
-  return hkdf(sha256, exporterSecret, undefined, utf8Encode(`srudp/0 exported ${label}`), byteLength);
+  return hkdf(sha256, exporterSecret, undefined, utf8Encode(`srudp/1 exported ${label}`), byteLength);
 }
