@@ -11,6 +11,7 @@
  */
 import { copyBytes, utf8Decode, utf8Encode } from "../base/bytes.ts";
 import { ERRORS, type ErrorCode, errorOfWire, SrudpError } from "../base/errors.ts";
+import { exportedSecret } from "../crypto/exported-secret.ts";
 import type { Primitives } from "../crypto/primitives.ts";
 import { CLOSE_REASON_BYTES } from "../wire/frames.ts";
 import {
@@ -33,6 +34,7 @@ import { Incoming, type IncomingHost } from "./incoming.ts";
 import { KeyUpdate, REKEY_LIMITS, type RekeyLimits } from "./key-update.ts";
 import { DATAGRAM_FLOOR_BYTES } from "./mtu-discovery.ts";
 import { type Move, PathControl } from "./path-control.ts";
+import { Activity, PathLife } from "./path-life.ts";
 import { ReceivedPackets } from "./received-packets.ts";
 import { type FrameOwner, Recovery } from "./recovery.ts";
 import type { SendStream } from "./send-stream.ts";
@@ -46,13 +48,8 @@ export { type ConnectionEvent, EVENT } from "./events.ts";
 export type { Path } from "./handshake-route.ts";
 export { PRIORITY } from "./streams.ts";
 
-/** A pause in sending after which the keep-alive goes out: while data flows or flowed lately, and otherwise. */
-const KEEP_ALIVE_ACTIVE_MS = 5000;
-const KEEP_ALIVE_IDLE_MS = 15_000;
 /** However little patience a peer claims to have. */
 const KEEP_ALIVE_LEAST_MS = 250;
-/** Data counts as lately for this long. */
-const LATELY_MS = 30_000;
 /** A half-open connection of the responder is given up after this: the initiator may be asking a person. */
 const HALF_OPEN_MS = 120_000;
 /** Round trips seen in the handshake are believed up to this. */
@@ -132,6 +129,7 @@ interface Established {
   readonly parts: LinkParts;
   readonly incoming: Incoming;
   readonly transmission: Transmission;
+  readonly life: PathLife;
 }
 
 export class Connection implements FrameOwner, IncomingHost {
@@ -158,7 +156,7 @@ export class Connection implements FrameOwner, IncomingHost {
   private closePacketWanted = false;
   private closeAnswers = 0;
   private closeNextAnswer = 1;
-  private keepAliveMostMs: number = KEEP_ALIVE_IDLE_MS;
+  private keepAliveMostMs: number = Number.POSITIVE_INFINITY;
 
   private receivedBytes = 0;
   /** Datagrams that are no packets, or came before there was anything to open them with. */
@@ -304,6 +302,7 @@ export class Connection implements FrameOwner, IncomingHost {
     if (this.phase !== "established" || link === undefined) return;
     // The silence of a sleep is not the peer's.
     link.incoming.lastReceivedAtMs = nowMs;
+    link.life.onWake(nowMs);
     link.parts.paths.probe(nowMs, link.parts.paths.active, this.recovery.ptoMs);
     link.transmission.pingWanted = true;
     this.recovery.wantProbe();
@@ -374,7 +373,7 @@ export class Connection implements FrameOwner, IncomingHost {
         return Math.min(this.route.timeoutAt, giveUpAtMs);
       }
       case "established": {
-        const { parts, incoming, transmission } = this.link!;
+        const { parts, incoming, transmission, life } = this.link!;
         const keepAliveAtMs = transmission.pingWanted
           ? Number.POSITIVE_INFINITY
           : this.keepAliveAtMs(this.streams.nowMs);
@@ -386,6 +385,7 @@ export class Connection implements FrameOwner, IncomingHost {
           this.route.timeoutAt,
           parts.keys.timeoutAt,
           parts.paths.timeoutAt,
+          life.timeoutAt(this.streams.nowMs, this.basePtoMs),
           incoming.lastReceivedAtMs + this.config.idleTimeoutMs,
         );
       }
@@ -452,6 +452,40 @@ export class Connection implements FrameOwner, IncomingHost {
   /** Asks the peer for a sign of life: whatever it answers with counts as heard. */
   ping(): void {
     if (this.phase === "established") this.link!.transmission.pingWanted = true;
+  }
+
+  /**
+   * Asks the peer over `path`, which is not moved to, whether it is there. `pathValidated` or, after some
+   * seconds, `pathFailed` comes of it. Paths are compared by identity.
+   */
+  probePath(nowMs: number, path: Path): void {
+    if (this.phase !== "established") return;
+    this.link!.parts.paths.probe(nowMs, path, this.basePtoMs);
+  }
+
+  /**
+   * Moves to `path`, which has answered a probe in the last minute; false when it has not. The peer follows,
+   * and measures anew, with what comes over it.
+   */
+  usePath(nowMs: number, path: Path): boolean {
+    if (this.phase !== "established") return false;
+    const { parts, transmission } = this.link!;
+    if (path === parts.paths.active) return true;
+    if (!parts.paths.hasProved(nowMs, path)) return false;
+    this.afterMove(nowMs, parts.paths.use(nowMs, path, this.recovery.sent.next, this.basePtoMs));
+    // The peer follows a packet, and what was on its way over a path that died waits for an answer.
+    transmission.pingWanted = true;
+    this.recovery.wantProbe();
+    return true;
+  }
+
+  /**
+   * A secret of `byteLength` bytes that the peer gets as well for the same `label`, and nobody else. Undefined
+   * before the handshake is done.
+   */
+  exportSecret(label: string, byteLength = 32): Uint8Array | undefined {
+    const secret = this.handshake.keys?.exporterSecret;
+    return secret && exportedSecret(secret, label, byteLength);
   }
 
   /** Answers the handshake's question whether the peer's key is welcome. */
@@ -554,7 +588,8 @@ export class Connection implements FrameOwner, IncomingHost {
       datagrams,
       keys: new KeyUpdate(nowMs, peer, primitives, random, this.config.rekey ?? REKEY_LIMITS),
       ids: new ConnectionIds(connectionId, peer.peerConnectionId, random),
-      paths: new PathControl(this.heardPath!, random),
+      paths: new PathControl(this.heardPath!, peer.role === "initiator", random),
+      activity: new Activity(nowMs),
       tracer: this.tracer,
     };
     if (peer.role === "responder" && !this.route.isProved(this.heardPath!)) {
@@ -570,7 +605,8 @@ export class Connection implements FrameOwner, IncomingHost {
       fault = error;
     }
     const transmission = new Transmission(nowMs, parts, Math.min(ceilings.own, ceilings.peer), random);
-    this.link = { parts, incoming: new Incoming(nowMs, parts, events, this), transmission };
+    const life = new PathLife(nowMs, parts.activity);
+    this.link = { parts, incoming: new Incoming(nowMs, parts, events, this), transmission, life };
     this.phase = "established";
     if (this.tracer !== undefined) this.tracer.established(nowMs, peer.role, peer.peerConnectionId);
     if (this.handshake.refusedPeer) this.close(nowMs, ERRORS.ERR_KEY_REFUSED.wire!, "key refused");
@@ -590,7 +626,7 @@ export class Connection implements FrameOwner, IncomingHost {
     }
     // Both sides notice silence in time only when three keep-alives fit into the shorter patience.
     const patienceMs = Math.min(this.config.idleTimeoutMs, peer.idleTimeoutMs || Number.POSITIVE_INFINITY);
-    this.keepAliveMostMs = Math.max(KEEP_ALIVE_LEAST_MS, Math.min(KEEP_ALIVE_IDLE_MS, patienceMs / 3));
+    this.keepAliveMostMs = Math.max(KEEP_ALIVE_LEAST_MS, patienceMs / 3);
     // The initiator repeats its last message until it hears something from us.
     if (role === "responder") this.link!.transmission.pingWanted = true;
     this.events.push(EVENT.established);
@@ -650,11 +686,18 @@ export class Connection implements FrameOwner, IncomingHost {
   onPathProved(nowMs: number, path: Path): void {
     const { tracer } = this;
     if (tracer !== undefined) tracer.pathProved(nowMs, path, path === this.link!.parts.paths.active);
-    this.events.push(EVENT.pathProved);
+    this.events.push(EVENT.pathValidated, 0, 0, path);
+  }
+
+  onHeard(nowMs: number): void {
+    const { life, parts } = this.link!;
+    if (life.onHeard(nowMs)) this.events.push(EVENT.pathAlive, 0, 0, parts.paths.active);
   }
 
   onAcknowledged(nowMs: number): void {
-    this.link!.transmission.updateMtu(nowMs);
+    const { parts, transmission } = this.link!;
+    parts.paths.onAcknowledged(this.recovery.largestAcked);
+    transmission.updateMtu(nowMs);
   }
 
   /** The active path is another one: what of the old one's measurements still holds.  // transport.md R15 */
@@ -668,10 +711,11 @@ export class Connection implements FrameOwner, IncomingHost {
       this.recovery.resetPath(this.newController());
       transmission.resetMtu(nowMs);
     }
-    this.events.push(EVENT.pathChanged);
+    this.events.push(EVENT.pathChanged, 0, 0, active);
+    this.onHeard(nowMs);
   }
 
-  private handleLinkTimeout(nowMs: number, { parts, incoming, transmission }: Established): void {
+  private handleLinkTimeout(nowMs: number, { parts, incoming, transmission, life }: Established): void {
     if (nowMs >= incoming.lastReceivedAtMs + this.config.idleTimeoutMs) {
       this.end(nowMs, { origin: "network", code: "ERR_LINK_LOST", errorCode: 0, reason: "silence" });
       return;
@@ -681,6 +725,11 @@ export class Connection implements FrameOwner, IncomingHost {
     transmission.updateMtu(nowMs);
     parts.keys.handleTimeout(nowMs);
     this.afterMove(nowMs, parts.paths.handleTimeout(nowMs, this.recovery.ptoMs));
+    for (const path of parts.paths.abandoned.splice(0)) this.events.push(EVENT.pathFailed, 0, 0, path);
+    if (life.handleTimeout(nowMs, this.basePtoMs)) {
+      const kind = life.state === "dead" ? EVENT.pathDead : EVENT.pathSuspect;
+      this.events.push(kind, 0, 0, parts.paths.active);
+    }
     if (nowMs >= this.keepAliveAtMs(nowMs)) transmission.pingWanted = true;
   }
 
@@ -721,15 +770,18 @@ export class Connection implements FrameOwner, IncomingHost {
   }
 
   private keepAliveAtMs(nowMs: number): number {
-    const { incoming, transmission } = this.link!;
-    const isActive = nowMs - incoming.lastDataAtMs < LATELY_MS || this.recovery.bytesInFlight > 0;
-    const pauseMs = Math.min(isActive ? KEEP_ALIVE_ACTIVE_MS : KEEP_ALIVE_IDLE_MS, this.keepAliveMostMs);
-    return transmission.lastElicitingAtMs + pauseMs;
+    const { parts, transmission } = this.link!;
+    return transmission.lastElicitingAtMs + Math.min(parts.activity.keepAliveMs(nowMs), this.keepAliveMostMs);
+  }
+
+  /** Probe timeout without its back-off. */
+  private get basePtoMs(): number {
+    const { rtt, peerMaxAckDelayMs } = this.recovery;
+    return rtt.ptoMs(peerMaxAckDelayMs);
   }
 
   private get closingMs(): number {
-    const { rtt, peerMaxAckDelayMs } = this.recovery;
-    return Math.min(CLOSING_PTOS * rtt.ptoMs(peerMaxAckDelayMs), CLOSING_MOST_MS);
+    return Math.min(CLOSING_PTOS * this.basePtoMs, CLOSING_MOST_MS);
   }
 
   private newController(): CongestionController {

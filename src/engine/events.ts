@@ -1,4 +1,5 @@
 /** What a connection tells its user: numeric codes in a ring, filled into one object that the caller owns. */
+import type { Path } from "./handshake-route.ts";
 
 export const EVENT = {
   /** The handshake is done; streams may be opened. */
@@ -27,28 +28,40 @@ export const EVENT = {
   confirmed: 12,
   /** The connection moved to another path, see `path`. */
   pathChanged: 13,
-  /** A path has answered our challenge. */
-  pathProved: 14,
+  /** `path` has answered our challenge: usePath() may move to it. */
+  pathValidated: 14,
   /** `connectionIds` changed. */
   idsChanged: 15,
+  /** `path` was asked in vain, for seconds and several times. */
+  pathFailed: 16,
+  /** The path in use, `path`, is silent for longer than a living one should be. */
+  pathSuspect: 17,
+  /** The path in use, `path`, counts as dead. The connection waits for it, or for another, until the idle timeout. */
+  pathDead: 18,
+  /** What was suspect or dead carries packets again, or another path took its place: `path` is the one in use. */
+  pathAlive: 19,
 } as const;
 
 export interface ConnectionEvent {
   kind: number;
   streamId: number;
   errorCode: number;
+  /** Of the events that concern one. */
+  path?: Path | undefined;
 }
 
 export class EventQueue {
   private kinds: number[] = [];
   private streamIds: number[] = [];
   private errorCodes: number[] = [];
+  private paths: (Path | undefined)[] = [];
   private head = 0;
 
-  push(kind: number, streamId = 0, errorCode = 0): void {
+  push(kind: number, streamId = 0, errorCode = 0, path?: Path): void {
     this.kinds.push(kind);
     this.streamIds.push(streamId);
     this.errorCodes.push(errorCode);
+    this.paths.push(path);
   }
 
   /** Moves the oldest event into `into`; false when there is none. */
@@ -57,10 +70,12 @@ export class EventQueue {
     into.kind = this.kinds[this.head]!;
     into.streamId = this.streamIds[this.head]!;
     into.errorCode = this.errorCodes[this.head]!;
+    into.path = this.paths[this.head];
     if (++this.head === this.kinds.length) {
       this.kinds.length = 0;
       this.streamIds.length = 0;
       this.errorCodes.length = 0;
+      this.paths.length = 0;
       this.head = 0;
     }
     return true;

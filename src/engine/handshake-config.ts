@@ -12,6 +12,8 @@ export interface Credentials {
   readonly key?: true;
   /** 32 bytes of full entropy. */
   readonly secret?: Uint8Array;
+  /** The secret of a ticket, good for one link: 32 bytes of full entropy. */
+  readonly ticket?: Uint8Array;
   /** A code in normal form, UTF-8. */
   readonly code?: Uint8Array;
   /** UTF-8. */
@@ -39,6 +41,8 @@ export interface HandshakeConfig {
    * responder after the last message. "ask" parks the handshake until `answerPeer()`.
    */
   readonly verifyPeer: (publicKey: Uint8Array, mode: Mode) => "accept" | "refuse" | "ask";
+  /** Initiator: the peer's static key where it is known beforehand, for peers that are silent to strangers. */
+  readonly peerKey?: Uint8Array;
   /** Wire versions offered; without it the one that this code speaks. */
   readonly versions?: VersionRange;
 }
@@ -53,6 +57,8 @@ export interface HandshakeKeys {
   readonly handshakeHash: Uint8Array;
   /** Where the keys of later epochs begin, 32 bytes. */
   readonly rekeySecret: Uint8Array;
+  /** What secrets for other uses are derived from, 32 bytes. */
+  readonly exporterSecret: Uint8Array;
   readonly peerStatic: Uint8Array;
   readonly peerConnectionId: Uint8Array;
   readonly peerParameters: Uint8Array;
@@ -89,7 +95,9 @@ export function checkConfig(config: HandshakeConfig): void {
   require(connectionId.length === CONNECTION_ID_BYTES && !isZeroId(connectionId), "bad connection ID");
   require(parameters.length <= PARAMETERS_BYTES, "the transport parameters are too long");
   require(isByte(lowest) && isByte(highest) && lowest <= highest, "bad version range");
-  require(credentials.secret === undefined || credentials.secret.length === AEAD_KEY_BYTES, "bad secret");
+  for (const secret of [credentials.secret, credentials.ticket]) {
+    require(secret === undefined || secret.length === AEAD_KEY_BYTES, "bad secret");
+  }
   if (role === "initiator") {
     require(mode !== undefined && credentials[mode] !== undefined, "the mode lacks its credential");
   }

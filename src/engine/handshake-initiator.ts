@@ -8,9 +8,11 @@
 import { equalBytes } from "../base/bytes.ts";
 import type { ErrorCode } from "../base/errors.ts";
 import type { Cpace } from "../crypto/cpace.ts";
+import { GateMac, gateKey, openCookie, proofOfCookie } from "../crypto/gate.ts";
 import { packetIntegrity } from "../crypto/integrity.ts";
 import { NoiseHandshake, type NoiseOptions } from "../crypto/noise.ts";
 import { pskOfPake } from "../crypto/pake-psk.ts";
+import type { CookiePacket } from "../wire/first-message.ts";
 import {
   encodeHandshakePacket,
   type HandshakeKind,
@@ -40,6 +42,7 @@ import {
   noiseOptions,
   type PakeTranscript,
   type PublicFields,
+  presharedKey,
   type ResponderHello,
 } from "./handshake-transcript.ts";
 
@@ -47,6 +50,8 @@ import {
 const CONFIRMATION_MS = 10_000;
 /** While somebody thinks about the peer's key, this keeps the peer's half-open state and the NAT awake. */
 const PARKED_RESEND_MS = 5000;
+/** A cookie makes the first message leave at once, once in so long. */
+const COOKIE_PAUSE_MS = 250;
 
 const NOTHING: Uint8Array = new Uint8Array(0);
 const UNKNOWN_ID: Uint8Array = new Uint8Array(CONNECTION_ID_BYTES);
@@ -89,12 +94,15 @@ export class HandshakeInitiator {
   peerVersions: VersionRange | undefined;
   private readonly config: HandshakeConfig;
   private readonly mode: Mode;
+  private readonly gateMac: GateMac;
   private fields: PublicFields;
+  private first: FirstMessage | undefined;
   private state: InitiatorState = { kind: "idle" };
 
   constructor(config: HandshakeConfig) {
     this.config = config;
     this.mode = config.mode!;
+    this.gateMac = new GateMac(gateKeyOf(config, this.mode));
     this.fields = this.newFields();
   }
 
@@ -141,8 +149,7 @@ export class HandshakeInitiator {
       this.state = { kind: "opening", pake, request, hint: undefined };
       return request.bytes;
     }
-    const psk = mode === "secret" ? this.config.credentials.secret! : undefined;
-    return this.sendNoise1(nowMs, psk, undefined, undefined);
+    return this.sendNoise1(nowMs, presharedKey(this.config, mode), undefined, undefined);
   }
 
   /** The tie-break was drawn by the peer as well: everything begins anew with another one. */
@@ -176,6 +183,26 @@ export class HandshakeInitiator {
     if (!equalBytes(notice.destinationId, this.fields.sourceId)) return IGNORED;
     const code = errorOfNotice(this.config, this.mode, notice);
     return code === undefined ? IGNORED : this.takeHint(nowMs, code, notice.versions);
+  }
+
+  /**
+   * The responder is under load and wants the first message with proof that we are where it came from. Only
+   * a cookie that was sealed for that message opens; a fresh one (ours has expired, or our address has
+   * changed) takes the place of the one before.
+   */
+  handleCookie(nowMs: number, { destinationId, nonce, sealed }: CookiePacket): Outcome {
+    const { state, first } = this;
+    if (!this.isOpening || first === undefined || !equalBytes(destinationId, this.fields.sourceId)) {
+      return IGNORED;
+    }
+    const cookie = openCookie(this.fields, first.mac1, nonce, sealed);
+    if (cookie === undefined || !("request" in state)) return IGNORED;
+    const proof = proofOfCookie(cookie, first.mac1);
+    state.request!.replace(encodeHandshakePacket(first.packet, packetIntegrity, () => ({ ...first, proof })));
+    // At once, but no faster than cookies can be asked for: a repeated one must not make us a source of packets.
+    if (nowMs < first.cookieTakenAtMs + COOKIE_PAUSE_MS) return { result: "repeat" };
+    first.cookieTakenAtMs = nowMs;
+    return { result: "repeat", reply: state.request!.bytes };
   }
 
   /** What is to be sent because of the time. */
@@ -314,6 +341,28 @@ export class HandshakeInitiator {
     body: Uint8Array,
   ): RepeatedRequest {
     const packet = { ...this.fields, kind, destinationId: peerId, body };
-    return new RepeatedRequest(nowMs, encodeHandshakePacket(packet, packetIntegrity));
+    if (peerId !== UNKNOWN_ID) {
+      return new RepeatedRequest(nowMs, encodeHandshakePacket(packet, packetIntegrity));
+    }
+    const bytes = encodeHandshakePacket(packet, packetIntegrity, (covered) => {
+      const mac1 = this.gateMac.of(covered);
+      this.first = { packet, mac1, cookieTakenAtMs: Number.NEGATIVE_INFINITY };
+      return { mac1, proof: undefined };
+    });
+    return new RepeatedRequest(nowMs, bytes);
   }
+}
+
+/** The first message, as a cookie is put into it. */
+interface FirstMessage {
+  readonly packet: Parameters<typeof encodeHandshakePacket>[0];
+  readonly mac1: Uint8Array;
+  cookieTakenAtMs: number;
+}
+
+/** The key of mac1: from what the responder is known by, if anything. */
+function gateKeyOf(config: HandshakeConfig, mode: Mode): Uint8Array {
+  const secret = presharedKey(config, mode);
+  if (secret !== undefined) return gateKey("secret", secret);
+  return mode === "key" && config.peerKey !== undefined ? gateKey("key", config.peerKey) : gateKey("public");
 }

@@ -1,4 +1,4 @@
-/** The initiator's message in the air: the same bytes again and again, at growing pauses, until it is answered. */
+/** The initiator's message in the air: the same again and again, at growing pauses, until it is answered. */
 
 /** Pause before the first repetition, how it grows, and the longest. */
 const RESEND_MS = 250;
@@ -6,7 +6,7 @@ const RESEND_GROWTH = 1.5;
 const RESEND_MOST_MS = 1000;
 
 export class RepeatedRequest {
-  readonly bytes: Uint8Array;
+  private current: Uint8Array;
   /** When it is to be sent again. */
   dueAtMs: number;
   private pauseMs: number;
@@ -14,10 +14,19 @@ export class RepeatedRequest {
 
   /** @param steadyPauseMs the pause between any two, instead of growing ones */
   constructor(nowMs: number, bytes: Uint8Array, steadyPauseMs?: number) {
-    this.bytes = bytes;
+    this.current = bytes;
     this.pauseMs = steadyPauseMs ?? RESEND_MS;
     this.mostMs = steadyPauseMs ?? RESEND_MOST_MS;
     this.dueAtMs = nowMs + this.pauseMs;
+  }
+
+  get bytes(): Uint8Array {
+    return this.current;
+  }
+
+  /** The same message with a cookie, which is repeated from now on. */
+  replace(bytes: Uint8Array): void {
+    this.current = bytes;
   }
 
   /** The bytes if their time has come, which then is set anew. */

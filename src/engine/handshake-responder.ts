@@ -12,6 +12,7 @@ import { NoiseHandshake } from "../crypto/noise.ts";
 import { pskOfPake } from "../crypto/pake-psk.ts";
 import { AEAD_TAG_BYTES, X25519_BYTES } from "../crypto/primitives.ts";
 import {
+  COOKIE_AT,
   encodeHandshakePacket,
   type HandshakeKind,
   type HandshakePacket,
@@ -37,6 +38,7 @@ import {
   noiseOptions,
   type PakeTranscript,
   type PublicFields,
+  presharedKey,
 } from "./handshake-transcript.ts";
 
 /** A request as it came, and what it was answered with. */
@@ -129,7 +131,7 @@ export class HandshakeResponder {
   handlePacket(packet: HandshakePacket, bytes: Uint8Array): Outcome {
     const { state } = this;
     if (state.kind === "waiting") return this.takeFirst(packet, bytes);
-    if (equalBytes(bytes, state.last.request)) return repeatOf(state.last);
+    if (isSameRequest(bytes, state.last.request)) return repeatOf(state.last);
     if (!this.isNext(packet)) return IGNORED;
     switch (state.kind) {
       case "pakeAnswered":
@@ -178,7 +180,7 @@ export class HandshakeResponder {
 
   private answerFirst(fields: PublicFields, packet: HandshakePacket, bytes: Uint8Array): Outcome {
     if (isPakeMode(fields.mode)) return this.takePakeOpen(fields, fields.mode, packet, bytes);
-    const psk = fields.mode === "secret" ? this.config.credentials.secret! : undefined;
+    const psk = presharedKey(this.config, fields.mode);
     const bodyBytes = X25519_BYTES + (psk === undefined ? 0 : AEAD_TAG_BYTES);
     const noise = this.newNoise(fields, psk, undefined);
     // A secret that is not ours gets silence, and the genuine message may still come.
@@ -282,6 +284,11 @@ export class HandshakeResponder {
   private newReply(own: PublicFields, kind: HandshakeKind, body: Uint8Array): Uint8Array {
     return encodeHandshakePacket({ ...own, kind, body }, packetIntegrity);
   }
+}
+
+/** Whether two packets ask the same; the second sending of a first message may have a cookie that the first had not. */
+function isSameRequest(a: Uint8Array, b: Uint8Array): boolean {
+  return equalBytes(a.subarray(0, COOKIE_AT), b.subarray(0, COOKIE_AT));
 }
 
 function repeatOf(last: Exchange): Outcome {

@@ -15,18 +15,24 @@ import { CONNECTION_ID_BYTES } from "../wire/packet.ts";
 import type { HandshakeConfig, HandshakeKeys, Role } from "./handshake-config.ts";
 
 /** Names the protocol in every transcript. The wire version proper is in the fields. */
-const LABEL: Uint8Array = utf8Encode("srudp/0");
+const LABEL: Uint8Array = utf8Encode("srudp/1");
 const SUITE: Uint8Array = utf8Encode("25519_ChaChaPoly_SHA256 CPACE-X25519-SHA512");
-const PAKE_LABEL: Uint8Array = utf8Encode("srudp/0 pake");
-const REKEY_LABEL = "srudp/0 rekey";
+const PAKE_LABEL: Uint8Array = utf8Encode("srudp/1 pake");
+const REKEY_LABEL = "srudp/1 rekey";
+const EXPORTER_LABEL = "srudp/1 exporter";
 /** A code and a passphrase of the same letters are different passwords. */
-const PASSWORD_LABELS = { code: utf8Encode("srudp/0 code"), passphrase: utf8Encode("srudp/0 passphrase") };
+const PASSWORD_LABELS = { code: utf8Encode("srudp/1 code"), passphrase: utf8Encode("srudp/1 passphrase") };
 
 /** The modes in which a PAKE comes before Noise. */
 export type PakeMode = "code" | "passphrase";
 
 export function isPakeMode(mode: Mode): mode is PakeMode {
   return mode === "code" || mode === "passphrase";
+}
+
+/** The psk of the modes in which both sides have it from the start; undefined in the others. */
+export function presharedKey(config: HandshakeConfig, mode: Mode): Uint8Array | undefined {
+  return mode === "secret" || mode === "ticket" ? config.credentials[mode] : undefined;
 }
 
 /** What a side says of itself in the clear header of its packets. */
@@ -148,6 +154,7 @@ export function keysOf(
     receiveKey: isInitiator ? responderKey : initiatorKey,
     handshakeHash: noise.handshakeHash,
     rekeySecret: noise.exporter(REKEY_LABEL),
+    exporterSecret: noise.exporter(EXPORTER_LABEL),
     peerStatic: noise.remoteStatic!,
   };
 }

@@ -30,6 +30,10 @@
  * Notices (refused, busy, version) prove nothing. The initiator believes one after a second in which no
  * valid answer came.
  *
+ * Load: a responder's owner may put a gate before it (gate.ts). It answers a first message with a cookie; the
+ * initiator sends the same message again with the proof that it has it. A cookie opens only at whoever sent that
+ * message, so a forged one is ignored.
+ *
  * Two initiators that may respond: each first message that comes competes with the own one. The higher
  * tie-break wins: its owner does not answer the other but sends its own again at once to where that came
  * from, and the loser answers it. Equal ones are drawn again. Since a first message proves nothing, the loser
@@ -43,13 +47,14 @@
 import { equalBytes } from "../base/bytes.ts";
 import type { ErrorCode } from "../base/errors.ts";
 import { packetIntegrity } from "../crypto/integrity.ts";
+import { decodeCookiePacket } from "../wire/first-message.ts";
 import {
   decodeHandshakePacket,
   decodeNotice,
   type HandshakePacket,
   type VersionRange,
 } from "../wire/handshake-packet.ts";
-import { PACKET_NOTICE } from "../wire/packet.ts";
+import { PACKET_COOKIE, PACKET_NOTICE } from "../wire/packet.ts";
 import {
   checkConfig,
   type HandshakeConfig,
@@ -199,6 +204,10 @@ export class Handshake {
     if (bytes[0] === PACKET_NOTICE) {
       const notice = decodeNotice(bytes, packetIntegrity);
       return notice === undefined || initiator === undefined ? IGNORED : initiator.handleNotice(now, notice);
+    }
+    if (bytes[0] === PACKET_COOKIE) {
+      const cookie = decodeCookiePacket(bytes);
+      return cookie === undefined || initiator === undefined ? IGNORED : initiator.handleCookie(now, cookie);
     }
     const packet = decodeHandshakePacket(bytes, packetIntegrity);
     // What carries the own connection ID as its source was sent by this side, whatever its role is now.

@@ -17,6 +17,8 @@ import type { LinkParts } from "./transmission.ts";
 export interface IncomingHost {
   /** The peer ends the connection. */
   onClose(nowMs: number, errorCode: number, reason: Uint8Array): void;
+  /** A genuine packet came over the path in use. */
+  onHeard(nowMs: number): void;
   /** The newest packet came over another path: the peer has moved. */
   onNewPath(nowMs: number, path: Path, byteLength: number): void;
   /** A path has answered our challenge. */
@@ -29,8 +31,6 @@ export class Incoming {
   receivedPackets = 0;
   droppedPackets = 0;
   lastReceivedAtMs: number;
-  /** When the last stream or datagram frame came. */
-  lastDataAtMs: number;
   private readonly parts: LinkParts;
   private readonly host: IncomingHost;
   private readonly events: EventQueue;
@@ -44,7 +44,6 @@ export class Incoming {
     this.events = events;
     this.path = parts.paths.active;
     this.lastReceivedAtMs = nowMs;
-    this.lastDataAtMs = nowMs;
   }
 
   /** Opens the packet at bytes[at, end) in place; false when it is not genuine, not new, or not for us. */
@@ -77,6 +76,7 @@ export class Incoming {
     }
     this.lastReceivedAtMs = nowMs;
     paths.onReceived(path, end - at);
+    if (path === paths.active) this.host.onHeard(nowMs);
     this.path = path;
     return true;
   }
@@ -104,13 +104,13 @@ export class Incoming {
   }
 
   private takeFrame(nowMs: number, frame: FrameCursor): void {
-    const { streams, received, recovery, keys, ids, paths, tracer } = this.parts;
+    const { streams, received, recovery, keys, ids, paths, activity, tracer } = this.parts;
     switch (frame.type) {
       case FRAME.padding:
       case FRAME.ping:
         return;
       case FRAME.stream:
-        this.lastDataAtMs = nowMs;
+        activity.note(nowMs);
         streams.onStream(frame);
         return;
       case FRAME.ack:
@@ -118,7 +118,7 @@ export class Incoming {
         this.host.onAcknowledged(nowMs);
         return;
       case FRAME.datagram:
-        this.lastDataAtMs = nowMs;
+        activity.note(nowMs);
         this.takeDatagram(frame);
         return;
       case FRAME.maxData:
@@ -153,7 +153,7 @@ export class Incoming {
         paths.onChallenge(this.path, frame.bytes.subarray(frame.start, frame.end));
         return;
       case FRAME.pathResponse: {
-        const proved = paths.onResponse(frame.bytes.subarray(frame.start, frame.end));
+        const proved = paths.onResponse(nowMs, frame.bytes.subarray(frame.start, frame.end));
         if (proved !== undefined) this.host.onPathProved(nowMs, proved);
         return;
       }

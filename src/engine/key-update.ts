@@ -256,7 +256,7 @@ export class KeyUpdate {
     return new NoiseHandshake({
       pattern: "NNpsk0",
       role,
-      prologue: concatBytes(utf8Encode("srudp/0 rekey"), this.handshakeHash, number),
+      prologue: concatBytes(utf8Encode("srudp/1 rekey"), this.handshakeHash, number),
       primitives: this.primitives,
       ephemeral: { secretKey, publicKey: this.primitives.x25519.publicKey(secretKey) },
       psk: this.secret,
@@ -265,7 +265,7 @@ export class KeyUpdate {
 
   /** The old secret is wiped: who takes this machine's memory later cannot go back. */
   private replaceSecret(exchange: NoiseHandshake): void {
-    const fresh = exchange.exporter("srudp/0 rekey secret");
+    const fresh = exchange.exporter("srudp/1 rekey secret");
     this.secret.fill(0);
     this.secret = fresh;
   }

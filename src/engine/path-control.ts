@@ -5,6 +5,9 @@
  * Either end may move (QUIC lets only the client): only an authenticated packet with the highest number so
  * far starts it. The new path is used at once, but until its challenge is answered it gets no more than
  * three times what came from it; if it never answers, the last path that did is used again.
+ *
+ * A path may also be tried beside the active one, and then be moved to: the peer follows the first packet
+ * that comes over it. What the peer sent before it heard of that is no move back.
  */
 import { copyBytes, equalBytes } from "../base/bytes.ts";
 import { PATH_TOKEN_BYTES } from "../wire/frames.ts";
@@ -19,14 +22,34 @@ const VALIDATION_LEAST_MS = 1000;
 const RESPONSES_LIMIT = 8;
 /** Paths that may be probed beside the active one. */
 const PROBES_LIMIT = 4;
+/** A path of which nothing is known is asked this often at least and at most, and for so long. */
+const PROBE_LEAST_MS = 100;
+const PROBE_MOST_MS = 500;
+const PROBE_ENDS_MS = 3000;
+/** A path that has answered may be moved to for this long, and so many of them are remembered. */
+const PROVED_MS = 60_000;
+const PROVED_LIMIT = 8;
+/** Probe timeouts, and time at least, in which the peer is to follow a move of ours. */
+const FOLLOW_PTOS = 3;
+const FOLLOW_LEAST_MS = 1000;
 
 interface Challenge {
   readonly path: Path;
-  token: Uint8Array;
+  readonly token: Uint8Array;
   nextAtMs: number;
-  /** When it is given up; every try before then has a token of its own. */
-  endsAtMs: number;
+  /** When it is given up; every try before then has the same token, so that a late answer counts. */
+  readonly endsAtMs: number;
+  /** The pause between two tries; undefined for the probe timeout as it is by then. */
+  readonly everyMs: number | undefined;
   wanted: boolean;
+}
+
+/** A move of ours that the peer has not been seen to follow. */
+interface OwnMove {
+  readonly from: Path;
+  /** The first packet number that may leave over the new path. */
+  readonly packetNumber: number;
+  readonly endsAtMs: number;
 }
 
 /** What a packet from a new path means for congestion control and MTU. */
@@ -36,16 +59,22 @@ export class PathControl {
   active: Path;
   isValidated = true;
   migrations = 0;
+  /** Paths whose challenge was given up, to be taken by the owner. */
+  readonly abandoned: Path[] = [];
   private readonly random: (byteLength: number) => Uint8Array;
+  private readonly isInitiator: boolean;
   private previous: Path | undefined;
   private receivedBytes = 0;
   private sentBytes = 0;
   private challenge: Challenge | undefined;
   private readonly probes: Challenge[] = [];
+  private readonly proved: { readonly path: Path; readonly atMs: number }[] = [];
+  private ownMove: OwnMove | undefined;
   private readonly responses: { path: Path; token: Uint8Array }[] = [];
 
-  constructor(path: Path, random: (byteLength: number) => Uint8Array) {
+  constructor(path: Path, isInitiator: boolean, random: (byteLength: number) => Uint8Array) {
     this.active = path;
+    this.isInitiator = isInitiator;
     this.random = random;
   }
 
@@ -66,11 +95,12 @@ export class PathControl {
 
   /** The newest packet came over another path: follow it. Says what changed. */
   follow(nowMs: number, path: Path, byteLength: number, ptoMs: number): Move {
-    if (path === this.active) return "none";
-    const move: Move = path.address === this.active.address ? "port" : "address";
-    if (path === this.previous) {
-      // Back where it came from: that address has proved itself.  // RFC 9000 §9.3
-      this.use(path);
+    if (path === this.active || this.isLeftBehind(nowMs, path)) return "none";
+    this.ownMove = undefined;
+    const move = this.moveTo(path);
+    if (path === this.previous || this.hasProved(nowMs, path)) {
+      // Where it came from, or has answered already: that address has proved itself.  // RFC 9000 §9.3
+      this.settleOn(path);
       return move;
     }
     this.dropProbe(path);
@@ -92,15 +122,16 @@ export class PathControl {
     this.challenge = this.newChallenge(nowMs, this.active, ptoMs);
   }
 
-  /** Asks the peer over `path`, active or not, whether it is there. */
+  /** Asks the peer over `path`, active or not, whether it is there. The fifth at a time takes the place of the first. */
   probe(nowMs: number, path: Path, ptoMs: number): void {
     if (path === this.active) {
       this.challenge ??= this.newChallenge(nowMs, path, ptoMs);
       return;
     }
     if (this.probes.some((one) => one.path === path)) return;
-    if (this.probes.length >= PROBES_LIMIT) this.probes.shift();
-    this.probes.push(this.newChallenge(nowMs, path, ptoMs));
+    if (this.probes.length >= PROBES_LIMIT) this.abandoned.push(this.probes.shift()!.path);
+    const everyMs = Math.min(Math.max(ptoMs, PROBE_LEAST_MS), PROBE_MOST_MS);
+    this.probes.push(this.newChallenge(nowMs, path, everyMs, PROBE_ENDS_MS, everyMs));
   }
 
   /** PATH_CHALLENGE came over `path`: its token goes back the same way. */
@@ -109,7 +140,7 @@ export class PathControl {
   }
 
   /** PATH_RESPONSE. Returns the path that it proves, undefined when it answers nothing. */
-  onResponse(token: Uint8Array): Path | undefined {
+  onResponse(nowMs: number, token: Uint8Array): Path | undefined {
     const { challenge } = this;
     if (challenge !== undefined && equalBytes(challenge.token, token)) {
       this.challenge = undefined;
@@ -118,20 +149,35 @@ export class PathControl {
       return challenge.path;
     }
     const index = this.probes.findIndex((one) => equalBytes(one.token, token));
-    return index < 0 ? undefined : this.probes.splice(index, 1)[0]!.path;
+    if (index < 0) return undefined;
+    const { path } = this.probes.splice(index, 1)[0]!;
+    this.remember(nowMs, path);
+    return path;
   }
 
-  /** Moves to a path that has answered a probe of ours. */
-  use(path: Path): Move {
-    if (path === this.active) return "none";
-    const move: Move = path.address === this.active.address ? "port" : "address";
-    this.dropProbe(path);
-    this.active = path;
-    this.migrations++;
-    this.isValidated = true;
-    this.previous = undefined;
-    this.challenge = undefined;
+  /** Whether `path` has answered lately, so that it may be moved to. */
+  hasProved(nowMs: number, path: Path): boolean {
+    return this.proved.some((one) => one.path === path && nowMs - one.atMs < PROVED_MS);
+  }
+
+  /**
+   * Moves to a path that has proved itself; the peer follows the first packet that comes over it.
+   * `packetNumber` is the next that leaves.
+   */
+  use(nowMs: number, path: Path, packetNumber: number, ptoMs: number): Move {
+    const from = this.active;
+    if (path === from) return "none";
+    const move = this.moveTo(path);
+    if (this.isValidated) this.remember(nowMs, from);
+    this.settleOn(path);
+    const endsAtMs = nowMs + Math.max(FOLLOW_PTOS * ptoMs, FOLLOW_LEAST_MS);
+    this.ownMove = { from, packetNumber, endsAtMs };
     return move;
+  }
+
+  /** Packets up to this number may have been acknowledged: the peer knows of what they did. */
+  onAcknowledged(largest: number): void {
+    if (this.ownMove !== undefined && largest >= this.ownMove.packetNumber) this.ownMove = undefined;
   }
 
   get timeoutAt(): number {
@@ -143,19 +189,24 @@ export class PathControl {
   /** Repeats challenges and gives up paths that never answered. Says whether the active path changed back. */
   handleTimeout(nowMs: number, ptoMs: number): Move {
     for (let i = this.probes.length - 1; i >= 0; i--) {
-      if (!this.renew(nowMs, this.probes[i]!, ptoMs)) this.probes.splice(i, 1);
+      const probe = this.probes[i]!;
+      if (this.renew(nowMs, probe, ptoMs)) continue;
+      this.probes.splice(i, 1);
+      this.abandoned.push(probe.path);
     }
     const { challenge, previous } = this;
     if (challenge === undefined || this.renew(nowMs, challenge, ptoMs)) return "none";
     this.challenge = undefined;
-    if (this.isValidated) return "none";
-    if (previous === undefined) {
+    if (!this.isValidated && previous === undefined) {
       // There is nothing to go back to: go on asking, within the allowance.
       this.challenge = this.newChallenge(nowMs, this.active, ptoMs);
       return "none";
     }
-    this.previous = undefined;
-    return this.use(previous);
+    this.abandoned.push(challenge.path);
+    if (this.isValidated || previous === undefined) return "none";
+    const move = this.moveTo(previous);
+    this.settleOn(previous);
+    return move;
   }
 
   /** Whether a challenge or response waits for a packet on the active path. */
@@ -193,16 +244,56 @@ export class PathControl {
     if (index >= 0) this.probes.splice(index, 1);
   }
 
-  private newChallenge(nowMs: number, path: Path, ptoMs: number): Challenge {
-    const endsAtMs = nowMs + Math.max(VALIDATION_PTOS * ptoMs, VALIDATION_LEAST_MS);
-    return { path, token: this.random(PATH_TOKEN_BYTES), nextAtMs: nowMs + ptoMs, endsAtMs, wanted: true };
+  private remember(nowMs: number, path: Path): void {
+    const index = this.proved.findIndex((one) => one.path === path);
+    if (index >= 0) this.proved.splice(index, 1);
+    else if (this.proved.length === PROVED_LIMIT) this.proved.shift();
+    this.proved.push({ path, atMs: nowMs });
+  }
+
+  /** What of the present path's measurements is of use on `path`: another socket may be another network. */
+  private moveTo(path: Path): Move {
+    const { address, socket } = this.active;
+    return path.address === address && path.socket === socket ? "port" : "address";
+  }
+
+  /** `path`, which has proved itself, is the active one. */
+  private settleOn(path: Path): void {
+    this.dropProbe(path);
+    this.active = path;
+    this.migrations++;
+    this.isValidated = true;
+    this.previous = undefined;
+    this.challenge = undefined;
+  }
+
+  /**
+   * Whether a packet over `path` left before the peer knew that we had moved. If both move at once, the
+   * initiator's move stands.
+   */
+  private isLeftBehind(nowMs: number, path: Path): boolean {
+    const { ownMove } = this;
+    if (ownMove === undefined || nowMs >= ownMove.endsAtMs) return false;
+    return this.isInitiator || path === ownMove.from;
+  }
+
+  private newChallenge(
+    nowMs: number,
+    path: Path,
+    ptoMs: number,
+    leastMs: number = VALIDATION_LEAST_MS,
+    everyMs?: number,
+  ): Challenge {
+    const token = this.random(PATH_TOKEN_BYTES);
+    const endsAtMs = nowMs + Math.max(VALIDATION_PTOS * ptoMs, leastMs);
+    return { path, token, nextAtMs: nowMs + ptoMs, endsAtMs, everyMs, wanted: true };
   }
 
   /** Asks again when it is time; false when the challenge is to be given up. */
   private renew(nowMs: number, challenge: Challenge, ptoMs: number): boolean {
     if (nowMs < challenge.nextAtMs) return true;
     if (nowMs >= challenge.endsAtMs) return false;
-    challenge.nextAtMs = Math.min(nowMs + ptoMs, challenge.endsAtMs);
+    challenge.nextAtMs = Math.min(nowMs + (challenge.everyMs ?? ptoMs), challenge.endsAtMs);
     challenge.wanted = true;
     return true;
   }

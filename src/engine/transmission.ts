@@ -29,6 +29,7 @@ import { type KeyUpdate, REKEY_FRAME_BYTES } from "./key-update.ts";
 import { DATAGRAM_FLOOR_BYTES, MtuDiscovery } from "./mtu-discovery.ts";
 import { Pacer } from "./pacer.ts";
 import type { PathControl } from "./path-control.ts";
+import type { Activity } from "./path-life.ts";
 import type { ReceivedPackets } from "./received-packets.ts";
 import type { Recovery } from "./recovery.ts";
 import { RECORD, SENT } from "./sent-packets.ts";
@@ -63,6 +64,7 @@ export interface LinkParts {
   readonly keys: KeyUpdate;
   readonly ids: ConnectionIds;
   readonly paths: PathControl;
+  readonly activity: Activity;
   readonly tracer: Tracer | undefined;
 }
 
@@ -84,6 +86,7 @@ export class Transmission {
   private readonly keys: KeyUpdate;
   private readonly ids: ConnectionIds;
   private readonly paths: PathControl;
+  private readonly activity: Activity;
   private readonly tracer: Tracer | undefined;
   private mtu: MtuDiscovery;
   private readonly mtuCeilingBytes: number;
@@ -107,6 +110,7 @@ export class Transmission {
     this.keys = parts.keys;
     this.ids = parts.ids;
     this.paths = parts.paths;
+    this.activity = parts.activity;
     this.tracer = parts.tracer;
     this.mtuCeilingBytes = mtuCeilingBytes;
     this.mtu = new MtuDiscovery(nowMs, mtuCeilingBytes);
@@ -292,8 +296,10 @@ export class Transmission {
       if (isProbe && !this.hasWork() && !recovery.resendOldest(0)) this.pingWanted = true;
       next = this.writeControl(bytes, next, end);
       next = streams.writeControl(bytes, next, end, sent);
+      const beforeData = next;
       next = this.writeDatagrams(bytes, next, end);
       next = streams.writeStreams(bytes, next, end, sent);
+      if (next > beforeData) this.activity.note(nowMs);
       if (next === before && (this.pingWanted || isProbe)) bytes[next++] = FRAME.ping;
     }
     if (next === from) {

@@ -12,6 +12,8 @@ export interface Drivable {
   readonly connectionId: Uint8Array;
   /** All such IDs, where there are more than the first. */
   readonly connectionIds?: readonly Uint8Array[];
+  /** The path in use. */
+  readonly path?: Path | undefined;
   handleDatagram(now: number, path: Path, bytes: Uint8Array): void;
   /** The machine has slept: what was known of the path may be void. */
   handleWake?(now: number): void;
@@ -107,7 +109,14 @@ export class Attachment {
     );
     if (path === undefined) {
       path = { address, port, socket };
-      if (paths.length >= PATHS_LIMIT) paths.splice(paths[0] === last ? 1 : 0, 1);
+      // The path in use is never forgotten: its next packet would seem to come over another one.
+      const inUse = this.connection.path;
+      if (paths.length >= PATHS_LIMIT) {
+        paths.splice(
+          paths.findIndex((known) => known !== last && known !== inUse),
+          1,
+        );
+      }
       paths.push(path);
     }
     this.#lastPath = path;

@@ -16,7 +16,7 @@ import type { ConnectOptions } from "./options.ts";
 import { prepareQlogDirectory } from "./qlog-file.ts";
 import { SlotMeeting } from "./reach/slot-meeting.ts";
 import { resolveHost } from "./resolve.ts";
-import { Trust } from "./trust.ts";
+import { newGate, Trust } from "./trust.ts";
 
 /**
  * Reaches a peer at `host` and `port`.
@@ -99,7 +99,14 @@ class Attempt implements ConnectionOwner {
     this.#connection = connection;
     this.#attachment = attachment;
     // The peer may be calling us while we call it.
-    endpoint.onFirstMessage = (now, from, bytes) => endpoint.deliver(attachment, now, from, bytes);
+    const gate = newGate(endpoint.now(), trust);
+    endpoint.onFirstMessage = (now, from, bytes) => {
+      const visitor = gate.examine(bytes);
+      if (visitor === undefined) return;
+      const admission = gate.admit(now, visitor, from.address, from.port);
+      if (admission === "enter") endpoint.deliver(attachment, now, from, bytes);
+      else if (admission !== "drop") from.socket.send(admission, from.address, from.port);
+    };
   }
 
   /** What drives the attempt. */

@@ -1,14 +1,15 @@
 /**
  * A listener: waits on a UDP port and makes links of the peers that prove themselves.
  *
- * Strangers cost little: a first message is judged by its header, and at most 256 handshakes are under way,
- * of which the oldest goes. Guesses at a code are counted over all of them.
+ * Strangers cost little: a first message has to pass the gate, and at most 256 handshakes are under way, of
+ * which the oldest goes. Guesses at a code are counted over all of them.
  */
 import { EventEmitter } from "node:events";
 import { toHex } from "../base/bytes.ts";
 import { ERRORS, SrudpError } from "../base/errors.ts";
 import { packetIntegrity } from "../crypto/integrity.ts";
 import type { Path } from "../engine/connection.ts";
+import type { Gate } from "../engine/gate.ts";
 import { busyNotice } from "../engine/handshake.ts";
 import { decodeHandshakePacket, encodeNotice, WIRE_VERSION } from "../wire/handshake-packet.ts";
 import type { RemoteAddress } from "./address.ts";
@@ -21,7 +22,7 @@ import { LinkQueue } from "./link-queue.ts";
 import { newConnection } from "./new-connection.ts";
 import type { ListenOptions } from "./options.ts";
 import { prepareQlogDirectory } from "./qlog-file.ts";
-import { Trust } from "./trust.ts";
+import { newGate, Trust } from "./trust.ts";
 
 /** Events of a listener. */
 export interface ListenerEvents {
@@ -121,6 +122,7 @@ class Door implements HalfOpenWatcher {
   readonly #listener: Listener;
   readonly #endpoint: Endpoint;
   readonly #trust: Trust;
+  readonly #gate: Gate;
   readonly #options: ListenOptions;
   readonly #enter: (link: Link) => void;
   /** By the peer's connection ID and address, oldest first. Stays while the connection does, for repetitions. */
@@ -141,12 +143,14 @@ class Door implements HalfOpenWatcher {
     this.#listener = listener;
     this.#endpoint = endpoint;
     this.#trust = trust;
+    this.#gate = newGate(endpoint.now(), trust, options.silent);
     this.#options = options;
     this.#enter = enter;
   }
 
   setCode(code: string | undefined): void {
     this.#trust.setCode(code);
+    this.#gate.setCredentials(this.#trust.credentials);
     this.#failures = 0;
     for (const halfOpen of this.#halfOpen)
       if (halfOpen.mode === "code" && !halfOpen.hasGuessed) halfOpen.isVoid = true;
@@ -157,17 +161,23 @@ class Door implements HalfOpenWatcher {
   }
 
   handleFirst(now: number, from: DatagramOrigin, bytes: Uint8Array): void {
-    const packet = decodeHandshakePacket(bytes, packetIntegrity);
-    if (packet === undefined) return;
-    const peerId = toHex(packet.sourceId);
+    const visitor = this.#gate.examine(bytes);
+    if (visitor === undefined) return;
+    const peerId = toHex(visitor.sourceId);
     const key = `${peerId} ${from.address} ${from.port}`;
     const known = this.#visitors.get(key);
     if (known !== undefined) {
       this.#endpoint.deliver(known.attachment, now, from, bytes);
       return;
     }
+    const admission = this.#gate.admit(now, visitor, from.address, from.port);
+    if (admission === "drop") return;
+    if (admission !== "enter") {
+      from.socket.send(admission, from.address, from.port);
+      return;
+    }
     const remote: RemoteAddress = { address: from.address, port: from.port, family: from.socket.family };
-    const { mode } = packet;
+    const { mode } = visitor;
     const isPake = mode === "code" || mode === "passphrase";
     if (isPake && this.#isFull()) {
       // Said before anything is proved: whoever was given a code is to know that it was not wrong.
@@ -178,9 +188,8 @@ class Door implements HalfOpenWatcher {
       this.#listener.emit("busy", { remote });
       return;
     }
-    // Silence where there is nothing that this peer could prove; only a code may have been void for a moment.
-    if (mode !== undefined && !isPake && this.#trust.credentials[mode] === undefined) return;
     if (mode === "passphrase" && now < this.#passphraseOpensAtMs) return;
+    if (decodeHandshakePacket(bytes, packetIntegrity) === undefined) return;
     this.#makeRoom();
     const halfOpen = new HalfOpen(this, key, peerId, mode, remote);
     const { connection, handshake, attachment } = newConnection(this.#endpoint, halfOpen, {
@@ -236,6 +245,7 @@ class Door implements HalfOpenWatcher {
       return false;
     }
     if (halfOpen.mode === "code") this.#burn();
+    if (halfOpen.mode === "ticket") this.#spendTicket();
     this.#links++;
     return true;
   }
@@ -280,6 +290,12 @@ class Door implements HalfOpenWatcher {
    */
   #burn(): void {
     this.setCode(undefined);
+  }
+
+  #spendTicket(): void {
+    this.#trust.spendTicket();
+    this.#gate.setCredentials(this.#trust.credentials);
+    this.#drop(({ mode }) => mode === "ticket");
   }
 
   #makeRoom(): void {

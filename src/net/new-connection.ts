@@ -84,6 +84,7 @@ function tryConnection(
     role,
     mayRespond: role === "initiator",
     ...(role === "initiator" && { mode: trust.mode }),
+    ...(trust.peerKey !== undefined && { peerKey: trust.peerKey }),
     credentials: trust.credentials,
     primitives: primitives(),
     random,

@@ -8,8 +8,8 @@ export type Auth = Mode;
 
 /**
  * Who may be at the other end. There is no way without: at least one of `code`, `passphrase`, `secret`,
- * `peer`, `verifyPeer` has to be there. `connect` uses the first of secret, code, passphrase, keys;
- * `listen` accepts all that are given.
+ * `ticket`, `peer`, `verifyPeer` has to be there. `connect` uses the first of secret, ticket, code, passphrase,
+ * keys; `listen` accepts all that are given.
  */
 export interface TrustOptions {
   /** A one-use code such as `42-ocean-lizard-maple`; throws ERR_CODE_FORMAT for what is none. */
@@ -18,6 +18,8 @@ export interface TrustOptions {
   readonly passphrase?: string;
   /** A secret of 32 random bytes that both have. */
   readonly secret?: Uint8Array;
+  /** The 32 random bytes of a ticket, which both have and which serve one link. */
+  readonly ticket?: Uint8Array;
   /** This side's long-lived key pair; left out, one is made for this link and thrown away. */
   readonly identity?: KeyPair;
   /** Public keys (32 bytes each): the peer has to have one of them, whatever else it proves. */
@@ -64,6 +66,8 @@ export interface ConnectOptions extends CommonOptions {
 export interface ListenOptions extends CommonOptions {
   /** UDP port; 0 or nothing takes a free one. */
   readonly port?: number;
+  /** Answer by key only those who know this side's key beforehand (`peer` there); to others nobody is here. */
+  readonly silent?: boolean;
   /** Links at the same time; others are told that this side is busy. Default 1. */
   readonly maxLinks?: number;
 }

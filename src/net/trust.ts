@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { equalBytes, utf8Encode } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
 import type { KeyPair } from "../crypto/primitives.ts";
+import { Gate } from "../engine/gate.ts";
 import type { Credentials, Mode } from "../engine/handshake.ts";
 import { parseCode } from "../wire/code.ts";
 import type { RemoteAddress } from "./address.ts";
@@ -21,11 +22,14 @@ export class Trust {
   constructor(options: TrustOptions) {
     this.#options = options;
     this.identity = options.identity ?? throwAwayIdentity();
-    const { code, passphrase, secret, peer, verifyPeer } = options;
-    if (secret !== undefined && secret.length !== SECRET_BYTES) throw new SrudpError("ERR_SECRET_FORMAT");
+    const { code, passphrase, secret, ticket, peer, verifyPeer } = options;
+    for (const one of [secret, ticket]) {
+      if (one !== undefined && one.length !== SECRET_BYTES) throw new SrudpError("ERR_SECRET_FORMAT");
+    }
     this.#credentials = {
       ...((peer !== undefined || verifyPeer !== undefined) && { key: true }),
       ...(secret !== undefined && { secret }),
+      ...(ticket !== undefined && { ticket }),
       ...(passphrase !== undefined && { passphrase: utf8Encode(passphrase.normalize("NFC")) }),
     };
     this.setCode(code);
@@ -39,12 +43,25 @@ export class Trust {
     return this.#credentials;
   }
 
-  /** The one that a connector uses: a shared secret, else the code, else the passphrase, else keys. */
+  /** The one that a connector uses: a shared secret, else a ticket, the code, the passphrase, else keys. */
   get mode(): Mode {
-    const { secret, code, passphrase } = this.#credentials;
+    const { secret, ticket, code, passphrase } = this.#credentials;
     if (secret !== undefined) return "secret";
+    if (ticket !== undefined) return "ticket";
     if (code !== undefined) return "code";
     return passphrase !== undefined ? "passphrase" : "key";
+  }
+
+  /** The key that the peer must have, where it is only one. */
+  get peerKey(): Uint8Array | undefined {
+    const { peer } = this.#options;
+    return peer?.length === 1 ? peer[0] : undefined;
+  }
+
+  /** A ticket is good for one link. */
+  spendTicket(): void {
+    const { ticket: _spent, ...others } = this.#credentials;
+    this.#credentials = others;
   }
 
   /** Puts `code` in the place of the one before; undefined for none. */
@@ -64,6 +81,14 @@ export class Trust {
     if (mode !== "key" || verifyPeer === undefined) return false;
     return verifyPeer(publicKey, remote);
   }
+}
+
+/** The gate before those who may come with what `trust` has. */
+export function newGate(nowMs: number, trust: Trust, isSilent = false): Gate {
+  const random = (byteLength: number): Uint8Array => new Uint8Array(randomBytes(byteLength));
+  const gate = new Gate(nowMs, { random, publicKey: trust.identity.publicKey, isSilent });
+  gate.setCredentials(trust.credentials);
+  return gate;
 }
 
 function throwAwayIdentity(): KeyPair {

@@ -9,15 +9,16 @@
  *     24                40            42                    1152     1168     1184
  *     +-----------------+-------------+---------------------+--------+--------+-----------+
  *     | tie-break       | body length | body, zero padding  | mac1   | cookie | integrity |
- *     | 128 bits        |             |                     | (zero) | (zero) | 128 bits  |
+ *     | 128 bits        |             |                     | 128    | proof  | 128 bits  |
  *     +-----------------+-------------+---------------------+--------+--------+-----------+
  *
  * Every one has the full length: no reply is larger than its request, and a path that cannot carry what
- * every path must carry is found out at once. All versions keep this layout up to the tie-break and the
- * place of the integrity field, so that versions can tell each other apart. Numbers are in network order.
+ * every path must carry is found out at once. All versions keep this layout up to the body and the places of
+ * the three last fields, so that versions can tell each other apart. Numbers are in network order.
  *
+ * mac1 and the proof of a cookie stand in first messages only (first-message.ts); elsewhere they are zero.
  * The integrity field tells corruption from a wrong guess. It is a MAC under a key of public values, so it
- * stops no attacker; this layer knows no hashing, so the function that computes it is handed in.
+ * stops no attacker; this layer knows no hashing, so the functions that compute the three are handed in.
  */
 import { equalBytes, writeU16 } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
@@ -25,7 +26,7 @@ import { Reader } from "../base/reader.ts";
 import { CONNECTION_ID_BYTES, PACKET_HANDSHAKE, PACKET_NOTICE } from "./packet.ts";
 
 /** The version that this code speaks. */
-export const WIRE_VERSION = 0;
+export const WIRE_VERSION = 1;
 /** Length of every handshake packet. */
 export const HANDSHAKE_BYTES = 1200;
 /** Length of every notice packet. */
@@ -35,8 +36,12 @@ export const TIE_BREAK_BYTES = 16;
 /** Length of the integrity field at the end of either. */
 export const INTEGRITY_BYTES = 16;
 
-const BODY_AT = 42;
-const MAC1_AT = 1152;
+/** Where the body begins. */
+export const BODY_AT = 42;
+/** Where mac1 stands. */
+export const MAC1_AT = 1152;
+/** Where the proof of a cookie stands. */
+export const COOKIE_AT = 1168;
 const INTEGRITY_AT: number = HANDSHAKE_BYTES - INTEGRITY_BYTES;
 const NOTICE_INTEGRITY_AT: number = NOTICE_BYTES - INTEGRITY_BYTES;
 /** Longest body of a handshake packet. */
@@ -46,8 +51,8 @@ export const HANDSHAKE_BODY_BYTES: number = MAC1_AT - BODY_AT;
 export const HANDSHAKE_KINDS = ["pakeOpen", "pakeAnswer", "noise1", "noise2", "noise3"] as const;
 export type HandshakeKind = (typeof HANDSHAKE_KINDS)[number];
 
-/** How the two sides prove themselves to each other; the index is the number on the wire (4: ticket, to come). */
-export const MODES = ["key", "secret", "code", "passphrase"] as const;
+/** How the two sides prove themselves to each other; the index is the number on the wire. */
+export const MODES = ["key", "secret", "code", "passphrase", "ticket"] as const;
 export type Mode = (typeof MODES)[number];
 
 /** What a notice says; the index is the number on the wire, where 0 is not used. */
@@ -87,13 +92,28 @@ export interface Notice {
 /** The integrity field (16 bytes) over `covered`, under a key made of the public `connectionId`. */
 export type PacketMac = (connectionId: Uint8Array, covered: Uint8Array) => Uint8Array;
 
+/** The last fields of a first message but the integrity field, from what they cover: all up to the end of the body. */
+export type GateFields = (covered: Uint8Array) => {
+  readonly mac1: Uint8Array;
+  /** Undefined without a cookie. */
+  readonly proof: Uint8Array | undefined;
+};
+
 /** Whether this is a connection ID that stands for "not known yet". */
 export function isZeroId(connectionId: Uint8Array): boolean {
   return connectionId.every((byte) => byte === 0);
 }
 
-/** The 1200 bytes of `packet`; throws ERR_INTERNAL when its body is longer than HANDSHAKE_BODY_BYTES. */
-export function encodeHandshakePacket(packet: HandshakePacket & { mode: Mode }, mac: PacketMac): Uint8Array {
+/**
+ * The 1200 bytes of `packet`; throws ERR_INTERNAL when its body is longer than HANDSHAKE_BODY_BYTES.
+ *
+ * @param gate for a first message
+ */
+export function encodeHandshakePacket(
+  packet: HandshakePacket & { mode: Mode },
+  mac: PacketMac,
+  gate?: GateFields,
+): Uint8Array {
   if (packet.body.length > HANDSHAKE_BODY_BYTES) {
     throw new SrudpError("ERR_INTERNAL", "the body of the handshake packet is too long");
   }
@@ -109,13 +129,18 @@ export function encodeHandshakePacket(packet: HandshakePacket & { mode: Mode }, 
   bytes.set(packet.tieBreak, 24);
   writeU16(bytes, 40, packet.body.length);
   bytes.set(packet.body, BODY_AT);
+  if (gate !== undefined) {
+    const { mac1, proof } = gate(bytes.subarray(0, BODY_AT + packet.body.length));
+    bytes.set(mac1, MAC1_AT);
+    if (proof !== undefined) bytes.set(proof, COOKIE_AT);
+  }
   bytes.set(mac(packet.sourceId, bytes.subarray(0, INTEGRITY_AT)), INTEGRITY_AT);
   return bytes;
 }
 
 /**
  * The handshake packet in exactly these `bytes`, undefined for anything that is none or was damaged.
- * Padding and the reserved fields are not looked at, though the integrity field covers them.
+ * Padding, mac1 and the proof of a cookie are not looked at, though the integrity field covers them.
  */
 export function decodeHandshakePacket(bytes: Uint8Array, mac: PacketMac): HandshakePacket | undefined {
   if (bytes.length !== HANDSHAKE_BYTES) return undefined;

@@ -16,6 +16,8 @@ import { writeU16, writeU48 } from "../base/bytes.ts";
 export const PACKET_DATA = 0xc0;
 export const PACKET_HANDSHAKE = 0xd0;
 export const PACKET_NOTICE = 0xe0;
+/** First byte of a cookie, which travels as notices do. */
+export const PACKET_COOKIE = 0xe1;
 
 export const CONNECTION_ID_BYTES = 8;
 export const HEADER_BYTES = 17;

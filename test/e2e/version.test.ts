@@ -8,11 +8,11 @@ import { packetIntegrity } from "../../src/crypto/integrity.ts";
 import {
   decodeHandshakePacket,
   decodeNotice,
-  encodeHandshakePacket,
   encodeNotice,
   WIRE_VERSION,
 } from "../../src/wire/handshake-packet.ts";
 import { within } from "../lib/deadline.ts";
+import { forgedFirst } from "../lib/first-message.ts";
 import { CODE, loopback, startListener } from "../lib/pair.ts";
 import { endAll, SrudpProcess } from "../lib/srudp-process.ts";
 import { openUdp } from "../lib/udp.ts";
@@ -26,19 +26,7 @@ describe("another wire version", () => {
     const { listener, port } = await startListener([], { env: { SRUDP_CODE: CODE } });
     const stranger = await openUdp();
     const sourceId = randomBytes(8);
-    const packet = encodeHandshakePacket(
-      {
-        kind: "pakeOpen",
-        destinationId: new Uint8Array(8),
-        sourceId,
-        versions: FUTURE,
-        mode: "code",
-        features: 0,
-        tieBreak: randomBytes(16),
-        body: randomBytes(32),
-      },
-      packetIntegrity,
-    );
+    const packet = forgedFirst({ mode: "code", versions: FUTURE, sourceId });
     const answered = once(stranger, "message") as Promise<[Uint8Array, RemoteInfo]>;
     stranger.send(packet, port, "127.0.0.1");
     expect(await listener.event("version")).toMatchObject(FUTURE);

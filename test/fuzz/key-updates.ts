@@ -166,6 +166,7 @@ function newEnd(role: Role, random: Xorshift): End {
     receiveKey: new Uint8Array(32).fill(theirs),
     handshakeHash: new Uint8Array(32).fill(3),
     rekeySecret: new Uint8Array(32).fill(4),
+    exporterSecret: new Uint8Array(32).fill(7),
     peerStatic: new Uint8Array(32).fill(5),
     peerConnectionId: new Uint8Array(8).fill(6),
     peerParameters: new Uint8Array(0),

@@ -31,7 +31,7 @@ class World {
   constructor(random: Xorshift) {
     this.random = random;
     this.ptoMs = random.pick([8, 30, 400]);
-    this.control = new PathControl(PATHS[0]!, (byteLength) => random.bytes(byteLength));
+    this.control = new PathControl(PATHS[0]!, random.oneIn(2), (byteLength) => random.bytes(byteLength));
   }
 
   step(): void {
@@ -43,7 +43,8 @@ class World {
       case 1: {
         const bytes = random.below(1400);
         control.follow(this.nowMs, path, bytes, this.ptoMs);
-        if (path === before) break;
+        // A packet that left before the peer heard of our own move is none of its own.
+        if (control.active === before) break;
         this.received = bytes;
         this.sent = 0;
         break;
@@ -59,7 +60,8 @@ class World {
         this.answer();
         break;
       case 6:
-        if (control.onResponse(random.bytes(8)) !== undefined) broken("a random token proved a path");
+        if (control.onResponse(this.nowMs, random.bytes(8)) !== undefined)
+          broken("a random token proved a path");
         break;
       case 7:
       case 8:
@@ -78,7 +80,7 @@ class World {
         this.wake();
         break;
       default:
-        if (this.proved.has(path) && random.oneIn(4)) control.use(path);
+        this.moveTo(path);
     }
     if (control.active !== before && !control.isValidated)
       this.tokens = this.tokens.filter(({ path }) => path !== before);
@@ -109,10 +111,19 @@ class World {
     const [{ path, token }] = tokens.splice(random.below(tokens.length), 1) as [
       { path: Path; token: Uint8Array },
     ];
-    const proved = control.onResponse(token);
+    const proved = control.onResponse(this.nowMs, token);
     if (proved === undefined) return;
     same(proved, path, "the path that was proved");
     this.proved.add(proved);
+  }
+
+  private moveTo(path: Path): void {
+    const { random, control } = this;
+    if (random.oneIn(4)) control.onAcknowledged(random.below(20));
+    if (!control.hasProved(this.nowMs, path) || !random.oneIn(4)) return;
+    if (!this.proved.has(path)) broken("a path that never answered may be moved to");
+    control.use(this.nowMs, path, random.below(20), this.ptoMs);
+    same(control.active, path, "the path moved to");
   }
 
   private send(): void {
@@ -151,6 +162,7 @@ class World {
     // Otherwise it stays on trial for ever.
     if (control.timeoutAt === Number.POSITIVE_INFINITY) broken("a path on trial that nobody asks");
     const { responses, probes } = control as unknown as { responses: unknown[]; probes: unknown[] };
+    control.abandoned.length = 0;
     if (responses.length > RESPONSES_MOST || probes.length > PROBES_MOST) broken("too much waits");
   }
 }

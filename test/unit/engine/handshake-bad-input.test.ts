@@ -73,7 +73,7 @@ describe.each(MODES_UNDER_TEST)("bad input to a handshake with a %s", (mode) => 
       }
     });
     assertLinked(initiator, responder);
-    expect(tried).toBe((mode === "key" || mode === "secret" ? 3 : 5) * 9600);
+    expect(tried).toBe((mode === "code" || mode === "passphrase" ? 5 : 3) * 9600);
   });
 
   it("cut short anywhere is dropped, and the genuine message completes", () => {
@@ -117,7 +117,7 @@ describe.each(MODES_UNDER_TEST)("bad input to a handshake with a %s", (mode) => 
         assertIgnored(target, edited(packet, AT.sourceId, [1, 2, 3, 4, 5, 6, 7, 8]), "another source ID");
         assertIgnored(target, edited(packet, AT.tieBreak, [packet[AT.tieBreak]! ^ 1]), "another tie-break");
         assertIgnored(target, edited(packet, AT.destinationId, [packet[AT.destinationId]! ^ 1]), "not to us");
-        assertIgnored(target, edited(packet, AT.mode, [4]), "another mode");
+        assertIgnored(target, edited(packet, AT.mode, [packet[AT.mode]! ^ 1]), "another mode");
       }
       if (kind === 4) {
         for (const at of [AT.destinationId, AT.sourceId, AT.highest, AT.mode, AT.features, AT.tieBreak]) {

@@ -137,6 +137,7 @@ describe.each(MODES_UNDER_TEST)("two that both call with a %s", (mode) => {
       const credentials = {
         key: true,
         secret: random.bytes(32),
+        ticket: random.bytes(32),
         code: utf8Encode("no"),
         passphrase: utf8Encode("no"),
       } as const;

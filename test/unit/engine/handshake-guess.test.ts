@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { utf8Encode } from "../../../src/base/bytes.ts";
 import { packetIntegrity } from "../../../src/crypto/integrity.ts";
 import { busyNotice, type Handshake, type Mode } from "../../../src/engine/handshake.ts";
-import { encodeNotice, type NoticeReason } from "../../../src/wire/handshake-packet.ts";
+import { encodeNotice, type NoticeReason, WIRE_VERSION } from "../../../src/wire/handshake-packet.ts";
 import { Random } from "../../sim/random.ts";
 import {
   AT,
@@ -12,6 +12,7 @@ import {
   carry,
   complete,
   edited,
+  MODES_UNDER_TEST,
   newInitiator,
   newResponder,
   started,
@@ -22,7 +23,7 @@ const PAKE_MODES = [
   ["passphrase", "ERR_WRONG_PASSPHRASE"],
 ] as const;
 const WRONG = { code: utf8Encode("7-abandon-ability-able"), passphrase: utf8Encode("some other passphrase") };
-const SPOKEN = { lowest: 0, highest: 0 };
+const SPOKEN = { lowest: WIRE_VERSION, highest: WIRE_VERSION };
 
 /** A notice that everybody who knows the initiator's connection ID can make. */
 function noticeTo(first: Uint8Array, reason: NoticeReason, versions = SPOKEN): Uint8Array {
@@ -195,7 +196,7 @@ describe("a code that is gone", () => {
 describe("a notice", () => {
   it("is forgotten when a valid answer comes within the second", () => {
     for (const reason of ["refused", "busy"] as const) {
-      for (const mode of ["key", "secret", "code", "passphrase"] as const) {
+      for (const mode of MODES_UNDER_TEST) {
         const initiator = newInitiator(mode);
         const responder = newResponder();
         const first = started(initiator);
@@ -250,7 +251,7 @@ describe("a notice", () => {
   });
 
   it("says busy to a first message only, with its connection ID, in fewer bytes", () => {
-    for (const mode of ["key", "secret", "code", "passphrase"] as const) {
+    for (const mode of MODES_UNDER_TEST) {
       const initiator = newInitiator(mode);
       const first = started(initiator);
       const notice = busyNotice(first)!;
@@ -273,7 +274,7 @@ describe("versions that do not meet", () => {
   ] as const;
 
   it.each(pairs)("are named on both sides (%s initiator)", (_name, mine, theirs) => {
-    for (const mode of ["key", "secret", "code", "passphrase"] as const) {
+    for (const mode of MODES_UNDER_TEST) {
       const initiator = newInitiator(mode, { versions: mine });
       const responder = newResponder({ versions: theirs });
       const first = started(initiator);
@@ -291,9 +292,9 @@ describe("versions that do not meet", () => {
   it("are named even where the mode is unknown", () => {
     const first = started(newInitiator("key", { versions: { lowest: 9, highest: 9 } }));
     const responder = newResponder();
-    expect(answer(responder, edited(first, AT.mode, [4]))?.length).toBe(28);
+    expect(answer(responder, edited(first, AT.mode, [5]))?.length).toBe(28);
     expect(responder.failure).toBe("ERR_VERSION");
-    expect(newResponder().handlePacket(0, edited(started(newInitiator("key")), AT.mode, [4]))).toBe(
+    expect(newResponder().handlePacket(0, edited(started(newInitiator("key")), AT.mode, [5]))).toBe(
       "ignored",
     );
   });

@@ -7,12 +7,13 @@ import { nodePrimitives } from "../../../src/net/node-primitives.ts";
 import { HANDSHAKE_BYTES, INTEGRITY_BYTES, NOTICE_BYTES } from "../../../src/wire/handshake-packet.ts";
 import { Random } from "../../sim/random.ts";
 
-export const MODES_UNDER_TEST: readonly Mode[] = ["key", "secret", "code", "passphrase"];
+export const MODES_UNDER_TEST: readonly Mode[] = ["key", "secret", "code", "passphrase", "ticket"];
 
 /** One of each, the same on both sides. */
 export const CREDENTIALS = {
   key: true,
   secret: new Random(1, "secret").bytes(32),
+  ticket: new Random(2, "ticket").bytes(32),
   code: utf8Encode("42-ocean-lizard-maple"),
   passphrase: utf8Encode("a long enough passphrase"),
 } as const;
@@ -148,6 +149,8 @@ export function assertLinked(a: Handshake, b: Handshake): void {
     !same(mine.sendKey, mine.receiveKey) &&
     same(mine.handshakeHash, theirs.handshakeHash) &&
     same(mine.rekeySecret, theirs.rekeySecret) &&
+    same(mine.exporterSecret, theirs.exporterSecret) &&
+    !same(mine.exporterSecret, mine.rekeySecret) &&
     mine.role !== theirs.role &&
     mine.role === a.role &&
     theirs.role === b.role &&

@@ -31,7 +31,7 @@ describe.each(MODES_UNDER_TEST)("handshake with a %s", (mode) => {
     const responder = newResponder();
     complete(initiator, responder);
     assertLinked(initiator, responder);
-    expect(initiator.keys).toMatchObject({ mode, role: "initiator", version: 0 });
+    expect(initiator.keys).toMatchObject({ mode, role: "initiator", version: 1 });
     expect(initiator.keys!.peerStatic).toEqual(RESPONDER_KEYS.publicKey);
     expect(responder.keys!.peerStatic).toEqual(INITIATOR_KEYS.publicKey);
     expect(initiator.keys!.peerConnectionId).toEqual(configOf(2, {}).connectionId);
@@ -302,7 +302,7 @@ describe("key schedule", () => {
       bytes.subarray(3, 11),
     );
   const body = (bytes: Uint8Array): Uint8Array => bytes.subarray(42, 42 + ((bytes[40]! << 8) | bytes[41]!));
-  const LABELS = [utf8Encode("srudp/0"), utf8Encode("25519_ChaChaPoly_SHA256 CPACE-X25519-SHA512")];
+  const LABELS = [utf8Encode("srudp/1"), utf8Encode("25519_ChaChaPoly_SHA256 CPACE-X25519-SHA512")];
 
   /** A responder made of nothing but Noise: opens noise1, answers, and has to get the same hash and keys. */
   function follow(mode: Mode, psk: Uint8Array | undefined, prologue: Uint8Array, first: Uint8Array): void {
@@ -319,9 +319,9 @@ describe("key schedule", () => {
   }
 
   it("is the documented one with a key and with a secret", () => {
-    for (const mode of ["key", "secret"] as const) {
+    for (const mode of ["key", "secret", "ticket"] as const) {
       const first = started(newInitiator(mode));
-      const psk = mode === "secret" ? CREDENTIALS.secret : undefined;
+      const psk = mode === "key" ? undefined : CREDENTIALS[mode];
       follow(mode, psk, parts(...LABELS, header(first, 0)), first);
     }
   });
@@ -337,8 +337,8 @@ describe("key schedule", () => {
       const config = configOf(1, {});
       config.random(16);
       const run = new Cpace({
-        password: parts(utf8Encode(`srudp/0 ${mode}`), CREDENTIALS[mode]),
-        channelId: utf8Encode("srudp/0 pake"),
+        password: parts(utf8Encode(`srudp/1 ${mode}`), CREDENTIALS[mode]),
+        channelId: utf8Encode("srudp/1 pake"),
         sessionId: concatBytes(open.subarray(24, 40), open.subarray(11, 19)),
         associatedData: header(open, 0),
         scalar: config.random(32),
@@ -346,7 +346,7 @@ describe("key schedule", () => {
       });
       expect(body(open)).toEqual(run.share);
       const key = run.finish(body(reply), header(reply, 1))!;
-      const psk = new Uint8Array(hkdfSync("sha256", key, new Uint8Array(0), "srudp/0 pake psk", 32));
+      const psk = new Uint8Array(hkdfSync("sha256", key, new Uint8Array(0), "srudp/1 pake psk", 32));
       const prologue = parts(...LABELS, header(open, 0), body(open), body(reply), header(reply, 1));
       follow(mode, psk, prologue, noise1);
     }

@@ -17,6 +17,7 @@ function keysOf(role: Role): HandshakeKeys {
     receiveKey: fill(32, theirs),
     handshakeHash: fill(32, 3),
     rekeySecret: fill(32, 4),
+    exporterSecret: fill(32, 7),
     peerStatic: fill(32, 5),
     peerConnectionId: fill(8, 6),
     peerParameters: fill(0, 0),

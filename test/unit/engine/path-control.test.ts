@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { Path } from "../../../src/engine/handshake-route.ts";
 import { PathControl } from "../../../src/engine/path-control.ts";
 
 const home = { address: "192.0.2.1", port: 1000, socket: 0 };
@@ -6,9 +7,17 @@ const rebound = { address: "192.0.2.1", port: 2000, socket: 0 };
 const away = { address: "198.51.100.7", port: 1000, socket: 0 };
 const PTO_MS = 100;
 
-function control(): PathControl {
+function control(isInitiator = true): PathControl {
   let next = 0;
-  return new PathControl(home, (length) => new Uint8Array(length).fill(++next));
+  return new PathControl(home, isInitiator, (length) => new Uint8Array(length).fill(++next));
+}
+
+/** At home, with another path that has answered a probe. */
+function proved(path: Path, isInitiator = true): PathControl {
+  const paths = control(isInitiator);
+  paths.probe(0, path, PTO_MS);
+  expect(paths.onResponse(0, paths.takeOther()!.token)).toBe(path);
+  return paths;
 }
 
 describe("path control", () => {
@@ -23,8 +32,8 @@ describe("path control", () => {
     expect(paths.allowanceBytes).toBe(800);
     const challenge = paths.takeActive();
     expect(challenge?.isResponse).toBe(false);
-    expect(paths.onResponse(new Uint8Array(8))).toBeUndefined();
-    expect(paths.onResponse(challenge!.token)).toBe(away);
+    expect(paths.onResponse(0, new Uint8Array(8))).toBeUndefined();
+    expect(paths.onResponse(0, challenge!.token)).toBe(away);
     expect(paths.allowanceBytes).toBe(Number.POSITIVE_INFINITY);
   });
 
@@ -84,8 +93,77 @@ describe("path control", () => {
     const probe = paths.takeOther();
     expect(probe?.path).toBe(away);
     expect(paths.active).toBe(home);
-    expect(paths.onResponse(probe!.token)).toBe(away);
-    expect(paths.use(away)).toBe("address");
+    expect(paths.hasProved(0, away)).toBe(false);
+    expect(paths.onResponse(40, probe!.token)).toBe(away);
+    expect(paths.hasProved(40, away)).toBe(true);
+    expect(paths.use(50, away, 10, PTO_MS)).toBe("address");
     expect(paths.active).toBe(away);
+    expect(paths.isValidated).toBe(true);
+  });
+
+  it("gives a probe up after seconds and several tries, and says so", () => {
+    const paths = control();
+    paths.probe(0, away, PTO_MS);
+    let tries = 0;
+    let now = 0;
+    while (paths.timeoutAt < Number.POSITIVE_INFINITY) {
+      if (paths.takeOther() !== undefined) tries++;
+      now = paths.timeoutAt;
+      paths.handleTimeout(now, PTO_MS);
+    }
+    expect(paths.abandoned).toEqual([away]);
+    expect(now).toBeGreaterThanOrEqual(3000);
+    expect(now).toBeLessThanOrEqual(3500);
+    expect(tries).toBeGreaterThanOrEqual(6);
+    expect(paths.active).toBe(home);
+  });
+
+  it("forgets after a minute that a path has answered", () => {
+    const paths = proved(away);
+    expect(paths.hasProved(59_000, away)).toBe(true);
+    expect(paths.hasProved(61_000, away)).toBe(false);
+  });
+
+  it("does not take what the peer sent before it knew of our move for a move back", () => {
+    for (const isInitiator of [true, false]) {
+      const paths = proved(away, isInitiator);
+      paths.use(0, away, 10, PTO_MS);
+      expect(paths.follow(20, home, 1200, PTO_MS)).toBe("none");
+      paths.onAcknowledged(9);
+      expect(paths.follow(40, home, 1200, PTO_MS)).toBe("none");
+      expect(paths.active).toBe(away);
+      // Now it knows, and goes back all the same.
+      paths.onAcknowledged(10);
+      expect(paths.follow(60, home, 1200, PTO_MS)).toBe("address");
+      expect(paths.isValidated).toBe(true);
+    }
+  });
+
+  it("goes back to where the peer is heard when it does not follow", () => {
+    const paths = proved(away);
+    paths.use(0, away, 10, PTO_MS);
+    expect(paths.follow(999, home, 1200, PTO_MS)).toBe("none");
+    expect(paths.follow(1000, home, 1200, PTO_MS)).toBe("address");
+  });
+
+  it("when both move at once, the initiator's move stands", () => {
+    const initiator = proved(away, true);
+    const responder = proved(away, false);
+    initiator.use(0, away, 10, PTO_MS);
+    responder.use(0, away, 10, PTO_MS);
+    expect(initiator.follow(20, rebound, 1200, PTO_MS)).toBe("none");
+    expect(responder.follow(20, rebound, 1200, PTO_MS)).toBe("address");
+  });
+
+  it("follows the peer to a path that has answered without putting it on trial", () => {
+    const paths = proved(away);
+    expect(paths.follow(10, away, 50, PTO_MS)).toBe("address");
+    expect(paths.isValidated).toBe(true);
+  });
+
+  it("measures anew behind another socket, which may be another network", () => {
+    const other = { ...home, socket: 1 };
+    const paths = proved(other);
+    expect(paths.use(0, other, 10, PTO_MS)).toBe("address");
   });
 });

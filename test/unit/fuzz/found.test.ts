@@ -154,7 +154,7 @@ describe("found by fuzzing: paths", () => {
 
   it("a path that becomes the one in use is not probed beside it", () => {
     const [home, away] = [1000, 2000].map((port) => ({ address: "192.0.2.1", port, socket: 0 }));
-    const control = new PathControl(home!, (byteLength) => new Uint8Array(byteLength).fill(1));
+    const control = new PathControl(home!, true, (byteLength) => new Uint8Array(byteLength).fill(1));
     control.probe(0, away!, 100);
     control.follow(0, away!, 50, 100);
     // Its challenge goes with the packets on this path, within their allowance.

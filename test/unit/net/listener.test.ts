@@ -3,10 +3,9 @@ import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { describe, expect, it } from "vitest";
 import { toHex } from "../../../src/base/bytes.ts";
-import { packetIntegrity } from "../../../src/crypto/integrity.ts";
 import { connect, type Link, listen } from "../../../src/index.ts";
 import { nodePrimitives } from "../../../src/net/node-primitives.ts";
-import { encodeHandshakePacket, type Mode } from "../../../src/wire/handshake-packet.ts";
+import { forgedFirst } from "../../lib/first-message.ts";
 import { CODE, connecting, failureOf, LOOPBACK, listening, SECRET } from "./loopback.ts";
 
 const WRONG = "43-ocean-lizard-maple";
@@ -208,19 +207,6 @@ describe("a listener that has its links", () => {
 });
 
 describe("strangers", () => {
-  /** A well-formed first message from nobody in particular. */
-  function firstMessage(mode: Mode): Uint8Array {
-    const random = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
-    const kind = mode === "code" || mode === "passphrase" ? "pakeOpen" : "noise1";
-    const [destinationId, sourceId, tieBreak] = [new Uint8Array(8), random(8), random(16)];
-    const body = nodePrimitives.x25519.publicKey(random(32));
-    const versions = { lowest: 0, highest: 0 };
-    return encodeHandshakePacket(
-      { kind, destinationId, sourceId, versions, mode, features: 0, tieBreak, body },
-      packetIntegrity,
-    );
-  }
-
   it("by the hundreds neither keep the right one away nor make the listener send more than it got", async () => {
     const listener = await listening({ code: CODE });
     const flooder = createSocket("udp4");
@@ -233,7 +219,9 @@ describe("strangers", () => {
       answeredBytes += bytes.length;
     });
     for (let i = 0; i < 600; i++) {
-      await new Promise((resolve) => flooder.send(firstMessage("code"), listener.port, LOOPBACK, resolve));
+      await new Promise((resolve) =>
+        flooder.send(forgedFirst({ mode: "code" }), listener.port, LOOPBACK, resolve),
+      );
     }
     expect((await connecting(listener.port, { code: CODE })).auth).toBe("code");
     expect(answers).toBeGreaterThan(0);
@@ -248,8 +236,8 @@ describe("strangers", () => {
     await once(stranger, "listening");
     let answers = 0;
     stranger.on("message", () => answers++);
-    stranger.send(firstMessage("key"), listener.port, LOOPBACK);
-    stranger.send(firstMessage("secret"), listener.port, LOOPBACK);
+    stranger.send(forgedFirst({ mode: "key" }), listener.port, LOOPBACK);
+    stranger.send(forgedFirst({ mode: "secret" }), listener.port, LOOPBACK);
     await connecting(listener.port, { code: CODE });
     expect(answers).toBe(0);
     stranger.close();
@@ -259,11 +247,7 @@ describe("strangers", () => {
     const listener = await listening({ code: CODE });
     const stranger = createSocket("udp4");
     const seen = once(listener, "version");
-    const bytes = firstMessage("code");
-    // All versions keep the place of these fields and of the integrity field.
-    bytes[19] = 5;
-    bytes[20] = 7;
-    bytes.set(packetIntegrity(bytes.slice(11, 19), bytes.subarray(0, 1184)), 1184);
+    const bytes = forgedFirst({ mode: "code", versions: { lowest: 5, highest: 7 } });
     stranger.send(bytes, listener.port, LOOPBACK);
     expect((await seen)[0]).toMatchObject({ lowest: 5, highest: 7 });
     stranger.close();

@@ -270,9 +270,17 @@ describe("the trace of a link", () => {
     for (let at = 0; at + marker.length < bytes.length; at += marker.length) bytes.set(marker, at);
     const secret = Uint8Array.from({ length: 32 }, (_, index) => 200 - index);
     const { near, far } = runTracedLink({ ...BUSY, bytes, secrets: [secret, secret], movesAtMs: 50 });
-    const { sendKey, receiveKey, rekeySecret, handshakeHash } = near.connection.peer!;
+    const { sendKey, receiveKey, rekeySecret, exporterSecret, handshakeHash } = near.connection.peer!;
     for (const { text } of [near.sink, far.sink]) {
-      for (const hidden of [marker, secret, sendKey, receiveKey, rekeySecret, handshakeHash]) {
+      for (const hidden of [
+        marker,
+        secret,
+        sendKey,
+        receiveKey,
+        rekeySecret,
+        exporterSecret,
+        handshakeHash,
+      ]) {
         expect(new Set(hidden).size).toBeGreaterThan(8);
         for (const form of ["latin1", "hex", "base64", "base64url"] as const) {
           expect(text.includes(Buffer.from(hidden.subarray(0, 12)).toString(form))).toBe(false);

@@ -117,8 +117,8 @@ describe("handshake packet", () => {
     expect(decodeHandshakePacket(edited(40, 0x04, 0x57), mac), "a body that does not fit").toBeUndefined();
   });
 
-  it("is read when its mode, padding and reserved fields are those of a later version", () => {
-    expect(decodeHandshakePacket(edited(21, 4), mac)).toEqual({ ...PACKET, mode: undefined });
+  it("is read when its mode, padding and last fields are those of a later version", () => {
+    expect(decodeHandshakePacket(edited(21, 5), mac)).toEqual({ ...PACKET, mode: undefined });
     expect(decodeHandshakePacket(edited(1151, 9), mac)).toEqual(PACKET);
     expect(decodeHandshakePacket(edited(1152, 1, 2, 3), mac)).toEqual(PACKET);
   });

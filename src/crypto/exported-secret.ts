@@ -1,0 +1,14 @@
+/** Secrets for uses beside the link itself, such as a place to meet again, out of one that both ends have. */
+import { hkdf } from "@noble/hashes/hkdf.js";
+import { sha256 } from "@noble/hashes/sha2.js";
+import { utf8Encode } from "../base/bytes.ts";
+
+/**
+ * `byteLength` bytes for the use that `label` names, independent of those for other labels: HKDF-SHA256 without
+ * salt.  // RFC 5869 §3.1
+ *
+ * @param byteLength at most 8160
+ */
+export function exportedSecret(exporterSecret: Uint8Array, label: string, byteLength: number): Uint8Array {
+  return hkdf(sha256, exporterSecret, undefined, utf8Encode(`srudp/1 exported ${label}`), byteLength);
+}

@@ -1,0 +1,91 @@
+/**
+ * What guards a responder before there are keys: mac1, which tells who knows it from strangers, and the
+ * cookie, which tells who can hear answers at the address that it claims to be at.
+ *
+ * After WireGuard (Donenfeld, NDSS 2017, §5.3, §5.4.4, §5.4.7). Deviates: the cookie is sealed under a key made
+ * from the initiator's own random values instead of the responder's public key, because with a code neither
+ * side knows the other's; whoever does not see the first message cannot forge a cookie for it.
+ */
+import { xchacha20poly1305 } from "@noble/ciphers/chacha.js";
+import { hkdf } from "@noble/hashes/hkdf.js";
+import { hmac } from "@noble/hashes/hmac.js";
+import { sha256 } from "@noble/hashes/sha2.js";
+import { concatBytes, utf8Encode, writeU16 } from "../base/bytes.ts";
+
+/** Length of mac1, of a cookie and of the field that proves one. */
+export const GATE_MAC_BYTES = 16;
+/** Length of the nonce of a sealed cookie: random nonces are safe at this length. */
+export const COOKIE_NONCE_BYTES = 24;
+
+const KEY_BYTES = 32;
+const GATE_LABEL = "srudp/1 gate";
+const COOKIE_LABEL: Uint8Array = utf8Encode("srudp/1 cookie");
+
+/** What a gate key is made of: something both know (a secret), something told (the responder's key), nothing. */
+export type GateKind = "secret" | "key" | "public";
+
+/** The key (32 bytes) of mac1. Never from a code: one first message could then be tried against all codes. */
+export function gateKey(kind: GateKind, material: Uint8Array = new Uint8Array(0)): Uint8Array {
+  return hkdf(sha256, material, undefined, utf8Encode(`${GATE_LABEL} ${kind}`), KEY_BYTES);
+}
+
+/** HMAC-SHA256 under one key, cut to 16 bytes; the key's own blocks are hashed once only. */
+export class GateMac {
+  readonly #keyed: ReturnType<typeof hmac.create>;
+
+  constructor(key: Uint8Array) {
+    this.#keyed = hmac.create(sha256, key);
+  }
+
+  /** 16 bytes over `covered`. */
+  of(covered: Uint8Array): Uint8Array {
+    return this.#keyed.clone().update(covered).digest().subarray(0, GATE_MAC_BYTES);
+  }
+}
+
+/** What names one attempt of an initiator; random, and seen by nobody off the path. */
+export interface Attempt {
+  readonly tieBreak: Uint8Array;
+  readonly sourceId: Uint8Array;
+}
+
+/** The cookie for this attempt from this address, under the responder's secret of the moment. */
+export function cookieOf(secret: GateMac, attempt: Attempt, address: string, port: number): Uint8Array {
+  const portBytes = new Uint8Array(2);
+  writeU16(portBytes, 0, port);
+  return secret.of(concatBytes(attempt.tieBreak, attempt.sourceId, portBytes, utf8Encode(address)));
+}
+
+/** The field of a first message that proves its cookie. mac1 covers the message, so it stands for it here. */
+export function proofOfCookie(cookie: Uint8Array, mac1: Uint8Array): Uint8Array {
+  return new GateMac(cookie).of(mac1);
+}
+
+/** The cookie with its tag (32 bytes), bound to the message that it answers. */
+export function sealCookie(
+  attempt: Attempt,
+  mac1: Uint8Array,
+  nonce: Uint8Array,
+  cookie: Uint8Array,
+): Uint8Array {
+  return xchacha20poly1305(sealKeyOf(attempt), nonce, mac1).encrypt(cookie);
+}
+
+/** The cookie; undefined for one that was not sealed for this very message. */
+export function openCookie(
+  attempt: Attempt,
+  mac1: Uint8Array,
+  nonce: Uint8Array,
+  sealed: Uint8Array,
+): Uint8Array | undefined {
+  try {
+    return xchacha20poly1305(sealKeyOf(attempt), nonce, mac1).decrypt(sealed);
+  } catch {
+    // The lengths are right by the packet's layout, so what failed is the tag.
+    return undefined;
+  }
+}
+
+function sealKeyOf({ tieBreak, sourceId }: Attempt): Uint8Array {
+  return hmac(sha256, COOKIE_LABEL, concatBytes(tieBreak, sourceId));
+}

@@ -1,0 +1,115 @@
+/**
+ * Whether the path in use still carries anything, judged by how long it has been silent. // transport.md R16
+ *
+ * Silence means that no authenticated packet came over it. Keep-alives leave often enough that a living path
+ * is never silent for so long, even when some of them are lost. What to do about a silent one is for others:
+ * this only tells.
+ */
+
+/** Data counts as lately for this long. */
+const LATELY_MS = 30_000;
+/** A pause in sending after which a keep-alive goes out: while data flowed lately, and otherwise. */
+const KEEP_ALIVE_ACTIVE_MS = 5000;
+const KEEP_ALIVE_IDLE_MS = 15_000;
+/** Silence that makes a path suspect: while data flowed lately, and otherwise. */
+const SUSPECT_ACTIVE_MS = 6500;
+const SUSPECT_IDLE_MS = 20_000;
+/** Silence that makes it dead. */
+const DEAD_ACTIVE_MS = 15_000;
+const DEAD_IDLE_MS = 30_000;
+/** Probe timeouts that a slow path has to answer a keep-alive, and a woken one its challenge. */
+const ANSWER_PTOS = 3;
+/** A machine that woke up waits no less for an answer. */
+const WOKEN_LEAST_MS = 1000;
+
+/** When data last flowed, either way, and since when without a long pause. */
+export class Activity {
+  private lastAtMs: number;
+  private beganAtMs: number;
+
+  constructor(nowMs: number) {
+    this.lastAtMs = nowMs;
+    this.beganAtMs = nowMs;
+  }
+
+  /** Stream bytes or a datagram came or went. */
+  note(nowMs: number): void {
+    if (nowMs - this.lastAtMs >= LATELY_MS) this.beganAtMs = nowMs;
+    this.lastAtMs = nowMs;
+  }
+
+  /** Pause in sending after which a keep-alive is due. */
+  keepAliveMs(nowMs: number): number {
+    return this.isLately(nowMs) ? KEEP_ALIVE_ACTIVE_MS : KEEP_ALIVE_IDLE_MS;
+  }
+
+  isLately(nowMs: number): boolean {
+    return nowMs - this.lastAtMs < LATELY_MS;
+  }
+
+  /** Since when it has been lively; before, nothing was to be expected so soon. */
+  get sinceMs(): number {
+    return this.beganAtMs;
+  }
+}
+
+export class PathLife {
+  state: "alive" | "suspect" | "dead" = "alive";
+  private heardAtMs: number;
+  /** The machine slept before the path was heard last: it is asked, and has to answer soon. */
+  private isWoken = false;
+  private readonly activity: Activity;
+
+  constructor(nowMs: number, activity: Activity) {
+    this.heardAtMs = nowMs;
+    this.activity = activity;
+  }
+
+  /** Something genuine came over it, or it is another path now. Returns true when that ends a doubt. */
+  onHeard(nowMs: number): boolean {
+    this.heardAtMs = nowMs;
+    this.isWoken = false;
+    if (this.state === "alive") return false;
+    this.state = "alive";
+    return true;
+  }
+
+  /** The machine has slept: its silence is not the path's. */
+  onWake(nowMs: number): void {
+    this.heardAtMs = nowMs;
+    this.isWoken = true;
+  }
+
+  /** When handleTimeout() is to be called next. */
+  timeoutAt(nowMs: number, ptoMs: number): number {
+    if (this.state === "alive") return this.suspectAtMs(nowMs, ptoMs);
+    return this.state === "suspect" ? this.deadAtMs(nowMs, ptoMs) : Number.POSITIVE_INFINITY;
+  }
+
+  /** Judges the silence so far. Returns true when the state has changed, always by one step. */
+  handleTimeout(nowMs: number, ptoMs: number): boolean {
+    if (nowMs < this.timeoutAt(nowMs, ptoMs)) return false;
+    this.state = this.state === "alive" ? "suspect" : "dead";
+    return true;
+  }
+
+  private suspectAtMs(nowMs: number, ptoMs: number): number {
+    const answerMs = ANSWER_PTOS * ptoMs;
+    if (this.isWoken) return this.heardAtMs + Math.max(WOKEN_LEAST_MS, answerMs);
+    const idleAtMs = this.heardAtMs + Math.max(SUSPECT_IDLE_MS, KEEP_ALIVE_IDLE_MS + answerMs);
+    if (!this.activity.isLately(nowMs)) return idleAtMs;
+    const activeMs = Math.max(SUSPECT_ACTIVE_MS, KEEP_ALIVE_ACTIVE_MS + answerMs);
+    return Math.min(idleAtMs, this.expectedSinceMs + activeMs);
+  }
+
+  private deadAtMs(nowMs: number, ptoMs: number): number {
+    const idleAtMs = this.heardAtMs + DEAD_IDLE_MS;
+    const isLively = this.isWoken || this.activity.isLately(nowMs);
+    const deadAtMs = isLively ? Math.min(idleAtMs, this.expectedSinceMs + DEAD_ACTIVE_MS) : idleAtMs;
+    return Math.max(deadAtMs, this.suspectAtMs(nowMs, ptoMs));
+  }
+
+  private get expectedSinceMs(): number {
+    return Math.max(this.heardAtMs, this.activity.sinceMs);
+  }
+}

@@ -1,0 +1,50 @@
+/**
+ * What carries the sealed signals of two peers to each other before they have a path. Carriers are raced: a
+ * LAN, the Mainline DHT, a rendezvous server. None of them can read, forge or guess anything.
+ */
+import type { SrudpError } from "../../base/errors.ts";
+
+/** Where two peers look for each other. Both derive the same from what they share (`meeting-place.ts`). */
+export interface Place {
+  /** Names the place to a carrier, 32 bytes. */
+  readonly id: Uint8Array;
+  /** 32 bytes for what a carrier derives by itself and shows to nobody: the DHT's key pair, a relay's room. */
+  readonly seed: Uint8Array;
+  /** Seals the blobs, 32 bytes; no carrier sees it. */
+  readonly sealKey: Uint8Array;
+  /** Authenticates connectivity checks, 32 bytes. */
+  readonly checkKey: Uint8Array;
+  /** When nobody looks here any more, UTC in ms; Infinity for never. */
+  readonly expiresAtMs: number;
+}
+
+/** Which of the two that meet: the one that connects, or the one that listens. */
+export type MeetingSide = "initiator" | "responder";
+
+/** One side's presence at a place. */
+export interface Meeting {
+  /**
+   * Leaves a blob for the peer, in place of the one before.
+   *
+   * @param blob at most 1000 bytes, kept by the meeting
+   */
+  publish(blob: Uint8Array): void;
+  /**
+   * Told of each new blob of the peer. Anybody who knows of the place may have made it: it is to be opened
+   * before it is believed.
+   */
+  onBlob: ((blob: Uint8Array) => void) | undefined;
+  /** Told why the carrier does not get on, once each time it stops to; it goes on trying. */
+  onTrouble: ((error: SrudpError) => void) | undefined;
+  close(): Promise<void>;
+}
+
+export interface Carrier {
+  readonly name: "lan" | "dht" | "mailbox";
+  meet(place: Place, side: MeetingSide): Meeting;
+  /** Ends all meetings. */
+  close(): Promise<void>;
+}
+
+/** Largest blob that every carrier takes; the DHT's limit, a bencoded string of less than 1000 bytes. */
+export const CARRIED_BLOB_BYTES = 990;

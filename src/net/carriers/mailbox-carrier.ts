@@ -1,0 +1,194 @@
+/**
+ * The carrier by way of rendezvous servers. Of several servers each place has its own order; a meeting begins
+ * at the first and goes on to the next when that one does not answer or nobody comes, so that two peers find
+ * each other although one of them cannot reach the first, and the load still spreads.
+ */
+import { SrudpError } from "../../base/errors.ts";
+import { decodeReply, type MailboxSide } from "../../wire/mailbox.ts";
+import { placeKey } from "../rendezvous/names.ts";
+import type { Carrier, Meeting, MeetingSide, Place } from "./carrier.ts";
+import { MailboxEnd } from "./mailbox-end.ts";
+import { type ChannelOptions, RendezvousChannel } from "./rendezvous-channel.ts";
+import { orderServers, parseRendezvousUrl, type RendezvousUrl } from "./rendezvous-url.ts";
+
+/** Servers that one meeting uses at most. */
+const SERVERS_LIMIT = 3;
+/** A server that has not answered for so long is not waited for. */
+const SILENT_AFTER_MS = 2000;
+/** Where nobody has come for so long, the peer may be at the next server. */
+const LONELY_AFTER_MS = 5000;
+
+/** A channel and the meetings that share it. */
+interface Shared {
+  readonly channel: RendezvousChannel;
+  readonly meetings: Set<MailboxMeeting>;
+}
+
+export class MailboxCarrier implements Carrier {
+  readonly name = "mailbox";
+  readonly #urls: readonly RendezvousUrl[];
+  readonly #options: ChannelOptions;
+  /** By the server's URL. */
+  readonly #channels: Map<string, Shared> = new Map();
+  readonly #meetings: Set<MailboxMeeting> = new Set();
+
+  /**
+   * @param servers URLs, at least one; both peers have to name the same, in any order
+   * @throws SrudpError ERR_USAGE for what is no URL of a server
+   */
+  constructor(servers: readonly string[], options: ChannelOptions = {}) {
+    this.#urls = servers.map(parseRendezvousUrl);
+    this.#options = options;
+  }
+
+  meet(place: Place, side: MeetingSide): Meeting {
+    const servers = orderServers(this.#urls, place.id).slice(0, SERVERS_LIMIT);
+    const meeting = new MailboxMeeting(servers, place.id, side, {
+      join: (url, joining) => this.#join(url, joining),
+      leave: (leaving) => this.#leave(leaving),
+    });
+    this.#meetings.add(meeting);
+    return meeting;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#meetings].map((meeting) => meeting.close()));
+  }
+
+  #join(url: RendezvousUrl, meeting: MailboxMeeting): RendezvousChannel {
+    let shared = this.#channels.get(url.text);
+    if (shared === undefined) {
+      shared = { channel: new RendezvousChannel(url, this.#options), meetings: new Set() };
+      this.#channels.set(url.text, shared);
+      wire(shared);
+    }
+    shared.meetings.add(meeting);
+    return shared.channel;
+  }
+
+  #leave(meeting: MailboxMeeting): void {
+    this.#meetings.delete(meeting);
+    for (const [text, { channel, meetings }] of this.#channels) {
+      meetings.delete(meeting);
+      if (meetings.size > 0) continue;
+      this.#channels.delete(text);
+      channel.close();
+    }
+  }
+}
+
+/** Gives what a channel hears to those that it concerns. */
+function wire({ channel, meetings }: Shared): void {
+  channel.onReady = () => {
+    for (const meeting of meetings) meeting.endAt(channel)?.handleReady();
+  };
+  channel.onTrouble = (error) => {
+    for (const meeting of meetings) meeting.handleTrouble(channel, error);
+  };
+  channel.onMessage = (bytes) => {
+    const reply = decodeReply(bytes);
+    if (reply?.kind !== "state" && reply?.kind !== "refused") return;
+    const key = placeKey(reply.place);
+    for (const meeting of meetings) {
+      if (meeting.placeKey !== key || meeting.side !== reply.side) continue;
+      if (reply.kind === "state") meeting.handleAnswer(channel);
+      const end = meeting.endAt(channel);
+      if (reply.kind === "state") end?.handleState(reply);
+      else end?.handleRefused(reply);
+    }
+  };
+}
+
+interface MeetingHost {
+  join(url: RendezvousUrl, meeting: MailboxMeeting): RendezvousChannel;
+  leave(meeting: MailboxMeeting): void;
+}
+
+class MailboxMeeting implements Meeting {
+  readonly placeKey: string;
+  readonly side: MailboxSide;
+  onBlob: ((blob: Uint8Array) => void) | undefined;
+  onTrouble: ((error: SrudpError) => void) | undefined;
+  readonly #servers: readonly RendezvousUrl[];
+  readonly #placeId: Uint8Array;
+  readonly #host: MeetingHost;
+  readonly #ends: Map<RendezvousChannel, MailboxEnd> = new Map();
+  readonly #troubled: Set<RendezvousChannel> = new Set();
+  #blob: Uint8Array | undefined;
+  /** The latest of the peer's, from whichever server. */
+  #latestKey: string | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #open = true;
+
+  constructor(servers: readonly RendezvousUrl[], placeId: Uint8Array, side: MeetingSide, host: MeetingHost) {
+    this.placeKey = placeKey(placeId);
+    this.#servers = servers;
+    this.#placeId = placeId;
+    this.side = side === "initiator" ? 0 : 1;
+    this.#host = host;
+    this.#joinNext();
+  }
+
+  publish(blob: Uint8Array): void {
+    if (!this.#open) return;
+    this.#blob = blob;
+    for (const end of this.#ends.values()) end.publish(blob);
+  }
+
+  async close(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    clearTimeout(this.#timer);
+    for (const end of this.#ends.values()) end.close();
+    this.#host.leave(this);
+  }
+
+  endAt(channel: RendezvousChannel): MailboxEnd | undefined {
+    return this.#ends.get(channel);
+  }
+
+  handleAnswer(channel: RendezvousChannel): void {
+    this.#troubled.delete(channel);
+  }
+
+  /** One server is in trouble: the next may serve. When all are, somebody is told. */
+  handleTrouble(channel: RendezvousChannel, error: SrudpError): void {
+    this.#troubled.add(channel);
+    if (this.#ends.size < this.#servers.length) this.#joinNext();
+    else if (this.#troubled.size === this.#ends.size) this.onTrouble?.(error);
+  }
+
+  #joinNext(): void {
+    clearTimeout(this.#timer);
+    const url = this.#servers[this.#ends.size];
+    if (url === undefined || !this.#open) return;
+    const channel = this.#host.join(url, this);
+    const end = new MailboxEnd(
+      channel,
+      this.#placeId,
+      this.side,
+      (blob) => this.#take(blob),
+      (reason) => {
+        const error = new SrudpError("ERR_NO_MEETING_PLACE", `${url.text} refuses (${reason})`);
+        this.handleTrouble(channel, error);
+      },
+    );
+    this.#ends.set(channel, end);
+    if (this.#blob !== undefined) end.publish(this.#blob);
+    this.#timer = setTimeout(() => {
+      if (!channel.isReady) this.#joinNext();
+      else {
+        this.#timer = setTimeout(() => {
+          if (this.#latestKey === undefined) this.#joinNext();
+        }, LONELY_AFTER_MS - SILENT_AFTER_MS);
+      }
+    }, SILENT_AFTER_MS);
+  }
+
+  #take(blob: Uint8Array): void {
+    const key = placeKey(blob);
+    if (key === this.#latestKey || !this.#open) return;
+    this.#latestKey = key;
+    this.onBlob?.(blob);
+  }
+}

@@ -1,0 +1,151 @@
+/**
+ * A rendezvous server: one process where peers behind NAT learn their addresses (STUN), leave sealed blobs for
+ * one another (mailbox), and have datagrams passed on where no direct path exists (relay).
+ *
+ *     UDP N, N + 1    STUN on both, so that a client can tell how its NAT maps and filters; mailbox and relay on N
+ *     TCP N           the same messages over WebSocket, for networks that block UDP
+ *
+ * It can read nothing of what it carries and writes nothing down. Several servers share the load by a hash over
+ * a place's name that their clients work out; they know nothing of each other.
+ */
+import { SrudpError } from "../../base/errors.ts";
+import { PACKET_RENDEZVOUS } from "../../wire/mailbox.ts";
+import type { RemoteAddress } from "../address.ts";
+import { UdpSocket } from "../udp-socket.ts";
+import { UdpCorrespondent } from "./correspondent.ts";
+import { Desk } from "./desk.ts";
+import { type RendezvousLimits, SWEEP_EVERY_MS, USUAL_LIMITS } from "./limits.ts";
+import type { RendezvousStatistics } from "./statistics.ts";
+
+/** Times that free ports are asked for until two that follow each other are free in both families. */
+const PORT_TRIES = 32;
+const LONGEST_PUSH_WAIT_MS = 250;
+const HIGHEST_PORT = 65_535;
+/** What a system without IPv6 answers. */
+const NO_FAMILY: ReadonlySet<string | undefined> = new Set([
+  "EAFNOSUPPORT",
+  "EPROTONOSUPPORT",
+  "EADDRNOTAVAIL",
+]);
+
+export interface RendezvousOptions {
+  /** The first of the two UDP ports, and the TCP port; 0 takes free ones. */
+  readonly port: number;
+  /** Address to listen at; left out, all of both families. */
+  readonly host?: string;
+  readonly limits?: Partial<RendezvousLimits>;
+}
+
+export class RendezvousServer {
+  readonly #desk: Desk;
+  #sockets: readonly UdpSocket[] = [];
+  #sweeper: NodeJS.Timeout | undefined;
+  #pusher: NodeJS.Timeout | undefined;
+
+  private constructor(limits: RendezvousLimits) {
+    this.#desk = new Desk(performance.now(), limits);
+  }
+
+  /** @throws SrudpError ERR_BIND */
+  static async start(options: RendezvousOptions): Promise<RendezvousServer> {
+    const server = new RendezvousServer({ ...USUAL_LIMITS, ...options.limits });
+    server.#sockets = await bindPairs(options);
+    for (const socket of server.#sockets) {
+      socket.onDatagram = (_, address, port, bytes) => server.#receive(socket, address, port, bytes);
+    }
+    server.#sweeper = setInterval(() => server.#desk.sweep(performance.now()), SWEEP_EVERY_MS);
+    return server;
+  }
+
+  /** N, the first of the two UDP ports. */
+  get port(): number {
+    return this.#sockets[0]!.local.port;
+  }
+
+  get udpAddresses(): RemoteAddress[] {
+    return this.#sockets.map((socket) => socket.local);
+  }
+
+  get statistics(): Readonly<RendezvousStatistics> {
+    return this.#desk.statistics;
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#sweeper);
+    clearTimeout(this.#pusher);
+    for (const socket of this.#sockets) socket.close();
+  }
+
+  #receive(socket: UdpSocket, address: string, port: number, bytes: Uint8Array): void {
+    if ((bytes[0]! & 0xf0) !== PACKET_RENDEZVOUS || socket.local.port !== this.port) {
+      this.#desk.statistics.malformed++;
+      return;
+    }
+    this.#desk.handleDatagram(performance.now(), new UdpCorrespondent(socket, address, port), bytes);
+    this.#schedulePushes();
+  }
+
+  /** Wakes up when something has to be told again. */
+  #schedulePushes(): void {
+    if (this.#pusher !== undefined) return;
+    const now = performance.now();
+    const nextMs = this.#desk.mailbox.pushDue(now);
+    if (nextMs === Infinity) return;
+    this.#pusher = setTimeout(
+      () => {
+        this.#pusher = undefined;
+        this.#schedulePushes();
+        // What comes meanwhile may be due earlier.
+      },
+      Math.min(nextMs - now, LONGEST_PUSH_WAIT_MS),
+    );
+  }
+}
+
+/** Ports N and N + 1 in every family, the N of IPv4 (or of the only family) first. */
+async function bindPairs({ port, host }: RendezvousOptions): Promise<UdpSocket[]> {
+  const families: readonly (4 | 6)[] = host === undefined ? [4, 6] : host.includes(":") ? [6] : [4];
+  for (let tries = 1; ; tries++) {
+    const bound: UdpSocket[] = [];
+    try {
+      for (const family of families) {
+        const first = bound[0]?.local.port ?? port;
+        if (!(await bindPair(bound, family, host, first))) continue;
+      }
+      if (bound.length === 0) throw new SrudpError("ERR_BIND", "No address family works here");
+      return bound;
+    } catch (error) {
+      for (const socket of bound) socket.close();
+      const { code } = error as NodeJS.ErrnoException;
+      const mayTryAgain = port === 0 && code === "EADDRINUSE" && tries < PORT_TRIES;
+      if (!mayTryAgain) throw bindError(port, error);
+    }
+  }
+}
+
+/** @returns false where the system does not have this family, and it is not the only one */
+async function bindPair(
+  bound: UdpSocket[],
+  family: 4 | 6,
+  host: string | undefined,
+  port: number,
+): Promise<boolean> {
+  try {
+    const first = await UdpSocket.bind({ family, address: host, port });
+    bound.push(first);
+    const second = first.local.port + 1;
+    if (second > HIGHEST_PORT) throw Object.assign(new Error("no port behind"), { code: "EADDRINUSE" });
+    bound.push(await UdpSocket.bind({ family, address: host, port: second }));
+    return true;
+  } catch (error) {
+    if (host !== undefined || !NO_FAMILY.has((error as NodeJS.ErrnoException).code)) throw error;
+    return false;
+  }
+}
+
+function bindError(port: number, error: unknown): SrudpError {
+  if (error instanceof SrudpError) return error;
+  const { code } = error as NodeJS.ErrnoException;
+  const what = port === 0 ? "No two UDP ports" : `UDP ports ${port} and ${port + 1}`;
+  return new SrudpError("ERR_BIND", `${what} (${code ?? String(error)})`, error);
+}

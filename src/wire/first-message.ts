@@ -1,0 +1,95 @@
+/**
+ * The first message of a handshake as it looks from the door, before anything is spent on it; and the cookie
+ * that a responder under load answers with in place of doing the work.
+ *
+ *     0        1        2                10               34                              66
+ *     +--------+--------+----------------+----------------+-------------------------------+
+ *     |11100001| zero   | destination    | nonce          | cookie (16), sealed: 32       |
+ *     |        |        | connection ID  | 192 bits       |                               |
+ *     +--------+--------+----------------+----------------+-------------------------------+
+ *
+ * The layout of the first message itself is that of handshake-packet.ts.
+ */
+import {
+  BODY_AT,
+  COOKIE_AT,
+  HANDSHAKE_BODY_BYTES,
+  HANDSHAKE_BYTES,
+  HANDSHAKE_KINDS,
+  INTEGRITY_BYTES,
+  MAC1_AT,
+  MODES,
+  type Mode,
+} from "./handshake-packet.ts";
+import { CONNECTION_ID_BYTES, PACKET_COOKIE, PACKET_HANDSHAKE } from "./packet.ts";
+
+/** What a gatekeeper looks at. The arrays are views of what was received. */
+export interface Knock {
+  /** Undefined for a mode that this code does not know. */
+  readonly mode: Mode | undefined;
+  readonly sourceId: Uint8Array;
+  readonly tieBreak: Uint8Array;
+  /** What mac1 covers. */
+  readonly covered: Uint8Array;
+  readonly mac1: Uint8Array;
+  /** All zero where no cookie was given. */
+  readonly proof: Uint8Array;
+}
+
+/** Length of the cookie packet; the message that it answers has 1200. */
+export const COOKIE_PACKET_BYTES = 66;
+
+const PAKE_OPEN: number = PACKET_HANDSHAKE | HANDSHAKE_KINDS.indexOf("pakeOpen");
+const NOISE_1: number = PACKET_HANDSHAKE | HANDSHAKE_KINDS.indexOf("noise1");
+const DESTINATION_AT = 3;
+const SOURCE_AT = 11;
+const MODE_AT = 21;
+const TIE_BREAK_AT = 24;
+const BODY_LENGTH_AT = 40;
+const NONCE_AT = 10;
+const SEALED_AT = 34;
+
+/** The first message in exactly these bytes, unproven and perhaps damaged; undefined for anything else. */
+export function readKnock(bytes: Uint8Array): Knock | undefined {
+  if (bytes.length !== HANDSHAKE_BYTES || (bytes[0] !== PAKE_OPEN && bytes[0] !== NOISE_1)) return undefined;
+  for (let i = 0; i < CONNECTION_ID_BYTES; i++) if (bytes[DESTINATION_AT + i] !== 0) return undefined;
+  const bodyBytes = (bytes[BODY_LENGTH_AT]! << 8) | bytes[BODY_LENGTH_AT + 1]!;
+  if (bodyBytes > HANDSHAKE_BODY_BYTES) return undefined;
+  return {
+    mode: MODES[bytes[MODE_AT]!],
+    sourceId: bytes.subarray(SOURCE_AT, SOURCE_AT + CONNECTION_ID_BYTES),
+    tieBreak: bytes.subarray(TIE_BREAK_AT, BODY_LENGTH_AT),
+    covered: bytes.subarray(0, BODY_AT + bodyBytes),
+    mac1: bytes.subarray(MAC1_AT, COOKIE_AT),
+    proof: bytes.subarray(COOKIE_AT, HANDSHAKE_BYTES - INTEGRITY_BYTES),
+  };
+}
+
+/** A sealed cookie on its way to an initiator. */
+export interface CookiePacket {
+  /** Source connection ID of the message that this answers. */
+  readonly destinationId: Uint8Array;
+  /** 24 bytes. */
+  readonly nonce: Uint8Array;
+  /** 32 bytes. */
+  readonly sealed: Uint8Array;
+}
+
+export function encodeCookiePacket({ destinationId, nonce, sealed }: CookiePacket): Uint8Array {
+  const bytes = new Uint8Array(COOKIE_PACKET_BYTES);
+  bytes[0] = PACKET_COOKIE;
+  bytes.set(destinationId, 2);
+  bytes.set(nonce, NONCE_AT);
+  bytes.set(sealed, SEALED_AT);
+  return bytes;
+}
+
+/** The cookie packet in exactly these bytes, undefined for anything that is none. */
+export function decodeCookiePacket(bytes: Uint8Array): CookiePacket | undefined {
+  if (bytes.length !== COOKIE_PACKET_BYTES || bytes[0] !== PACKET_COOKIE || bytes[1] !== 0) return undefined;
+  return {
+    destinationId: Uint8Array.from(bytes.subarray(2, NONCE_AT)),
+    nonce: Uint8Array.from(bytes.subarray(NONCE_AT, SEALED_AT)),
+    sealed: Uint8Array.from(bytes.subarray(SEALED_AT)),
+  };
+}

@@ -1,0 +1,294 @@
+/**
+ * What peers and a rendezvous server say to each other: the mailbox, where two leave sealed blobs for one
+ * another, and the relay. The same bytes are a UDP datagram or a binary WebSocket message.
+ *
+ *     0        1         2             10          26          58     59
+ *     +--------+---------+-------------+-----------+-----------+------+--------------
+ *     |1111kkkk| version | transaction | cookie    | place     | side | …            request
+ *     |        |         | 8 bytes     | 16 bytes  | 32 bytes  |      |
+ *     +--------+---------+-------------+-----------+-----------+------+--------------
+ *     |1111kkkk| version | transaction | place 32, side, …                            reply
+ *     +--------+---------+-------------+----------------------------------------------
+ *     |1111kkkk| session, 8 bytes      | payload                                      relayed datagram
+ *     +--------+-----------------------+----------------------------------------------
+ *
+ * A cookie proves that the sender receives at its address; before that the server sends nothing but a
+ * cookie, which is no larger than the smallest request. The layouts stand in `docs/protocol.md`.
+ */
+import { copyBytes, writeU16, writeU32 } from "../base/bytes.ts";
+import { Reader } from "../base/reader.ts";
+
+/** High nibble of the first byte of everything here. */
+export const PACKET_RENDEZVOUS = 0xf0;
+export const MAILBOX_VERSION = 0;
+
+export const TRANSACTION_BYTES = 8;
+export const COOKIE_BYTES = 16;
+/** Name of a place, and of a relay's room. */
+export const PLACE_BYTES = 32;
+/** What names a blob: the first bytes of its SHA-256. All zero names none. */
+export const DIGEST_BYTES = 8;
+/** A relayed connection, as its end names it. */
+export const SESSION_BYTES = 8;
+/** Largest blob that a mailbox takes. */
+export const BLOB_LIMIT_BYTES = 1024;
+/** What relaying adds to a datagram. */
+export const RELAY_HEAD_BYTES: number = 1 + SESSION_BYTES;
+
+/** Low nibble of the first byte. */
+const KIND = {
+  hello: 0,
+  cookie: 1,
+  meet: 2,
+  state: 3,
+  leave: 4,
+  refused: 5,
+  relayOpen: 6,
+  relayState: 7,
+  relayed: 8,
+  relayClose: 9,
+} as const;
+
+const REPLY_HEAD_BYTES: number = 2 + TRANSACTION_BYTES;
+const HELLO_BYTES: number = REPLY_HEAD_BYTES + COOKIE_BYTES;
+const REQUEST_HEAD_BYTES: number = HELLO_BYTES + PLACE_BYTES + 1;
+const MEET_HEAD_BYTES: number = REQUEST_HEAD_BYTES + 2 * DIGEST_BYTES + 2;
+
+/** Why a server does not do what it was asked for. */
+export const REFUSAL = { full: 1, tooMany: 2, noRelay: 3, quota: 4 } as const;
+export type Refusal = (typeof REFUSAL)[keyof typeof REFUSAL];
+
+/** Which of the two that meet: 0 the initiator, 1 the responder. */
+export type MailboxSide = 0 | 1;
+
+interface RequestHead {
+  readonly transaction: Uint8Array;
+  readonly cookie: Uint8Array;
+  readonly place: Uint8Array;
+  readonly side: MailboxSide;
+}
+
+/** Asks for a cookie, and whether anybody is there. */
+export interface Hello {
+  readonly kind: "hello";
+  readonly transaction: Uint8Array;
+}
+
+/** Leaves a blob, asks for the peer's, and keeps both the place and a NAT's mapping alive. */
+export interface Meet extends RequestHead {
+  readonly kind: "meet";
+  /** Names the blob that the sender has left, or is leaving here. */
+  readonly ownDigest: Uint8Array;
+  /** Names the newest blob of the peer that the sender has. */
+  readonly peerDigest: Uint8Array;
+  /** Empty where the server is thought to have it. */
+  readonly blob: Uint8Array;
+}
+
+/** Takes the sender's blob away. */
+export interface Leave extends RequestHead {
+  readonly kind: "leave";
+}
+
+/** Asks for an end of a relayed connection, and keeps it. The place is the room's name. */
+export interface RelayOpen extends RequestHead {
+  readonly kind: "relayOpen";
+}
+
+/** Gives an end of a relayed connection back. */
+export interface RelayClose extends RequestHead {
+  readonly kind: "relayClose";
+}
+
+export type MailboxRequest = Hello | Meet | Leave | RelayOpen | RelayClose;
+
+/** About one side of a place, its receiver's. */
+interface ReplyHead {
+  readonly transaction: Uint8Array;
+  readonly place: Uint8Array;
+  readonly side: MailboxSide;
+}
+
+export interface CookieReply {
+  readonly kind: "cookie";
+  readonly transaction: Uint8Array;
+  readonly cookie: Uint8Array;
+}
+
+/** What lies at a place. Also sent unasked, with a transaction of zeros, when the peer's blob has changed. */
+export interface MailboxState extends ReplyHead {
+  readonly kind: "state";
+  /** Names the blob that the server has of the receiver. */
+  readonly ownDigest: Uint8Array;
+  readonly peerDigest: Uint8Array;
+  /** The peer's, empty where the receiver has it already or there is none. */
+  readonly blob: Uint8Array;
+}
+
+export interface Refused extends ReplyHead {
+  readonly kind: "refused";
+  readonly reason: number;
+}
+
+export interface RelayState extends ReplyHead {
+  readonly kind: "relayState";
+  /** Names the end in relayed datagrams. */
+  readonly session: Uint8Array;
+  readonly isPeerThere: boolean;
+  /** What goes through each way, bytes a second. */
+  readonly rateBytes: number;
+}
+
+export type MailboxReply = CookieReply | MailboxState | Refused | RelayState;
+
+export function encodeRequest(request: MailboxRequest): Uint8Array {
+  if (request.kind === "hello") return head(KIND.hello, HELLO_BYTES, request.transaction);
+  const blobBytes = request.kind === "meet" ? request.blob.length : 0;
+  const bytes = head(
+    KIND[request.kind],
+    request.kind === "meet" ? MEET_HEAD_BYTES + blobBytes : REQUEST_HEAD_BYTES,
+    request.transaction,
+  );
+  bytes.set(request.cookie, REPLY_HEAD_BYTES);
+  bytes.set(request.place, HELLO_BYTES);
+  bytes[REQUEST_HEAD_BYTES - 1] = request.side;
+  if (request.kind === "meet") writeBlobs(bytes, REQUEST_HEAD_BYTES, request);
+  return bytes;
+}
+
+/** The request in `bytes`, its fields views into them; undefined for anything else. */
+export function decodeRequest(bytes: Uint8Array): MailboxRequest | undefined {
+  const reader = readerBehindHead(bytes);
+  if (reader === undefined) return undefined;
+  const kind = bytes[0]! & 0x0f;
+  const transaction = reader.take(TRANSACTION_BYTES);
+  const cookie = reader.take(COOKIE_BYTES);
+  if (kind === KIND.hello) return reader.ok ? { kind: "hello", transaction } : undefined;
+  const place = reader.take(PLACE_BYTES);
+  const side = reader.u8();
+  if (!reader.ok || (side !== 0 && side !== 1)) return undefined;
+  const fields: RequestHead = { transaction, cookie, place, side };
+  switch (kind) {
+    case KIND.meet: {
+      const blobs = readBlobs(reader);
+      return blobs === undefined ? undefined : { kind: "meet", ...fields, ...blobs };
+    }
+    case KIND.leave:
+      return { kind: "leave", ...fields };
+    case KIND.relayOpen:
+      return { kind: "relayOpen", ...fields };
+    case KIND.relayClose:
+      return { kind: "relayClose", ...fields };
+    default:
+      return undefined;
+  }
+}
+
+export function encodeReply(reply: MailboxReply): Uint8Array {
+  if (reply.kind === "cookie") {
+    const bytes = head(KIND.cookie, HELLO_BYTES, reply.transaction);
+    bytes.set(reply.cookie, REPLY_HEAD_BYTES);
+    return bytes;
+  }
+  const at = REPLY_HEAD_BYTES + PLACE_BYTES + 1;
+  const bytes = head(KIND[reply.kind], at + bodyBytes(reply), reply.transaction);
+  bytes.set(reply.place, REPLY_HEAD_BYTES);
+  bytes[at - 1] = reply.side;
+  if (reply.kind === "state") writeBlobs(bytes, at, reply);
+  else if (reply.kind === "refused") bytes[at] = reply.reason;
+  else {
+    bytes.set(reply.session, at);
+    bytes[at + SESSION_BYTES] = reply.isPeerThere ? 1 : 0;
+    writeU32(bytes, at + SESSION_BYTES + 1, Math.min(reply.rateBytes, 0xffffffff));
+  }
+  return bytes;
+}
+
+/** The reply in `bytes`, its fields views into them; undefined for anything else. */
+export function decodeReply(bytes: Uint8Array): MailboxReply | undefined {
+  const reader = readerBehindHead(bytes);
+  if (reader === undefined) return undefined;
+  const kind = bytes[0]! & 0x0f;
+  const transaction = reader.take(TRANSACTION_BYTES);
+  if (kind === KIND.cookie) {
+    const cookie = reader.take(COOKIE_BYTES);
+    return reader.ok ? { kind: "cookie", transaction, cookie } : undefined;
+  }
+  const place = reader.take(PLACE_BYTES);
+  const side = reader.u8();
+  if (!reader.ok || (side !== 0 && side !== 1)) return undefined;
+  const fields: ReplyHead = { transaction, place, side };
+  if (kind === KIND.state) {
+    const blobs = readBlobs(reader);
+    return blobs === undefined ? undefined : { kind: "state", ...fields, ...blobs };
+  }
+  if (kind === KIND.refused) {
+    const reason = reader.u8();
+    return reader.ok ? { kind: "refused", ...fields, reason } : undefined;
+  }
+  if (kind !== KIND.relayState) return undefined;
+  const session = reader.take(SESSION_BYTES);
+  const isPeerThere = reader.u8() === 1;
+  const rateBytes = reader.u32();
+  return reader.ok ? { kind: "relayState", ...fields, session, isPeerThere, rateBytes } : undefined;
+}
+
+/** Whether `bytes` are a relayed datagram; `RELAY_HEAD_BYTES` on, its payload begins. */
+export function isRelayed(bytes: Uint8Array): boolean {
+  return bytes.length > RELAY_HEAD_BYTES && bytes[0] === (PACKET_RENDEZVOUS | KIND.relayed);
+}
+
+/** The session of a relayed datagram, as a view. */
+export function sessionOfRelayed(bytes: Uint8Array): Uint8Array {
+  return bytes.subarray(1, RELAY_HEAD_BYTES);
+}
+
+/** Writes the head of a relayed datagram to the beginning of `bytes`. */
+export function writeRelayHead(bytes: Uint8Array, session: Uint8Array): void {
+  bytes[0] = PACKET_RENDEZVOUS | KIND.relayed;
+  bytes.set(session, 1);
+}
+
+function head(kind: number, length: number, transaction: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(length);
+  bytes[0] = PACKET_RENDEZVOUS | kind;
+  bytes[1] = MAILBOX_VERSION;
+  bytes.set(transaction, 2);
+  return bytes;
+}
+
+function readerBehindHead(bytes: Uint8Array): Reader | undefined {
+  if (bytes.length < 2 || (bytes[0]! & 0xf0) !== PACKET_RENDEZVOUS || bytes[1] !== MAILBOX_VERSION) {
+    return undefined;
+  }
+  const reader = new Reader(bytes);
+  reader.at = 2;
+  return reader;
+}
+
+interface Blobs {
+  readonly ownDigest: Uint8Array;
+  readonly peerDigest: Uint8Array;
+  readonly blob: Uint8Array;
+}
+
+function bodyBytes(reply: MailboxState | Refused | RelayState): number {
+  if (reply.kind === "state") return 2 * DIGEST_BYTES + 2 + reply.blob.length;
+  return reply.kind === "refused" ? 1 : SESSION_BYTES + 1 + 4;
+}
+
+function writeBlobs(bytes: Uint8Array, at: number, { ownDigest, peerDigest, blob }: Blobs): void {
+  bytes.set(ownDigest, at);
+  bytes.set(peerDigest, at + DIGEST_BYTES);
+  const behind = writeU16(bytes, at + 2 * DIGEST_BYTES, blob.length);
+  bytes.set(blob, behind);
+}
+
+function readBlobs(reader: Reader): Blobs | undefined {
+  const ownDigest = reader.take(DIGEST_BYTES);
+  const peerDigest = reader.take(DIGEST_BYTES);
+  const length = reader.u16();
+  const blob = reader.take(length);
+  if (!reader.ok || length > BLOB_LIMIT_BYTES) return undefined;
+  return { ownDigest, peerDigest, blob: copyBytes(blob) };
+}
