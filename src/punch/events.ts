@@ -73,6 +73,8 @@ export interface WorkingPair {
   /** Shortest round trip so far. */
   readonly rttMs: number;
   readonly path: PathKind;
+  /** The own address as the other side saw it, where the path shows one. */
+  readonly observed?: { readonly address: string; readonly port: number };
 }
 
 export type PunchFailure = "bothHard" | "noCandidates" | "noAnswer" | "sprayOff";

@@ -1,0 +1,117 @@
+/**
+ * The pairs of a local socket and a remote address that an agent tries, with what is known of each. When a pair may
+ * be sent to at all, and how, is the agent's to say.
+ */
+import type { WorkingPair } from "./events.ts";
+import type { Target } from "./targets.ts";
+import { isSameRoute, type Route } from "./transactions.ts";
+
+/** More are not tried: each costs packets, and a list may come from a liar. */
+const PAIRS_LIMIT = 64;
+
+export interface Pair extends Target {
+  /** A request of the other side came over it. */
+  isHeard: boolean;
+  /** A request wants to be answered by one of ours, now. */
+  isTriggered: boolean;
+  openings: number;
+  checks: number;
+  nextAtMs: number;
+  /** Shortest round trip; Infinity until a check was answered. */
+  rttMs: number;
+  observed: WorkingPair["observed"];
+}
+
+export class CheckList {
+  readonly pairs: Pair[] = [];
+
+  find(route: Route): Pair | undefined {
+    return this.pairs.find((pair) => isSameRoute(pair, route));
+  }
+
+  /** Adds a pair in its place; where the list is full the worst one that nothing was heard on makes room. */
+  add(target: Target, nowMs: number): Pair | undefined {
+    if (this.pairs.length >= PAIRS_LIMIT) {
+      const worstAt = this.pairs.findLastIndex(
+        (one) => !one.isHeard && !isWorking(one) && one.rank >= target.rank,
+      );
+      if (worstAt < 0) return undefined;
+      this.pairs.splice(worstAt, 1);
+    }
+    const added: Pair = {
+      ...target,
+      isHeard: false,
+      isTriggered: false,
+      openings: 0,
+      checks: 0,
+      nextAtMs: nowMs,
+      rttMs: Number.POSITIVE_INFINITY,
+      observed: undefined,
+    };
+    const behind = this.pairs.findIndex((one) => one.rank > target.rank);
+    this.pairs.splice(behind < 0 ? this.pairs.length : behind, 0, added);
+    return added;
+  }
+
+  /** Forgets the pairs that `isGone` says true to. */
+  remove(isGone: (pair: Pair) => boolean): void {
+    for (let i = this.pairs.length - 1; i >= 0; i--) if (isGone(this.pairs[i]!)) this.pairs.splice(i, 1);
+  }
+
+  /** Every schedule begins anew; with `forget` what worked or was heard has to show itself again. */
+  restart(nowMs: number, forget: boolean): void {
+    for (const pair of this.pairs) {
+      pair.checks = 0;
+      pair.openings = 0;
+      pair.nextAtMs = nowMs;
+      if (!forget) continue;
+      pair.isHeard = false;
+      pair.isTriggered = false;
+      pair.rttMs = Number.POSITIVE_INFINITY;
+    }
+  }
+
+  /** The one to be on, undefined where none works. */
+  best(): Pair | undefined {
+    let best: Pair | undefined;
+    for (const pair of this.pairs) {
+      if (isWorking(pair) && (best === undefined || isBetter(pair, best, 0))) best = pair;
+    }
+    return best;
+  }
+}
+
+export function isWorking(pair: Pair): boolean {
+  return pair.rttMs !== Number.POSITIVE_INFINITY;
+}
+
+/** Whether the link can do without a relay on this pair. */
+export function isDirect(pair: Pair): boolean {
+  return pair.path !== "relay";
+}
+
+/** A site's own network and IPv6 are preferred as if they were so much faster. */
+const LAN_BIAS_MS = 20;
+const V6_BIAS_MS = 5;
+
+/** Whether `a` is to be preferred to `b` by more than `marginMs`. */
+export function isBetter(a: Pair, b: Pair, marginMs: number): boolean {
+  const costA = costOf(a);
+  const costB = costOf(b);
+  if (costA !== costB) return costA < costB;
+  return biasedRtt(a) + marginMs < biasedRtt(b);
+}
+
+/** Relays cost somebody, and tunnels carry their own overhead: neither is weighed against a plain path. */
+function costOf(pair: Pair): number {
+  return pair.path === "relay" ? 2 : pair.isTunnel ? 1 : 0;
+}
+
+function biasedRtt(pair: Pair): number {
+  return pair.rttMs - (pair.path === "lan" ? LAN_BIAS_MS : pair.family === 6 ? V6_BIAS_MS : 0);
+}
+
+export function workingPair(pair: Pair): WorkingPair {
+  const { socket, address, port, rttMs, path, observed } = pair;
+  return { socket, address, port, rttMs, path, ...(observed === undefined ? {} : { observed }) };
+}

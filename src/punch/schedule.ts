@@ -1,0 +1,103 @@
+/**
+ * When a pair is sent to, and with which TTL: a function of the attempt's phase and of what is known of the pair.
+ * `agent.ts` tells what the phases are for.
+ */
+import { type BlindState, blindState } from "./blind-slots.ts";
+import { isWorking, type Pair } from "./check-list.ts";
+
+export type Phase =
+  | { readonly kind: "waiting"; readonly untilMs: number }
+  | { readonly kind: "opening"; readonly untilMs: number }
+  | { readonly kind: "holding"; readonly untilMs: number }
+  | { readonly kind: "patient"; readonly untilMs: number }
+  | { readonly kind: "checking"; readonly untilMs: number }
+  | { readonly kind: "blind"; readonly sinceMs: number; readonly utcOffsetMs: number }
+  | { readonly kind: "racing"; readonly untilMs: number }
+  | { readonly kind: "settled" }
+  | { readonly kind: "failed" };
+
+/** What the schedule depends on beside the pair. */
+export interface Circumstances {
+  readonly nowMs: number;
+  readonly phase: Phase;
+  /** TTL of this attempt's openings; 0 where there are none. */
+  readonly openingTtl: number;
+  /** The other side lets in whoever it has sent to, but cannot know from which port this side will come. */
+  readonly mustSpeakFirst: boolean;
+  readonly isTicket: boolean;
+}
+
+/** Low-TTL openings of each attempt: past one NAT, past two or three, and none where even those arrived too early. */
+export const OPENING_TTLS: readonly number[] = [2, 4, 0];
+
+/** Checks of one pair in an attempt: 20 in the first second, then five a second for nine more. */
+const CHECKS_LIMIT = 65;
+const FAST_CHECKS = 20;
+const FAST_PAUSE_MS = 50;
+const SLOW_PAUSE_MS = 200;
+/** A guess is worth little, and a ticket's address is to get little. */
+const PREDICTED_CHECKS_LIMIT = 8;
+const PREDICTED_FAST_CHECKS = 3;
+const PREDICTED_SLOW_PAUSE_MS = 1000;
+const TICKET_FAST_CHECKS = 5;
+const TICKET_SLOW_PAUSE_MS = 500;
+const RACE_PAUSE_MS = 100;
+/** Openings, or what goes out in their place: dense at first, at last as often as a filter's memory needs. */
+const HOLDING_PAUSES: readonly { readonly upTo: number; readonly pauseMs: number }[] = [
+  { upTo: 2, pauseMs: 30 },
+  { upTo: 7, pauseMs: 200 },
+  { upTo: 15, pauseMs: 1000 },
+  { upTo: Number.POSITIVE_INFINITY, pauseMs: 15_000 },
+];
+
+/** TTL with which `pair` may be sent to now (0: the system's own), undefined while nothing may go there. */
+export function ttlOf(pair: Pair, circumstances: Circumstances): number | undefined {
+  const { phase } = circumstances;
+  if (isWorking(pair)) return phase.kind === "racing" ? 0 : undefined;
+  const isTimed = phase.kind === "blind" || isOpener(pair, phase);
+  if (!isTimed && pair.checks >= (pair.isPredicted ? PREDICTED_CHECKS_LIMIT : CHECKS_LIMIT)) return undefined;
+  if (pair.isHeard) return 0;
+  switch (phase.kind) {
+    case "settled":
+      return undefined;
+    case "checking":
+    case "racing":
+      return 0;
+    case "waiting":
+    case "patient":
+    case "failed":
+      return pair.isGuarded ? undefined : 0;
+    case "opening":
+    case "holding":
+      if (!pair.isGuarded || circumstances.mustSpeakFirst) return 0;
+      return circumstances.openingTtl === 0 ? undefined : circumstances.openingTtl;
+    case "blind": {
+      const state = blindStateOf(phase, circumstances.nowMs);
+      if (state.kind === "resting") return undefined;
+      return state.kind === "full" || !pair.isGuarded ? 0 : OPENING_TTLS[state.slot % 2];
+    }
+  }
+}
+
+/** Time until the same pair's turn comes again; its packet is counted already. */
+export function pauseAfter(pair: Pair, isOpening: boolean, { phase, isTicket }: Circumstances): number {
+  if (phase.kind === "racing") return RACE_PAUSE_MS;
+  if (isOpener(pair, phase)) {
+    const sent = pair.openings + pair.checks;
+    return HOLDING_PAUSES.find(({ upTo }) => sent < upTo)!.pauseMs;
+  }
+  if (isOpening) return FAST_PAUSE_MS;
+  if (pair.isPredicted) return pair.checks < PREDICTED_FAST_CHECKS ? FAST_PAUSE_MS : PREDICTED_SLOW_PAUSE_MS;
+  if (isTicket) return pair.checks < TICKET_FAST_CHECKS ? FAST_PAUSE_MS : TICKET_SLOW_PAUSE_MS;
+  return pair.checks < FAST_CHECKS ? FAST_PAUSE_MS : SLOW_PAUSE_MS;
+}
+
+/** What two sides without signals do now. */
+export function blindStateOf(phase: Phase & { kind: "blind" }, nowMs: number): BlindState {
+  return blindState(nowMs, phase.sinceMs, phase.utcOffsetMs);
+}
+
+/** Whether this pair is one that its side keeps open for the other. */
+function isOpener(pair: Pair, phase: Phase): boolean {
+  return pair.isGuarded && !pair.isHeard && (phase.kind === "opening" || phase.kind === "holding");
+}
