@@ -220,6 +220,17 @@ const TABLE = {
     exit: 78,
     sentence: "There is a key already; move its file away if peers may forget it.",
   },
+  ERR_NAME_TAKEN: {
+    origin: "local",
+    exit: 78,
+    sentence:
+      "Another peer has that name; choose another one, or let the old one go with `srudp peers forget`.",
+  },
+  ERR_NAME_UNKNOWN: {
+    origin: "local",
+    exit: 68,
+    sentence: "No peer is saved under that name; `srudp peers` lists those that are.",
+  },
   ERR_INTERRUPTED: { origin: "local", exit: 130, sentence: "Interrupted." },
   ERR_OUTPUT_FAILED: {
     origin: "local",

@@ -6,10 +6,12 @@ import { bridgeToProgram } from "../app/exec.ts";
 import { type Bridge, type BridgeResult, bridge } from "../app/pipe.ts";
 import { SrudpError } from "../base/errors.ts";
 import { formatAddress } from "../net/address.ts";
+import { configurationFolder, KeyStore } from "../net/key-store.ts";
 import type { Link } from "../net/link.ts";
 import { encodeKey, shortKey } from "../wire/key-text.ts";
 import type { CommandContext } from "./context.ts";
 import type { LinkOptions } from "./options.ts";
+import { pair } from "./pairing.ts";
 import { formatBytes, formatDuration, type ProgressSample, showProgress } from "./progress.ts";
 import { lendInput, lendOutput } from "./shared-stdio.ts";
 
@@ -18,6 +20,8 @@ export interface CarryOptions {
   readonly shared?: { readonly input: Readable; readonly output: Writable } | undefined;
   /** Writes down whom the link is to; without that there is no link. */
   readonly remember: () => Promise<void>;
+  /** Where the peer can be reached again, for `--save`. */
+  readonly address?: string | undefined;
 }
 
 /**
@@ -33,7 +37,7 @@ export async function carryLink(
   context: CommandContext,
   link: Link,
   options: LinkOptions,
-  { shared, remember }: CarryOptions,
+  { shared, remember, address }: CarryOptions,
 ): Promise<number> {
   // It may have ended while it waited for its turn.
   if (link.destroyed) throw link.errored ?? new SrudpError("ERR_PEER_RESET");
@@ -58,7 +62,13 @@ export async function carryLink(
   }
   const stopProgress = wantsProgress(context, options) ? startProgress(context, link, joined) : undefined;
   try {
-    const remembered = remember().catch((error: unknown) => {
+    const { save } = options;
+    const kept = [remember()];
+    if (save !== undefined) {
+      const store = new KeyStore(configurationFolder(context.environment));
+      kept.push(pair(context, store, link, save, address));
+    }
+    const remembered = Promise.all(kept).catch((error: unknown) => {
       link.reset();
       throw error;
     });

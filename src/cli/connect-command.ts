@@ -19,5 +19,5 @@ export async function runConnect(
   sayHello(context);
   const way = await wayToPeer(context, operands, options);
   const link = await way.open({ timeoutMs: options.timeout ?? CONNECT_TIMEOUT_MS, signal, pipe: true });
-  return carryLink(context, link, options, { remember: way.remember });
+  return carryLink(context, link, options, { remember: way.remember, address: way.address });
 }

@@ -4,6 +4,7 @@ import { SrudpError } from "../base/errors.ts";
 import { configurationFolder, createIdentity, KeyStore, readIdentity } from "../net/key-store.ts";
 import { encodeKey, encodeSecret } from "../wire/key-text.ts";
 import type { CommandContext } from "./context.ts";
+import { printLines } from "./print-lines.ts";
 import type { KeyAction } from "./program.ts";
 
 /** @returns the status to exit with */
@@ -13,15 +14,7 @@ export async function runKey(
   options: { identity?: string },
 ): Promise<number> {
   const text = await textOf(context, action, options.identity);
-  await new Promise<void>((resolve, reject) => {
-    process.stdout.write(`${text}\n`, (error) => {
-      if (error)
-        reject(
-          (error as NodeJS.ErrnoException).code === "EPIPE" ? new SrudpError("ERR_OUTPUT_CLOSED") : error,
-        );
-      else resolve();
-    });
-  });
+  await printLines([text]);
   return 0;
 }
 

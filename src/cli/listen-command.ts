@@ -43,6 +43,7 @@ export async function runListen(
     ...(options.keepOpen && { idleTimeoutMs: Number.POSITIVE_INFINITY }),
     ...waysOf(options),
     ...trust.options,
+    silent: trust.isSilent,
     port: port ?? 0,
   });
   // Whatever ends the waiting for good: a signal, or a code that is void.

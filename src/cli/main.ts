@@ -6,12 +6,13 @@ import { createRequire } from "node:module";
 
 const words = process.argv.slice(2);
 
-// "42-ocean-lizard-maple" in any tolerated spelling, whole or as words of their own.
-if (
-  /(?:^|\s)\d{1,2}[\s_\u2010-\u2015-]+[a-z]{3,8}[\s_\u2010-\u2015-]+[a-z]{3,8}[\s_\u2010-\u2015-]/i.test(
-    words.join(" "),
-  )
-) {
+// "42-ocean-lizard-maple" in any tolerated spelling, whole or as words of their own; tickets; and, though they
+// have no business there, secrets.
+const CODE =
+  /(?:^|\s)\d{1,2}[\s_\u2010-\u2015-]+[a-z]{3,8}[\s_\u2010-\u2015-]+[a-z]{3,8}[\s_\u2010-\u2015-]/i;
+const SECRET = /srudp[sti]1/i;
+const line = words.join(" ");
+if (CODE.test(line) || SECRET.test(line)) {
   process.title = "srudp (code hidden)";
 }
 

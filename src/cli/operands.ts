@@ -1,5 +1,6 @@
 /** What stands on the command line, read strictly: peers, ports, times, and the program behind `--`. */
 import { SrudpError } from "../base/errors.ts";
+import { isPeerName } from "../net/saved-peers.ts";
 import { CODE_WORDS, looksLikeCode, parseCode } from "../wire/code.ts";
 import { escapeText } from "./escape.ts";
 
@@ -8,6 +9,8 @@ export type PeerOperand =
   | { readonly kind: "address"; readonly host: string; readonly port: number }
   | { readonly kind: "code"; readonly code: string }
   | { readonly kind: "key" }
+  /** A saved peer's name, or a host without its port. */
+  | { readonly kind: "name"; readonly name: string }
   | { readonly kind: "none" };
 
 /** The words before the first `--` and those behind it, `undefined` where there is no `--`. */
@@ -19,7 +22,7 @@ export function splitWords(words: readonly string[]): { options: string[]; progr
 
 /**
  * The peer that the operands of `connect` name: `host:port`, `[v6]:port`, `host port`, a code (in one word
- * or in four), a key, or none at all.
+ * or in four), a key, a saved peer's name, or none at all.
  *
  * @throws SrudpError ERR_USAGE, ERR_CODE_FORMAT
  */
@@ -33,6 +36,7 @@ export function parsePeer(operands: readonly string[]): PeerOperand {
   if (/^srudp[a-z]?1/i.test(first.trim())) return { kind: "key" };
   if (looksLikeCode(first)) return { kind: "code", code: parseCode(first) };
   const parts = /^(?:\[([^[\]]*)\]|([^:]*)):([^:]*)$/.exec(first);
+  if (parts === null && isPeerName(first)) return { kind: "name", name: first };
   if (parts === null) {
     const needsPort = first.includes(":") ? "as [address]:port" : "as host:port";
     throw usage(`"${escapeText(first)}" has no port: give the peer ${needsPort}`);

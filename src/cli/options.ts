@@ -36,6 +36,9 @@ export interface LinkOptions {
   /** Of `listen`. */
   readonly allow?: readonly string[];
   readonly acceptNew?: true;
+  readonly save?: string;
+  /** Of `listen`. */
+  readonly silent?: true;
 
   /** Of `listen`. */
   readonly keepOpen?: true;
@@ -66,15 +69,20 @@ export function addLinkOptions(command: Command): Command {
     .option("--secret-file <file>", "a 256-bit secret that both sides have (`srudp key secret` makes one)")
     .option("--passphrase-file <file>", "a passphrase of 12 characters or more that both sides have")
     .option("--identity <file>", "own key, in place of the one that `srudp key` shows")
-    .option("--peer <key>", "the key that the peer must have", collected);
+    .option("--peer <key>", "the key that the peer must have, or its saved name", collected)
+    .option(
+      "--save <name>",
+      "pair: keep each other's key (both sides give it), so that no code is needed again",
+    );
   if (isListener) {
     command
       .option(
         "--allow <key>",
-        "a key that may connect, besides those in authorized_peers (repeatable)",
+        "a key or saved name that may connect, besides those in authorized_peers (repeatable)",
         collected,
       )
-      .option("--accept-new", "let the first peer in and remember its key, where no key may connect yet");
+      .option("--accept-new", "let the first peer in and remember its key, where no key may connect yet")
+      .option("--silent", "with keys: do not answer who does not know this side's key");
   } else {
     command.option("--accept-new", "trust the key of a peer never met before, and remember it");
   }
@@ -141,6 +149,8 @@ export function checkLinkOptions(options: LinkOptions, program: readonly string[
   if (options.exec && (program === undefined || program.length === 0)) {
     throw usage("-e needs a program behind --, as in: -e -- command argument");
   }
+  if (options.save !== undefined && options.keepOpen)
+    throw usage("--save names one peer: it does not go with -k");
   if (!options.exec && program !== undefined) throw usage("A program behind -- needs -e");
 }
 

@@ -4,14 +4,17 @@
  */
 import { SrudpError } from "../base/errors.ts";
 import { connect } from "../net/connect.ts";
+import { configurationFolder, KeyStore } from "../net/key-store.ts";
 import type { Link } from "../net/link.ts";
 import type { ConnectOptions } from "../net/options.ts";
+import type { SavedPeer } from "../net/saved-peers.ts";
 import { takeEnvironmentCode } from "../net/secret-sources.ts";
+import { encodeKey } from "../wire/key-text.ts";
 import type { CommandContext } from "./context.ts";
 import { escapeText } from "./escape.ts";
 import { asSrudpError } from "./exit.ts";
 import { waysOf } from "./link-ways.ts";
-import { formatPeer, parsePeer } from "./operands.ts";
+import { formatPeer, parsePeer, usage } from "./operands.ts";
 import type { LinkOptions } from "./options.ts";
 import { hasTerminal } from "./prompt.ts";
 import { showWaiting } from "./spinner.ts";
@@ -35,6 +38,8 @@ export interface OpenOptions {
 export interface PeerWay {
   /** The peer as a person calls it. */
   readonly name: string;
+  /** Where it was reached, `host:port`, where that can be typed again. */
+  readonly address: string | undefined;
   /** Whether a second link can be made: not with a code, which is spent by the first. */
   readonly isRepeatable: boolean;
   /**
@@ -59,12 +64,16 @@ export async function wayToPeer(
 ): Promise<PeerWay> {
   const { reporter } = context;
   const peer = parsePeer(operands);
-  if (peer.kind !== "address") throw withoutAddress(context, peer.kind, options);
-  const { host, port } = peer;
+  const saved = peer.kind === "name" ? await findSaved(context, peer.name) : undefined;
+  const named = saved?.address === undefined ? peer : parsePeer([saved.address]);
+  if (named.kind !== "address") throw withoutAddress(context, named.kind, options);
+  const { host, port } = named;
   const remote = formatPeer(host, port);
   const shown = escapeText(remote);
   let stopTelling = (): void => undefined;
-  const trust = await trustForConnector(context, options, remote, () => stopTelling());
+  // A saved peer is known by its key, wherever it is.
+  const known = saved === undefined ? options : { ...options, peer: [encodeKey(saved.publicKey)] };
+  const trust = await trustForConnector(context, known, remote, () => stopTelling());
 
   const tellWaiting = (): void => {
     const stopWaiting = showWaiting(reporter, `reaching ${shown}`);
@@ -90,20 +99,34 @@ export async function wayToPeer(
       stopTelling();
     }
   };
-  return { name: remote, isRepeatable: trust.auth !== "code", open, remember: trust.remember };
+  return {
+    name: remote,
+    address: remote,
+    isRepeatable: trust.auth !== "code",
+    open,
+    remember: trust.remember,
+  };
+}
+
+/** @throws SrudpError ERR_USAGE when there is none: then it is a host without a port */
+async function findSaved(context: CommandContext, name: string): Promise<SavedPeer> {
+  const store = new KeyStore(configurationFolder(context.environment));
+  const saved = await store.savedPeers.find(name);
+  if (saved !== undefined) return saved;
+  throw usage(`"${escapeText(name)}" is no saved peer, and has no port: give the peer as host:port`);
 }
 
 /** A code, a key or nothing at all names no place, and there are no places to meet yet. */
 function withoutAddress(
   context: CommandContext,
-  kind: "code" | "key" | "none",
+  kind: "code" | "key" | "name" | "none",
   options: LinkOptions,
 ): SrudpError {
   const hasCode = takeEnvironmentCode(context.environment) !== undefined || options.codeFile !== undefined;
   if (kind === "none" && !hasCode && options.codeFd === undefined && !hasTerminal()) {
     return new SrudpError("ERR_CODE_NEEDED");
   }
-  const what = kind === "key" ? "A key" : "A code";
+  const what = { code: "A code", key: "A key", name: "A name", none: "A code" }[kind];
   return new SrudpError(
     "ERR_NO_MEETING_PLACE",
     `${what} without an address needs a meeting place, which is not there yet`,

@@ -8,6 +8,7 @@ import { asSrudpError } from "./exit.ts";
 import { catchSignals } from "./interrupt.ts";
 import { hideCodes, splitWords, usage } from "./operands.ts";
 import { addLinkOptions, type LinkOptions } from "./options.ts";
+import type { PeersAction } from "./peers-command.ts";
 import { Reporter } from "./reporter.ts";
 
 /**
@@ -91,7 +92,7 @@ function describe(context: CommandContext, settle: (action: Promise<number>) => 
       .command("connect")
       .summary("reach a peer")
       .description(CONNECT)
-      .argument("[peer...]", "host:port, [address]:port, or host and port"),
+      .argument("[peer...]", "host:port, [address]:port, host and port, or a saved name"),
   )
     .addHelpText("after", CONNECT_EXAMPLES)
     .action((peer: string[], options: LinkOptions) =>
@@ -108,6 +109,22 @@ function describe(context: CommandContext, settle: (action: Promise<number>) => 
     action.action((options: { identity?: string }) =>
       settle(import("./key-command.ts").then(({ runKey }) => runKey(context, name, options))),
     );
+  }
+
+  const peers = program.command("peers").summary("peers that are known").description(PEERS);
+  for (const [name, words, summary] of PEERS_ACTIONS) {
+    const action = peers
+      .command(name, { isDefault: name === "list" })
+      .description(summary)
+      .option("--json", "the list, and errors, as JSON");
+    for (const [word, description] of words) action.argument(word, description);
+    action.action((...all: unknown[]) => {
+      const operands = all.slice(0, words.length).filter((one) => typeof one === "string");
+      const options = all[words.length] as { json?: true };
+      return settle(
+        import("./peers-command.ts").then(({ runPeers }) => runPeers(context, name, operands, options)),
+      );
+    });
   }
 
   program
@@ -139,6 +156,29 @@ const KEY_ACTIONS: readonly (readonly [KeyAction, string])[] = [
   ["secret", "Print a new 256-bit secret, to be shared by two sides beforehand."],
 ];
 
+type Argument = readonly [word: string, description: string];
+
+const PEERS_ACTIONS: readonly (readonly [PeersAction, readonly Argument[], string])[] = [
+  ["list", [], "Print who is known: name, why, key, address."],
+  [
+    "add",
+    [
+      ["<name>", "what to call it"],
+      ["<key>", "what `srudp key` prints there"],
+      ["[address]", "host:port"],
+    ],
+    "Save a peer whose key came by another way; it has to save this side's key too.",
+  ],
+  [
+    "forget",
+    [["<peer>", "a name, host:port or key of the list"]],
+    "Let a key go: it may not connect any more, and is expected nowhere.",
+  ],
+];
+
+const PEERS =
+  "Peers that were paired with --save, trusted at first use, or may connect.\n\n" +
+  "A saved name stands wherever a peer or a key is asked for.";
 const LISTEN =
   "Wait for a peer and bridge it to stdin and stdout.\n\n" +
   "Without a secret, passphrase or keys that may connect, a one-use code is made and printed: " +

@@ -11,6 +11,7 @@ import { SrudpError } from "../base/errors.ts";
 import { configurationFolder, type Identity, KeyStore, readIdentity } from "../net/key-store.ts";
 import type { Auth, TrustOptions } from "../net/options.ts";
 import { Redacted } from "../net/redacted.ts";
+import { isPeerName } from "../net/saved-peers.ts";
 import {
   readCodeDescriptor,
   readCodeFile,
@@ -22,6 +23,7 @@ import { generateCode } from "../wire/code.ts";
 import { decodeKey, encodeKey } from "../wire/key-text.ts";
 import type { CommandContext } from "./context.ts";
 import type { LinkOptions } from "./options.ts";
+import { checkNewName } from "./pairing.ts";
 import { askCode, askYesOrNo } from "./prompt.ts";
 
 /** What `connect` trusts its peer by. */
@@ -42,6 +44,8 @@ export interface ListenerTrust {
   readonly code: ListenerCode | undefined;
   /** Own public key, where peers may pin it. */
   readonly key: Uint8Array | undefined;
+  /** Whoever may come by key knows this side's: to others nobody is here. */
+  readonly isSilent: boolean;
   remember(peer: Uint8Array): Promise<void>;
 }
 
@@ -68,12 +72,12 @@ export async function trustForConnector(
 ): Promise<ConnectorTrust> {
   const store = new KeyStore(configurationFolder(context.environment));
   const environmentCode = takeEnvironmentCode(context.environment);
-  const pinned = (options.peer ?? []).map(decodeKey);
+  const pinned = await keysOf(store, options.peer);
+  if (options.save !== undefined) await checkNewName(store, options.save);
+  const usesIdentity = pinned.length > 0 || options.identity !== undefined || options.save !== undefined;
   const withPin: TrustOptions = {
     ...(pinned.length > 0 && { peer: pinned }),
-    ...((pinned.length > 0 || options.identity !== undefined) && {
-      identity: await ownIdentity(store, options),
-    }),
+    ...(usesIdentity && { identity: await ownIdentity(store, options) }),
   };
   const plainly = (auth: Auth, trust: TrustOptions): ConnectorTrust => ({
     auth,
@@ -105,16 +109,20 @@ export async function trustForListener(
 ): Promise<ListenerTrust> {
   const store = new KeyStore(configurationFolder(context.environment));
   const environmentCode = takeEnvironmentCode(context.environment);
-  const pinned = (options.peer ?? []).map(decodeKey);
-  const allowed = (options.allow ?? []).map(decodeKey);
+  if (options.save !== undefined) await checkNewName(store, options.save);
+  const pinned = await keysOf(store, options.peer);
+  const allowed = await keysOf(store, options.allow);
   for (const { publicKey } of await store.authorizedPeers()) allowed.push(publicKey);
+  const paired = (await store.savedPeers.list()).map(({ publicKey }) => publicKey);
 
   const secret = options.secretFile === undefined ? undefined : await readSecretFile(options.secretFile);
   const given = (await givenCode(options)) ?? environmentCode;
   const passphrase =
     options.passphraseFile === undefined ? undefined : await readPassphraseFile(options.passphraseFile);
   const byKey = pinned.length > 0 || allowed.length > 0 || options.acceptNew === true;
-  const usesIdentity = byKey || options.identity !== undefined;
+  // Paired peers may come wherever a code may: each side knows the other's key, so nothing is given away.
+  const byPairing = !byKey && secret === undefined && passphrase === undefined && paired.length > 0;
+  const usesIdentity = byKey || byPairing || options.identity !== undefined || options.save !== undefined;
   const identity = usesIdentity ? await ownIdentity(store, options) : undefined;
 
   let code: ListenerCode | undefined;
@@ -130,8 +138,9 @@ export async function trustForListener(
       first ??= key;
       return equalBytes(first, key);
     }
-    return [...pinned, ...allowed].some((one) => equalBytes(one, key));
+    return isAmong(key, byPairing ? paired : [...pinned, ...allowed]);
   };
+  const knowUs = byPairing || [...pinned, ...allowed].every((key) => isAmong(key, paired));
   return {
     auths: [
       ...(secret === undefined ? [] : (["secret"] as const)),
@@ -145,9 +154,10 @@ export async function trustForListener(
       ...(passphrase !== undefined && { passphrase: passphrase.reveal() }),
       ...(code !== undefined && { code: code.text.reveal() }),
       ...(pinned.length > 0 && { peer: pinned }),
-      ...(byKey && { verifyPeer: mayCome }),
+      ...((byKey || byPairing) && { verifyPeer: mayCome }),
     },
     code,
+    isSilent: options.silent === true || (knowUs && !isOpen),
     key: identity?.publicKey,
     remember: async (peer) => {
       if (isOpen && first !== undefined && equalBytes(first, peer))
@@ -201,6 +211,24 @@ function explainFor(auth: Auth, error: SrudpError): SrudpError {
   // A listener is silent to a wrong secret, so that nobody can find it by asking.
   if (error.code !== "ERR_TIMEOUT" || auth !== "secret") return error;
   return new SrudpError("ERR_TIMEOUT", "The peer is not there, or its secret is another one", error);
+}
+
+/** The keys of what `--peer` and `--allow` name. @throws SrudpError ERR_NAME_UNKNOWN, ERR_KEY_FORMAT */
+async function keysOf(store: KeyStore, words: readonly string[] = []): Promise<Uint8Array[]> {
+  const keys: Uint8Array[] = [];
+  for (const word of words) {
+    if (!isPeerName(word)) keys.push(decodeKey(word));
+    else {
+      const saved = await store.savedPeers.find(word);
+      if (saved === undefined) throw new SrudpError("ERR_NAME_UNKNOWN", word);
+      keys.push(saved.publicKey);
+    }
+  }
+  return keys;
+}
+
+function isAmong(key: Uint8Array, keys: readonly Uint8Array[]): boolean {
+  return keys.some((one) => equalBytes(one, key));
 }
 
 async function ownIdentity(store: KeyStore, options: LinkOptions): Promise<Identity> {

@@ -4,6 +4,7 @@
  *     identity          srudpi1… , the secret key; made at first need
  *     known_peers       "host:port srudp1…" a line: trusted on first use, fatal when they change
  *     authorized_peers  "srudp1… [name]" a line: who may connect to a listener
+ *     peers             see saved-peers.ts
  *
  * All under `$XDG_CONFIG_HOME/srudp`, mode 0700, the files 0600. Blank lines and lines that begin with #
  * mean nothing; a line that cannot be read refuses the whole file, because skipping it could turn a
@@ -15,7 +16,8 @@ import { isAbsolute, join } from "node:path";
 import { inspect } from "node:util";
 import { SrudpError } from "../base/errors.ts";
 import type { KeyPair } from "../crypto/primitives.ts";
-import { decodeIdentity, decodeKey, encodeIdentity, encodeKey } from "../wire/key-text.ts";
+import { decodeIdentity, encodeIdentity, encodeKey } from "../wire/key-text.ts";
+import { keyOfLine, meaningfulLines } from "./key-lines.ts";
 import { nodePrimitives } from "./node-primitives.ts";
 import {
   changePrivateFile,
@@ -24,6 +26,7 @@ import {
   quotePath,
   readPrivateFile,
 } from "./private-file.ts";
+import { SavedPeers, withoutLines } from "./saved-peers.ts";
 
 /** An X25519 key pair that prints its public half only. */
 export class Identity implements KeyPair {
@@ -53,6 +56,13 @@ export class Identity implements KeyPair {
   toJSON(): string {
     return encodeKey(this.publicKey);
   }
+}
+
+/** A line of `known_peers`. */
+export interface KnownPeer {
+  /** `host:port` as it was typed. */
+  readonly remote: string;
+  readonly publicKey: Uint8Array;
 }
 
 /** A line of `authorized_peers`. */
@@ -120,13 +130,16 @@ export class KeyStore {
 
   /** The key that `remote` (`host:port`) had at first use, `undefined` for a stranger. */
   async knownPeer(remote: string): Promise<Uint8Array | undefined> {
+    return (await this.knownPeers()).find((peer) => peer.remote === remote)?.publicKey;
+  }
+
+  /** Every peer that was trusted on first use, by `host:port`. */
+  async knownPeers(): Promise<KnownPeer[]> {
     const path = join(this.#folder, "known_peers");
-    for (const [number, line] of lines(await this.#read(path))) {
-      const [name, key, ...rest] = line.split(/[ \t]+/);
-      const publicKey = parseLine(path, number, rest.length === 0 ? key : undefined);
-      if (name === remote) return publicKey;
-    }
-    return undefined;
+    return meaningfulLines(await this.#read(path)).map(([number, line]) => {
+      const [remote, key, ...rest] = line.split(/[ \t]+/);
+      return { remote: remote!, publicKey: keyOfLine(path, number, rest.length === 0 ? key : undefined) };
+    });
   }
 
   /** Remembers the key of `remote`, which must not be known yet. */
@@ -139,9 +152,9 @@ export class KeyStore {
   async authorizedPeers(): Promise<AuthorizedPeer[]> {
     const path = join(this.#folder, "authorized_peers");
     const peers: AuthorizedPeer[] = [];
-    for (const [number, line] of lines(await this.#read(path))) {
+    for (const [number, line] of meaningfulLines(await this.#read(path))) {
       const [key, ...words] = line.split(/[ \t]+/);
-      peers.push({ publicKey: parseLine(path, number, key), name: words.join(" ") });
+      peers.push({ publicKey: keyOfLine(path, number, key), name: words.join(" ") });
     }
     return peers;
   }
@@ -149,6 +162,33 @@ export class KeyStore {
   /** Lets a peer connect from now on. */
   async addAuthorizedPeer(publicKey: Uint8Array, name: string): Promise<void> {
     await this.#append("authorized_peers", `${encodeKey(publicKey)} ${name.replace(/\s+/g, " ")}`.trim());
+  }
+
+  /** The peers that were paired. */
+  get savedPeers(): SavedPeers {
+    return new SavedPeers(this.#folder);
+  }
+
+  /**
+   * Forgets a key wherever it stands: it may not connect any more, and where it was expected anything may come.
+   *
+   * @returns the lines that went
+   */
+  async forget(publicKey: Uint8Array): Promise<number> {
+    const key = encodeKey(publicKey);
+    let forgotten = 0;
+    for (const name of ["peers", "known_peers", "authorized_peers"]) {
+      const path = join(this.#folder, name);
+      if (!(await this.#read(path)).includes(key)) continue;
+      await changePrivateFile(path, (text = "") =>
+        withoutLines(text, (line) => {
+          const applies = line.split(/[ \t]+/).includes(key);
+          if (applies) forgotten++;
+          return applies;
+        }),
+      );
+    }
+    return forgotten;
   }
 
   async #read(path: string): Promise<string> {
@@ -170,7 +210,7 @@ export class KeyStore {
 async function findIdentity(path: string): Promise<Identity | undefined> {
   const text = await readPrivateFile(path);
   if (text === undefined) return undefined;
-  const [first, ...rest] = lines(text);
+  const [first, ...rest] = meaningfulLines(text);
   if (first === undefined || rest.length > 0)
     throw new SrudpError("ERR_KEY_FILE", `${quotePath(path)} does not hold one identity`);
   try {
@@ -178,20 +218,4 @@ async function findIdentity(path: string): Promise<Identity | undefined> {
   } catch {
     throw new SrudpError("ERR_KEY_FILE", `Line ${first[0]} of ${quotePath(path)} is not an identity`);
   }
-}
-
-function parseLine(path: string, number: number, key: string | undefined): Uint8Array {
-  try {
-    return decodeKey(key ?? "");
-  } catch {
-    throw new SrudpError("ERR_KEY_FILE", `Line ${number} of ${quotePath(path)} cannot be read`);
-  }
-}
-
-/** The lines that mean something, with their numbers from 1. */
-function lines(text: string): [number, string][] {
-  return text
-    .split(/\r?\n/)
-    .map((line, index): [number, string] => [index + 1, line.trim()])
-    .filter(([, line]) => line !== "" && !line.startsWith("#"));
 }

@@ -41,6 +41,7 @@ function trust(auth: ListenerTrust["auths"][number], given = false): ListenerTru
     options: {},
     code: auth === "code" ? { text: new Redacted(CODE), given } : undefined,
     key: auth === "key" ? KEY : undefined,
+    isSilent: false,
     remember: async () => undefined,
   };
 }

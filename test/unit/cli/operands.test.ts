@@ -43,6 +43,11 @@ describe("a peer's name", () => {
     },
   );
 
+  it("may be the name under which it was saved", () => {
+    expect(parsePeer(["laptop"])).toEqual({ kind: "name", name: "laptop" });
+    expect(parsePeer(["example.org"])).toEqual({ kind: "name", name: "example.org" });
+  });
+
   it("may be a key, or missing", () => {
     expect(parsePeer([])).toEqual({ kind: "none" });
     expect(parsePeer(["srudp1qqqq"])).toEqual({ kind: "key" });
@@ -62,7 +67,6 @@ describe("a peer's name", () => {
   });
 
   it.each([
-    [["example.org"]],
     [["10.0.0.1"]],
     [["2001:db8::7"]],
     [["[::1]"]],

@@ -100,7 +100,32 @@ describe("a connector", () => {
     expect(byKey.options.identity?.publicKey).toEqual(identity.publicKey);
     const byCode = await asConnector({ peer, codeFile: plant("c", CODE) });
     expect(byCode).toMatchObject({ auth: "code", options: { code: CODE, peer: [key(2)] } });
-    await expect(asConnector({ peer: ["laptop"] })).rejects.toMatchObject({ code: "ERR_KEY_FORMAT" });
+    await expect(asConnector({ peer: ["srudp1qqq"] })).rejects.toMatchObject({ code: "ERR_KEY_FORMAT" });
+  });
+
+  it("knows saved peers by name, and no others", async () => {
+    await store.savedPeers.add({ name: "laptop", publicKey: key(2), address: undefined });
+    const byName = await asConnector({ peer: ["Laptop"] });
+    expect(byName).toMatchObject({ auth: "key", options: { peer: [key(2)] } });
+    await expect(asConnector({ peer: ["desktop"] })).rejects.toMatchObject({
+      code: "ERR_NAME_UNKNOWN",
+      exit: 68,
+    });
+  });
+
+  it("that saves its peer shows its lasting key, and gives no name away twice", async () => {
+    const identity = await store.identity();
+    const trust = await asConnector({ save: "laptop", codeFile: plant("c", CODE) });
+    expect(trust.auth).toBe("code");
+    expect(trust.options.identity?.publicKey).toEqual(identity.publicKey);
+    await store.savedPeers.add({ name: "laptop", publicKey: key(2), address: undefined });
+    for (const name of ["laptop", "LAPTOP"]) {
+      await expect(asConnector({ save: name })).rejects.toMatchObject({ code: "ERR_NAME_TAKEN" });
+      await expect(asListener({ save: name })).rejects.toMatchObject({ code: "ERR_NAME_TAKEN" });
+    }
+    for (const name of ["", "7", "42-ocean-lizard-maple", "-k", "a b", "srudp1xyz", "a:1", "n".repeat(64)]) {
+      await expect(asConnector({ save: name })).rejects.toMatchObject({ code: "ERR_USAGE" });
+    }
   });
 
   it("uses the identity that it is told to use", async () => {
@@ -198,6 +223,24 @@ describe("a listener", () => {
     expect(await options.verifyPeer!(key(6), FROM)).toBe(true);
     expect(await options.verifyPeer!(key(7), FROM)).toBe(false);
     expect((await asListener({})).auths).toEqual(["key"]);
+  });
+
+  it("lets paired peers in wherever it makes a code, and is silent to those who do not know its key", async () => {
+    await store.savedPeers.add({ name: "laptop", publicKey: key(2), address: undefined });
+    const plain = await asListener({});
+    expect(plain.auths).toEqual(["code"]);
+    expect(plain.isSilent).toBe(true);
+    expect(await plain.options.verifyPeer!(key(2), FROM)).toBe(true);
+    expect(await plain.options.verifyPeer!(key(3), FROM)).toBe(false);
+    const bySecret = await asListener({ secretFile: plant("s", encodeSecret(key(1))) });
+    expect(bySecret.options.verifyPeer).toBeUndefined();
+    const named = await asListener({ allow: ["laptop"] });
+    expect([named.auths, named.code, named.isSilent]).toEqual([["key"], undefined, true]);
+    // A key that was only told to this side need not know this side's.
+    const mixed = await asListener({ allow: ["laptop", encodeKey(key(5))] });
+    expect(mixed.isSilent).toBe(false);
+    expect((await asListener({ allow: [encodeKey(key(5))], silent: true })).isSilent).toBe(true);
+    expect((await asListener({ acceptNew: true })).isSilent).toBe(false);
   });
 
   it("with --accept-new lets in the first key that comes, once and for all", async () => {
