@@ -258,9 +258,10 @@ export class Bridge {
     } else if (this.#isInputEnded && this.#receipt !== undefined && !isTaken) {
       this.#breakOff(new SrudpError("ERR_PEER_OUTPUT_CLOSED"));
     } else if (this.#isInputEnded && isTaken && this.#isOutputDone) {
-      this.#settle(() => {
-        this.#link.close().then(() => this.#resolve(this.result()));
-      });
+      this.#settle(
+        () => void this.#link.close(),
+        (result) => this.#resolve(result),
+      );
     }
   }
 
@@ -270,8 +271,9 @@ export class Bridge {
     // With both receipts across, a peer that has gone has gone in order: only its goodbye was lost.
     const code = (error as SrudpError | undefined)?.code;
     const isOrderly = error === undefined || code === "ERR_PEER_OUTPUT_CLOSED" || code === "ERR_LINK_LOST";
-    this.#settle(() => {
-      if (isTaken && this.#isReceiveEnded && isOrderly) this.#resolve(this.result());
+    const isWell = isTaken && this.#isReceiveEnded && isOrderly;
+    this.#settle(undefined, (result) => {
+      if (isWell) this.#resolve(result);
       else this.#reject(error ?? new SrudpError("ERR_PEER_RESET"));
     });
   }
@@ -287,23 +289,25 @@ export class Bridge {
   }
 
   #breakOff(error: unknown, forPeer: "ERR_PEER_RESET" | "ERR_PEER_OUTPUT_CLOSED" = "ERR_PEER_RESET"): void {
-    this.#settle(() => {
-      this.#link.reset(forPeer);
-      this.#reject(error);
-    });
+    this.#settle(
+      () => this.#link.reset(forPeer),
+      () => this.#reject(error),
+    );
   }
 
-  /** Lets everything go, so that nothing keeps the process running, and then settles. */
-  #settle(settle: () => void): void {
+  /** Lets everything go, so that nothing keeps the process running, ends the link, and settles when that is done. */
+  #settle(end: (() => void) | undefined, settle: (result: BridgeResult) => void): void {
     if (this.#isSettled) return;
     this.#isSettled = true;
+    const result = this.result();
     clearTimeout(this.#quitTimer);
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
     this.#input?.off("data", this.#onInput);
     this.#input?.off("end", this.#onInputEnd);
     if (!this.#isInputEnded) this.#input?.destroy();
-    settle();
+    end?.();
     this.#release();
+    void this.#link.whenGone().then(() => settle(result));
   }
 }
 

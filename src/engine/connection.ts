@@ -23,6 +23,7 @@ import {
   sealedBytesOf,
 } from "../wire/packet.ts";
 import { Bbr } from "./bbr.ts";
+import { Closing } from "./closing.ts";
 import type { CongestionController } from "./congestion.ts";
 import { ConnectionIds } from "./connection-ids.ts";
 import { Cubic } from "./cubic.ts";
@@ -54,10 +55,6 @@ const KEEP_ALIVE_LEAST_MS = 250;
 const HALF_OPEN_MS = 120_000;
 /** Round trips seen in the handshake are believed up to this. */
 const HANDSHAKE_RTT_MOST_MS = 3000;
-/** Closing and draining last this many probe timeouts.  // RFC 9000 §10.2 */
-const CLOSING_PTOS = 3;
-/** A peer that answers once a minute does not keep what is over. */
-const CLOSING_MOST_MS = 10_000;
 /** Data packets that overtake the handshake and are kept for after it. */
 const EARLY_DATAGRAMS = 8;
 
@@ -152,10 +149,8 @@ export class Connection implements FrameOwner, IncomingHost {
   private early: { path: Path; bytes: Uint8Array }[] = [];
 
   private readonly startedAtMs: number;
-  private closeEndsAtMs: number = Number.POSITIVE_INFINITY;
-  private closePacketWanted = false;
-  private closeAnswers = 0;
-  private closeNextAnswer = 1;
+  /** Set while closing and draining, and after. */
+  private closing: Closing | undefined;
   private keepAliveMostMs: number = Number.POSITIVE_INFINITY;
 
   private receivedBytes = 0;
@@ -276,7 +271,8 @@ export class Connection implements FrameOwner, IncomingHost {
         return;
       case "closing":
       case "draining":
-        if (nowMs < this.closeEndsAtMs) return;
+        this.closing!.handleTimeout(nowMs);
+        if (nowMs < this.closing!.endsAtMs) return;
         this.phase = "closed";
         if (this.tracer !== undefined) this.tracer.ended(nowMs);
         return;
@@ -327,18 +323,10 @@ export class Connection implements FrameOwner, IncomingHost {
       return true;
     }
     const { link, phase } = this;
-    if (link === undefined || phase === "closed" || phase === "draining") return false;
+    if (link === undefined || phase === "closed") return false;
     const { transmission, parts } = link;
     into.path = parts.paths.active;
-    if (phase === "closing") {
-      if (!this.closePacketWanted || transmission.isSilenced) return false;
-      this.closePacketWanted = false;
-      const { errorCode, reason } = this.closeCause!;
-      const text = utf8Encode(reason).subarray(0, CLOSE_REASON_BYTES);
-      into.length = transmission.writeClosePacket(nowMs, into.buffer, errorCode, text);
-      into.segmentBytes = into.length;
-      return true;
-    }
+    if (this.closing !== undefined) return this.transmitClose(nowMs, this.closing, transmission, into);
     if (transmission.isUnheard) {
       this.fail(nowMs, new SrudpError("ERR_PROTOCOL", "nothing is acknowledged"));
       return this.pollTransmit(nowMs, into);
@@ -366,7 +354,7 @@ export class Connection implements FrameOwner, IncomingHost {
         return Number.POSITIVE_INFINITY;
       case "closing":
       case "draining":
-        return this.closeEndsAtMs;
+        return this.closing!.timeoutAt;
       case "handshaking": {
         const giveUpAtMs =
           this.role === "responder" ? this.startedAtMs + HALF_OPEN_MS : Number.POSITIVE_INFINITY;
@@ -507,8 +495,7 @@ export class Connection implements FrameOwner, IncomingHost {
     this.phase = "closing";
     this.closeCause = cause;
     this.traceClose(nowMs, "closing", cause);
-    this.closePacketWanted = true;
-    this.closeEndsAtMs = nowMs + this.closingMs;
+    this.closing = this.newClosing(nowMs, true, errorCode);
     this.events.push(EVENT.closed);
   }
 
@@ -655,7 +642,10 @@ export class Connection implements FrameOwner, IncomingHost {
       if (this.tracer !== undefined) this.tracer.confirmed(nowMs);
       if (this.phase === "established") this.events.push(EVENT.confirmed);
     }
-    if (this.phase === "closing") this.answerWithClose();
+    if (this.closing !== undefined) {
+      if (link.incoming.holdsClose(bytes, at, end)) this.closing.onClose(nowMs);
+      else this.closing.onStray();
+    }
     if (this.phase !== "established") return;
     try {
       link.incoming.takeFrames(nowMs, bytes, at, end);
@@ -673,7 +663,7 @@ export class Connection implements FrameOwner, IncomingHost {
     const text = utf8Decode(reason.subarray(0, CLOSE_REASON_BYTES));
     this.closeCause = { origin: "remote", code, errorCode, reason: text };
     this.traceClose(nowMs, "draining", this.closeCause);
-    this.closeEndsAtMs = nowMs + this.closingMs;
+    this.closing = this.newClosing(nowMs, false, errorCode);
     this.events.push(EVENT.closed);
   }
 
@@ -742,11 +732,25 @@ export class Connection implements FrameOwner, IncomingHost {
     this.closeCause = { origin: "remote", code: error.code, errorCode: wire, reason: error.message };
   }
 
-  /** Repeats the CLOSE for a peer that goes on sending, ever less often.  // RFC 9000 §10.2.1 */
-  private answerWithClose(): void {
-    if (++this.closeAnswers < this.closeNextAnswer) return;
-    this.closeNextAnswer *= 2;
-    this.closePacketWanted = true;
+  private newClosing(nowMs: number, isOurs: boolean, errorCode: number): Closing {
+    const isLossy = this.recovery.lostPackets > 0;
+    return new Closing(nowMs, { isOurs, isOrderly: errorCode === 0, ptoMs: this.basePtoMs, isLossy });
+  }
+
+  private transmitClose(
+    nowMs: number,
+    closing: Closing,
+    transmission: Transmission,
+    into: Transmit,
+  ): boolean {
+    if (!closing.hasPacket || transmission.isSilenced) return false;
+    closing.onPacketSent();
+    const { errorCode, reason } = this.closeCause!;
+    const isOurs = this.phase === "closing";
+    const text = utf8Encode(isOurs ? reason : "").subarray(0, CLOSE_REASON_BYTES);
+    into.length = transmission.writeClosePacket(nowMs, into.buffer, isOurs ? errorCode : 0, text);
+    into.segmentBytes = into.length;
+    return true;
   }
 
   private end(nowMs: number, cause: CloseCause): void {
@@ -778,10 +782,6 @@ export class Connection implements FrameOwner, IncomingHost {
   private get basePtoMs(): number {
     const { rtt, peerMaxAckDelayMs } = this.recovery;
     return rtt.ptoMs(peerMaxAckDelayMs);
-  }
-
-  private get closingMs(): number {
-    return Math.min(CLOSING_PTOS * this.basePtoMs, CLOSING_MOST_MS);
   }
 
   private newController(): CongestionController {

@@ -103,6 +103,14 @@ export class Incoming {
     }
   }
 
+  /** Whether the packet that open() opened last holds a CLOSE; nothing of it is taken in. */
+  holdsClose(bytes: Uint8Array, at: number, end: number): boolean {
+    const { frames } = this;
+    frames.reset(bytes, at + HEADER_BYTES, end - TAG_BYTES);
+    while (frames.next()) if (frames.type === FRAME.close) return true;
+    return false;
+  }
+
   private takeFrame(nowMs: number, frame: FrameCursor): void {
     const { streams, received, recovery, keys, ids, paths, activity, tracer } = this.parts;
     switch (frame.type) {

@@ -58,7 +58,7 @@ export class Attachment {
   detached = false;
   /** Called once when the endpoint has let go, whoever the owner is by then. */
   onDetached: (() => void) | undefined;
-  /** Closing or draining: no reason any more to keep the process running. */
+  /** The peer ended it: no reason any more to keep the process running. */
   ending = false;
 
   readonly #host: AttachmentHost;

@@ -331,7 +331,7 @@ export class Endpoint implements AttachmentHost {
     }
     const { state } = connection;
     if (state === "closed") this.detach(attachment);
-    else if (!attachment.ending && (state === "closing" || state === "draining")) {
+    else if (!attachment.ending && state === "draining") {
       attachment.ending = true;
       this.#settle();
     }

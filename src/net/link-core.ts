@@ -54,7 +54,7 @@ export class LinkCore implements ConnectionOwner, FlowHost {
 
   #controlId = -1;
   readonly #controlReader: ControlReader = new ControlReader({
-    handleReceipt: (receipt) => this.#face?.emit("receipt", receipt),
+    handleReceipt: (receipt) => this.#takeReceipt(receipt),
     handleRecord: (type, body) => this.#face?.emit("record", type, body),
   });
   #controlQueue: Uint8Array[] = [];
@@ -73,6 +73,7 @@ export class LinkCore implements ConnectionOwner, FlowHost {
   #ending: { readonly reason: string } | undefined;
   #patience: NodeJS.Timeout | undefined;
   #whenOver: ((error: SrudpError | undefined) => void)[] = [];
+  #whenGone: (() => void)[] = [];
 
   constructor(connection: Connection, attachment: Attachment) {
     this.engine = connection;
@@ -181,6 +182,15 @@ export class LinkCore implements ConnectionOwner, FlowHost {
     else whenOver(this.#over.error);
   }
 
+  /**
+   * Calls `whenGone` when nothing is to be sent for the link any more: it has ended, and where that was our
+   * doing, the peer has answered it or was given up.
+   */
+  notifyWhenGone(whenGone: () => void): void {
+    if (this.#isGone) whenGone();
+    else this.#whenGone.push(whenGone);
+  }
+
   /** The pipe has ended both ways: the link ends too, as soon as nothing else is going on. */
   endWhenIdle(whenOver: (error: SrudpError | undefined) => void): void {
     this.notifyWhenOver(whenOver);
@@ -271,6 +281,7 @@ export class LinkCore implements ConnectionOwner, FlowHost {
     if (this.#backlog !== undefined) return;
     // The endpoint was closed under the link; a link that ended by itself has been told before.
     this.#finish(new SrudpError("ERR_INTERRUPTED", "The endpoint was closed"), true);
+    this.#tellWhenGone();
   }
 
   // ------------------------------------------------------------------ streams
@@ -368,6 +379,15 @@ export class LinkCore implements ConnectionOwner, FlowHost {
     }
   }
 
+  /** A peer that certifies what it took has it, whether or not its acknowledgement comes. */
+  #takeReceipt(receipt: Receipt): void {
+    const { pipe } = this;
+    if (receipt.streamId === pipe.streamId && pipe.isFinished && receipt.bytes === pipe.writtenBytes) {
+      pipe.handleAcknowledged();
+    }
+    this.#face?.emit("receipt", receipt);
+  }
+
   /** Sends the records that wait, and the end of the control stream when no more will come. */
   #writeControl(): void {
     if (this.#controlId < 0 || this.#over !== undefined) return;
@@ -438,5 +458,16 @@ export class LinkCore implements ConnectionOwner, FlowHost {
     const waiting = this.#whenOver;
     this.#whenOver = [];
     for (const whenOver of waiting) whenOver(error);
+    if (this.#isGone) this.#tellWhenGone();
+  }
+
+  get #isGone(): boolean {
+    return this.#over !== undefined && (this.#isDetached || this.engine.state !== "closing");
+  }
+
+  #tellWhenGone(): void {
+    const waiting = this.#whenGone;
+    this.#whenGone = [];
+    for (const whenGone of waiting) whenGone();
   }
 }

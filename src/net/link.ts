@@ -137,26 +137,31 @@ export class Link extends Stream {
 
   /**
    * Ends this direction, waits until the peer has everything, and closes the link; what the peer still sends
-   * is dropped. Never rejects: when the link fails first, 'error' tells.
+   * is dropped. The peer is told until it answers, for 3 s at most. Never rejects: when the link fails first,
+   * 'error' tells.
    *
    * @param reason for the peer's log, at most 128 bytes
    */
   close(reason = ""): Promise<void> {
-    return new Promise((resolve) => {
-      const afterEnd = (): void => {
-        this.#core.endInOrder(reason, (error) => {
-          if (error === undefined) this.destroy();
-          resolve();
-        });
-      };
-      if (this.destroyed || this.writableFinished || this.streamId < 0) {
-        afterEnd();
-        return;
-      }
+    const afterEnd = (): void => {
+      this.#core.endInOrder(reason, (error) => {
+        if (error === undefined) this.destroy();
+      });
+    };
+    if (this.destroyed || this.writableFinished || this.streamId < 0) afterEnd();
+    else {
       this.once("finish", afterEnd);
-      this.once("close", resolve);
       if (!this.writableEnded) this.end();
-    });
+    }
+    return this.whenGone();
+  }
+
+  /**
+   * Resolves when the link has ended and nothing is to be sent for it any more: a process that exits before
+   * leaves the peer to its idle timeout, should the last packet be lost.
+   */
+  whenGone(): Promise<void> {
+    return new Promise((resolve) => this.#core.notifyWhenGone(resolve));
   }
 
   /** Breaks the link off at once, here without an error; `code` is what the peer's link fails with. */

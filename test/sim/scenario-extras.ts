@@ -4,7 +4,7 @@
  */
 
 import type { Datagram, LinkOptions } from "./link.ts";
-import { median } from "./link.ts";
+import { median, quantile } from "./link.ts";
 import { Network } from "./network.ts";
 import { Pair } from "./pair.ts";
 import type { LinkChange } from "./pair-plan.ts";
@@ -122,6 +122,24 @@ function bothRebind(congestion: Congestion): Outcome {
     `${seconds(run.totalMs)}, longest pause ${seconds(run.longestPauseMs)}`,
     run.totalMs <= 8000,
   );
+}
+
+/** Fifty links end over a bad path: how long one side goes on waiting after the other has closed. */
+function endings(): Outcome {
+  const link = { ...DEFAULT_LINK, lossRate: 0.3, burstCapPackets: 3 };
+  const waitsMs: number[] = [];
+  let breach: string | undefined;
+  let lost = 0;
+  for (let seed = 1; seed <= 50; seed++) {
+    const run = measure(plan("bbr", link, { seed }));
+    breach ??= run.breach && `seed ${seed}: ${run.breach}`;
+    const [one, other] = run.pair.workload.ends;
+    waitsMs.push(Math.abs(one.closedAt - other.closedAt));
+    if (run.pair.peers.some(({ connection }) => connection.closeCause?.code === "ERR_LINK_LOST")) lost++;
+  }
+  const longestMs = Math.max(...waitsMs);
+  const figure = `${seconds(quantile(waitsMs, 0.95))} at p95, ${seconds(longestMs)} at most, ${lost} by idle timeout`;
+  return { figure, breach, isMet: lost === 0 && longestMs <= 3000 };
 }
 
 /** Two flows of ours over one queue, the second five seconds later; shares from ten seconds after that. */
@@ -266,6 +284,13 @@ export const EXTRAS: readonly Scenario[] = [
       35,
     ),
   ),
+  {
+    name: "end under loss",
+    parameters: "50 × 1 kB, 30 % each way, ≤ 3 in a row",
+    goal: "the other side knows within 3 s",
+    congestions: ["bbr"],
+    run: endings,
+  },
   row("policer", "5 MB, 5 Mbit/s with 50 kB of burst", "≥ 3 Mbit/s", (congestion) =>
     rated(
       plan(

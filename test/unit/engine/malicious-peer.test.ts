@@ -286,7 +286,11 @@ describe.each(ROLES)("a malicious peer of the %s", (role) => {
       });
       expect(peer.victim.state).toBe("draining");
       expect(peer.victim.closeCause).toMatchObject({ origin: "remote", code: "ERR_PEER_RESET" });
-      expect(peer.close).toBeUndefined();
+      // Answered, so that an honest one would know.
+      expect(peer.close).toMatchObject({ errorCode: 0 });
+      expect(peer.frames.get(FRAME.close)).toBe(1);
+      for (let n = 0; n < 1000; n++) peer.send((bytes, at) => writeClose(bytes, at, 0, new Uint8Array(0)));
+      expect(peer.frames.get(FRAME.close)).toBeLessThanOrEqual(32);
       peer.elapse(60_000);
       expect(peer.victim.state).toBe("closed");
     });

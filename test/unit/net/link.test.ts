@@ -103,9 +103,10 @@ describe("the end of a link", () => {
   it("by close() fails the peer whose bytes are not read", async () => {
     const { near, far } = await linkedPair();
     far.write("nobody reads this");
+    const failed = failureOf(far);
     await near.close();
     far.resume();
-    expect((await failureOf(far)).message).toContain("did not take everything");
+    expect((await failed).message).toContain("did not take everything");
   });
 
   it("by destroy() before it is complete fails the peer with ERR_PEER_RESET", async () => {
