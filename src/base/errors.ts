@@ -109,6 +109,12 @@ const TABLE = {
     exit: 75,
     sentence: "Nobody answered in time; check that the peer is waiting and that its UDP port is open.",
   },
+  ERR_NO_PATH: {
+    origin: "network",
+    exit: 75,
+    sentence:
+      "The peer was met, but no path to it works; give both sides a relay (--rendezvous or --turn), see `srudp doctor`.",
+  },
   ERR_CODE_EXPIRED: { origin: "local", exit: 75, sentence: "The code has expired; agree on a new one." },
   ERR_TICKET_EXPIRED: {
     origin: "local",

@@ -8,6 +8,7 @@ import { SrudpError } from "../base/errors.ts";
 import { formatAddress } from "../net/address.ts";
 import { configurationFolder, KeyStore } from "../net/key-store.ts";
 import type { Link } from "../net/link.ts";
+import type { PathMove } from "../net/link-core.ts";
 import { encodeKey, shortKey } from "../wire/key-text.ts";
 import type { CommandContext } from "./context.ts";
 import type { LinkOptions } from "./options.ts";
@@ -42,6 +43,7 @@ export async function carryLink(
   // It may have ended while it waited for its turn.
   if (link.destroyed) throw link.errored ?? new SrudpError("ERR_PEER_RESET");
   reportConnected(context, link);
+  link.on("path", (move) => reportPath(context, link, move));
   const { signal } = context.interrupt;
   const limit = options.quitAfter === undefined ? {} : { quitAfterMs: options.quitAfter };
   const { program } = context;
@@ -90,6 +92,14 @@ function reportConnected({ reporter }: CommandContext, link: Link): void {
   const fields = { peer: encodeKey(peer), remote, path, rttMs: tenths(rttMs), auth };
   const prose = `connected to ${remote} by ${auth} (${path}, ${tenths(rttMs)} ms, ${shortKey(peer)})`;
   reporter.event("connected", fields, reporter.palette.good(prose));
+}
+
+function reportPath({ reporter }: CommandContext, link: Link, { from, to, outageMs }: PathMove): void {
+  const remote = formatAddress(link.remote);
+  const path = from === to ? to : `${from}→${to}`;
+  const fields = { path, remote, rttMs: tenths(link.stats().rttMs), outageMs: tenths(outageMs) };
+  const after = outageMs === 0 ? "" : ` after ${formatDuration(outageMs)} without a path`;
+  reporter.event("path", fields, `the link now goes ${path} to ${remote}${after}`);
 }
 
 function reportClosed({ reporter }: CommandContext, link: Link, result: BridgeResult): void {

@@ -13,6 +13,7 @@ import { reportListening, reportNewCode, reportVisitors } from "./listen-reports
 import { parsePort, usage } from "./operands.ts";
 import { checkLinkOptions, type LinkOptions } from "./options.ts";
 import { formatDuration } from "./progress.ts";
+import { reachOf } from "./reach-ways.ts";
 import { newCode, trustForListener } from "./trust.ts";
 
 /** How long a listener stays after its code is void. */
@@ -29,29 +30,28 @@ export async function runListen(
   const port = portOf(portText, options);
   sayHello(context);
   const trust = await trustForListener(context, options);
-  if (trust.code !== undefined && port === undefined) {
-    const how =
-      "A listener without a port needs a meeting place, which is not there yet; name a port, as in `srudp listen 4242`";
-    throw new SrudpError("ERR_NO_MEETING_PLACE", how);
-  }
   if (trust.code?.given && options.keepOpen)
     throw usage(
       "A code serves one peer: -k goes with a code that is made here, a secret, a passphrase or keys",
     );
 
+  // Who knows the port comes by itself; the others are met.
+  const wantsMeeting = port === undefined || options.rendezvous !== undefined;
+  const isMet = wantsMeeting && (trust.code !== undefined || trust.options.identity !== undefined);
   const listener = await listen({
     ...(options.keepOpen && { idleTimeoutMs: Number.POSITIVE_INFINITY }),
     ...waysOf(options),
     ...trust.options,
     silent: trust.isSilent,
     port: port ?? 0,
+    ...(isMet && { meet: reachOf(options, context.reporter) }),
   });
   // Whatever ends the waiting for good: a signal, or a code that is void.
   const ending = new AbortController();
   interrupt.signal.addEventListener("abort", () => ending.abort(interrupt.signal.reason));
   let life: CodeLife | undefined;
   try {
-    reportListening(context, listener, trust, options);
+    reportListening(context, listener, trust, options, isMet);
     reportVisitors(context.reporter, listener, trust);
     if (trust.code !== undefined) {
       life = new CodeLife({

@@ -19,6 +19,7 @@ export function reportListening(
   listener: Listener,
   trust: ListenerTrust,
   options: LinkOptions,
+  isMet: boolean,
 ): void {
   const { port } = listener;
   const bound = listener.addresses[0]!;
@@ -46,8 +47,13 @@ export function reportListening(
   const ends: string[] = [];
   if (made !== undefined) ends.push(`and there type the code  ${strong(made)}`);
   else if (trust.code !== undefined) ends.push("and there type the code that you gave here");
-  const prose = [`listening on UDP port ${port}; on the other machine run`, ...lines, ...ends].join("\n");
-  reporter.event("listening", fields, prose);
+  const prose = isMet
+    ? [
+        `waiting for a peer; on the other machine run`,
+        `  ${strong(`srudp connect ${meetingHint(trust, options)}`)}`,
+      ]
+    : [`listening on UDP port ${port}; on the other machine run`, ...lines, ...ends];
+  reporter.event("listening", fields, prose.join("\n"));
 }
 
 /** Prints a code that takes the place of the one before. */
@@ -98,6 +104,14 @@ export function reportVisitors(reporter: Reporter, listener: Listener, trust: Li
       );
     }),
   );
+}
+
+/** What the other side types where it needs no address: the code or this side's key, and the same meeting places. */
+function meetingHint({ code, key }: ListenerTrust, { rendezvous = [] }: LinkOptions): string {
+  const places = rendezvous.map((url) => ` --rendezvous ${url}`).join("");
+  if (code?.given === false) return code.text.reveal() + places;
+  if (code !== undefined) return `CODE${places}  (with the code that you gave here)`;
+  return (key === undefined ? "NAME" : encodeKey(key)) + places;
 }
 
 function limited<T>(tell: (event: T) => void): (event: T) => void {

@@ -2,21 +2,20 @@
  * The way to one peer: what its operand names, whom it has to be, and how a link to it is made, once or again
  * and again. `connect` and `forward` get their links here and nowhere else.
  */
-import { SrudpError } from "../base/errors.ts";
 import { connect } from "../net/connect.ts";
 import { configurationFolder, KeyStore } from "../net/key-store.ts";
 import type { Link } from "../net/link.ts";
+import { meet } from "../net/meet.ts";
 import type { ConnectOptions } from "../net/options.ts";
 import type { SavedPeer } from "../net/saved-peers.ts";
-import { takeEnvironmentCode } from "../net/secret-sources.ts";
 import { encodeKey } from "../wire/key-text.ts";
 import type { CommandContext } from "./context.ts";
 import { escapeText } from "./escape.ts";
 import { asSrudpError } from "./exit.ts";
 import { waysOf } from "./link-ways.ts";
-import { formatPeer, parsePeer, usage } from "./operands.ts";
+import { formatPeer, type PeerOperand, parsePeer, usage } from "./operands.ts";
 import type { LinkOptions } from "./options.ts";
-import { hasTerminal } from "./prompt.ts";
+import { reachOf } from "./reach-ways.ts";
 import { showWaiting } from "./spinner.ts";
 import { trustForConnector } from "./trust.ts";
 
@@ -65,14 +64,15 @@ export async function wayToPeer(
   const { reporter } = context;
   const peer = parsePeer(operands);
   const saved = peer.kind === "name" ? await findSaved(context, peer.name) : undefined;
-  const named = saved?.address === undefined ? peer : parsePeer([saved.address]);
-  if (named.kind !== "address") throw withoutAddress(context, named.kind, options);
+  // A saved peer is known by its key, wherever it is: it is met, unless it was last reached at an address.
+  const known = saved === undefined ? options : { ...options, peer: [encodeKey(saved.publicKey)] };
+  const isAtAddress = saved?.address !== undefined && options.rendezvous === undefined;
+  const named = isAtAddress ? parsePeer([saved.address]) : peer;
+  if (named.kind !== "address") return wayByMeeting(context, named, operands, known);
   const { host, port } = named;
   const remote = formatPeer(host, port);
   const shown = escapeText(remote);
   let stopTelling = (): void => undefined;
-  // A saved peer is known by its key, wherever it is.
-  const known = saved === undefined ? options : { ...options, peer: [encodeKey(saved.publicKey)] };
   const trust = await trustForConnector(context, known, remote, () => stopTelling());
 
   const tellWaiting = (): void => {
@@ -116,19 +116,32 @@ async function findSaved(context: CommandContext, name: string): Promise<SavedPe
   throw usage(`"${escapeText(name)}" is no saved peer, and has no port: give the peer as host:port`);
 }
 
-/** A code, a key or nothing at all names no place, and there are no places to meet yet. */
-function withoutAddress(
+/** A code, a key or nothing at all names no address: the peer is met where it waits. */
+async function wayByMeeting(
   context: CommandContext,
-  kind: "code" | "key" | "name" | "none",
+  peer: Exclude<PeerOperand, { kind: "address" }>,
+  operands: readonly string[],
   options: LinkOptions,
-): SrudpError {
-  const hasCode = takeEnvironmentCode(context.environment) !== undefined || options.codeFile !== undefined;
-  if (kind === "none" && !hasCode && options.codeFd === undefined && !hasTerminal()) {
-    return new SrudpError("ERR_CODE_NEEDED");
-  }
-  const what = { code: "A code", key: "A key", name: "A name", none: "A code" }[kind];
-  return new SrudpError(
-    "ERR_NO_MEETING_PLACE",
-    `${what} without an address needs a meeting place, which is not there yet`,
-  );
+): Promise<PeerWay> {
+  const { reporter } = context;
+  if (options.secretFile !== undefined || options.passphraseFile !== undefined)
+    throw usage("A secret or a passphrase leads to no meeting place: give the peer as host:port");
+  const name = peer.kind === "key" || peer.kind === "name" ? operands[0]! : "the peer";
+  const named = peer.kind === "key" ? { ...options, peer: [operands[0]!] } : options;
+  const code = peer.kind === "code" ? peer.code : undefined;
+  const trust = await trustForConnector(context, named, name, () => undefined, code);
+
+  const open = async ({ quiet, ...how }: OpenOptions): Promise<Link> => {
+    const stopWaiting = quiet ? () => undefined : showWaiting(reporter, "looking for the peer");
+    try {
+      return await meet({ ...how, ...waysOf(options), ...trust.options, meet: reachOf(options, reporter) });
+    } catch (thrown) {
+      if (how.signal.aborted) throw how.signal.reason;
+      throw trust.explain(asSrudpError(thrown));
+    } finally {
+      stopWaiting();
+    }
+  };
+  const isRepeatable = trust.auth !== "code";
+  return { name, address: undefined, isRepeatable, open, remember: trust.remember };
 }

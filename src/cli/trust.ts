@@ -63,12 +63,14 @@ export function newCode(): string {
 /**
  * @param remote `host:port` as the peer is remembered
  * @param beforeAsking called when the person is to be asked about a key, while the link is being made
+ * @param operandCode a code that stands in the place of the peer, in normal form
  */
 export async function trustForConnector(
   context: CommandContext,
   options: LinkOptions,
   remote: string,
   beforeAsking: () => void,
+  operandCode?: string,
 ): Promise<ConnectorTrust> {
   const store = new KeyStore(configurationFolder(context.environment));
   const environmentCode = takeEnvironmentCode(context.environment);
@@ -89,6 +91,7 @@ export async function trustForConnector(
   if (options.secretFile !== undefined) {
     return plainly("secret", { secret: (await readSecretFile(options.secretFile)).reveal() });
   }
+  if (operandCode !== undefined) return plainly("code", { code: operandCode });
   const code = (await givenCode(options)) ?? environmentCode;
   if (code !== undefined) return plainly("code", { code: code.reveal() });
   if (options.passphraseFile !== undefined) {

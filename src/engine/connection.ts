@@ -55,6 +55,8 @@ const KEEP_ALIVE_LEAST_MS = 250;
 const HALF_OPEN_MS = 120_000;
 /** Round trips seen in the handshake are believed up to this. */
 const HANDSHAKE_RTT_MOST_MS = 3000;
+/** Probe timeouts in a row that no jitter explains. */
+const OVERDUE_PTOS = 2;
 /** Data packets that overtake the handshake and are kept for after it. */
 const EARLY_DATAGRAMS = 8;
 
@@ -190,6 +192,21 @@ export class Connection implements FrameOwner, IncomingHost {
   /** Where packets go now; undefined before anything was heard of the peer. */
   get path(): Path | undefined {
     return this.link?.parts.paths.active ?? this.heardPath;
+  }
+
+  /** Whether the path in use counts as one that carries packets. */
+  get isPathAlive(): boolean {
+    return this.link?.life.state === "alive";
+  }
+
+  /** For how long nothing has come from the peer, ms. */
+  silentForMs(nowMs: number): number {
+    return this.link === undefined ? 0 : nowMs - this.link.incoming.lastReceivedAtMs;
+  }
+
+  /** For how long nothing has come although answers are due and were asked for again, ms; 0 while none are. */
+  overdueMs(nowMs: number): number {
+    return this.recovery.ptoCount < OVERDUE_PTOS ? 0 : this.silentForMs(nowMs);
   }
 
   /** What the handshake yielded; undefined before. */

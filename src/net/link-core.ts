@@ -8,7 +8,7 @@
 import { concatBytes } from "../base/bytes.ts";
 import { type ErrorCode, SrudpError } from "../base/errors.ts";
 import { Reader } from "../base/reader.ts";
-import { type Connection, type ConnectionEvent, EVENT, PRIORITY } from "../engine/connection.ts";
+import { type Connection, type ConnectionEvent, EVENT, type Path, PRIORITY } from "../engine/connection.ts";
 import type { Attachment, ConnectionOwner } from "./attachment.ts";
 import {
   ControlReader,
@@ -20,6 +20,23 @@ import {
 } from "./control.ts";
 import { Flow, type FlowHost, wireOfCode } from "./flow.ts";
 import { Stream } from "./stream.ts";
+
+/** Whoever keeps the link on a good path. */
+export interface PathKeeper {
+  /** What carries the link. */
+  readonly kind: "direct" | "lan" | "relay";
+  /** Told of the connection's events that concern paths. */
+  handlePathEvent(kind: number, path: Path | undefined): void;
+  close(): void;
+}
+
+/** The link goes another way than before, or again. */
+export interface PathMove {
+  readonly from: "direct" | "lan" | "relay";
+  readonly to: "direct" | "lan" | "relay";
+  /** How long there was no path, ms; 0 where it moved from one that worked. */
+  readonly outageMs: number;
+}
 
 /** What the link itself, which is what the user sees, is told. */
 export interface LinkFace {
@@ -44,6 +61,8 @@ const WIRE_NOT_READ: number = wireOfCode("ERR_PEER_OUTPUT_CLOSED");
 export class LinkCore implements ConnectionOwner, FlowHost {
   readonly engine: Connection;
   readonly pipe: Flow;
+  /** Where there is one it ends with the link. */
+  keeper: PathKeeper | undefined;
   readonly #attachment: Attachment;
   #face: LinkFace | undefined;
   /** Streams by ID, as long as either side of them is in use. */
@@ -84,6 +103,11 @@ export class LinkCore implements ConnectionOwner, FlowHost {
   get isOver(): boolean {
     return this.#over !== undefined;
   }
+
+  /** For the keeper: the link's user hears of a move. */
+  readonly onPathMoved = (move: PathMove): void => {
+    this.#face?.emit("path", move);
+  };
 
   // ------------------------------------------------------------------ from the link
 
@@ -273,6 +297,8 @@ export class LinkCore implements ConnectionOwner, FlowHost {
       case EVENT.closed:
         this.#handleClosed();
         break;
+      default:
+        this.keeper?.handlePathEvent(event.kind, event.path);
     }
   }
 
@@ -449,6 +475,7 @@ export class LinkCore implements ConnectionOwner, FlowHost {
   #finish(error: SrudpError | undefined, isAbrupt: boolean): void {
     if (this.#over !== undefined) return;
     clearTimeout(this.#patience);
+    this.keeper?.close();
     this.#over = { error };
     for (const flow of new Set([this.pipe, ...this.#flows.values()])) flow.handleOver(error, isAbrupt);
     this.#flows.clear();

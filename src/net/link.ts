@@ -4,7 +4,7 @@ import type { ConnectionStats } from "../engine/connection.ts";
 import type { RemoteAddress } from "./address.ts";
 import type { Receipt } from "./control.ts";
 import { wireOf, wireOfCode } from "./flow.ts";
-import type { LinkCore, StreamUse } from "./link-core.ts";
+import type { LinkCore, PathMove, StreamUse } from "./link-core.ts";
 import { remoteOf } from "./new-connection.ts";
 import type { Auth } from "./options.ts";
 import { Stream } from "./stream.ts";
@@ -18,6 +18,8 @@ export interface LinkEvents {
   stream: [stream: Stream];
   /** A datagram came. */
   datagram: [bytes: Uint8Array];
+  /** The link goes another way than before, or again. */
+  path: [move: PathMove];
   /** The peer certifies what its output took. */
   receipt: [receipt: Receipt];
   /** The peer, which opened the link, has opened its pipe. */
@@ -76,7 +78,7 @@ export class Link extends Stream {
 
   /** How packets get there. */
   get path(): "direct" | "lan" | "relay" {
-    return "direct";
+    return this.#core.keeper?.kind ?? "direct";
   }
 
   stats(): LinkStats {

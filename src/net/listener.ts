@@ -11,6 +11,7 @@ import { packetIntegrity } from "../crypto/integrity.ts";
 import type { Path } from "../engine/connection.ts";
 import type { Gate } from "../engine/gate.ts";
 import { busyNotice } from "../engine/handshake.ts";
+import { parseCode } from "../wire/code.ts";
 import { decodeHandshakePacket, encodeNotice, WIRE_VERSION } from "../wire/handshake-packet.ts";
 import type { RemoteAddress } from "./address.ts";
 import { bindListening } from "./bind.ts";
@@ -22,6 +23,9 @@ import { LinkQueue } from "./link-queue.ts";
 import { newConnection } from "./new-connection.ts";
 import type { ListenOptions } from "./options.ts";
 import { prepareQlogDirectory } from "./qlog-file.ts";
+import { ListenerMeetings } from "./reach/listener-meetings.ts";
+import type { ReachOptions } from "./reach/options.ts";
+import { Reach } from "./reach/reach.ts";
 import { newGate, Trust } from "./trust.ts";
 
 /** Events of a listener. */
@@ -57,6 +61,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
   readonly #endpoint: Endpoint;
   readonly #door: Door;
   readonly #queue: LinkQueue = new LinkQueue();
+  #meetings: ListenerMeetings | undefined;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -69,6 +74,8 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
       this.#queue.push(link);
       this.emit("link", link);
     });
+    if (options.meet !== undefined) this.#meetings = meetingsOf(endpoint, options.meet, options);
+    this.#door.meetings = this.#meetings;
     endpoint.onFirstMessage = (now, from, bytes) => this.#door.handleFirst(now, from, bytes);
     endpoint.setListening(true);
     const { timeoutMs = Infinity } = options;
@@ -105,6 +112,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
       clearTimeout(this.#timer);
       this.#endpoint.onFirstMessage = undefined;
       this.#door.close();
+      this.#meetings?.close();
       this.#queue.end();
       this.#endpoint.setListening(false);
       this.emit("close");
@@ -125,6 +133,7 @@ class Door implements HalfOpenWatcher {
   readonly #gate: Gate;
   readonly #options: ListenOptions;
   readonly #enter: (link: Link) => void;
+  meetings: ListenerMeetings | undefined;
   /** By the peer's connection ID and address, oldest first. Stays while the connection does, for repetitions. */
   readonly #visitors: Map<string, HalfOpen> = new Map();
   /** Those of them whose handshake is under way. */
@@ -150,6 +159,7 @@ class Door implements HalfOpenWatcher {
 
   setCode(code: string | undefined): void {
     this.#trust.setCode(code);
+    void this.meetings?.setCode(code === undefined ? undefined : parseCode(code));
     this.#gate.setCredentials(this.#trust.credentials);
     this.#failures = 0;
     for (const halfOpen of this.#halfOpen)
@@ -265,6 +275,7 @@ class Door implements HalfOpenWatcher {
     core.notifyWhenOver(() => {
       this.#links--;
     });
+    this.meetings?.adopt(core, attachment);
     core.start(link);
     core.handOut();
     this.#enter(link);
@@ -307,6 +318,16 @@ class Door implements HalfOpenWatcher {
   #drop(applies: (halfOpen: HalfOpen) => boolean): void {
     for (const halfOpen of [...this.#halfOpen]) if (applies(halfOpen)) halfOpen.attachment.detach();
   }
+}
+
+function meetingsOf(endpoint: Endpoint, meet: ReachOptions, options: ListenOptions): ListenerMeetings {
+  const reach = new Reach(endpoint, meet, options);
+  endpoint.onClosed = () => void reach.close();
+  const meetings = new ListenerMeetings(reach);
+  const { code, identity, peer = [] } = options;
+  if (code !== undefined) void meetings.setCode(parseCode(code));
+  if (identity !== undefined) meetings.setPeers(identity, peer);
+  return meetings;
 }
 
 /**

@@ -2,6 +2,7 @@
 import type { KeyPair } from "../crypto/primitives.ts";
 import type { Mode } from "../wire/handshake-packet.ts";
 import type { RemoteAddress } from "./address.ts";
+import type { ReachOptions } from "./reach/options.ts";
 
 /** How the two ends proved themselves to each other. */
 export type Auth = Mode;
@@ -63,7 +64,16 @@ export interface ConnectOptions extends CommonOptions {
   readonly pipe?: boolean;
 }
 
+export interface MeetOptions extends CommonOptions {
+  /** How to meet; `{}` for the usual ways. The place follows from `code`, or from `identity` and the one `peer`. */
+  readonly meet: ReachOptions;
+  /** False: the link has no pipe and only carries further streams. */
+  readonly pipe?: boolean;
+}
+
 export interface ListenOptions extends CommonOptions {
+  /** Wait where peers look that know no address: those who have the `code`, and those of `peer`. */
+  readonly meet?: ReachOptions;
   /** UDP port; 0 or nothing takes a free one. */
   readonly port?: number;
   /** Answer by key only those who know this side's key beforehand (`peer` there); to others nobody is here. */

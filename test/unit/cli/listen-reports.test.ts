@@ -49,7 +49,7 @@ function trust(auth: ListenerTrust["auths"][number], given = false): ListenerTru
 describe("what a listener prints", () => {
   it("is the whole line for the other side, for each address, and the code", () => {
     const { context, listener, said } = setUp();
-    reportListening(context, listener, trust("code"), {});
+    reportListening(context, listener, trust("code"), {}, false);
     expect(said()).toContain("  srudp connect 192.0.2.7:4242\n");
     expect(said()).toContain("  srudp connect [2001:db8::9]:4242\n");
     expect(said()).toContain(CODE);
@@ -57,7 +57,7 @@ describe("what a listener prints", () => {
 
   it("is the code alone when all else is quiet", () => {
     const { context, listener, said } = setUp({ quiet: true });
-    reportListening(context, listener, trust("code"), {});
+    reportListening(context, listener, trust("code"), {}, false);
     reportNewCode(context.reporter, "18-zoo-zoo-zoo");
     expect(said()).toBe(`${CODE}\n18-zoo-zoo-zoo\n`);
   });
@@ -65,7 +65,7 @@ describe("what a listener prints", () => {
   it("never is a code that was given", () => {
     for (const settings of [{}, { quiet: true }, { json: true }, { verbosity: 2 }]) {
       const { context, listener, said } = setUp(settings);
-      reportListening(context, listener, trust("code", true), {});
+      reportListening(context, listener, trust("code", true), {}, false);
       expect(said()).not.toContain("velvet");
     }
   });
@@ -77,14 +77,14 @@ describe("what a listener prints", () => {
       ["key", `--peer ${encodeKey(KEY)}`],
     ] as const) {
       const { context, listener, said } = setUp();
-      reportListening(context, listener, trust(auth), {});
+      reportListening(context, listener, trust(auth), {}, false);
       expect(said()).toContain(`srudp connect 192.0.2.7:4242 ${words}`);
     }
   });
 
   it("has all addresses in JSON", () => {
     const { context, listener, said } = setUp({ json: true });
-    reportListening(context, listener, trust("code"), {});
+    reportListening(context, listener, trust("code"), {}, false);
     expect(JSON.parse(said())).toEqual({
       event: "listening",
       address: "192.0.2.7",

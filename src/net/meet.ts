@@ -1,0 +1,52 @@
+/** Reaching a peer whose address is not known: both sides go to a place that only they can find. */
+import { SrudpError } from "../base/errors.ts";
+import { parseCode } from "../wire/code.ts";
+import { bindListening } from "./bind.ts";
+import type { Place } from "./carriers/carrier.ts";
+import type { Link } from "./link.ts";
+import { placesOfCode, placesOfPair } from "./meeting-place.ts";
+import type { MeetOptions } from "./options.ts";
+import { Patience } from "./patience.ts";
+import { prepareQlogDirectory } from "./qlog-file.ts";
+import { MeetingAttempt } from "./reach/meeting-attempt.ts";
+import { Trust } from "./trust.ts";
+
+/**
+ * Reaches the peer that has the same code, or the key `peer`, wherever it is; it listens with `meet`.
+ *
+ * @returns the link, once the peer has shown that it holds the keys
+ * @throws SrudpError ERR_USAGE without a code, or an identity and one `peer`; ERR_NO_MEETING_PLACE, ERR_NO_PATH,
+ * ERR_TIMEOUT; and as `connect`
+ */
+export async function meet(options: MeetOptions): Promise<Link> {
+  const { signal, timeoutMs = Infinity, qlogDirectory } = options;
+  signal?.throwIfAborted();
+  const trust = new Trust(options);
+  const patience = new Patience(signal, timeoutMs);
+  try {
+    if (qlogDirectory !== undefined) await patience.limit(prepareQlogDirectory(qlogDirectory));
+    const endpoint = await patience.limit(bindListening(options), (late) => late.close());
+    const attempt = new MeetingAttempt(endpoint, trust, options.meet, options);
+    const placed = placesOf(options).then((places) => {
+      attempt.start(places);
+      return attempt.link;
+    });
+    try {
+      return await patience.limit(Promise.race([attempt.link, placed]), undefined, () => attempt.giveUp());
+    } catch (error) {
+      attempt.giveUp();
+      throw error instanceof SrudpError ? attempt.explain(error) : error;
+    }
+  } finally {
+    patience.end();
+  }
+}
+
+/** Where the peer will look, too. */
+async function placesOf({ code, identity, peer }: MeetOptions): Promise<readonly Place[]> {
+  if (code !== undefined) return placesOfCode(parseCode(code), Date.now());
+  const [key, ...others] = peer ?? [];
+  if (identity !== undefined && key !== undefined && others.length === 0)
+    return placesOfPair(identity, key, Date.now());
+  throw new SrudpError("ERR_USAGE", "To meet a peer takes a code, or this side's key and the peer's");
+}

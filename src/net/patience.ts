@@ -1,0 +1,55 @@
+/** The caller's patience: a time and a signal, either of which ends the waiting for whatever is waited for. */
+import { SrudpError } from "../base/errors.ts";
+
+export class Patience {
+  readonly #signal: AbortSignal | undefined;
+  readonly #timer: NodeJS.Timeout | undefined;
+  readonly #onAbort: () => void;
+  #isOver = false;
+  #reason: unknown;
+  #onOver: (() => void) | undefined;
+
+  constructor(signal: AbortSignal | undefined, timeoutMs: number) {
+    this.#signal = signal;
+    this.#onAbort = () => this.#lose(signal?.reason);
+    signal?.addEventListener("abort", this.#onAbort, { once: true });
+    if (Number.isFinite(timeoutMs)) {
+      this.#timer = setTimeout(() => this.#lose(new SrudpError("ERR_TIMEOUT")), timeoutMs);
+    }
+  }
+
+  /**
+   * What `work` gives, unless patience ends before it.
+   *
+   * @param discard takes what comes too late
+   * @param abandon is called when patience ends, to stop the work
+   */
+  limit<T>(work: Promise<T>, discard?: (late: T) => void, abandon?: () => void): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#onOver = () => {
+        reject(this.#reason);
+        abandon?.();
+      };
+      work.then(
+        (value) => {
+          if (this.#isOver) discard?.(value);
+          else resolve(value);
+        },
+        (error: unknown) => reject(error),
+      );
+      if (this.#isOver) this.#onOver();
+    });
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+    this.#signal?.removeEventListener("abort", this.#onAbort);
+    this.#onOver = undefined;
+  }
+
+  #lose(reason: unknown): void {
+    this.#isOver = true;
+    this.#reason = reason;
+    this.#onOver?.();
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * The meetings of a listener: it waits where whoever has its code will look, and where each peer that it is paired
+ * with will. Who comes there finds a path and knocks at the door like everybody else.
+ */
+import type { KeyPair } from "../../crypto/primitives.ts";
+import type { Attachment } from "../attachment.ts";
+import type { LinkCore } from "../link-core.ts";
+import { PAIR_SPAN_MS, placesOfCode, placesOfPair } from "../meeting-place.ts";
+import { LinkKeeper } from "./link-keeper.ts";
+import { SEARCH_ON_MS } from "./meeting-attempt.ts";
+import { Rally, type RallyWatcher } from "./rally.ts";
+import type { Reach } from "./reach.ts";
+
+/** Peers that are waited for by their keys; each costs a place or two. */
+const PEERS_LIMIT = 64;
+
+export class ListenerMeetings implements RallyWatcher {
+  readonly #reach: Reach;
+  readonly #keepers: Set<LinkKeeper> = new Set();
+  #ofCode: Rally | undefined;
+  #ofPeers: Rally[] = [];
+  /** Counts codes: the places of one that was replaced come too late. */
+  #codes = 0;
+  #hourly: NodeJS.Timeout | undefined;
+  readonly #retiring: Set<NodeJS.Timeout> = new Set();
+  #isOpen = true;
+
+  constructor(reach: Reach) {
+    this.#reach = reach;
+  }
+
+  /** Waits where `code` leads, in normal form; those who came by the one before may still find better paths. */
+  async setCode(code: string | undefined): Promise<void> {
+    const count = ++this.#codes;
+    if (this.#ofCode !== undefined) this.#retire(this.#ofCode);
+    this.#ofCode = undefined;
+    if (code === undefined) return;
+    const places = await placesOfCode(code, Date.now());
+    if (this.#isOpen && count === this.#codes) this.#ofCode = this.#newRally(places);
+  }
+
+  /** Waits where the peers with these keys will look. */
+  setPeers(identity: KeyPair, peers: readonly Uint8Array[]): void {
+    clearTimeout(this.#hourly);
+    for (const rally of this.#ofPeers) this.#retire(rally);
+    this.#ofPeers = [];
+    if (!this.#isOpen || peers.length === 0) return;
+    const now = Date.now();
+    for (const peer of peers.slice(0, PEERS_LIMIT)) {
+      this.#ofPeers.push(this.#newRally(placesOfPair(identity, peer, now)));
+    }
+    // The places change with the hour, and the nearer neighbour with its half.
+    const halfMs = PAIR_SPAN_MS / 2;
+    this.#hourly = setTimeout(() => this.setPeers(identity, peers), halfMs - (now % halfMs) + 1);
+    this.#hourly.unref();
+  }
+
+  /** A link of the listener's: it is kept on the best path from now on. */
+  adopt(core: LinkCore, attachment: Attachment): void {
+    const reach = this.#reach;
+    const keeper = new LinkKeeper({ reach, engine: core.engine, attachment, onPath: core.onPathMoved });
+    core.keeper = keeper;
+    this.#keepers.add(keeper);
+    core.notifyWhenOver(() => this.#keepers.delete(keeper));
+  }
+
+  onPair(): void {
+    // The peer, who found it too, knocks there.
+  }
+
+  onBest(): void {
+    // The peer moves.
+  }
+
+  onIndirect(): void {
+    // The peer may come by relay.
+  }
+
+  isInUse(socket: number): boolean {
+    for (const keeper of this.#keepers) if (keeper.isInUse(socket)) return true;
+    return false;
+  }
+
+  /** Waits for nobody any more; links go on. */
+  close(): void {
+    this.#isOpen = false;
+    clearTimeout(this.#hourly);
+    this.#codes++;
+    for (const rally of [this.#ofCode, ...this.#ofPeers]) if (rally !== undefined) this.#retire(rally);
+    this.#ofCode = undefined;
+    this.#ofPeers = [];
+  }
+
+  #newRally(places: ConstructorParameters<typeof Rally>[0]["places"]): Rally {
+    const reach = this.#reach;
+    return new Rally({
+      reach,
+      side: "responder",
+      places,
+      carriers: reach.carriers,
+      watcher: this,
+      isEager: false,
+    });
+  }
+
+  /** Whoever has just come may still be looking for a better path. */
+  #retire(rally: Rally): void {
+    const timer = setTimeout(() => {
+      this.#retiring.delete(timer);
+      void rally.close();
+    }, SEARCH_ON_MS);
+    timer.unref();
+    this.#retiring.add(timer);
+  }
+}

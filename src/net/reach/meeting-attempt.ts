@@ -1,0 +1,176 @@
+/**
+ * From a place to a link: the connector's way to a peer whose address it does not know. The first pair that works
+ * carries the handshake; better ones that come later are moved to while data flows.
+ */
+import { type ErrorCode, SrudpError } from "../../base/errors.ts";
+import type { PunchFailure, WorkingPair } from "../../punch/events.ts";
+import { Attempt, type AttemptOptions } from "../attempt.ts";
+import type { Place } from "../carriers/carrier.ts";
+import type { Endpoint } from "../endpoint.ts";
+import type { Link } from "../link.ts";
+import type { Trust } from "../trust.ts";
+import { LinkKeeper } from "./link-keeper.ts";
+import type { ReachOptions } from "./options.ts";
+import { Rally, type RallyWatcher } from "./rally.ts";
+import { Reach } from "./reach.ts";
+
+/** A relay that works waits so long for a direct path, which would spare the move. */
+const RELAY_PATIENCE_MS = 400;
+/** The search for a better path than the first goes on for so long; after that it is the link's own affair. */
+export const SEARCH_ON_MS = 40_000;
+
+const REASONS: Readonly<Record<PunchFailure, string>> = {
+  bothHard: "both NATs choose a random port for each peer",
+  noCandidates: "the peer told no address that could be tried",
+  noAnswer: "no packet gets through",
+  sprayOff: "one NAT chooses random ports, and --no-spray forbids to guess them",
+};
+
+export class MeetingAttempt implements RallyWatcher {
+  /** The link, or why there is none. */
+  readonly link: Promise<Link>;
+  readonly #endpoint: Endpoint;
+  readonly #reach: Reach;
+  readonly #trust: Trust;
+  readonly #options: AttemptOptions;
+  #rally: Rally | undefined;
+  #attempt: Attempt | undefined;
+  #keeper: LinkKeeper | undefined;
+  #relayed: WorkingPair | undefined;
+  #timers: NodeJS.Timeout[] = [];
+  #hasMet = false;
+  #indirect: PunchFailure | undefined;
+  #isOver = false;
+  #resolve!: (link: Link) => void;
+  #reject!: (error: unknown) => void;
+
+  constructor(endpoint: Endpoint, trust: Trust, meet: ReachOptions, options: AttemptOptions) {
+    this.link = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.#endpoint = endpoint;
+    this.#trust = trust;
+    this.#options = options;
+    // Nothing is attached yet that would keep the sockets open.
+    endpoint.setListening(true);
+    this.#reach = new Reach(endpoint, meet, options);
+    endpoint.onClosed = () => void this.#reach.close();
+    this.#reach.onTrouble = () => this.#failIfAlone();
+    this.#failIfAlone();
+  }
+
+  /** Goes to the places, once they are known. */
+  start(places: readonly Place[]): void {
+    if (this.#isOver) return;
+    const reach = this.#reach;
+    this.#rally = new Rally({
+      reach,
+      side: "initiator",
+      places,
+      carriers: reach.carriers,
+      watcher: this,
+      isEager: true,
+    });
+  }
+
+  onPair(pair: WorkingPair): void {
+    this.#hasMet = true;
+    if (this.#keeper !== undefined) this.#keeper.onPair(pair);
+    else if (pair.path !== "relay" || this.#reach.options.only === "relay") this.#use(pair);
+    else if (this.#relayed === undefined) {
+      this.#relayed = pair;
+      this.#after(RELAY_PATIENCE_MS, () => {
+        if (this.#attempt === undefined) this.#use(pair);
+      });
+    }
+  }
+
+  onBest(pair: WorkingPair): void {
+    this.#keeper?.onBest(pair);
+  }
+
+  onIndirect(reason: PunchFailure): void {
+    this.#indirect = reason;
+  }
+
+  isInUse(socket: number): boolean {
+    if (this.#keeper !== undefined) return this.#keeper.isInUse(socket);
+    return this.#attempt?.parts.connection.path?.socket === socket;
+  }
+
+  /** What to say to somebody who has waited in vain. */
+  explain(error: SrudpError): SrudpError {
+    if (error.code !== "ERR_TIMEOUT") return error;
+    const { trouble } = this.#reach;
+    if (!this.#hasMet && trouble !== undefined) return trouble;
+    if (this.#indirect !== undefined)
+      return explained("ERR_NO_PATH", `No direct path: ${REASONS[this.#indirect]}`, error);
+    return explained("ERR_TIMEOUT", "Nobody came to the meeting place", error);
+  }
+
+  /** Ends the attempt; the promise is left to whoever gave up. */
+  giveUp(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#endSearch();
+    this.#attempt?.giveUp();
+    this.#endpoint.close();
+  }
+
+  #use(pair: WorkingPair): void {
+    if (this.#isOver) return;
+    const { socket, address, port } = pair;
+    if (this.#attempt !== undefined) {
+      const { connection, attachment } = this.#attempt.parts;
+      connection.addPath(attachment.now(), attachment.pathOf(socket, address, port));
+      attachment.touch();
+      return;
+    }
+    const attempt = new Attempt(this.#endpoint, this.#trust, [{ socket, address, port }], this.#options);
+    this.#attempt = attempt;
+    attempt.onMade = (core) => {
+      const { connection: engine, attachment } = attempt.parts;
+      this.#keeper = new LinkKeeper({ reach: this.#reach, engine, attachment, onPath: core.onPathMoved });
+      core.keeper = this.#keeper;
+    };
+    attempt.link.then(
+      (link) => {
+        this.#isOver = true;
+        this.#endpoint.setListening(false);
+        this.#after(SEARCH_ON_MS, () => this.#endSearch());
+        this.#resolve(link);
+      },
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  /** Without any carrier there is nothing to wait for. */
+  #failIfAlone(): void {
+    const { trouble, carriers, isDeserted } = this.#reach;
+    if (carriers.length === 0) this.#fail(new SrudpError("ERR_NO_MEETING_PLACE"));
+    else if (trouble !== undefined && !this.#hasMet && isDeserted) this.#fail(trouble);
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isOver) return;
+    this.giveUp();
+    this.#reject(error);
+  }
+
+  #endSearch(): void {
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers = [];
+    void this.#rally?.close();
+  }
+
+  #after(delayMs: number, act: () => void): void {
+    const timer = setTimeout(act, delayMs);
+    timer.unref();
+    this.#timers.push(timer);
+  }
+}
+
+function explained(code: ErrorCode, detail: string, cause: unknown): SrudpError {
+  return new SrudpError(code, detail, cause);
+}

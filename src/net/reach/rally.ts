@@ -1,0 +1,308 @@
+/**
+ * Two sides looking for each other at a place: signals out and in, an agent for whoever answers, and the pairs
+ * that come of it.
+ *
+ * The initiator publishes its signal as soon as it knows its public address, or after 300 ms; the responder,
+ * who waits, answers each with its own once its openings have left (`docs/nat-traversal.md`). Both publish again
+ * when they learn more. A rally knows nothing of links: whoever made it uses the pairs.
+ */
+import { hkdfSync } from "node:crypto";
+import { concatBytes, toHex } from "../../base/bytes.ts";
+import { PunchAgent } from "../../punch/agent.ts";
+import type { PunchFailure, WorkingPair } from "../../punch/events.ts";
+import { openSignal, sealSignal } from "../../punch/sealed-signal.ts";
+import { SESSION_NONCE_BYTES, type Signal } from "../../wire/signal.ts";
+import type { Carrier, Meeting, MeetingSide, Place } from "../carriers/carrier.ts";
+import type { DatagramSocket } from "../datagram-socket.ts";
+import { PunchDriver, type PunchNews } from "./punch-driver.ts";
+import type { Reach } from "./reach.ts";
+
+/** The initiator waits so long for its public address before it publishes without.  // nat.md, gather */
+const GATHER_MS = 300;
+/** What is learned within this goes into one signal. */
+const TRICKLE_MS = 20;
+/** Without a direct path by then, a relay is asked for; it has to carry data by 2 s. */
+const RELAY_AFTER_MS = 500;
+/** Peers at one place that are answered at a time; who knows of the place is trusted to be one of few. */
+const SESSIONS_LIMIT = 4;
+const CHECK_LABEL = "srudp/0 checks";
+const KEY_BYTES = 32;
+
+export interface RallyWatcher {
+  /** A pair works. */
+  onPair(pair: WorkingPair): void;
+  /** The race is over: the pair to be on. Comes again when a better one turns up. */
+  onBest(pair: WorkingPair): void;
+  /** There is no direct path, as far as could be found out. */
+  onIndirect(reason: PunchFailure): void;
+  /** Whether a link uses this socket of the endpoint. */
+  isInUse(socket: number): boolean;
+}
+
+export interface RallyOptions {
+  readonly reach: Reach;
+  readonly side: MeetingSide;
+  readonly places: readonly Place[];
+  readonly carriers: readonly Carrier[];
+  readonly watcher: RallyWatcher;
+  /** Whether the initiator speaks at once; otherwise both wait for `restart`, of either side. */
+  readonly isEager: boolean;
+}
+
+/** What is under way with one peer. */
+interface Session {
+  readonly key: string;
+  readonly place: Place;
+  readonly driver: PunchDriver;
+  newestS: number;
+  hasDirect: boolean;
+  relay: DatagramSocket | undefined;
+  relayTimer: NodeJS.Timeout | undefined;
+}
+
+interface Presence {
+  readonly place: Place;
+  readonly meeting: Meeting;
+  /** What was said last, without the time. */
+  said: string;
+}
+
+export class Rally {
+  readonly #options: RallyOptions;
+  readonly #nonce: Uint8Array;
+  readonly #presences: Presence[] = [];
+  readonly #sessions: Map<string, Session> = new Map();
+  readonly #endWatch: () => void;
+  #publishTimer: NodeJS.Timeout | undefined;
+  #publishAtMs = Number.POSITIVE_INFINITY;
+  /** Whether this side speaks without having been spoken to. */
+  #isSpeaking: boolean;
+  #isOpen = true;
+
+  constructor(options: RallyOptions) {
+    this.#options = options;
+    const { reach, side, places, carriers } = options;
+    this.#nonce = reach.random(SESSION_NONCE_BYTES);
+    this.#isSpeaking = side === "initiator" && options.isEager;
+    for (const place of places) {
+      for (const carrier of carriers) {
+        const meeting = carrier.meet(place, side);
+        meeting.onBlob = (blob) => this.#handleBlob(place, blob);
+        meeting.onTrouble = (error) => reach.noteTrouble(carrier.name, error);
+        this.#presences.push({ place, meeting, said: "" });
+      }
+    }
+    this.#endWatch = reach.watch(() => this.#handleGathered());
+    if (this.#isSpeaking) this.#publishWhenGathered();
+  }
+
+  /** Starts a round with whoever is there, or comes: from the first step, with what is known of the addresses by now. */
+  restart(): void {
+    if (!this.#isOpen) return;
+    this.#isSpeaking = true;
+    for (const session of this.#sessions.values()) {
+      session.hasDirect = false;
+      session.driver.agent.restart(this.#options.reach.now(), false);
+      this.#askForRelay(session);
+      session.driver.pump();
+    }
+    this.#publishWhenGathered();
+  }
+
+  /** Leaves the place; sockets that a link uses stay. */
+  async close(): Promise<void> {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    clearTimeout(this.#publishTimer);
+    this.#endWatch();
+    for (const session of [...this.#sessions.values()]) this.#endSession(session);
+    await Promise.all(this.#presences.map(({ meeting }) => meeting.close()));
+  }
+
+  // ------------------------------------------------------------------ signals
+
+  #publishWhenGathered(): void {
+    this.#publishBy(this.#options.reach.isGathered ? 0 : GATHER_MS);
+  }
+
+  #publishBy(delayMs: number): void {
+    const atMs = this.#options.reach.now() + delayMs;
+    if (atMs >= this.#publishAtMs) return;
+    this.#publishAtMs = atMs;
+    clearTimeout(this.#publishTimer);
+    this.#publishTimer = setTimeout(() => this.#publish(), delayMs);
+    this.#publishTimer.unref();
+  }
+
+  #publish(): void {
+    this.#publishAtMs = Number.POSITIVE_INFINITY;
+    const { reach, side } = this.#options;
+    const { candidates, behaviour: nat } = reach;
+    let isSaid = false;
+    for (const presence of this.#presences) {
+      const { place, meeting } = presence;
+      const agent = this.#latestAt(place)?.driver.agent;
+      // Who waits has nothing to say before somebody has come, and an answer is none before the openings have left.
+      if (!this.#isSpeaking && agent?.hasOpened !== true) continue;
+      const generation = agent?.generation ?? 1;
+      const hasOpened = agent?.hasOpened ?? false;
+      const saying = JSON.stringify([generation, hasOpened, nat, candidates]);
+      if (saying === presence.said) continue;
+      presence.said = saying;
+      isSaid = true;
+      const sentAtS = Math.floor(Date.now() / 1000);
+      const sessionNonce = this.#nonce;
+      const signal: Signal = { role: side, generation, sessionNonce, sentAtS, nat, candidates, hasOpened };
+      meeting.publish(sealSignal(place.sealKey, reach.random, signal));
+    }
+    if (isSaid) reach.note({ kind: "signal", from: "self", candidates: candidates.length });
+  }
+
+  /** The session with whoever came last to a place. */
+  #latestAt(place: Place): Session | undefined {
+    let latest: Session | undefined;
+    for (const session of this.#sessions.values()) if (session.place === place) latest = session;
+    return latest;
+  }
+
+  #handleBlob(place: Place, blob: Uint8Array): void {
+    if (!this.#isOpen) return;
+    const { side, reach } = this.#options;
+    const signal = openSignal(place.sealKey, side === "initiator" ? "responder" : "initiator", blob);
+    if (signal === undefined) return;
+    const key = toHex(signal.sessionNonce);
+    const known = this.#sessions.get(key);
+    if (known !== undefined && signal.sentAtS < known.newestS) return;
+    reach.note({ kind: "signal", from: "peer", candidates: signal.candidates.length });
+    const session = known ?? this.#newSession(key, place, signal);
+    session.newestS = signal.sentAtS;
+    const { agent } = session.driver;
+    if (known !== undefined && signal.generation > agent.generation) {
+      // The peer begins anew, so its view of the network may be newer than ours.
+      session.hasDirect = false;
+      reach.refresh();
+      this.#askForRelay(session);
+    }
+    agent.setRemote(reach.now(), signal);
+    session.driver.pump();
+    // Whoever is spoken to answers: the initiator at once, the responder when its openings have left.
+    if (side === "initiator") {
+      this.#isSpeaking = true;
+      this.#publishWhenGathered();
+    }
+  }
+
+  /** More is known of the own addresses than before. */
+  #handleGathered(): void {
+    for (const { driver } of this.#sessions.values()) {
+      this.#tellLocals(driver.agent);
+      driver.pump();
+    }
+    if (this.#isSpeaking || this.#sessions.size > 0) {
+      this.#publishBy(this.#options.reach.isGathered ? TRICKLE_MS : GATHER_MS);
+    }
+  }
+
+  // ------------------------------------------------------------------ sessions
+
+  #newSession(key: string, place: Place, signal: Signal): Session {
+    const { side, reach, watcher } = this.#options;
+    const [oldest] = this.#sessions.values();
+    if (oldest !== undefined && this.#sessions.size >= SESSIONS_LIMIT) this.#endSession(oldest);
+    const [initiator, responder] =
+      side === "initiator" ? [this.#nonce, signal.sessionNonce] : [signal.sessionNonce, this.#nonce];
+    const salt = concatBytes(initiator, responder);
+    const agent = new PunchAgent({
+      role: side,
+      checkKey: new Uint8Array(hkdfSync("sha256", place.checkKey, salt, CHECK_LABEL, KEY_BYTES)),
+      random: reach.random,
+      local: reach.behaviour,
+      allowSpray: reach.options.spray !== false,
+    });
+    this.#tellLocals(agent);
+    const driver = new PunchDriver({
+      endpoint: reach.endpoint,
+      agent,
+      localAddress: reach.localAddress,
+      onNews: (news) => this.#handleNews(session, news),
+      onFreshSockets: (sockets) => reach.useSockets(sockets),
+      isInUse: (socket) => watcher.isInUse(socket),
+    });
+    const session: Session = {
+      key,
+      place,
+      driver,
+      newestS: signal.sentAtS,
+      hasDirect: false,
+      relay: undefined,
+      relayTimer: undefined,
+    };
+    this.#sessions.set(key, session);
+    this.#askForRelay(session);
+    return session;
+  }
+
+  #tellLocals(agent: PunchAgent): void {
+    const { reach } = this.#options;
+    agent.setLocalBehaviour(reach.behaviour);
+    for (const local of reach.locals) agent.addLocal(reach.now(), local);
+  }
+
+  #handleNews(session: Session, news: PunchNews): void {
+    const { watcher, reach } = this.#options;
+    switch (news.kind) {
+      case "answerReady":
+        this.#publishBy(0);
+        break;
+      case "pair":
+        if (news.path !== "relay") session.hasDirect = true;
+        reach.notePair(news);
+        watcher.onPair(news);
+        break;
+      case "best":
+        watcher.onBest(news);
+        break;
+      case "failed":
+        reach.note({ kind: "indirect", reason: news.reason });
+        watcher.onIndirect(news.reason);
+        break;
+    }
+  }
+
+  /** A relay is asked for only where the direct way takes its time. */
+  #askForRelay(session: Session): void {
+    const { only } = this.#options.reach.options;
+    clearTimeout(session.relayTimer);
+    if (session.relay !== undefined || only === "direct") return;
+    const delayMs = only === "relay" ? 0 : RELAY_AFTER_MS;
+    session.relayTimer = setTimeout(() => void this.#openRelay(session), delayMs);
+    session.relayTimer.unref();
+  }
+
+  async #openRelay(session: Session): Promise<void> {
+    const { reach, side } = this.#options;
+    if (session.hasDirect) return;
+    const opened = await reach.openRelay(session.place, side);
+    if (opened === undefined) return;
+    const { socket, onlyPeer } = opened;
+    if (!this.#isOpen || !this.#sessions.has(session.key) || session.relay !== undefined) {
+      socket.close();
+      return;
+    }
+    session.relay = socket;
+    reach.endpoint.addSocket(socket);
+    const { agent } = session.driver;
+    const { index, family } = socket;
+    agent.addLocal(reach.now(), { socket: index, family, kind: "relay", candidates: [], onlyPeer });
+    session.driver.pump();
+  }
+
+  #endSession(session: Session): void {
+    this.#sessions.delete(session.key);
+    clearTimeout(session.relayTimer);
+    session.driver.close();
+    const { reach, watcher } = this.#options;
+    const { relay } = session;
+    if (relay !== undefined && !watcher.isInUse(relay.index)) reach.endpoint.removeSocket(relay.index);
+  }
+}

@@ -1,0 +1,232 @@
+/**
+ * What an endpoint has for meeting peers and for finding paths to them: the knowledge of its own addresses, the
+ * carriers of signals, and relays. One for each endpoint; rallies and links share it.
+ */
+import { randomBytes } from "node:crypto";
+import type { SrudpError } from "../../base/errors.ts";
+import type { Path } from "../../engine/connection.ts";
+import { type Candidate, inPreferenceOrder, type PathKind } from "../../punch/candidate.ts";
+import type { LocalSocket, WorkingPair } from "../../punch/events.ts";
+import { type NatBehaviour, UNKNOWN_BEHAVIOUR } from "../../wire/nat-behaviour.ts";
+import { formatAddress } from "../address.ts";
+import type { Carrier, MeetingSide, Place } from "../carriers/carrier.ts";
+import { MailboxCarrier } from "../carriers/mailbox-carrier.ts";
+import { parseRendezvousUrl } from "../carriers/rendezvous-url.ts";
+import type { DatagramSocket } from "../datagram-socket.ts";
+import type { Endpoint } from "../endpoint.ts";
+import type { CommonOptions } from "../options.ts";
+import { Gatherer } from "../stun/gatherer.ts";
+import { PUBLIC_STUN_SERVERS, parseStunServer, type StunServer } from "../stun/stun-server.ts";
+import type { ReachNote, ReachOptions } from "./options.ts";
+
+export type { PathKind } from "../../punch/candidate.ts";
+
+/** A relay's socket, and where its other end is. */
+export interface OpenedRelay {
+  readonly socket: DatagramSocket;
+  readonly onlyPeer: { readonly address: string; readonly port: number };
+}
+
+/** Pairs whose kind is remembered. */
+const PAIRS_LIMIT = 256;
+
+export class Reach {
+  readonly endpoint: Endpoint;
+  readonly options: ReachOptions;
+  readonly localAddress: string | undefined;
+  /** All that signals can travel by. */
+  readonly carriers: readonly Carrier[];
+  /** Those that cost little to stay at. */
+  readonly warmCarriers: readonly Carrier[];
+  isGathered = false;
+  /** Told when a carrier has got into trouble. */
+  onTrouble: (() => void) | undefined;
+
+  readonly #gatherer: Gatherer;
+  readonly #watchers: Set<() => void> = new Set();
+  readonly #networkWatchers: Set<() => void> = new Set();
+  /** What kind of path the agents found a pair to be. */
+  readonly #kinds: Map<string, PathKind> = new Map();
+  /** Carriers that do not get on, with what they said. */
+  readonly #troubles: Map<string, SrudpError> = new Map();
+  /** Those whose addresses the peer is told: one of each family. */
+  #sockets: DatagramSocket[] = [];
+  #isOpen = true;
+
+  /** @throws SrudpError ERR_USAGE for what is no server */
+  constructor(endpoint: Endpoint, options: ReachOptions, common: CommonOptions) {
+    this.endpoint = endpoint;
+    this.options = options;
+    this.localAddress = common.localAddress;
+    const names = common.resolve !== false;
+    const { rendezvous = [] } = options;
+    const carriers: Carrier[] = [];
+    if (rendezvous.length > 0) {
+      carriers.push(new MailboxCarrier(rendezvous, { shared: endpoint, names, family: common.family }));
+    }
+    this.carriers = carriers;
+    this.warmCarriers = carriers;
+    this.#gatherer = new Gatherer(endpoint, { stunServers: stunServersOf(options), isNumeric: !names });
+    this.#gatherer.onCandidate = ({ candidate }) => {
+      const { kind, address, port, family } = candidate;
+      this.note({ kind: "candidate", text: `${kind} ${formatAddress({ address, port, family })}` });
+      this.#tell();
+    };
+    this.#gatherer.onBehaviour = (_family, { mapping, filtering }) => {
+      this.note({ kind: "behaviour", mapping, filtering });
+      this.#tell();
+    };
+    this.#gatherer.onNetworkChange = () => {
+      for (const told of this.#networkWatchers) told();
+    };
+    // Without anybody to tell them to, own addresses are nobody's business.
+    if (carriers.length > 0) this.#gather();
+  }
+
+  /** Own addresses, best first. */
+  get candidates(): Candidate[] {
+    if (this.options.only === "relay") return [];
+    return inPreferenceOrder(this.#gatherer.candidates.map(({ candidate }) => candidate));
+  }
+
+  /** How the NATs in front of this side behave: those of IPv4, which is where they matter. */
+  get behaviour(): NatBehaviour {
+    const hasV4 = this.endpoint.sockets.some(({ family, kind }) => family === 4 && kind === "udp");
+    return hasV4 ? this.#gatherer.behaviour(4) : UNKNOWN_BEHAVIOUR;
+  }
+
+  /** The sockets in use as an agent takes them. */
+  get locals(): LocalSocket[] {
+    if (this.options.only === "relay") return [];
+    const found = this.#gatherer.candidates;
+    return this.#sockets.map((socket) => ({
+      socket: socket.index,
+      family: socket.family,
+      kind: "udp",
+      candidates: found.filter((one) => one.socket === socket).map(({ candidate }) => candidate),
+    }));
+  }
+
+  /** What those carriers said that reach beyond this network; undefined while one of them gets on. */
+  get trouble(): SrudpError | undefined {
+    if (this.carriers.some(({ name }) => name !== "lan" && !this.#troubles.has(name))) return undefined;
+    return this.#troubles.values().next().value;
+  }
+
+  /** Whether no carrier gets on, not even on the local network. */
+  get isDeserted(): boolean {
+    return this.carriers.every(({ name }) => this.#troubles.has(name));
+  }
+
+  readonly random = (byteLength: number): Uint8Array => new Uint8Array(randomBytes(byteLength));
+
+  now(): number {
+    return this.endpoint.now();
+  }
+
+  /** Calls `told` whenever more is known of the own addresses. Returns what ends that. */
+  watch(told: () => void): () => void {
+    this.#watchers.add(told);
+    return () => this.#watchers.delete(told);
+  }
+
+  /** Calls `told` when this machine's addresses have changed. Returns what ends that. */
+  watchNetwork(told: () => void): () => void {
+    this.#networkWatchers.add(told);
+    return () => this.#networkWatchers.delete(told);
+  }
+
+  /** Looks at the own addresses again. */
+  refresh(): void {
+    if (this.#isOpen) this.#gather();
+  }
+
+  /** The kind of a path that a link takes. */
+  kindOf(path: Path | undefined): PathKind {
+    if (path === undefined) return "direct";
+    if (this.endpoint.socketAt(path.socket)?.kind === "relay") return "relay";
+    return this.#kinds.get(keyOf(path)) ?? "direct";
+  }
+
+  notePair(pair: WorkingPair): void {
+    const key = keyOf(pair);
+    this.#kinds.delete(key);
+    this.#kinds.set(key, pair.path);
+    if (this.#kinds.size > PAIRS_LIMIT) this.#kinds.delete(this.#kinds.keys().next().value!);
+    const { path, address, port, rttMs } = pair;
+    const family = address.includes(":") ? 6 : 4;
+    this.note({ kind: "pair", path, remote: formatAddress({ address, port, family }), rttMs });
+  }
+
+  noteTrouble(carrier: string, error: SrudpError): void {
+    if (this.#troubles.get(carrier)?.message === error.message) return;
+    this.#troubles.set(carrier, error);
+    this.note({ kind: "meeting", carrier, trouble: error.message });
+    this.onTrouble?.();
+  }
+
+  note(note: ReachNote): void {
+    this.options.onNote?.(note);
+  }
+
+  /** Takes these sockets in the place of those before, whose NATs may be spoilt; they are the endpoint's already. */
+  useSockets(sockets: readonly DatagramSocket[]): void {
+    const families = new Set(sockets.map(({ family }) => family));
+    this.#sockets = [...this.#sockets.filter(({ family }) => !families.has(family)), ...sockets];
+    if (this.#isOpen) this.#gather();
+  }
+
+  /** A relay for whoever meets at `place`; undefined where there is none. */
+  async openRelay(_place: Place, _side: MeetingSide): Promise<OpenedRelay | undefined> {
+    return undefined;
+  }
+
+  /** Ends all meetings; sockets are the endpoint's. */
+  async close(): Promise<void> {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#gatherer.close();
+    this.#watchers.clear();
+    this.#networkWatchers.clear();
+    await Promise.all(this.carriers.map((carrier) => carrier.close()));
+  }
+
+  #gather(): void {
+    this.isGathered = false;
+    const isThere = (socket: DatagramSocket): boolean => this.endpoint.socketAt(socket.index) === socket;
+    // Sockets of an attempt go when it has led to nothing: then the first ones serve again.
+    for (const family of [4, 6] as const) {
+      if (this.#sockets.some((socket) => socket.family === family && isThere(socket))) continue;
+      const first = this.endpoint.sockets.find((socket) => socket.family === family && socket.kind === "udp");
+      if (first !== undefined) this.#sockets.push(first);
+    }
+    this.#sockets = this.#sockets.filter(isThere);
+    this.#gatherer.start(this.#sockets);
+    void this.#gatherer.ready.then(() => {
+      if (!this.#isOpen) return;
+      this.isGathered = true;
+      this.#tell();
+    });
+  }
+
+  #tell(): void {
+    for (const told of this.#watchers) told();
+  }
+}
+
+/** Those that were named; else the meeting places' own; else public ones. */
+function stunServersOf({ stun, rendezvous = [] }: ReachOptions): readonly StunServer[] {
+  if (stun !== undefined && stun.length > 0) return stun.map(parseStunServer);
+  const own = rendezvous
+    .map(parseRendezvousUrl)
+    .filter(({ scheme }) => scheme === "udp")
+    .flatMap(({ host, port }) => [
+      { host, port },
+      { host, port: port + 1 },
+    ]);
+  return own.length > 0 ? own : PUBLIC_STUN_SERVERS;
+}
+
+function keyOf({ socket, address, port }: { socket: number; address: string; port: number }): string {
+  return `${socket} ${address} ${port}`;
+}
