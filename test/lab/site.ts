@@ -91,12 +91,14 @@ export class Site {
   }
 
   /**
-   * The NAT forgets its mappings and gives each flow another, random port from now on, where it kept the port
-   * before: a restart of the router, as its hosts see it.
+   * The NAT forgets its mappings and gives others from now on, as after a restart: one other port for each
+   * socket, or (`symmetric`) a random one for each flow.
    */
-  rebind(): void {
-    for (const nat of this.#nats) {
-      nat.nft(`flush chain ip nat post\nadd rule ip nat post oifname "wan" masquerade fully-random\n`);
+  rebind(kind: "port-changing" | "symmetric" = "port-changing"): void {
+    for (const [at, nat] of this.#nats.entries()) {
+      const address = at === this.#nats.length - 1 ? this.publicAddress : `${CARRIER_NET}.2`;
+      const rules = NAT_TYPES[kind].postrouting(address);
+      nat.nft(`flush chain ip nat post\n${rules.map((rule) => `add rule ip nat post ${rule}\n`).join("")}`);
       nat.attempt(["conntrack", "-D", "-p", "udp"]);
     }
   }

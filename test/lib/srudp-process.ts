@@ -41,6 +41,8 @@ export interface StartOptions {
   readonly extraDescriptors?: readonly number[];
   /** Gives it a terminal to ask on; without, it has none. */
   readonly terminal?: true;
+  /** Words before the command line, as `ip netns exec NAME`; the program they start must become the command. */
+  readonly launcher?: readonly string[];
 }
 
 /** The test's ends of a process's descriptors. */
@@ -90,6 +92,7 @@ export class SrudpProcess {
   said = "";
   readonly #child: ChildProcess;
   readonly #prose: boolean;
+  readonly #heardAtMs = new WeakMap<SrudpEvent, number>();
   /** Events before this index were waited for already. */
   #seen = 0;
   #unfinishedLine = "";
@@ -147,6 +150,7 @@ export class SrudpProcess {
     const atTerminal = options.terminal === true;
     const stdio: StdioOptions = atTerminal ? ["pipe", "pipe", "inherit", ...own] : own;
     const commandLine = [
+      ...(options.launcher ?? []),
       ...(atTerminal ? terminalLauncher : []),
       process.execPath,
       fileURLToPath(commandFile),
@@ -182,6 +186,11 @@ export class SrudpProcess {
   /** The next event of this name that was not waited for yet; rejects when the process ends without it. */
   event(name: string, timeoutMs: number = EVENT_TIMEOUT_MS): Promise<SrudpEvent> {
     return within(this.#next(name), timeoutMs, () => `${this.name}: no event "${name}"\n${this.said}`);
+  }
+
+  /** When an event of this process was heard, by `performance.now()`. */
+  heardAtMs(event: SrudpEvent): number {
+    return this.#heardAtMs.get(event)!;
   }
 
   /** The exit status; rejects when it takes too long, or when anything but JSON was said in JSON mode. */
@@ -237,7 +246,10 @@ export class SrudpProcess {
     const lines = (this.#unfinishedLine + text).split("\n");
     this.#unfinishedLine = lines.pop()!;
     for (const line of lines) {
-      if (line.startsWith('{"event":')) this.events.push(JSON.parse(line) as SrudpEvent);
+      if (!line.startsWith('{"event":')) continue;
+      const event = JSON.parse(line) as SrudpEvent;
+      this.#heardAtMs.set(event, performance.now());
+      this.events.push(event);
     }
     this.#stir();
   }
