@@ -76,6 +76,11 @@ const TABLE = {
     exit: 69,
     sentence: "No meeting place can be reached; give the peer's address as host:port.",
   },
+  ERR_RELAY_REFUSED: {
+    origin: "network",
+    exit: 69,
+    sentence: "The relay does not carry this link; name another one with --rendezvous or --turn.",
+  },
   ERR_INTERNAL: {
     origin: "local",
     wire: 0x01,

@@ -28,8 +28,9 @@ const ADDRESSES_LIMIT = 4;
 /** How long a WebSocket may take to open. */
 const WEBSOCKET_TIMEOUT_MS = 10_000;
 const WEBSOCKET_MESSAGE_BYTES = 2048;
-/** A WebSocket that does not get rid of so many waiting bytes loses what else is sent. */
-const BACKLOG_BYTES = 262_144;
+/** What may wait in this process for room below: in a WebSocket, and in a UDP socket. */
+const BACKLOG_BYTES = 131_072;
+const QUEUED_DATAGRAMS_LIMIT = 64;
 /** Bytes of a transaction that are the same for a whole channel; the rest counts. */
 const PREFIX_BYTES = 6;
 
@@ -47,6 +48,8 @@ interface Way {
   readonly kind: "udp" | "webSocket";
   readonly cookie: Uint8Array;
   send(bytes: Uint8Array): void;
+  /** Whether there is room below for one more message. */
+  hasRoom(): boolean;
   /** Whether a UDP message is this way's server's. */
   isFrom(address: string, port: number): boolean;
 }
@@ -107,6 +110,16 @@ export class RendezvousChannel {
   /** Sends a message; while there is no way it is lost. */
   send(bytes: Uint8Array): void {
     this.#way?.send(bytes);
+  }
+
+  /** Whether one more message would leave soon; false too while there is no way. */
+  get hasRoom(): boolean {
+    return this.#way?.hasRoom() ?? false;
+  }
+
+  /** Whether sockets of its own keep the process running; a WebSocket always does. */
+  holdProcess(hold: boolean): void {
+    this.#line?.holdProcess(hold);
   }
 
   /** The server has not answered for a while: looks for a way anew. */
@@ -176,6 +189,7 @@ export class RendezvousChannel {
         kind: "udp",
         cookie,
         send: (message) => line.send(message, family, address, port),
+        hasRoom: () => line.queuedDatagrams < QUEUED_DATAGRAMS_LIMIT,
         isFrom: (from, fromPort) => from === address && fromPort === port,
       });
     }
@@ -213,9 +227,8 @@ export class RendezvousChannel {
       this.#go({
         kind: "webSocket",
         cookie: NO_COOKIE,
-        send: (message) => {
-          if (socket.bufferedAmount <= BACKLOG_BYTES) socket.send(message);
-        },
+        send: (message) => socket.send(message),
+        hasRoom: () => socket.bufferedAmount <= BACKLOG_BYTES,
         isFrom: () => false,
       });
     });

@@ -53,6 +53,16 @@ export class UdpLine {
     if (this.#open) this.#socketOf(family)?.send(bytes, address, port);
   }
 
+  /** Datagrams that wait in this process for the kernel. */
+  get queuedDatagrams(): number {
+    return this.#own.reduce((sum, socket) => sum + socket.queuedDatagrams, 0);
+  }
+
+  /** Whether sockets of its own keep the process running. */
+  holdProcess(hold: boolean): void {
+    for (const socket of this.#own) socket.holdProcess(hold);
+  }
+
   close(): void {
     this.#open = false;
     this.#endRoute?.();

@@ -65,6 +65,12 @@ export class Desk {
     return undefined;
   }
 
+  /** A connection has ended: what it had at these places, keys of theirs, is given back. */
+  forget(owner: Correspondent, places: ReadonlySet<string>): void {
+    this.mailbox.forget(owner, places);
+    this.relay.forget(owner, places);
+  }
+
   sweep(nowMs: number): void {
     this.mailbox.sweep(nowMs);
     this.relay.sweep(nowMs);

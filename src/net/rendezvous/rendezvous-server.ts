@@ -16,6 +16,7 @@ import { UdpCorrespondent } from "./correspondent.ts";
 import { Desk } from "./desk.ts";
 import { type RendezvousLimits, SWEEP_EVERY_MS, USUAL_LIMITS } from "./limits.ts";
 import type { RendezvousStatistics } from "./statistics.ts";
+import { type TlsFiles, WebSocketDoor } from "./web-socket-door.ts";
 
 /** Times that free ports are asked for until two that follow each other are free in both families. */
 const PORT_TRIES = 32;
@@ -33,23 +34,33 @@ export interface RendezvousOptions {
   readonly port: number;
   /** Address to listen at; left out, all of both families. */
   readonly host?: string;
+  /** Certificate and key, PEM; with them the TCP port takes wss:// beside ws://. */
+  readonly tls?: TlsFiles;
   readonly limits?: Partial<RendezvousLimits>;
 }
 
 export class RendezvousServer {
   readonly #desk: Desk;
+  readonly #door: WebSocketDoor;
   #sockets: readonly UdpSocket[] = [];
   #sweeper: NodeJS.Timeout | undefined;
   #pusher: NodeJS.Timeout | undefined;
 
   private constructor(limits: RendezvousLimits) {
     this.#desk = new Desk(performance.now(), limits);
+    this.#door = new WebSocketDoor(this.#desk, limits);
   }
 
   /** @throws SrudpError ERR_BIND */
   static async start(options: RendezvousOptions): Promise<RendezvousServer> {
     const server = new RendezvousServer({ ...USUAL_LIMITS, ...options.limits });
-    server.#sockets = await bindPairs(options);
+    try {
+      if (options.tls !== undefined) await server.#door.useTls(options.tls);
+      server.#sockets = await bindPorts(options, server.#door);
+    } catch (error) {
+      await server.close();
+      throw error;
+    }
     for (const socket of server.#sockets) {
       socket.onDatagram = (_, address, port, bytes) => server.#receive(socket, address, port, bytes);
     }
@@ -66,6 +77,10 @@ export class RendezvousServer {
     return this.#sockets.map((socket) => socket.local);
   }
 
+  get webSocketAddress(): RemoteAddress {
+    return this.#door.address;
+  }
+
   get statistics(): Readonly<RendezvousStatistics> {
     return this.#desk.statistics;
   }
@@ -74,6 +89,7 @@ export class RendezvousServer {
     clearInterval(this.#sweeper);
     clearTimeout(this.#pusher);
     for (const socket of this.#sockets) socket.close();
+    await this.#door.close();
   }
 
   #receive(socket: UdpSocket, address: string, port: number, bytes: Uint8Array): void {
@@ -102,17 +118,15 @@ export class RendezvousServer {
   }
 }
 
-/** Ports N and N + 1 in every family, the N of IPv4 (or of the only family) first. */
-async function bindPairs({ port, host }: RendezvousOptions): Promise<UdpSocket[]> {
+/** UDP ports N and N + 1 in every family, the N of IPv4 (or of the only family) first, and TCP port N. */
+async function bindPorts({ port, host }: RendezvousOptions, door: WebSocketDoor): Promise<UdpSocket[]> {
   const families: readonly (4 | 6)[] = host === undefined ? [4, 6] : host.includes(":") ? [6] : [4];
   for (let tries = 1; ; tries++) {
     const bound: UdpSocket[] = [];
     try {
-      for (const family of families) {
-        const first = bound[0]?.local.port ?? port;
-        if (!(await bindPair(bound, family, host, first))) continue;
-      }
+      for (const family of families) await bindPair(bound, family, host, bound[0]?.local.port ?? port);
       if (bound.length === 0) throw new SrudpError("ERR_BIND", "No address family works here");
+      await door.listen(bound[0]!.local.port, host);
       return bound;
     } catch (error) {
       for (const socket of bound) socket.close();
@@ -123,29 +137,27 @@ async function bindPairs({ port, host }: RendezvousOptions): Promise<UdpSocket[]
   }
 }
 
-/** @returns false where the system does not have this family, and it is not the only one */
+/** Where the system does not have this family, and it is not the only one, none are bound. */
 async function bindPair(
   bound: UdpSocket[],
   family: 4 | 6,
   host: string | undefined,
   port: number,
-): Promise<boolean> {
+): Promise<void> {
   try {
     const first = await UdpSocket.bind({ family, address: host, port });
     bound.push(first);
     const second = first.local.port + 1;
     if (second > HIGHEST_PORT) throw Object.assign(new Error("no port behind"), { code: "EADDRINUSE" });
     bound.push(await UdpSocket.bind({ family, address: host, port: second }));
-    return true;
   } catch (error) {
     if (host !== undefined || !NO_FAMILY.has((error as NodeJS.ErrnoException).code)) throw error;
-    return false;
   }
 }
 
 function bindError(port: number, error: unknown): SrudpError {
   if (error instanceof SrudpError) return error;
   const { code } = error as NodeJS.ErrnoException;
-  const what = port === 0 ? "No two UDP ports" : `UDP ports ${port} and ${port + 1}`;
+  const what = port === 0 ? "No ports" : `UDP ports ${port} and ${port + 1} or TCP port ${port}`;
   return new SrudpError("ERR_BIND", `${what} (${code ?? String(error)})`, error);
 }

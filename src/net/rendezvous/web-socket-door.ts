@@ -1,0 +1,231 @@
+/**
+ * A rendezvous server's TCP port: WebSockets that carry the same messages as UDP does, one in each binary
+ * message, for networks that let nothing else out. With a certificate the port takes TLS as well; what a
+ * connection begins with tells which it is.
+ */
+import { readFile, stat } from "node:fs/promises";
+import { createServer as createHttpServer, type Server as HttpServer, type IncomingMessage } from "node:http";
+import { createServer as createHttpsServer, type Server as HttpsServer } from "node:https";
+import { type AddressInfo, createServer, isIP, type Server, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { type WebSocket, WebSocketServer } from "ws";
+import { SrudpError } from "../../base/errors.ts";
+import type { RemoteAddress } from "../address.ts";
+import { type Correspondent, Quota } from "./correspondent.ts";
+import type { Desk } from "./desk.ts";
+import {
+  type RendezvousLimits,
+  UPGRADE_TIMEOUT_MS,
+  WEBSOCKET_BACKLOG_BYTES,
+  WEBSOCKET_MESSAGE_BYTES,
+  WEBSOCKET_SILENCE_MS,
+} from "./limits.ts";
+import { placeKey } from "./names.ts";
+
+/** First byte of a TLS connection: a handshake record.  // RFC 8446 §5.1 */
+const TLS_HANDSHAKE = 22;
+const CHECK_EVERY_MS = 15_000;
+/** How often a renewed certificate is looked for. */
+const CERTIFICATE_EVERY_MS = 600_000;
+
+export interface TlsFiles {
+  readonly certFile: string;
+  readonly keyFile: string;
+}
+
+export class WebSocketDoor {
+  readonly #desk: Desk;
+  readonly #quota: Quota;
+  readonly #limits: RendezvousLimits;
+  readonly #http: HttpServer = createHttpServer();
+  #https: HttpsServer | undefined;
+  readonly #tcp: Server;
+  readonly #webSockets: WebSocketServer;
+  readonly #visitors: Set<Visitor> = new Set();
+  readonly #sockets: Set<Socket> = new Set();
+  readonly #checker: NodeJS.Timeout;
+  #renewer: NodeJS.Timeout | undefined;
+
+  constructor(desk: Desk, limits: RendezvousLimits) {
+    this.#desk = desk;
+    this.#limits = limits;
+    this.#quota = new Quota(limits.webSocketsPerAddress);
+    this.#tcp = createServer((socket) => this.#greet(socket));
+    this.#webSockets = new WebSocketServer({
+      noServer: true,
+      clientTracking: false,
+      perMessageDeflate: false,
+      maxPayload: WEBSOCKET_MESSAGE_BYTES,
+    });
+    this.#serve(this.#http);
+    this.#checker = setInterval(() => this.#endSilent(), CHECK_EVERY_MS);
+  }
+
+  get address(): RemoteAddress {
+    const { address, port, family } = this.#tcp.address() as AddressInfo;
+    return { address, port, family: family === "IPv6" ? 6 : 4 };
+  }
+
+  /** @throws SrudpError ERR_FILE_UNREADABLE, ERR_KEY_FILE */
+  async useTls(files: TlsFiles): Promise<void> {
+    const context = await readCertificate(files);
+    let readAtMs = Date.now();
+    try {
+      this.#https = createHttpsServer(context);
+    } catch (error) {
+      throw new SrudpError("ERR_KEY_FILE", `${files.certFile} and ${files.keyFile}`, error);
+    }
+    this.#serve(this.#https);
+    // Certificates are renewed every few weeks; a server that runs for years takes the new one.
+    this.#renewer = setInterval(async () => {
+      try {
+        const { mtimeMs } = await stat(files.certFile);
+        if (mtimeMs <= readAtMs) return;
+        readAtMs = Date.now();
+        this.#https?.setSecureContext(await readCertificate(files));
+      } catch {
+        // Half written, or gone for a moment: the one in use goes on, and the next look finds it.
+      }
+    }, CERTIFICATE_EVERY_MS);
+  }
+
+  /** Listens; rejects with the system's error. */
+  listen(port: number, host: string | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#tcp.once("error", reject);
+      this.#tcp.listen({ port, ...(host === undefined ? {} : { host }) }, () => {
+        this.#tcp.off("error", reject);
+        this.#tcp.on("error", () => undefined);
+        resolve();
+      });
+    });
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#checker);
+    clearInterval(this.#renewer);
+    for (const visitor of this.#visitors) visitor.end();
+    const closed = new Promise<void>((resolve) => this.#tcp.close(() => resolve()));
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+  }
+
+  /** A fresh TCP connection, which has some seconds to become a WebSocket. */
+  #greet(socket: Socket): void {
+    if (this.#sockets.size >= this.#limits.webSockets) {
+      socket.destroy();
+      return;
+    }
+    this.#sockets.add(socket);
+    socket.once("close", () => this.#sockets.delete(socket));
+    socket.on("error", () => socket.destroy());
+    socket.setNoDelay(true);
+    socket.setTimeout(UPGRADE_TIMEOUT_MS, () => socket.destroy());
+    const https = this.#https;
+    if (https === undefined) {
+      this.#http.emit("connection", socket);
+      return;
+    }
+    socket.once("data", (beginning: Buffer) => {
+      socket.pause();
+      socket.unshift(beginning);
+      (beginning[0] === TLS_HANDSHAKE ? https : this.#http).emit("connection", socket);
+      process.nextTick(() => socket.resume());
+    });
+  }
+
+  #serve(server: HttpServer | HttpsServer): void {
+    server.on("request", (_request, response) => {
+      response.writeHead(426, { Connection: "close", Upgrade: "websocket", "Content-Type": "text/plain" });
+      response.end("This is an srudp rendezvous server; it speaks WebSocket here.\n");
+    });
+    server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      const address = sourceOf(request);
+      if (!this.#quota.take(address)) {
+        socket.end("HTTP/1.1 429 Too Many Requests\r\nConnection: close\r\n\r\n");
+        return;
+      }
+      const giveBack = (): void => this.#quota.giveBack(address);
+      socket.once("close", giveBack);
+      this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
+        request.socket.setTimeout(0);
+        this.#welcome(webSocket, address);
+      });
+    });
+    server.on("clientError", (_error, socket) => socket.destroy());
+  }
+
+  #welcome(webSocket: WebSocket, address: string): void {
+    const visitor = new Visitor(webSocket, address);
+    this.#visitors.add(visitor);
+    this.#desk.statistics.webSockets = this.#visitors.size;
+    webSocket.on("error", () => webSocket.terminate());
+    webSocket.on("message", (message, isBinary) => {
+      visitor.heardAtMs = performance.now();
+      if (!isBinary || !(message instanceof Uint8Array)) {
+        this.#desk.statistics.malformed++;
+        return;
+      }
+      const place = this.#desk.handleMessage(visitor.heardAtMs, visitor, message);
+      if (place !== undefined) visitor.places.add(placeKey(place));
+    });
+    webSocket.on("close", () => {
+      this.#visitors.delete(visitor);
+      this.#desk.statistics.webSockets = this.#visitors.size;
+      this.#desk.forget(visitor, visitor.places);
+    });
+  }
+
+  #endSilent(): void {
+    const sinceMs = performance.now() - WEBSOCKET_SILENCE_MS;
+    for (const visitor of this.#visitors) if (visitor.heardAtMs < sinceMs) visitor.end();
+  }
+}
+
+/** An open WebSocket. */
+class Visitor implements Correspondent {
+  readonly address: string;
+  readonly isReliable = true;
+  /** Where it has been; at most as many as its quota of entries and relays lets it. */
+  readonly places: Set<string> = new Set();
+  heardAtMs: number = performance.now();
+  readonly #webSocket: WebSocket;
+
+  constructor(webSocket: WebSocket, address: string) {
+    this.#webSocket = webSocket;
+    this.address = address;
+  }
+
+  send(bytes: Uint8Array): void {
+    const { readyState, bufferedAmount, OPEN } = this.#webSocket;
+    if (readyState === OPEN && bufferedAmount <= WEBSOCKET_BACKLOG_BYTES) this.#webSocket.send(bytes);
+  }
+
+  equals(other: Correspondent): boolean {
+    return other === this;
+  }
+
+  end(): void {
+    this.#webSocket.terminate();
+  }
+}
+
+/** Whose connection it is: behind a proxy on this machine, whoever the proxy names. */
+function sourceOf(request: IncomingMessage): string {
+  const direct = request.socket.remoteAddress ?? "";
+  const isLocal = direct === "::1" || /^(::ffff:)?127\./.test(direct);
+  const forwarded = request.headers["x-forwarded-for"];
+  const last = (Array.isArray(forwarded) ? forwarded.join(",") : forwarded)?.split(",").at(-1)?.trim();
+  return isLocal && last !== undefined && isIP(last) !== 0 ? last : direct;
+}
+
+async function readCertificate(files: TlsFiles): Promise<{ cert: Buffer; key: Buffer }> {
+  const read = async (file: string): Promise<Buffer> => {
+    try {
+      return await readFile(file);
+    } catch (error) {
+      throw new SrudpError("ERR_FILE_UNREADABLE", file, error);
+    }
+  };
+  return { cert: await read(files.certFile), key: await read(files.keyFile) };
+}

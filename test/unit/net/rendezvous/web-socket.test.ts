@@ -1,0 +1,85 @@
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { connect } from "node:net";
+import { describe, expect, it } from "vitest";
+import { WebSocket } from "ws";
+import { MailboxCarrier } from "../../../../src/net/carriers/mailbox-carrier.ts";
+import { RendezvousChannel } from "../../../../src/net/carriers/rendezvous-channel.ts";
+import { parseRendezvousUrl } from "../../../../src/net/carriers/rendezvous-url.ts";
+import { pause, within } from "../../../lib/deadline.ts";
+import { closing, newPlace, startServer, Visitor } from "./places.ts";
+
+describe("a rendezvous server's TCP port", () => {
+  it("carries the mailbox by WebSocket, and meets those that come by UDP", async () => {
+    const server = await startServer();
+    const place = newPlace();
+    const responder = new Visitor(
+      closing(new MailboxCarrier([`ws://127.0.0.1:${server.port}`])),
+      place,
+      "responder",
+    );
+    responder.publish("answer");
+    const initiator = new Visitor(
+      closing(new MailboxCarrier([`udp://127.0.0.1:${server.port}`])),
+      place,
+      "initiator",
+    );
+    initiator.publish("offer");
+    await Promise.all([initiator.hears("answer"), responder.hears("offer")]);
+    responder.publish("answer 2");
+    await initiator.hears("answer 2");
+    expect(server.statistics).toMatchObject({ waiting: 2, webSockets: 1 });
+  });
+
+  it("forgets what a WebSocket had when it ends", async () => {
+    const server = await startServer();
+    const carrier = new MailboxCarrier([`ws://127.0.0.1:${server.port}`]);
+    new Visitor(carrier, newPlace(), "responder").publish("answer");
+    while (server.statistics.waiting === 0) await pause(5);
+    await carrier.close();
+    while (server.statistics.webSockets > 0) await pause(5);
+    expect(server.statistics.waiting).toBe(0);
+  });
+
+  it("is found by itself where UDP does not get through", async () => {
+    const server = await startServer();
+    // Asked by UDP at a port where nobody answers, by WebSocket at the server's.
+    const silent = createSocket("udp4");
+    silent.bind(0, "127.0.0.1");
+    await once(silent, "listening");
+    const url = { ...parseRendezvousUrl(`udp://127.0.0.1:${silent.address().port}`) };
+    const start = performance.now();
+    const channel = closing(
+      new RendezvousChannel({ ...url, webSocketUrl: `ws://127.0.0.1:${server.port}/` }),
+    );
+    await within(
+      new Promise<void>((resolve) => {
+        channel.onReady = resolve;
+      }),
+      5000,
+      () => "no way",
+    );
+    expect(channel.way).toBe("webSocket");
+    expect(performance.now() - start).toBeLessThan(1500);
+    silent.close();
+  });
+
+  it("answers other HTTP with a hint, ends what is no HTTP, and bounds what one address may have", async () => {
+    const server = await startServer({ limits: { webSocketsPerAddress: 1 } });
+    const response = await fetch(`http://127.0.0.1:${server.port}/`);
+    expect([response.status, await response.text()]).toEqual([426, expect.stringContaining("WebSocket")]);
+
+    const junk = connect(server.port, "127.0.0.1");
+    junk.on("error", () => undefined);
+    junk.write("\x00\x01 this is no HTTP\r\n\r\n");
+    await within(once(junk, "close"), 5000, () => "still open");
+
+    const url = `ws://127.0.0.1:${server.port}`;
+    const first = new WebSocket(url);
+    await once(first, "open");
+    const second = new WebSocket(url);
+    const [error] = (await once(second, "error")) as [Error];
+    expect(error.message).toContain("429");
+    first.terminate();
+  });
+});
