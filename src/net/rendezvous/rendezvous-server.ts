@@ -8,6 +8,7 @@
  * It can read nothing of what it carries and writes nothing down. Several servers share the load by a hash over
  * a place's name that their clients work out; they know nothing of each other.
  */
+import { isIP } from "node:net";
 import { SrudpError } from "../../base/errors.ts";
 import { PACKET_RENDEZVOUS } from "../../wire/mailbox.ts";
 import type { RemoteAddress } from "../address.ts";
@@ -16,6 +17,7 @@ import { UdpCorrespondent } from "./correspondent.ts";
 import { Desk } from "./desk.ts";
 import { type RendezvousLimits, SWEEP_EVERY_MS, USUAL_LIMITS } from "./limits.ts";
 import type { RendezvousStatistics } from "./statistics.ts";
+import { StunResponder } from "./stun-responder.ts";
 import { type TlsFiles, WebSocketDoor } from "./web-socket-door.ts";
 
 /** Times that free ports are asked for until two that follow each other are free in both families. */
@@ -32,8 +34,11 @@ const NO_FAMILY: ReadonlySet<string | undefined> = new Set([
 export interface RendezvousOptions {
   /** The first of the two UDP ports, and the TCP port; 0 takes free ones. */
   readonly port: number;
-  /** Address to listen at; left out, all of both families. */
-  readonly host?: string;
+  /**
+   * Addresses to listen at; none, all of both families. With two of a family clients can tell all kinds of NAT
+   * apart, and a machine that has several has to name them, or answers leave by another than was asked.
+   */
+  readonly hosts?: readonly string[];
   /** Certificate and key, PEM; with them the TCP port takes wss:// beside ws://. */
   readonly tls?: TlsFiles;
   readonly limits?: Partial<RendezvousLimits>;
@@ -43,6 +48,7 @@ export class RendezvousServer {
   readonly #desk: Desk;
   readonly #door: WebSocketDoor;
   #sockets: readonly UdpSocket[] = [];
+  #stun: StunResponder | undefined;
   #sweeper: NodeJS.Timeout | undefined;
   #pusher: NodeJS.Timeout | undefined;
 
@@ -61,6 +67,7 @@ export class RendezvousServer {
       await server.close();
       throw error;
     }
+    server.#stun = new StunResponder(server.#sockets, server.port);
     for (const socket of server.#sockets) {
       socket.onDatagram = (_, address, port, bytes) => server.#receive(socket, address, port, bytes);
     }
@@ -77,8 +84,8 @@ export class RendezvousServer {
     return this.#sockets.map((socket) => socket.local);
   }
 
-  get webSocketAddress(): RemoteAddress {
-    return this.#door.address;
+  get webSocketAddresses(): RemoteAddress[] {
+    return this.#door.addresses;
   }
 
   get statistics(): Readonly<RendezvousStatistics> {
@@ -93,8 +100,10 @@ export class RendezvousServer {
   }
 
   #receive(socket: UdpSocket, address: string, port: number, bytes: Uint8Array): void {
-    if ((bytes[0]! & 0xf0) !== PACKET_RENDEZVOUS || socket.local.port !== this.port) {
-      this.#desk.statistics.malformed++;
+    if (((bytes[0] ?? 0) & 0xf0) !== PACKET_RENDEZVOUS || socket.local.port !== this.port) {
+      const isStun = this.#stun?.handle(socket, address, port, bytes) ?? false;
+      if (isStun) this.#desk.statistics.stunRequests++;
+      else this.#desk.statistics.malformed++;
       return;
     }
     this.#desk.handleDatagram(performance.now(), new UdpCorrespondent(socket, address, port), bytes);
@@ -118,18 +127,24 @@ export class RendezvousServer {
   }
 }
 
-/** UDP ports N and N + 1 in every family, the N of IPv4 (or of the only family) first, and TCP port N. */
-async function bindPorts({ port, host }: RendezvousOptions, door: WebSocketDoor): Promise<UdpSocket[]> {
-  const families: readonly (4 | 6)[] = host === undefined ? [4, 6] : host.includes(":") ? [6] : [4];
+/** UDP ports N and N + 1 at every address, the first address's N first, and TCP port N. */
+async function bindPorts({ port, hosts = [] }: RendezvousOptions, door: WebSocketDoor): Promise<UdpSocket[]> {
+  const places: readonly BindPlace[] =
+    hosts.length === 0
+      ? [{ family: 4 }, { family: 6 }]
+      : hosts.map((address) => ({ family: familyOf(address), address }));
   for (let tries = 1; ; tries++) {
     const bound: UdpSocket[] = [];
     try {
-      for (const family of families) await bindPair(bound, family, host, bound[0]?.local.port ?? port);
-      if (bound.length === 0) throw new SrudpError("ERR_BIND", "No address family works here");
-      await door.listen(bound[0]!.local.port, host);
+      for (const place of places) await bindPair(bound, place, bound[0]?.local.port ?? port);
+      const first = bound[0]?.local.port;
+      if (first === undefined) throw new SrudpError("ERR_BIND", "No address family works here");
+      if (hosts.length === 0) await door.listen(first, undefined);
+      else for (const host of hosts) await door.listen(first, host);
       return bound;
     } catch (error) {
       for (const socket of bound) socket.close();
+      await door.stopListening();
       const { code } = error as NodeJS.ErrnoException;
       const mayTryAgain = port === 0 && code === "EADDRINUSE" && tries < PORT_TRIES;
       if (!mayTryAgain) throw bindError(port, error);
@@ -137,22 +152,28 @@ async function bindPorts({ port, host }: RendezvousOptions, door: WebSocketDoor)
   }
 }
 
-/** Where the system does not have this family, and it is not the only one, none are bound. */
-async function bindPair(
-  bound: UdpSocket[],
-  family: 4 | 6,
-  host: string | undefined,
-  port: number,
-): Promise<void> {
+interface BindPlace {
+  readonly family: 4 | 6;
+  /** Left out, all addresses of the family, where the system has it. */
+  readonly address?: string;
+}
+
+async function bindPair(bound: UdpSocket[], place: BindPlace, port: number): Promise<void> {
   try {
-    const first = await UdpSocket.bind({ family, address: host, port });
+    const first = await UdpSocket.bind({ ...place, port });
     bound.push(first);
     const second = first.local.port + 1;
     if (second > HIGHEST_PORT) throw Object.assign(new Error("no port behind"), { code: "EADDRINUSE" });
-    bound.push(await UdpSocket.bind({ family, address: host, port: second }));
+    bound.push(await UdpSocket.bind({ ...place, port: second }));
   } catch (error) {
-    if (host !== undefined || !NO_FAMILY.has((error as NodeJS.ErrnoException).code)) throw error;
+    if (place.address !== undefined || !NO_FAMILY.has((error as NodeJS.ErrnoException).code)) throw error;
   }
+}
+
+function familyOf(address: string): 4 | 6 {
+  const family = isIP(address);
+  if (family !== 4 && family !== 6) throw new SrudpError("ERR_BIND", `${address} is no address`);
+  return family;
 }
 
 function bindError(port: number, error: unknown): SrudpError {

@@ -39,7 +39,7 @@ export class WebSocketDoor {
   readonly #limits: RendezvousLimits;
   readonly #http: HttpServer = createHttpServer();
   #https: HttpsServer | undefined;
-  readonly #tcp: Server;
+  readonly #tcp: Server[] = [];
   readonly #webSockets: WebSocketServer;
   readonly #visitors: Set<Visitor> = new Set();
   readonly #sockets: Set<Socket> = new Set();
@@ -50,7 +50,6 @@ export class WebSocketDoor {
     this.#desk = desk;
     this.#limits = limits;
     this.#quota = new Quota(limits.webSocketsPerAddress);
-    this.#tcp = createServer((socket) => this.#greet(socket));
     this.#webSockets = new WebSocketServer({
       noServer: true,
       clientTracking: false,
@@ -61,9 +60,11 @@ export class WebSocketDoor {
     this.#checker = setInterval(() => this.#endSilent(), CHECK_EVERY_MS);
   }
 
-  get address(): RemoteAddress {
-    const { address, port, family } = this.#tcp.address() as AddressInfo;
-    return { address, port, family: family === "IPv6" ? 6 : 4 };
+  get addresses(): RemoteAddress[] {
+    return this.#tcp.map((tcp) => {
+      const { address, port, family } = tcp.address() as AddressInfo;
+      return { address, port, family: family === "IPv6" ? 6 : 4 };
+    });
   }
 
   /** @throws SrudpError ERR_FILE_UNREADABLE, ERR_KEY_FILE */
@@ -89,25 +90,36 @@ export class WebSocketDoor {
     }, CERTIFICATE_EVERY_MS);
   }
 
-  /** Listens; rejects with the system's error. */
+  /**
+   * Listens at one more address; rejects with the system's error.
+   *
+   * @param host left out, all addresses of both families
+   */
   listen(port: number, host: string | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#tcp.once("error", reject);
-      this.#tcp.listen({ port, ...(host === undefined ? {} : { host }) }, () => {
-        this.#tcp.off("error", reject);
-        this.#tcp.on("error", () => undefined);
+      const tcp = createServer((socket) => this.#greet(socket));
+      tcp.once("error", reject);
+      tcp.listen({ port, ...(host === undefined ? {} : { host }) }, () => {
+        tcp.off("error", reject);
+        tcp.on("error", () => undefined);
+        this.#tcp.push(tcp);
         resolve();
       });
     });
+  }
+
+  /** Stops listening, as before a second try at other ports. */
+  async stopListening(): Promise<void> {
+    const closing = this.#tcp.splice(0).map((tcp) => new Promise((resolve) => tcp.close(resolve)));
+    for (const socket of this.#sockets) socket.destroy();
+    await Promise.all(closing);
   }
 
   async close(): Promise<void> {
     clearInterval(this.#checker);
     clearInterval(this.#renewer);
     for (const visitor of this.#visitors) visitor.end();
-    const closed = new Promise<void>((resolve) => this.#tcp.close(() => resolve()));
-    for (const socket of this.#sockets) socket.destroy();
-    await closed;
+    await this.stopListening();
   }
 
   /** A fresh TCP connection, which has some seconds to become a WebSocket. */

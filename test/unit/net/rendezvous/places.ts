@@ -24,7 +24,7 @@ export function closing<T extends { close(): unknown }>(thing: T): T {
 }
 
 export async function startServer(options: Partial<RendezvousOptions> = {}): Promise<RendezvousServer> {
-  return closing(await RendezvousServer.start({ port: 0, host: "127.0.0.1", ...options }));
+  return closing(await RendezvousServer.start({ port: 0, hosts: ["127.0.0.1"], ...options }));
 }
 
 export function newPlace(): Place {
