@@ -155,7 +155,7 @@ export function checkLinkOptions(options: LinkOptions, program: readonly string[
 }
 
 /** Makes a parser of ours report as commander's own do. */
-function taken<T>(parse: (text: string) => T): (text: string) => T {
+export function taken<T>(parse: (text: string) => T): (text: string) => T {
   return (text) => {
     try {
       return parse(text);
@@ -167,6 +167,7 @@ function taken<T>(parse: (text: string) => T): (text: string) => T {
   };
 }
 
-function collected(text: string, earlier: readonly string[] | undefined): readonly string[] {
+/** Gathers the values of an option that may be repeated. */
+export function collected(text: string, earlier: readonly string[] | undefined): readonly string[] {
   return [...(earlier ?? []), text];
 }

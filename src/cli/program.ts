@@ -9,6 +9,7 @@ import { catchSignals } from "./interrupt.ts";
 import { hideCodes, splitWords, usage } from "./operands.ts";
 import { addLinkOptions, type LinkOptions } from "./options.ts";
 import type { PeersAction } from "./peers-command.ts";
+import { addRendezvousOptions, type RendezvousCommandOptions } from "./rendezvous-options.ts";
 import { Reporter } from "./reporter.ts";
 
 /**
@@ -99,6 +100,12 @@ function describe(context: CommandContext, settle: (action: Promise<number>) => 
       settle(import("./connect-command.ts").then(({ runConnect }) => runConnect(context, peer, options))),
     );
 
+  addRendezvousOptions(program.command("rendezvous").summary("run a meeting place").description(RENDEZVOUS))
+    .addHelpText("after", RENDEZVOUS_EXAMPLES)
+    .action((options: RendezvousCommandOptions) =>
+      settle(import("./rendezvous-command.ts").then(({ runRendezvous }) => runRendezvous(context, options))),
+    );
+
   const key = program.command("key").summary("own key, and secrets to share").description(KEY);
   for (const [name, summary] of KEY_ACTIONS) {
     const action = key
@@ -186,6 +193,9 @@ const LISTEN =
 const CONNECT =
   "Reach a peer and bridge it to stdin and stdout.\n\n" +
   "Without a secret, passphrase or key, the code that the other side printed is asked for on the terminal.";
+const RENDEZVOUS =
+  "Run a meeting place for peers behind NAT: STUN, a mailbox for sealed signals, and a relay where no direct " +
+  "path exists. It can read nothing of what it carries. SIGUSR1 has it tell its numbers.";
 const KEY = "Show this user's key (the default), make one, or make a secret to share.";
 
 const EXAMPLES = `
@@ -198,6 +208,11 @@ const LISTEN_EXAMPLES = `
 Examples:
   srudp listen 4242 < file                        send a file to who knows the code
   srudp listen 4242 -k --secret-file s -e -- cat  a program for each peer that has the secret`;
+const RENDEZVOUS_EXAMPLES = `
+Examples:
+  srudp rendezvous                                      on UDP 3478 and 3479 and TCP 3478
+  srudp rendezvous --tls-cert c.pem --tls-key k.pem --port 443
+  srudp listen --rendezvous udp://meet.example.org:3478     peers that use it`;
 const CONNECT_EXAMPLES = `
 Examples:
   srudp connect a.example.org:4242 > file                        asks for the code
