@@ -242,6 +242,49 @@ const TABLE = {
     exit: 68,
     sentence: "No peer is saved under that name; `srudp peers` lists those that are.",
   },
+  ERR_TARGET_FORBIDDEN: {
+    origin: "remote",
+    wire: 0x110,
+    exit: 77,
+    sentence:
+      "The other side does not allow it; it has to name it with --expose, or a port that it is to open with --permit-listen.",
+  },
+  ERR_TARGET_REFUSED: {
+    origin: "remote",
+    wire: 0x111,
+    exit: 69,
+    sentence: "Nothing listens there; check that the service is running.",
+  },
+  ERR_TARGET_UNREACHABLE: {
+    origin: "remote",
+    wire: 0x112,
+    exit: 69,
+    sentence: "There is no way to the target from there; check the address and that machine's network.",
+  },
+  ERR_TARGET_TIMEOUT: {
+    origin: "remote",
+    wire: 0x113,
+    exit: 69,
+    sentence: "The target did not answer; check its address and the firewalls before it.",
+  },
+  ERR_TARGET_UNKNOWN: {
+    origin: "remote",
+    wire: 0x114,
+    exit: 68,
+    sentence: "The target's name is not known there; check it, or give an address.",
+  },
+  ERR_TARGET_FAILED: {
+    origin: "remote",
+    wire: 0x115,
+    exit: 69,
+    sentence: "The target cannot be reached.",
+  },
+  ERR_FORWARD_BIND: {
+    origin: "local",
+    wire: 0x116,
+    exit: 71,
+    sentence: "The port or socket to be forwarded cannot be opened; it may be taken, choose another.",
+  },
   ERR_INTERRUPTED: { origin: "local", exit: 130, sentence: "Interrupted." },
   ERR_OUTPUT_FAILED: {
     origin: "local",
@@ -267,6 +310,8 @@ export function errorOfWire(wire: number): ErrorCode | undefined {
 export class SrudpError extends Error {
   override readonly name = "SrudpError";
   readonly code: ErrorCode;
+  /** What is special about this case, perhaps nothing. */
+  readonly detail: string;
 
   /** @param detail what is special about this case, put in front of the table's sentence */
   constructor(code: ErrorCode, detail?: string, cause?: unknown) {
@@ -275,6 +320,7 @@ export class SrudpError extends Error {
       cause === undefined ? undefined : { cause },
     );
     this.code = code;
+    this.detail = detail ?? "";
   }
 
   /** Exit status that the command ends with. */

@@ -85,7 +85,7 @@ export async function carryLink(
   }
 }
 
-function reportConnected({ reporter }: CommandContext, link: Link): void {
+export function reportConnected({ reporter }: CommandContext, link: Link): void {
   const { rttMs } = link.stats();
   const remote = formatAddress(link.remote);
   const { peer, path, auth } = link;

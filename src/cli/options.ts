@@ -1,4 +1,4 @@
-/** The options that `listen` and `connect` share, as commander takes them and as the commands read them. */
+/** The options that `listen`, `connect` and `forward` share, as commander takes them and as the commands read them. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { SrudpError } from "../base/errors.ts";
 import { parseDescriptor, parseLimit, parsePort, parseSeconds, usage } from "./operands.ts";
@@ -40,6 +40,12 @@ export interface LinkOptions {
   /** Of `listen`. */
   readonly silent?: true;
 
+  /** Of `listen` and `forward`. */
+  readonly expose?: readonly string[];
+  readonly permitListen?: readonly string[];
+  /** Of `connect`: `-W`. */
+  readonly stdioTo?: string;
+
   /** Of `listen`. */
   readonly keepOpen?: true;
   readonly exec?: true;
@@ -55,9 +61,18 @@ export interface LinkOptions {
   readonly qlog?: string;
 }
 
+/** What `forward` is told beyond the options of every link. */
+export interface ForwardOptions extends LinkOptions {
+  readonly L?: readonly string[];
+  readonly R?: readonly string[];
+  readonly D?: readonly string[];
+  readonly config?: string;
+}
+
 /** Adds the options of every link to a command. */
 export function addLinkOptions(command: Command): Command {
   const isListener = command.name() === "listen";
+  const isForward = command.name() === "forward";
   command
     .optionsGroup("Who may be at the other end:")
     .option("--code-file <file>", "the one-use code in a file or pipe (or in the variable SRUDP_CODE)")
@@ -104,7 +119,9 @@ export function addLinkOptions(command: Command): Command {
       "--idle-timeout <seconds>",
       isListener
         ? "end when the peer is silent (default: 60, with -k never; 0: never)"
-        : "end when the peer is silent (default: 60; 0: never)",
+        : isForward
+          ? "make the link again when the peer is silent (default: as soon as it is back)"
+          : "end when the peer is silent (default: 60; 0: never)",
       taken(parseLimit),
     )
     .addOption(new Option("--congestion <controller>", "congestion controller").choices(["bbr", "cubic"]))
@@ -119,13 +136,23 @@ export function addLinkOptions(command: Command): Command {
     .option("--no-spray", "no birthday probing of many ports")
     .option("--direct-only", "no relay")
     .option("--relay-only", "by relay, whatever else would work")
-    .optionsGroup("What is carried:")
-    .option("-e, --exec", "bridge to a program in place of stdin and stdout: -e -- command argument…")
-    .option("--send-only", "send and ignore what comes")
-    .option("-d, --recv-only", "receive and send nothing")
-    .option("-N", "shut down at the end of input (always so; accepted for nc's sake)")
-    .option("-q, --quit-after <seconds>", "end so long after the end of input", taken(parseSeconds));
-  if (isListener) command.option("-k, --keep-open", "stay for the next peer");
+    .optionsGroup("What is carried:");
+  if (isForward) addForwardOptions(command);
+  else addPipeOptions(command);
+  if (isListener) command.option("-k, --keep-open", "stay for further peers, many at once");
+  if (isListener || isForward) {
+    command
+      .option(
+        "--expose <target>",
+        "what peers may reach through here: host:port[/udp], network/bits:port, '*:port', or a socket's path (repeatable)",
+        collected,
+      )
+      .option(
+        "--permit-listen <port>",
+        "[bind:]port that peers may have opened here (repeatable)",
+        collected,
+      );
+  }
   return command
     .optionsGroup("What is told, on stderr:")
     .option("--json", "events as JSON, one a line")
@@ -138,12 +165,41 @@ export function addLinkOptions(command: Command): Command {
     .optionsGroup("Help:");
 }
 
+function addPipeOptions(command: Command): void {
+  command
+    .option("-e, --exec", "bridge to a program in place of stdin and stdout: -e -- command argument…")
+    .option("--send-only", "send and ignore what comes")
+    .option("-d, --recv-only", "receive and send nothing")
+    .option("-N", "shut down at the end of input (always so; accepted for nc's sake)")
+    .option("-q, --quit-after <seconds>", "end so long after the end of input", taken(parseSeconds));
+  if (command.name() === "connect")
+    command.option(
+      "-W, --stdio-to <host:port>",
+      "bridge to what the peer reaches there, for ssh's ProxyCommand",
+    );
+}
+
+function addForwardOptions(command: Command): void {
+  command
+    .option(
+      "-L <forward>",
+      "[bind:]port:host:hostport[/udp]: a port here leads to the peer's target; sockets' paths on either side; a port alone leads to the first that it exposes",
+      collected,
+    )
+    .option("-R <forward>", "the same the other way: a port at the peer leads to a target here", collected)
+    .option("-D <port>", "[bind:]port: a SOCKS5 proxy whose connections the peer makes", collected)
+    .option("--config <file>", "peer, forwards and options from a file")
+    .option("-N", "no command (always so; accepted for ssh's sake)");
+}
+
 /** What no single option can see by itself. @throws SrudpError ERR_USAGE */
 export function checkLinkOptions(options: LinkOptions, program: readonly string[] | undefined): void {
   if (options[4] && options[6]) throw usage("-4 and -6 exclude each other");
   if (options.directOnly && options.relayOnly)
     throw usage("--direct-only and --relay-only exclude each other");
   if (options.sendOnly && options.recvOnly) throw usage("--send-only and --recv-only exclude each other");
+  if (options.stdioTo !== undefined && (options.exec || options.sendOnly || options.recvOnly))
+    throw usage("-W goes with none of -e, --send-only and --recv-only");
   if (options.exec && (options.sendOnly || options.recvOnly))
     throw usage("-e goes with neither --send-only nor --recv-only");
   if (options.exec && (program === undefined || program.length === 0)) {

@@ -32,6 +32,8 @@ export interface OpenOptions {
   readonly idleTimeoutMs?: number;
   /** Says nothing while it tries: somebody has been told already. */
   readonly quiet?: boolean;
+  /** Takes any local port: another link has the one that was asked for. */
+  readonly isRival?: boolean;
 }
 
 export interface PeerWay {
@@ -87,9 +89,10 @@ export async function wayToPeer(
     };
   };
 
-  const open = async ({ quiet, ...how }: OpenOptions): Promise<Link> => {
+  const open = async ({ quiet, isRival, ...how }: OpenOptions): Promise<Link> => {
     if (!quiet) tellWaiting();
-    const wanted: ConnectOptions = { host, port, ...how, ...waysOf(options), ...trust.options };
+    const ways = { ...how, ...waysOf(options), ...(isRival && { localPort: 0 }) };
+    const wanted: ConnectOptions = { host, port, ...ways, ...trust.options };
     try {
       return await connect(wanted);
     } catch (thrown) {

@@ -7,7 +7,7 @@ import type { CommandContext } from "./context.ts";
 import { asSrudpError } from "./exit.ts";
 import { catchSignals } from "./interrupt.ts";
 import { hideCodes, splitWords, usage } from "./operands.ts";
-import { addLinkOptions, type LinkOptions } from "./options.ts";
+import { addLinkOptions, type ForwardOptions, type LinkOptions } from "./options.ts";
 import type { PeersAction } from "./peers-command.ts";
 import { addRendezvousOptions, type RendezvousCommandOptions } from "./rendezvous-options.ts";
 import { Reporter } from "./reporter.ts";
@@ -106,6 +106,18 @@ function describe(context: CommandContext, settle: (action: Promise<number>) => 
       settle(import("./rendezvous-command.ts").then(({ runRendezvous }) => runRendezvous(context, options))),
     );
 
+  addLinkOptions(
+    program
+      .command("forward")
+      .summary("carry ports over a link to a peer")
+      .description(FORWARD)
+      .argument("[peer...]", "host:port, [address]:port, or host and port"),
+  )
+    .addHelpText("after", FORWARD_EXAMPLES)
+    .action((peer: string[], options: ForwardOptions) =>
+      settle(import("./forward-command.ts").then(({ runForward }) => runForward(context, peer, options))),
+    );
+
   const key = program.command("key").summary("own key, and secrets to share").description(KEY);
   for (const [name, summary] of KEY_ACTIONS) {
     const action = key
@@ -196,6 +208,10 @@ const CONNECT =
 const RENDEZVOUS =
   "Run a meeting place for peers behind NAT: STUN, a mailbox for sealed signals, and a relay where no direct " +
   "path exists. It can read nothing of what it carries. SIGUSR1 has it tell its numbers.";
+const FORWARD =
+  "Hold a link to a peer and carry ports over it, both ways, until it is stopped.\n\n" +
+  "The peer decides what may be reached through it (`srudp listen --expose`). A link that is lost is made again; " +
+  "the ports stay open meanwhile.";
 const KEY = "Show this user's key (the default), make one, or make a secret to share.";
 
 const EXAMPLES = `
@@ -213,6 +229,12 @@ Examples:
   srudp rendezvous                                      on UDP 3478 and 3479 and TCP 3478
   srudp rendezvous --tls-cert c.pem --tls-key k.pem --port 443
   srudp listen --rendezvous udp://meet.example.org:3478     peers that use it`;
+const FORWARD_EXAMPLES = `
+Examples:
+  srudp forward a.example.org:4242 -L 2222:localhost:22     then: ssh -p 2222 localhost
+  srudp forward a.example.org:4242 -R 8080:localhost:3000   the peer's port 8080 leads here
+  srudp forward a.example.org:4242 -D 1080                  a SOCKS5 proxy
+  srudp forward a.example.org:4242 -L 5353:9.9.9.9:53/udp`;
 const CONNECT_EXAMPLES = `
 Examples:
   srudp connect a.example.org:4242 > file                        asks for the code

@@ -1,0 +1,51 @@
+/** Reaching a target as its own client would, and saying why it could not be reached. */
+import { connect, type Socket } from "node:net";
+import { type ErrorCode, SrudpError } from "../../base/errors.ts";
+import { type Address, formatTarget } from "../../net/forward-wire.ts";
+
+/**
+ * A connection to `address`, with Nagle's algorithm off.
+ *
+ * @param signal gives the dial up
+ * @throws SrudpError ERR_TARGET_…; the signal's reason
+ */
+export function dial(address: Address, signal: AbortSignal): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const where =
+      address.kind === "unix" ? { path: address.path } : { host: address.host, port: address.port };
+    const socket = connect({ ...where, allowHalfOpen: true, noDelay: true, keepAlive: true });
+    const giveUp = (): void => {
+      socket.destroy();
+      reject(signal.reason);
+    };
+    const fail = (error: NodeJS.ErrnoException): void => {
+      signal.removeEventListener("abort", giveUp);
+      reject(targetError(address, error));
+    };
+    signal.addEventListener("abort", giveUp, { once: true });
+    socket.once("error", fail);
+    socket.once("connect", () => {
+      signal.removeEventListener("abort", giveUp);
+      socket.off("error", fail);
+      resolve(socket);
+    });
+    if (signal.aborted) giveUp();
+  });
+}
+
+/** What a failed dial means to whoever asked for it. */
+export function targetError(address: Address, error: NodeJS.ErrnoException): SrudpError {
+  const code = CODES[error.code ?? ""] ?? "ERR_TARGET_FAILED";
+  return new SrudpError(code, `${formatTarget(address)} (${error.code ?? error.message})`, error);
+}
+
+const CODES: Readonly<Record<string, ErrorCode>> = {
+  ECONNREFUSED: "ERR_TARGET_REFUSED",
+  ENOENT: "ERR_TARGET_REFUSED",
+  EHOSTUNREACH: "ERR_TARGET_UNREACHABLE",
+  ENETUNREACH: "ERR_TARGET_UNREACHABLE",
+  EADDRNOTAVAIL: "ERR_TARGET_UNREACHABLE",
+  ETIMEDOUT: "ERR_TARGET_TIMEOUT",
+  ENOTFOUND: "ERR_TARGET_UNKNOWN",
+  EAI_AGAIN: "ERR_TARGET_UNKNOWN",
+};

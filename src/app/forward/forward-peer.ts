@@ -1,0 +1,101 @@
+/**
+ * The peer of one link, for forwarding: reaches targets through it, has ports opened there, and does the same for
+ * it here, as far as it is permitted. Both sides of a link have one; neither is the server.
+ */
+import { type Address, decodeAnswer, encodeHead, type Target } from "../../net/forward-wire.ts";
+import type { Link } from "../../net/link.ts";
+import type { Stream } from "../../net/stream.ts";
+import type { AskedPorts } from "./asked-ports.ts";
+import { Asks } from "./asks.ts";
+import type { Connections } from "./carry.ts";
+import { FlowChannel, readFlowDatagram } from "./flow-channel.ts";
+import { readPiece } from "./head-reader.ts";
+import { PeerService } from "./peer-service.ts";
+import type { Permissions } from "./permissions.ts";
+import type { Lead } from "./spec.ts";
+import type { Reached, Via } from "./via.ts";
+import type { ForwardWatcher } from "./watcher.ts";
+
+export interface ForwardPeerOptions {
+  /** What the peer may reach and have opened here. */
+  readonly permissions: Permissions;
+  /** The process's one register of ports that peers had opened. */
+  readonly askedPorts: AskedPorts;
+  readonly watcher: ForwardWatcher;
+}
+
+export class ForwardPeer implements Via {
+  readonly link: Link;
+  /** Connections that the peer leads through this side, and those of ports that it had opened here. */
+  readonly connections: Connections = new Set();
+  readonly #flows: Map<number, FlowChannel> = new Map();
+  readonly #asks: Asks;
+
+  /** Takes part in `link` from now on; what the peer does before is refused by the link itself. */
+  constructor(link: Link, options: ForwardPeerOptions) {
+    this.link = link;
+    this.#asks = new Asks(link, { via: this, connections: this.connections, ...options });
+    const service = new PeerService({
+      asks: this.#asks,
+      connections: this.connections,
+      openFlow: (stream, deliver) => this.#newFlow(stream, deliver),
+      ...options,
+    });
+    link.on("forward", (stream) => void service.serve(stream));
+    link.on("datagram", (bytes) => {
+      const datagram = readFlowDatagram(bytes);
+      if (datagram !== undefined) this.#flows.get(datagram.streamId)?.handleDatagram(datagram.payload);
+    });
+  }
+
+  /** Ports that the peer had opened here. */
+  get askedPorts(): readonly Address[] {
+    return this.#asks.open;
+  }
+
+  async reach(target: Target): Promise<Reached> {
+    const stream = await this.link.openStream("forward");
+    stream.on("error", () => undefined);
+    stream.write(encodeHead(target));
+    const answered = readPiece(stream).then((answer) => {
+      const failure = decodeAnswer(answer);
+      if (failure !== undefined) throw failure;
+    });
+    answered.catch(() => undefined);
+    return { stream, answered };
+  }
+
+  async reachFlow(
+    target: Target,
+    deliver: (bytes: Uint8Array) => void,
+    onOpen: (channel: FlowChannel) => void,
+  ): Promise<void> {
+    const { stream, answered } = await this.reach(target);
+    const flow = this.#newFlow(stream, deliver);
+    onOpen(flow);
+    try {
+      await answered;
+      await flow.run();
+    } finally {
+      flow.close();
+    }
+  }
+
+  /**
+   * Has the peer open `bind` and lead what comes in there to `lead` at this side.
+   *
+   * @returns the port that was opened, 0 for a socket's path, and how to have it closed
+   * @throws SrudpError ERR_TARGET_FORBIDDEN, ERR_FORWARD_BIND; what the link ended with
+   */
+  ask(bind: Address, lead: Lead): Promise<{ port: number; cancel: () => void }> {
+    return this.#asks.ask(bind, lead);
+  }
+
+  #newFlow(stream: Stream, deliver: (bytes: Uint8Array) => void): FlowChannel {
+    const flow = new FlowChannel(this.link, stream, deliver);
+    const { streamId } = stream;
+    this.#flows.set(streamId, flow);
+    stream.once("close", () => this.#flows.delete(streamId));
+    return flow;
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * All forwards of one process to one peer. Local ports are opened once and stay; ports at the peer are asked for
+ * on every link anew.
+ */
+import { SrudpError } from "../../base/errors.ts";
+import { type Address, formatTarget } from "../../net/forward-wire.ts";
+import type { Link } from "../../net/link.ts";
+import type { AskedPorts } from "./asked-ports.ts";
+import { type Connections, carry } from "./carry.ts";
+import { CurrentPeer } from "./current-peer.ts";
+import { ForwardPeer } from "./forward-peer.ts";
+import type { Permissions } from "./permissions.ts";
+import { type ForwardKind, type ForwardSpec, formatLead } from "./spec.ts";
+import { type OpenPort, openStreamPort } from "./stream-port.ts";
+import { openUdpPort } from "./udp-port.ts";
+import type { ForwardWatcher } from "./watcher.ts";
+
+/** A forward as it stands. */
+export interface ForwardStatus {
+  readonly name: string;
+  readonly kind: ForwardKind;
+  /** Where it listens, here or at the peer, with the port that was found for 0. */
+  readonly bind: string;
+  readonly target: string;
+  readonly connections: number;
+}
+
+export interface ForwarderWatcher extends ForwardWatcher {
+  /** A forward stands; for a port at the peer, on every link. */
+  forwarding(status: ForwardStatus): void;
+}
+
+export interface ForwarderOptions {
+  /** What the peer may reach and have opened here. */
+  readonly permissions: Permissions;
+  readonly askedPorts: AskedPorts;
+  readonly watcher: ForwarderWatcher;
+}
+
+interface Entry {
+  readonly spec: ForwardSpec;
+  /** As it came out. */
+  bind: Address;
+  readonly connections: Connections;
+  close: () => void;
+  count?: () => number;
+}
+
+export class Forwarder {
+  readonly #options: ForwarderOptions;
+  readonly #current: CurrentPeer = new CurrentPeer();
+  readonly #entries: Map<string, Entry> = new Map();
+
+  constructor(options: ForwarderOptions) {
+    this.#options = options;
+  }
+
+  get status(): ForwardStatus[] {
+    return [...this.#entries.values()].map(statusOf);
+  }
+
+  /** The peer of the link that stands. */
+  get peer(): ForwardPeer | undefined {
+    return this.#current.peer;
+  }
+
+  /**
+   * Adds a forward. A local one is open when this resolves; one at the peer is asked for at once where there is a
+   * link.
+   *
+   * @throws SrudpError ERR_USAGE when there is one of that name, ERR_FORWARD_BIND, ERR_TARGET_FORBIDDEN
+   */
+  async add(spec: ForwardSpec): Promise<ForwardStatus> {
+    if (this.#entries.has(spec.name)) throw new SrudpError("ERR_USAGE", `${spec.name} is there already`);
+    const entry: Entry = { spec, bind: spec.bind, connections: new Set(), close: () => undefined };
+    this.#entries.set(spec.name, entry);
+    try {
+      if (spec.kind === "remote") {
+        const { peer } = this.#current;
+        if (peer !== undefined) await this.#ask(peer, entry);
+      } else {
+        const port = await this.#open(entry);
+        entry.bind = port.address;
+        entry.close = () => port.close();
+        this.#options.watcher.forwarding(statusOf(entry));
+      }
+    } catch (error) {
+      this.#entries.delete(spec.name);
+      throw error;
+    }
+    return statusOf(entry);
+  }
+
+  /** Ends a forward; connections that are there go on. False when there is none of that name. */
+  cancel(name: string): boolean {
+    const entry = this.#entries.get(name);
+    entry?.close();
+    return this.#entries.delete(name);
+  }
+
+  /**
+   * Takes part in a link: from now on connections go over it. To be called as soon as the link is there.
+   *
+   * What the peer refuses to open is told to the watcher.
+   */
+  attach(link: Link): ForwardPeer {
+    const peer = new ForwardPeer(link, this.#options);
+    this.#current.set(peer);
+    link.once("close", () => {
+      if (this.#current.peer === peer) this.#current.set(undefined);
+    });
+    for (const entry of this.#entries.values()) {
+      if (entry.spec.kind !== "remote") continue;
+      this.#ask(peer, entry).catch((error: unknown) => {
+        if (!(error instanceof SrudpError)) throw error;
+        if (!link.destroyed)
+          this.#options.watcher.failed({ by: "own", target: formatTarget(entry.spec.bind), error });
+      });
+    }
+    return peer;
+  }
+
+  /** Closes all ports. */
+  close(): void {
+    for (const { close } of this.#entries.values()) close();
+    this.#entries.clear();
+  }
+
+  #open(entry: Entry): Promise<OpenPort> {
+    const { bind, lead } = entry.spec;
+    if (bind.kind === "udp" && lead.kind === "udp") {
+      return openUdpPort(bind, lead, this.#current).then((port) => {
+        entry.count = () => port.flowCount;
+        return port;
+      });
+    }
+    const { watcher } = this.#options;
+    return openStreamPort(
+      bind,
+      (socket) => void carry(socket, lead, this.#current, entry.connections, watcher),
+    );
+  }
+
+  async #ask(peer: ForwardPeer, entry: Entry): Promise<void> {
+    const { bind, lead } = entry.spec;
+    const wanted = [entry.bind];
+    // A port that was found for 0 is asked for again, and another one where it is taken.
+    if (entry.bind !== bind) wanted.push(bind);
+    for (const address of wanted) {
+      try {
+        const { port, cancel } = await peer.ask(address, lead);
+        entry.bind = address.kind === "unix" ? address : { ...address, port };
+        entry.close = cancel;
+        this.#options.watcher.forwarding(statusOf(entry));
+        return;
+      } catch (error) {
+        if (address === wanted.at(-1)) throw error;
+      }
+    }
+  }
+}
+
+function statusOf({ spec, bind, connections, count }: Entry): ForwardStatus {
+  return {
+    name: spec.name,
+    kind: spec.kind,
+    bind: formatTarget(bind),
+    target: formatLead(spec.lead),
+    connections: count?.() ?? connections.size,
+  };
+}

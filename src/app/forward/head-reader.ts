@@ -1,0 +1,45 @@
+/** Reads what stands before the bytes of a connection, and not one byte more. */
+import type { Readable } from "node:stream";
+import { SrudpError } from "../../base/errors.ts";
+import { HEAD_LIMIT_BYTES } from "../../net/forward-wire.ts";
+
+/**
+ * The next `byteLength` bytes of `source`, which nobody else may be reading.
+ *
+ * @throws SrudpError ERR_PEER_RESET when it ends before; what it fails with
+ */
+export async function readExactly(source: Readable, byteLength: number): Promise<Uint8Array> {
+  for (;;) {
+    if (source.errored) throw source.errored;
+    const bytes: Uint8Array | null = source.read(byteLength);
+    if (bytes?.length === byteLength) return bytes;
+    if (bytes !== null || source.readableEnded || source.destroyed) throw new SrudpError("ERR_PEER_RESET");
+    await moreOf(source);
+  }
+}
+
+/** A piece with its length, a varint, before it. @throws SrudpError ERR_PROTOCOL for one that is too long; as `readExactly` */
+export async function readPiece(
+  source: Readable,
+  limitBytes: number = HEAD_LIMIT_BYTES,
+): Promise<Uint8Array> {
+  const [first] = await readExactly(source, 1);
+  let length = first! & 0x3f;
+  const further = (1 << (first! >> 6)) - 1;
+  if (further > 3) throw new SrudpError("ERR_PROTOCOL", "piece too long");
+  if (further > 0) for (const byte of await readExactly(source, further)) length = length * 256 + byte;
+  if (length > limitBytes) throw new SrudpError("ERR_PROTOCOL", "piece too long");
+  return length === 0 ? new Uint8Array(0) : readExactly(source, length);
+}
+
+function moreOf(source: Readable): Promise<void> {
+  return new Promise((resolve) => {
+    const stir = (): void => {
+      for (const event of EVENTS) source.off(event, stir);
+      resolve();
+    };
+    for (const event of EVENTS) source.on(event, stir);
+  });
+}
+
+const EVENTS = ["readable", "end", "error", "close"] as const;

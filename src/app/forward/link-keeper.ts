@@ -1,0 +1,178 @@
+/**
+ * Keeps a link to a peer: makes it again when it is lost, for as long as it takes.
+ *
+ * A peer that went without a word is noticed by its silence. Silence alone ends nothing, since whatever hangs on
+ * the link survives a pause; but it is answered by an attempt at a second link beside the first. Whichever proves
+ * to be alive is kept: the first if its peer answers again, else the new one.
+ */
+import { SrudpError } from "../../base/errors.ts";
+import type { Link } from "../../net/link.ts";
+import { answers } from "./liveness.ts";
+
+export interface KeeperOptions {
+  /** Makes a link. `isRival`: another one stands and may come back to life, so that its local port is taken. */
+  readonly open: (attempt: { signal: AbortSignal; isRival: boolean }) => Promise<Link>;
+  /** False when a link cannot be made twice. */
+  readonly isRepeatable: boolean;
+  /** Failures that no further attempt will mend. */
+  readonly isFinal: (error: unknown) => boolean;
+  readonly signal: AbortSignal;
+  readonly onLink: (link: Link) => void;
+  /** The link is lost; the next attempt begins after `pauseMs`. */
+  readonly onLost: (error: SrudpError | undefined, pauseMs: number) => void;
+  /** Nothing was heard of the peer for so long. */
+  readonly onSilent: (silentMs: number) => void;
+}
+
+const LOOK_INTERVAL_MS = 500;
+/** Silence after which the peer is asked for a sign of life, and after which it is thought to be gone. */
+const ASK_AFTER_MS = 2000;
+const SUSPECT_AFTER_MS = 3500;
+/** What the old link gets to show that it is alive once the new one stands. */
+const OLD_LINK_MS = 1500;
+/** The pause before an attempt, doubled each time up to the longest, with up to half as much again at random. */
+const SHORTEST_PAUSE_MS = 250;
+const LONGEST_PAUSE_MS = 15_000;
+
+/** Runs until the signal is aborted or a failure is final, and rejects with its reason. */
+export async function keepLink(options: KeeperOptions): Promise<never> {
+  const { signal, isFinal, isRepeatable } = options;
+  let link = await options.open({ signal, isRival: false });
+  for (;;) {
+    options.onLink(link);
+    const next = await standIn(link, options);
+    if (next !== undefined) {
+      link = next;
+      continue;
+    }
+    signal.throwIfAborted();
+    const error = (link.errored ?? undefined) as SrudpError | undefined;
+    if (!isRepeatable || (error !== undefined && isFinal(error)))
+      throw error ?? new SrudpError("ERR_PEER_RESET");
+    link = await openAgain(options, error);
+  }
+}
+
+/** Waits until `link` is over; fulfilled with the link that has taken its place already, if there is one. */
+async function standIn(link: Link, options: KeeperOptions): Promise<Link | undefined> {
+  const over = new AbortController();
+  const closed = new Promise<undefined>((resolve) => {
+    const end = (): void => {
+      over.abort();
+      resolve(undefined);
+    };
+    if (link.closed) end();
+    else link.once("close", end);
+    options.signal.addEventListener("abort", end, { once: true });
+  });
+  return Promise.race([closed, replaced(link, options, over.signal)]);
+}
+
+/** Watches over a link; fulfilled with a new one when its peer has gone and come back. */
+async function replaced(link: Link, options: KeeperOptions, over: AbortSignal): Promise<Link | undefined> {
+  const watch = new SilenceWatch(link);
+  while (!over.aborted) {
+    await pause(LOOK_INTERVAL_MS, over);
+    const silentMs = watch.look();
+    if (silentMs >= ASK_AFTER_MS) link.ping();
+    if (silentMs < SUSPECT_AFTER_MS || over.aborted) continue;
+    if (watch.isNews) options.onSilent(silentMs);
+    watch.isNews = false;
+    if (!options.isRepeatable) continue;
+    const rival = await openRival(watch, options, over);
+    if (rival === undefined) continue;
+    if (over.aborted || (await answers(link, OLD_LINK_MS))) {
+      await rival.close();
+      continue;
+    }
+    link.destroy();
+    return rival;
+  }
+  return undefined;
+}
+
+/** A second link, unless the first one's peer is heard again before it stands. */
+async function openRival(
+  watch: SilenceWatch,
+  options: KeeperOptions,
+  over: AbortSignal,
+): Promise<Link | undefined> {
+  const attempt = new AbortController();
+  const giveUp = (): void => attempt.abort(over.reason);
+  over.addEventListener("abort", giveUp, { once: true });
+  const timer = setInterval(() => {
+    if (watch.look() < ASK_AFTER_MS) giveUp();
+  }, LOOK_INTERVAL_MS);
+  try {
+    const rival = await options.open({ signal: attempt.signal, isRival: true });
+    rival.on("error", () => undefined);
+    return rival;
+  } catch {
+    await pause(ASK_AFTER_MS, over);
+    return undefined;
+  } finally {
+    clearInterval(timer);
+    over.removeEventListener("abort", giveUp);
+  }
+}
+
+async function openAgain(options: KeeperOptions, lost: SrudpError | undefined): Promise<Link> {
+  let error = lost;
+  for (let attempts = 0; ; attempts++) {
+    const pauseMs = pauseBefore(attempts);
+    options.onLost(error, pauseMs);
+    await pause(pauseMs, options.signal);
+    options.signal.throwIfAborted();
+    try {
+      return await options.open({ signal: options.signal, isRival: false });
+    } catch (thrown) {
+      options.signal.throwIfAborted();
+      if (options.isFinal(thrown)) throw thrown;
+      error = thrown as SrudpError;
+    }
+  }
+}
+
+function pauseBefore(attempts: number): number {
+  const ms = Math.min(LONGEST_PAUSE_MS, SHORTEST_PAUSE_MS * 2 ** attempts);
+  return Math.round(ms * (1 + Math.random() / 2));
+}
+
+/** How long a link has been silent. */
+class SilenceWatch {
+  /** The present silence was not told of yet. */
+  isNews = true;
+  readonly #link: Link;
+  #packets: number;
+  #sinceMs: number = performance.now();
+
+  constructor(link: Link) {
+    this.#link = link;
+    this.#packets = link.stats().receivedPackets;
+  }
+
+  /** Milliseconds since anything was heard, as far as these looks can tell. */
+  look(): number {
+    const { receivedPackets } = this.#link.stats();
+    const now = performance.now();
+    if (receivedPackets !== this.#packets) {
+      this.#packets = receivedPackets;
+      this.#sinceMs = now;
+      this.isNews = true;
+    }
+    return now - this.#sinceMs;
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener("abort", end, { once: true });
+    if (signal.aborted) end();
+  });
+}

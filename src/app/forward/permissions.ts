@@ -1,0 +1,187 @@
+/**
+ * What peers may reach through this side, and which ports they may have opened here. Nothing else is reachable.
+ *
+ *     --expose         host:port[/udp]   /path   network/bits:port   '*:port'
+ *     --permit-listen  [bind:]port[/udp]   /path
+ *
+ * An entry with a host is matched by the asker's words, not by what they mean, and what is dialled is the entry
+ * itself: no other spelling of an address, and no name that leads there, gets past it. A pattern (a network or
+ * `*`) looks at the address behind the words, once, and that very address is dialled, so that a name cannot mean
+ * two things. Patterns leave out special addresses unless they name them (special-ranges.ts).
+ */
+import { lookup } from "node:dns/promises";
+import { SrudpError } from "../../base/errors.ts";
+import { type Address, formatTarget, type Target } from "../../net/forward-wire.ts";
+import { canonicalAddress, isOpenTo, Network } from "./special-ranges.ts";
+
+type Protocol = "tcp" | "udp";
+
+interface Ports {
+  readonly low: number;
+  readonly high: number;
+}
+
+type Entry =
+  | { readonly kind: "literal"; readonly address: Address }
+  | {
+      readonly kind: "pattern";
+      readonly protocol: Protocol;
+      /** Undefined for every address. */
+      readonly network: Network | undefined;
+      readonly ports: Ports;
+    };
+
+interface Permit {
+  readonly kind: Address["kind"];
+  /** A path, or a host in canonical spelling. */
+  readonly place: string;
+  readonly ports: Ports;
+}
+
+const ANY_PORT: Ports = { low: 0, high: 65_535 };
+
+/** What one peer, or any that has no list of its own, may do. */
+export class Permissions {
+  /** The entries as they were given. */
+  readonly exposed: readonly string[];
+  readonly permitted: readonly string[];
+  readonly #entries: readonly Entry[];
+  readonly #permits: readonly Permit[];
+
+  /** @throws SrudpError ERR_USAGE for an entry that cannot be read */
+  constructor(exposed: readonly string[] = [], permitted: readonly string[] = []) {
+    this.exposed = exposed;
+    this.permitted = permitted;
+    this.#entries = exposed.map(parseEntry);
+    this.#permits = permitted.map(parsePermit);
+  }
+
+  /**
+   * What is to be dialled for a peer that asks for `target`.
+   *
+   * @throws SrudpError ERR_TARGET_FORBIDDEN, ERR_TARGET_UNKNOWN
+   */
+  async dialFor(target: Target): Promise<Address> {
+    if (target.kind === "asked") throw forbidden(target);
+    for (const entry of this.#entries) {
+      if (entry.kind === "literal" && isMeant(entry.address, target)) return entry.address;
+    }
+    if (target.kind === "first" || target.kind === "unix") throw forbidden(target);
+    const { host, port, kind } = target;
+    const patterns = this.#entries.filter(
+      (entry) => entry.kind === "pattern" && entry.protocol === kind && isWithin(port, entry.ports),
+    );
+    if (patterns.length === 0) throw forbidden(target);
+    for (const address of await addressesOf(host, target)) {
+      for (const entry of patterns) {
+        if (entry.kind !== "pattern" || entry.network?.has(address) === false) continue;
+        if (isOpenTo(address, entry.network)) return { kind, host: address, port };
+      }
+    }
+    throw forbidden(target);
+  }
+
+  /** Whether a peer may have `bind` opened here. */
+  mayListen(bind: Address): boolean {
+    return this.#permits.some((permit) => {
+      if (permit.kind !== bind.kind) return false;
+      if (bind.kind === "unix") return permit.place === bind.path;
+      if (!isWithin(bind.port, permit.ports)) return false;
+      const place = canonicalHost(bind.host || "localhost");
+      return permit.place === place || (permit.place === "localhost" && LOOPBACKS.has(place));
+    });
+  }
+}
+
+const LOOPBACKS: ReadonlySet<string> = new Set(["localhost", "127.0.0.1", "::1"]);
+
+function forbidden(target: Target): SrudpError {
+  return new SrudpError("ERR_TARGET_FORBIDDEN", formatTarget(target));
+}
+
+/** The asker's words against an entry: letter by letter, but for case and the ways to write one IPv6 address. */
+function isMeant(entry: Address, target: Target): boolean {
+  if (target.kind === "first") return entry.kind !== "udp";
+  if (entry.kind === "unix" || target.kind === "unix" || target.kind === "asked") {
+    return entry.kind === "unix" && target.kind === "unix" && entry.path === target.path;
+  }
+  return (
+    entry.kind === target.kind &&
+    entry.port === target.port &&
+    literalHost(entry.host) === literalHost(target.host)
+  );
+}
+
+function literalHost(host: string): string {
+  const lower = host.toLowerCase();
+  // Only written differently: the same 128 bits. What changes the family is another address.
+  const canonical = lower.includes(":") ? canonicalAddress(lower) : undefined;
+  return canonical?.includes(":") ? canonical : lower;
+}
+
+function canonicalHost(host: string): string {
+  const lower = host.toLowerCase();
+  return canonicalAddress(lower) ?? lower;
+}
+
+async function addressesOf(host: string, target: Target): Promise<string[]> {
+  const literal = canonicalAddress(host);
+  if (literal !== undefined) return [literal];
+  try {
+    const found = await lookup(host, { all: true, order: "verbatim" });
+    return found.map(({ address }) => canonicalAddress(address)).filter((address) => address !== undefined);
+  } catch (error) {
+    throw new SrudpError("ERR_TARGET_UNKNOWN", formatTarget(target), error);
+  }
+}
+
+function parseEntry(text: string): Entry {
+  if (text.startsWith("/")) return { kind: "literal", address: { kind: "unix", path: text } };
+  const [whole, protocol] = splitProtocol(text);
+  const parts = /^(?:\[([^[\]]+)\]|([^:[\]]+)):([^:]+)$/.exec(whole);
+  if (parts === null)
+    throw bad("--expose", text, "host:port, network/bits:port, '*:port' or a socket's path");
+  const host = parts[1] ?? parts[2]!;
+  const ports = parsePorts("--expose", parts[3]!, text);
+  if (host === "*") return { kind: "pattern", protocol, network: undefined, ports };
+  if (host.includes("/")) {
+    const network = Network.parse(host);
+    if (network === undefined) throw bad("--expose", text, "an address and its leading bits before the port");
+    return { kind: "pattern", protocol, network, ports };
+  }
+  if (ports.low !== ports.high || ports.low === 0) throw bad("--expose", text, "one port behind a host");
+  return { kind: "literal", address: { kind: protocol, host, port: ports.low } };
+}
+
+function parsePermit(text: string): Permit {
+  if (text.startsWith("/")) return { kind: "unix", place: text, ports: ANY_PORT };
+  const [whole, protocol] = splitProtocol(text);
+  const parts = /^(?:(?:\[([^[\]]+)\]|([^:[\]]*)):)?([^:]+)$/.exec(whole);
+  if (parts === null) throw bad("--permit-listen", text, "[bind:]port or a socket's path");
+  const host = parts[1] ?? parts[2];
+  const place = host === undefined ? "localhost" : canonicalHost(host === "" ? "*" : host);
+  return { kind: protocol, place, ports: parsePorts("--permit-listen", parts[3]!, text) };
+}
+
+function splitProtocol(text: string): [string, Protocol] {
+  const suffix = /\/(tcp|udp)$/.exec(text);
+  return suffix === null ? [text, "tcp"] : [text.slice(0, suffix.index), suffix[1] as Protocol];
+}
+
+function parsePorts(option: string, text: string, entry: string): Ports {
+  if (text === "*") return ANY_PORT;
+  const parts = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text);
+  const low = Number(parts?.[1]);
+  const high = Number(parts?.[2] ?? low);
+  if (parts === null || low > high || high > 65_535)
+    throw bad(option, entry, "a port, low-high or * at its end");
+  return { low, high };
+}
+
+function isWithin(port: number, { low, high }: Ports): boolean {
+  return low <= port && port <= high;
+}
+
+function bad(option: string, entry: string, wants: string): SrudpError {
+  return new SrudpError("ERR_USAGE", `${option} ${entry} is not ${wants}`);
+}

@@ -1,0 +1,129 @@
+/**
+ * The grammar of -L, -R and -D, which is that of ssh(1), and two things beyond it: `/udp` behind a forward, and
+ * a port alone, which leads to the peer's first exposed target.
+ *
+ *     -L [bind:]port:host:hostport   -L [bind:]port:socket   -L socket:host:hostport   -L socket:socket   -L [bind:]port
+ *     -R the same, but [bind:]port alone is a SOCKS proxy here for the peer's programs
+ *     -D [bind:]port                 -D socket
+ *
+ * A field with a slash is a socket's path; `\` takes the meaning from the character behind it; IPv6 addresses
+ * stand in brackets. No bind address is the loopback; an empty one, or `*`, is every interface.
+ */
+import { SrudpError } from "../../base/errors.ts";
+import { type Address, formatTarget } from "../../net/forward-wire.ts";
+
+/** What a forwarded port leads to: an address, the peer's first exposed one, or whatever the client asks by SOCKS. */
+export type Lead = Address | { readonly kind: "first" } | { readonly kind: "socks" };
+
+export type ForwardKind = "local" | "remote" | "dynamic";
+
+/** One forward that was asked for. */
+export interface ForwardSpec {
+  readonly kind: ForwardKind;
+  /** The option and what stood behind it, in one spelling: how a forward is named when it is cancelled. */
+  readonly name: string;
+  readonly bind: Address;
+  readonly lead: Lead;
+}
+
+/** The option that asks for each kind. */
+const OPTIONS: Readonly<Record<string, ForwardKind>> = { L: "local", R: "remote", D: "dynamic" };
+
+/** The forward that `-L text`, `-R text` or `-D text` asks for. @throws SrudpError ERR_USAGE */
+export function parseForward(option: "L" | "R" | "D", text: string): ForwardSpec {
+  const kind = OPTIONS[option]!;
+  const name = `-${option} ${text}`;
+  const suffix = /\/(udp|tcp)$/.exec(text);
+  // A path may well end like that; then it is one.
+  const isPath = suffix !== null && /(?:^|:)[^:]*\/[^:]*\/(?:udp|tcp)$/.test(text);
+  const protocol = suffix !== null && !isPath ? suffix[1]! : "tcp";
+  const fields = splitFields(suffix !== null && !isPath ? text.slice(0, suffix.index) : text, name);
+  const spec = { kind, name, ...readFields(kind, fields, name) };
+  return protocol === "udp" ? asUdp(spec) : spec;
+}
+
+/** What a forward leads to, for people and events. */
+export function formatLead(lead: Lead): string {
+  return lead.kind === "socks" ? "socks" : formatTarget(lead);
+}
+
+interface Field {
+  readonly text: string;
+  readonly isPath: boolean;
+}
+
+interface Ends {
+  readonly bind: Address;
+  readonly lead: Lead;
+}
+
+function readFields(kind: ForwardKind, fields: readonly Field[], name: string): Ends {
+  const alone: Lead = kind === "local" ? { kind: "first" } : { kind: "socks" };
+  const [a, b, c, d] = fields;
+  const mayBeZero = true;
+  const bindAt = (host: Field | undefined, port: Field): Address => ({
+    kind: "tcp",
+    host: host === undefined ? "" : host.text === "" ? "*" : host.text,
+    port: portOf(port, name, mayBeZero),
+  });
+  const leadTo = (host: Field, port: Field): Lead => {
+    if (host.text === "" || host.isPath) throw bad(name, "the target's host is missing");
+    return { kind: "tcp", host: host.text, port: portOf(port, name, false) };
+  };
+  const path = (field: Field): Address => ({ kind: "unix", path: field.text });
+  if (a === undefined || fields.length > 4) throw bad(name, "it has too many parts");
+  if (b === undefined) return { bind: a.isPath ? path(a) : bindAt(undefined, a), lead: alone };
+  if (kind === "dynamic") {
+    if (c !== undefined || a.isPath || b.isPath) throw bad(name, "-D takes [bind:]port");
+    return { bind: bindAt(a, b), lead: alone };
+  }
+  if (c === undefined) {
+    if (b.isPath) return { bind: a.isPath ? path(a) : bindAt(undefined, a), lead: path(b) };
+    if (a.isPath) throw bad(name, "the target's port is missing");
+    return { bind: bindAt(a, b), lead: alone };
+  }
+  if (d === undefined) {
+    if (a.isPath) return { bind: path(a), lead: leadTo(b, c) };
+    if (c.isPath) return { bind: bindAt(a, b), lead: path(c) };
+    return { bind: bindAt(undefined, a), lead: leadTo(b, c) };
+  }
+  return { bind: bindAt(a, b), lead: leadTo(c, d) };
+}
+
+function asUdp(spec: ForwardSpec): ForwardSpec {
+  const { bind, lead } = spec;
+  if (bind.kind !== "tcp" || lead.kind !== "tcp") throw bad(spec.name, "/udp needs a port on both sides");
+  return { ...spec, bind: { ...bind, kind: "udp" }, lead: { ...lead, kind: "udp" } };
+}
+
+/** The parts between colons; none counts inside of brackets or behind a backslash. */
+function splitFields(text: string, name: string): Field[] {
+  const fields: Field[] = [];
+  let current = "";
+  let isBracketed = false;
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at]!;
+    if (character === "\\" && at + 1 < text.length) current += text[++at]!;
+    else if (character === "[" && current === "") isBracketed = true;
+    else if (character === "]" && isBracketed) {
+      isBracketed = false;
+      if (at + 1 < text.length && text[at + 1] !== ":") throw bad(name, "a colon is missing behind ]");
+    } else if (character === ":" && !isBracketed) {
+      fields.push({ text: current, isPath: current.includes("/") });
+      current = "";
+    } else current += character;
+  }
+  if (isBracketed) throw bad(name, "a bracket is not closed");
+  fields.push({ text: current, isPath: current.includes("/") });
+  return fields;
+}
+
+function portOf(field: Field, name: string, mayBeZero: boolean): number {
+  const port = /^\d{1,5}$/.test(field.text) ? Number(field.text) : -1;
+  if (port < (mayBeZero ? 0 : 1) || port > 65_535) throw bad(name, `"${field.text}" is not a port`);
+  return port;
+}
+
+function bad(name: string, detail: string): SrudpError {
+  return new SrudpError("ERR_USAGE", `${name}: ${detail}`);
+}

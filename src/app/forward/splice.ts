@@ -1,0 +1,106 @@
+/**
+ * Joins a TCP (or Unix) socket to a stream of the link so that neither program can tell: the end of each
+ * direction on its own, a reset as a reset, and backpressure both ways.
+ *
+ * What either side may hold is bounded: the socket's and the stream's own buffers, and the stream's window.
+ */
+import type { Socket } from "node:net";
+import { SrudpError } from "../../base/errors.ts";
+import type { Stream } from "../../net/stream.ts";
+
+export class Splice {
+  /** Bytes from the socket, and to it. */
+  sentBytes = 0;
+  receivedBytes = 0;
+  readonly #socket: Socket;
+  readonly #stream: Stream;
+  readonly #onOver: () => void;
+  /** How many of the two are not closed yet. */
+  #open: number;
+
+  /**
+   * The socket's bytes flow at once; those of the stream after `receive`.
+   *
+   * @param onOver called once, when both are closed
+   */
+  constructor(socket: Socket, stream: Stream, onOver: () => void) {
+    this.#socket = socket;
+    this.#stream = stream;
+    this.#onOver = onOver;
+    socket.on("error", () => this.breakOff());
+    stream.on("error", () => this.breakOff());
+    socket.on("close", () => this.#handleClose(socket));
+    stream.on("close", () => this.#handleClose(stream));
+    this.#open = (socket.closed ? 0 : 1) + (stream.closed ? 0 : 1);
+    if (socket.destroyed || stream.destroyed) {
+      this.breakOff();
+      if (this.#open === 0) onOver();
+      return;
+    }
+    socket.on("data", this.#send);
+    socket.on("end", this.#endSending);
+    stream.on("drain", () => socket.resume());
+    socket.resume();
+  }
+
+  /** The peer has reached its end: the stream's bytes are the connection's from here on. */
+  receive(): void {
+    const socket = this.#socket;
+    const stream = this.#stream;
+    if (socket.destroyed || stream.destroyed) return;
+    stream.on("data", this.#receive);
+    stream.on("end", () => socket.end());
+    socket.on("drain", () => stream.resume());
+    stream.resume();
+  }
+
+  /** Ends both as a reset does: whatever has not arrived never will. */
+  breakOff(): void {
+    resetSocket(this.#socket);
+    this.#stream.destroy(new SrudpError("ERR_PEER_RESET"));
+  }
+
+  readonly #send = (chunk: Uint8Array): void => {
+    this.sentBytes += chunk.length;
+    if (!this.#stream.write(chunk)) this.#socket.pause();
+  };
+
+  readonly #receive = (chunk: Uint8Array): void => {
+    this.receivedBytes += chunk.length;
+    if (!this.#socket.write(chunk)) this.#stream.pause();
+  };
+
+  readonly #endSending = (): void => {
+    if (wasReset(this.#socket)) this.breakOff();
+    else this.#stream.end();
+  };
+
+  /** One that closed before both of its directions had ended has broken off, and takes the other with it. */
+  #handleClose(one: Socket | Stream): void {
+    if (!one.readableEnded || !one.writableFinished) this.breakOff();
+    if (--this.#open === 0) this.#onOver();
+  }
+}
+
+/** Ends a socket with a reset where there is such a thing, so that its program sees no orderly end. */
+export function resetSocket(socket: Socket): void {
+  if (socket.destroyed) return;
+  // Without a listener it would be thrown: whoever resets does not want to hear of it.
+  socket.on("error", () => undefined);
+  try {
+    socket.resetAndDestroy();
+  } catch {
+    // Unix sockets know no reset.
+    socket.destroy();
+  }
+}
+
+/**
+ * Whether the end that the socket has just told of was a reset: Node takes one that came while reading was paused
+ * for an orderly end. A connection that was reset has no remote address any more; it must not have been asked
+ * before, since Node remembers the answer. Once our own direction has ended, an orderly end has none either, and
+ * counts as one.
+ */
+function wasReset(socket: Socket): boolean {
+  return socket.localPort !== undefined && !socket.writableEnded && socket.remoteAddress === undefined;
+}

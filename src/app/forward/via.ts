@@ -1,0 +1,29 @@
+/** The way to targets at the peer: one link, or whichever link stands at the moment. */
+import type { Target } from "../../net/forward-wire.ts";
+import type { Stream } from "../../net/stream.ts";
+import type { FlowChannel } from "./flow-channel.ts";
+
+/** A stream on its way to a target. */
+export interface Reached {
+  /** Takes the connection's bytes at once; gives those of the target once `answered` is fulfilled. */
+  readonly stream: Stream;
+  /** Rejects with an ERR_TARGET_…, or with what the stream broke off with. */
+  readonly answered: Promise<void>;
+}
+
+export interface Via {
+  /** @throws SrudpError when there is no link, or it is lost meanwhile */
+  reach(target: Target): Promise<Reached>;
+  /**
+   * A UDP flow to `target`, until it is over.
+   *
+   * @param deliver takes the peer's datagrams
+   * @param onOpen is given the flow as soon as datagrams may be sent
+   * @throws SrudpError as `reach`, and ERR_TARGET_…
+   */
+  reachFlow(
+    target: Target,
+    deliver: (bytes: Uint8Array) => void,
+    onOpen: (channel: FlowChannel) => void,
+  ): Promise<void>;
+}

@@ -1,0 +1,112 @@
+/** `srudp forward`: holds a link to a peer and carries ports over it. */
+import { AskedPorts } from "../app/forward/asked-ports.ts";
+import { Forwarder } from "../app/forward/forwarder.ts";
+import { keepLink } from "../app/forward/link-keeper.ts";
+import { Permissions } from "../app/forward/permissions.ts";
+import { type ForwardSpec, parseForward } from "../app/forward/spec.ts";
+import { SrudpError } from "../base/errors.ts";
+import type { Link } from "../net/link.ts";
+import { reportConnected } from "./carry-link.ts";
+import { CONNECT_TIMEOUT_MS } from "./connect-command.ts";
+import type { CommandContext } from "./context.ts";
+import { asSrudpError } from "./exit.ts";
+import { failureReport, reportForwarding } from "./forward-reports.ts";
+import { sayHello } from "./link-ways.ts";
+import { usage } from "./operands.ts";
+import { checkLinkOptions, type ForwardOptions } from "./options.ts";
+import { type PeerWay, wayToPeer } from "./peer-way.ts";
+import { formatDuration } from "./progress.ts";
+
+/** What the network, or a peer that is away, may cause: another attempt may succeed. */
+const TEMPORARY: ReadonlySet<number> = new Set([68, 69, 71, 74, 75]);
+/** After an interrupt, the peer gets so long to acknowledge what is on its way. */
+const FAREWELL_MS = 1000;
+
+/** Ends with an error only: an interrupt, or what no further attempt can mend. */
+export async function runForward(
+  context: CommandContext,
+  operands: readonly string[],
+  options: ForwardOptions,
+): Promise<never> {
+  const { reporter } = context;
+  checkLinkOptions(options, context.program);
+  const specs = specsOf(options);
+  const permissions = new Permissions(options.expose, options.permitListen);
+  if (specs.length === 0 && permissions.exposed.length + permissions.permitted.length === 0)
+    throw usage("Nothing to forward: give -L, -R or -D");
+  sayHello(context);
+
+  const failed = failureReport(reporter);
+  const forwarder = new Forwarder({
+    permissions,
+    askedPorts: new AskedPorts(),
+    watcher: { failed, forwarding: (status) => reportForwarding(reporter, status) },
+  });
+  try {
+    for (const spec of specs) await forwarder.add(spec);
+    const way = await wayToPeer(context, operands, options);
+    return await keep(context, way, forwarder, options);
+  } finally {
+    forwarder.close();
+  }
+}
+
+function specsOf(options: ForwardOptions): ForwardSpec[] {
+  return (["L", "R", "D"] as const).flatMap((letter) =>
+    (options[letter] ?? []).map((text) => parseForward(letter, text)),
+  );
+}
+
+async function keep(
+  context: CommandContext,
+  way: PeerWay,
+  forwarder: Forwarder,
+  options: ForwardOptions,
+): Promise<never> {
+  const { reporter, interrupt } = context;
+  let current: Link | undefined;
+  let isFirst = true;
+  try {
+    return await keepLink({
+      signal: interrupt.signal,
+      isRepeatable: way.isRepeatable,
+      isFinal: (error) => !TEMPORARY.has(asSrudpError(error).exit),
+      open: ({ signal, isRival }) => {
+        const quiet = !isFirst;
+        const timeoutMs = options.timeout ?? CONNECT_TIMEOUT_MS;
+        return way.open({ signal, isRival, quiet, timeoutMs, idleTimeoutMs: Infinity, pipe: false });
+      },
+      onLink: (link) => {
+        isFirst = false;
+        current = link;
+        link.on("error", () => undefined);
+        // Nothing is piped, but the end of the link is found by reading.
+        link.resume();
+        reportConnected(context, link);
+        forwarder.attach(link);
+        way.remember().catch((error: unknown) => link.destroy(asSrudpError(error)));
+      },
+      onLost: (error, pauseMs) => {
+        const { code, message } = error ?? new SrudpError("ERR_PEER_RESET");
+        const prose = `no link (${message}) Trying again in ${formatDuration(pauseMs)}`;
+        reporter.event("lost", { code, message, retryMs: pauseMs }, prose);
+      },
+      onSilent: (silentMs) => {
+        const prose = `nothing heard from the peer for ${formatDuration(silentMs)}; the ports stay open`;
+        reporter.event("silent", { silentMs: Math.round(silentMs) }, prose);
+      },
+    });
+  } finally {
+    if (current !== undefined) await farewell(current);
+  }
+}
+
+/** Ends the link in order where the peer is there to hear it. */
+async function farewell(link: Link): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, FAREWELL_MS);
+  });
+  await Promise.race([link.close(), late]);
+  clearTimeout(timer);
+}

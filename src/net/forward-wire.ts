@@ -1,0 +1,199 @@
+/**
+ * What forwarding says on the wire: the head of a forwarded stream, the answer to it, and the control records
+ * that ask the peer to open a port. `docs/protocol.md` has the bytes.
+ *
+ * Whoever opens a forwarded stream writes where it is to lead, and may send the connection's bytes right
+ * behind. The peer answers once its dial has succeeded or failed, and the target's bytes follow.
+ */
+import { concatBytes, utf8Decode, utf8Encode } from "../base/bytes.ts";
+import { ERRORS, errorOfWire, SrudpError } from "../base/errors.ts";
+import { Reader } from "../base/reader.ts";
+import { varintBytes, writeVarint } from "../base/varint.ts";
+
+/** A port or a Unix socket, to be opened or to be reached. An empty host means the loopback, for opening only. */
+export type Address =
+  | { readonly kind: "tcp" | "udp"; readonly host: string; readonly port: number }
+  | { readonly kind: "unix"; readonly path: string };
+
+/** Where a forwarded stream leads: an address, the peer's first exposed one, or what a port was opened for. */
+export type Target =
+  | Address
+  | { readonly kind: "first" }
+  | { readonly kind: "asked"; readonly askId: number };
+
+/** Control records of forwarding. */
+export const FORWARD_RECORD = { ask: 2, answer: 3, cancel: 4 } as const;
+
+/** "Open this port, and lead its connections to me." */
+export interface Ask {
+  readonly askId: number;
+  readonly bind: Address;
+}
+
+/** What became of an ask: the port that was opened (0 for a socket path), or why there is none. */
+export interface AskAnswer {
+  readonly askId: number;
+  readonly port: number;
+  readonly failure: SrudpError | undefined;
+}
+
+const KIND = { tcp: 0, udp: 1, unix: 2, first: 3, asked: 4 } as const;
+/** Longest host name (RFC 1035 §2.3.4), longest path of any system's sockets, longest explanation; all UTF-8. */
+const TEXT_LIMIT_BYTES = 1024;
+/** Heads and answers are shorter: a peer that announces more is no honest one. */
+export const HEAD_LIMIT_BYTES = 2048;
+const PORT_MOST = 65_535;
+
+/** The head of a stream that is to lead to `target`, its length before it. */
+export function encodeHead(target: Target): Uint8Array {
+  return withLength(encodeTarget(target));
+}
+
+/** @param body a head without its length. @throws SrudpError ERR_PROTOCOL */
+export function decodeHead(body: Uint8Array): Target {
+  const reader = new Reader(body);
+  const target = readTarget(reader);
+  return checked(reader, target, "head of a forwarded stream");
+}
+
+/** The answer to a head, its length before it; without `failure` the target has been reached. */
+export function encodeAnswer(failure?: SrudpError): Uint8Array {
+  return withLength(encodeFailure(failure));
+}
+
+/** What the dial failed with, if it did. @throws SrudpError ERR_PROTOCOL */
+export function decodeAnswer(body: Uint8Array): SrudpError | undefined {
+  const reader = new Reader(body);
+  const failure = readFailure(reader);
+  return checked(reader, { failure }, "answer of a forwarded stream").failure;
+}
+
+export function encodeAsk({ askId, bind }: Ask): Uint8Array {
+  return concatBytes(number(askId), encodeTarget(bind));
+}
+
+/** @throws SrudpError ERR_PROTOCOL */
+export function decodeAsk(body: Uint8Array): Ask {
+  const reader = new Reader(body);
+  const askId = reader.varint();
+  const bind = readTarget(reader);
+  if (bind === undefined || bind.kind === "first" || bind.kind === "asked")
+    throw new SrudpError("ERR_PROTOCOL", "ask");
+  return checked(reader, { askId, bind }, "ask");
+}
+
+export function encodeAskAnswer({ askId, port, failure }: AskAnswer): Uint8Array {
+  return concatBytes(number(askId), number(port), encodeFailure(failure));
+}
+
+/** @throws SrudpError ERR_PROTOCOL */
+export function decodeAskAnswer(body: Uint8Array): AskAnswer {
+  const reader = new Reader(body);
+  const askId = reader.varint();
+  const port = reader.varint();
+  const failure = readFailure(reader);
+  return checked(reader, { askId, port, failure }, "answer to an ask");
+}
+
+export function encodeCancel(askId: number): Uint8Array {
+  return number(askId);
+}
+
+/** @throws SrudpError ERR_PROTOCOL */
+export function decodeCancel(body: Uint8Array): number {
+  const reader = new Reader(body);
+  return checked(reader, reader.varint(), "cancel");
+}
+
+/** `host:port` as ssh writes it, a path, or what stands for one. */
+export function formatTarget(target: Target): string {
+  switch (target.kind) {
+    case "tcp":
+      return hostAndPort(target.host, target.port);
+    case "udp":
+      return `${hostAndPort(target.host, target.port)}/udp`;
+    case "unix":
+      return target.path;
+    case "first":
+      return "the first that is exposed";
+    case "asked":
+      return `connection of ask ${target.askId}`;
+  }
+}
+
+function hostAndPort(host: string, port: number): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host || "localhost"}:${port}`;
+}
+
+function encodeTarget(target: Target): Uint8Array {
+  const kind = number(KIND[target.kind]);
+  switch (target.kind) {
+    case "tcp":
+    case "udp":
+      return concatBytes(kind, text(target.host), number(target.port));
+    case "unix":
+      return concatBytes(kind, text(target.path));
+    case "first":
+      return kind;
+    case "asked":
+      return concatBytes(kind, number(target.askId));
+  }
+}
+
+function readTarget(reader: Reader): Target | undefined {
+  const kind = reader.varint();
+  switch (kind) {
+    case KIND.tcp:
+    case KIND.udp: {
+      const host = readText(reader);
+      const port = reader.varint();
+      if (port > PORT_MOST) return undefined;
+      return { kind: kind === KIND.tcp ? "tcp" : "udp", host, port };
+    }
+    case KIND.unix:
+      return { kind: "unix", path: readText(reader) };
+    case KIND.first:
+      return { kind: "first" };
+    case KIND.asked:
+      return { kind: "asked", askId: reader.varint() };
+    default:
+      return undefined;
+  }
+}
+
+function encodeFailure(failure: SrudpError | undefined): Uint8Array {
+  if (failure === undefined) return number(0);
+  const wire = ERRORS[failure.code].wire ?? ERRORS.ERR_TARGET_FAILED.wire!;
+  return concatBytes(number(wire), text(failure.detail));
+}
+
+function readFailure(reader: Reader): SrudpError | undefined {
+  const wire = reader.varint();
+  if (wire === 0) return undefined;
+  const detail = readText(reader);
+  return new SrudpError(errorOfWire(wire) ?? "ERR_TARGET_FAILED", detail === "" ? undefined : detail);
+}
+
+function checked<T>(reader: Reader, value: T | undefined, what: string): T {
+  if (value === undefined || !reader.ok || reader.remaining > 0) throw new SrudpError("ERR_PROTOCOL", what);
+  return value;
+}
+
+function withLength(body: Uint8Array): Uint8Array {
+  return concatBytes(number(body.length), body);
+}
+
+function number(value: number): Uint8Array {
+  const bytes = new Uint8Array(varintBytes(value));
+  writeVarint(bytes, 0, value);
+  return bytes;
+}
+
+function text(value: string): Uint8Array {
+  const bytes = utf8Encode(value).subarray(0, TEXT_LIMIT_BYTES);
+  return concatBytes(number(bytes.length), bytes);
+}
+
+function readText(reader: Reader): string {
+  return utf8Decode(reader.take(reader.varint()));
+}
