@@ -42,8 +42,6 @@ export async function carryLink(
 ): Promise<number> {
   // It may have ended while it waited for its turn.
   if (link.destroyed) throw link.errored ?? new SrudpError("ERR_PEER_RESET");
-  reportConnected(context, link);
-  link.on("path", (move) => reportPath(context, link, move));
   const { signal } = context.interrupt;
   const limit = options.quitAfter === undefined ? {} : { quitAfterMs: options.quitAfter };
   const { program } = context;
@@ -85,7 +83,10 @@ export async function carryLink(
   }
 }
 
-export function reportConnected({ reporter }: CommandContext, link: Link): void {
+/** Tells of a link that has just been made, and of its moves from then on. */
+export function reportConnected(context: CommandContext, link: Link): void {
+  const { reporter } = context;
+  link.on("path", (move) => reportPath(context, link, move));
   const { rttMs } = link.stats();
   const remote = formatAddress(link.remote);
   const { peer, path, auth } = link;
@@ -104,8 +105,7 @@ function reportPath({ reporter }: CommandContext, link: Link, { from, to, outage
 
 function reportClosed({ reporter }: CommandContext, link: Link, result: BridgeResult): void {
   const { sent, received, durationMs } = result;
-  const { sentPackets, lostPackets } = link.stats();
-  const lossPct = sentPackets === 0 ? 0 : Math.round((10_000 * lostPackets) / sentPackets) / 100;
+  const { lossPct } = lossOf(link);
   const lines = [
     `sent      ${sent.bytes} bytes${rateOf(sent.bytes, durationMs)}  sha256 ${sent.sha256}`,
     `received  ${received.bytes} bytes${rateOf(received.bytes, durationMs)}  sha256 ${received.sha256}`,
@@ -118,6 +118,18 @@ function reportClosed({ reporter }: CommandContext, link: Link, result: BridgeRe
 function reportBroken({ reporter }: CommandContext, { sent, received, durationMs }: BridgeResult): void {
   const prose = `until then ${sent.bytes} bytes were sent and ${received.bytes} received`;
   reporter.event("broken", { sent, received, durationMs: tenths(durationMs) }, prose, "detail");
+}
+
+/** Tells of the end of a link that carried no pipe. */
+export function reportOver({ reporter }: CommandContext, link: Link, durationMs: number): void {
+  const { lossPct } = lossOf(link);
+  const prose = `closed after ${formatDuration(durationMs)}, ${lossPct} % of packets lost`;
+  reporter.event("closed", { durationMs: tenths(durationMs), lossPct }, prose);
+}
+
+function lossOf(link: Link): { lossPct: number } {
+  const { sentPackets, lostPackets } = link.stats();
+  return { lossPct: sentPackets === 0 ? 0 : Math.round((10_000 * lostPackets) / sentPackets) / 100 };
 }
 
 /** Without being asked, only where a person watches and the bytes go elsewhere. */

@@ -38,18 +38,16 @@ export class CodeLife {
     return this.#code;
   }
 
-  /** A peer is here: nobody waits any more, and a code that it used is spent. */
+  /** A peer is here, and a code that it used is spent; with `-k` the next peer gets another one. */
   handlePeer(byCode: boolean): void {
+    if (this.#options.keepOpen) {
+      if (byCode) this.#renew();
+      return;
+    }
     this.stop();
     if (!byCode) return;
     this.#code = undefined;
     this.#options.use(undefined);
-  }
-
-  /** The peer has gone and the next one is waited for. */
-  handleGone(): void {
-    if (this.#code === undefined) this.#renew();
-    else this.#startTimer();
   }
 
   /** Three wrong guesses have come in. */

@@ -1,13 +1,13 @@
-/** `srudp listen`: waits for a peer, carries the link, and with `-k` waits for the next one. */
-import { openOutput } from "../app/output.ts";
+/** `srudp listen`: waits for a peer and serves it, and with `-k` many of them, one beside the other. */
+import { Permissions } from "../app/forward/permissions.ts";
 import { SrudpError } from "../base/errors.ts";
 import type { Link } from "../net/link.ts";
 import { type Listener, listen } from "../net/listener.ts";
-import { carryLink } from "./carry-link.ts";
 import { CodeLife } from "./code-life.ts";
 import type { CommandContext } from "./context.ts";
 import { asSrudpError } from "./exit.ts";
 import { unlessAborted } from "./interrupt.ts";
+import { LinkService } from "./link-service.ts";
 import { sayHello, waysOf } from "./link-ways.ts";
 import { reportListening, reportNewCode, reportVisitors } from "./listen-reports.ts";
 import { parsePort, usage } from "./operands.ts";
@@ -16,6 +16,8 @@ import { formatDuration } from "./progress.ts";
 import { reachOf } from "./reach-ways.ts";
 import { newCode, trustForListener } from "./trust.ts";
 
+/** Peers at the same time, with -k. */
+const LINKS_LIMIT = 256;
 /** How long a listener stays after its code is void. */
 const FAREWELL_MS = 1000;
 
@@ -28,6 +30,7 @@ export async function runListen(
   const { interrupt } = context;
   checkLinkOptions(options, context.program);
   const port = portOf(portText, options);
+  const permissions = new Permissions(options.expose, options.permitListen);
   sayHello(context);
   const trust = await trustForListener(context, options);
   if (trust.code?.given && options.keepOpen)
@@ -45,6 +48,7 @@ export async function runListen(
     silent: trust.isSilent,
     port: port ?? 0,
     ...(isMet && { meet: reachOf(options, context.reporter) }),
+    maxLinks: options.keepOpen ? LINKS_LIMIT : 1,
   });
   // Whatever ends the waiting for good: a signal, or a code that is void.
   const ending = new AbortController();
@@ -68,47 +72,48 @@ export async function runListen(
       });
       listener.on("burnt", () => life?.handleBurnt());
     }
-    return await serve(context, listener, options, trust.remember, life, ending.signal);
+    const service = new LinkService(context, options, { permissions, remember: trust.remember });
+    return await serve(context, listener, service, life, ending.signal, options);
   } finally {
     life?.stop();
     await listener.close();
   }
 }
 
-/** Carries link after link, or one. */
+/** Serves link after link, many at once, or one. */
 async function serve(
   context: CommandContext,
   listener: Listener,
-  options: LinkOptions,
-  remember: (peer: Uint8Array) => Promise<void>,
+  service: LinkService,
   life: CodeLife | undefined,
   ending: AbortSignal,
+  options: LinkOptions,
 ): Promise<number> {
   const links = listener[Symbol.asyncIterator]();
-  // A link may fail while it waits for its turn; that is found when the turn comes.
-  listener.on("link", (link) => link.on("error", () => undefined));
-  const isShared = options.keepOpen && !options.exec;
-  const shared = isShared ? { input: process.stdin, output: openOutput(1) } : undefined;
-  for (;;) {
-    const link = await nextLink(links, options.timeout ?? Number.POSITIVE_INFINITY, ending);
+  const served = new Map<Link, Promise<number>>();
+  // At once, not when its turn comes: what the peer asks for first must find somebody.
+  listener.on("link", (link) => {
     life?.handlePeer(link.auth === "code");
-    const byKey = link.auth === "key";
-    try {
-      const status = await carryLink(context, link, options, {
-        shared,
-        remember: async () => {
-          if (byKey) await remember(link.peer);
-        },
-      });
-      if (!options.keepOpen) return status;
-    } catch (thrown) {
-      if (!options.keepOpen || context.interrupt.signal.aborted) throw thrown;
+    served.set(link, service.serve(link));
+  });
+  // Whatever ends one peer's link only, with -k, is told and forgotten.
+  let fatal: (error: unknown) => void = () => undefined;
+  const failed = new Promise<never>((_, reject) => {
+    fatal = reject;
+  });
+  failed.catch(() => undefined);
+  for (;;) {
+    const wait = nextLink(links, options.timeout ?? Number.POSITIVE_INFINITY, ending);
+    const link = await Promise.race([wait, failed]);
+    const status = served.get(link)!;
+    served.delete(link);
+    if (!options.keepOpen) return status;
+    status.catch((thrown: unknown) => {
       // One peer's misfortune is not the next one's; without an own output there is no next one.
       const error = asSrudpError(thrown);
-      if (error.code === "ERR_OUTPUT_CLOSED" || error.code === "ERR_INTERNAL") throw error;
-      context.reporter.error(error);
-    }
-    life?.handleGone();
+      if (error.code === "ERR_OUTPUT_CLOSED" || error.code === "ERR_INTERNAL") fatal(error);
+      else if (!context.interrupt.signal.aborted) context.reporter.error(error);
+    });
   }
 }
 

@@ -1,0 +1,105 @@
+/**
+ * What a listener does for each of its peers: it serves their forwards, and bridges the pipe of one to standard
+ * input and output, or the pipe of each to a program of its own.
+ */
+import type { Readable, Writable } from "node:stream";
+import { AskedPorts } from "../app/forward/asked-ports.ts";
+import { ForwardPeer } from "../app/forward/forward-peer.ts";
+import type { Permissions } from "../app/forward/permissions.ts";
+import { openOutput } from "../app/output.ts";
+import { formatAddress } from "../net/address.ts";
+import type { Link } from "../net/link.ts";
+import { carryLink, reportConnected, reportOver } from "./carry-link.ts";
+import type { CommandContext } from "./context.ts";
+import { failureReport } from "./forward-reports.ts";
+import type { LinkOptions } from "./options.ts";
+
+export interface LinkServiceOptions {
+  readonly permissions: Permissions;
+  /** Writes down a peer that came by its key. */
+  readonly remember: (peer: Uint8Array) => Promise<void>;
+}
+
+export class LinkService {
+  readonly #context: CommandContext;
+  readonly #options: LinkOptions;
+  readonly #service: LinkServiceOptions;
+  readonly #askedPorts: AskedPorts = new AskedPorts();
+  readonly #failed: ReturnType<typeof failureReport>;
+  /** Standard input and output, where they are lent to one peer after the other. */
+  readonly #shared: { readonly input: Readable; readonly output: Writable } | undefined;
+  #isPiping = false;
+
+  constructor(context: CommandContext, options: LinkOptions, service: LinkServiceOptions) {
+    this.#context = context;
+    this.#options = options;
+    this.#service = service;
+    this.#failed = failureReport(context.reporter);
+    const isShared = options.keepOpen && !options.exec;
+    this.#shared = isShared ? { input: process.stdin, output: openOutput(1) } : undefined;
+  }
+
+  /**
+   * Serves a link to its end. To be called as soon as the link is there.
+   *
+   * @returns the status to exit with
+   * @throws SrudpError for every end but the right one; the reason of the interrupt
+   */
+  async serve(link: Link): Promise<number> {
+    const startedAtMs = performance.now();
+    // It may fail while nobody listens; that is found when its turn comes.
+    link.on("error", () => undefined);
+    reportConnected(this.#context, link);
+    const remembered = this.#remember(link);
+    remembered.catch((error: Error) => link.destroy(error));
+    new ForwardPeer(link, {
+      permissions: this.#service.permissions,
+      askedPorts: this.#askedPorts,
+      watcher: { failed: (failure) => this.#failed(failure, formatAddress(link.remote)) },
+    });
+    const { signal } = this.#context.interrupt;
+    const breakOff = (): void => link.reset();
+    signal.addEventListener("abort", breakOff, { once: true });
+    try {
+      if (await opensPipe(link)) return await this.#carry(link, () => remembered);
+    } finally {
+      signal.removeEventListener("abort", breakOff);
+    }
+    signal.throwIfAborted();
+    if (link.errored) throw link.errored;
+    reportOver(this.#context, link, performance.now() - startedAtMs);
+    return 0;
+  }
+
+  async #carry(link: Link, remember: () => Promise<void>): Promise<number> {
+    const shared = this.#shared;
+    if (shared === undefined) return carryLink(this.#context, link, this.#options, { remember });
+    if (this.#isPiping) {
+      link.reset("ERR_BUSY");
+      const remote = formatAddress(link.remote);
+      const prose = `${remote} came too, and was told that this side is busy`;
+      this.#context.reporter.event("busy", { remote }, prose, "detail");
+      return 0;
+    }
+    this.#isPiping = true;
+    try {
+      return await carryLink(this.#context, link, this.#options, { shared, remember });
+    } finally {
+      this.#isPiping = false;
+    }
+  }
+
+  async #remember(link: Link): Promise<void> {
+    if (link.auth === "key") await this.#service.remember(link.peer);
+  }
+}
+
+/** Whether the peer opens its pipe; false when the link ends without one. */
+function opensPipe(link: Link): Promise<boolean> {
+  if (link.hasPipe) return Promise.resolve(true);
+  return new Promise((resolve) => {
+    link.once("pipe", () => resolve(true));
+    link.once("close", () => resolve(false));
+    if (link.closed) resolve(false);
+  });
+}
