@@ -19,10 +19,32 @@ import { lendInput, lendOutput } from "./shared-stdio.ts";
 export interface CarryOptions {
   /** Standard input and output where the next peer still needs them: they stay open. */
   readonly shared?: { readonly input: Readable; readonly output: Writable } | undefined;
-  /** Writes down whom the link is to; without that there is no link. */
-  readonly remember: () => Promise<void>;
-  /** Where the peer can be reached again, for `--save`. */
-  readonly address?: string | undefined;
+  /** The writing down of whom the link is to (`keepPeer`); without that there is no link. */
+  readonly remembered: Promise<void>;
+}
+
+/**
+ * Writes down whom a link is to, where that was asked for; it breaks the link off when it cannot. To be called
+ * as soon as the link is there.
+ *
+ * @param address where the peer can be reached again, for `--save`
+ */
+export async function keepPeer(
+  context: CommandContext,
+  link: Link,
+  options: LinkOptions,
+  remember: () => Promise<void>,
+  address?: string,
+): Promise<void> {
+  const { save } = options;
+  const store = new KeyStore(configurationFolder(context.environment));
+  const paired = save === undefined ? undefined : pair(context, store, link, save, address);
+  try {
+    await Promise.all([remember(), paired]);
+  } catch (error) {
+    link.reset();
+    throw error;
+  }
 }
 
 /**
@@ -38,7 +60,7 @@ export async function carryLink(
   context: CommandContext,
   link: Link,
   options: LinkOptions,
-  { shared, remember, address }: CarryOptions,
+  { shared, remembered }: CarryOptions,
 ): Promise<number> {
   // It may have ended while it waited for its turn.
   if (link.destroyed) throw link.errored ?? new SrudpError("ERR_PEER_RESET");
@@ -62,16 +84,6 @@ export async function carryLink(
   }
   const stopProgress = wantsProgress(context, options) ? startProgress(context, link, joined) : undefined;
   try {
-    const { save } = options;
-    const kept = [remember()];
-    if (save !== undefined) {
-      const store = new KeyStore(configurationFolder(context.environment));
-      kept.push(pair(context, store, link, save, address));
-    }
-    const remembered = Promise.all(kept).catch((error: unknown) => {
-      link.reset();
-      throw error;
-    });
     const [result] = await Promise.all([done, remembered]);
     stopProgress?.();
     reportClosed(context, link, result);

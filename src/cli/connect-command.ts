@@ -1,5 +1,5 @@
 /** `srudp connect`: reaches one peer and carries one link. */
-import { carryLink, reportConnected } from "./carry-link.ts";
+import { carryLink, keepPeer, reportConnected } from "./carry-link.ts";
 import type { CommandContext } from "./context.ts";
 import { sayHello } from "./link-ways.ts";
 import { checkLinkOptions, type LinkOptions } from "./options.ts";
@@ -20,5 +20,6 @@ export async function runConnect(
   const way = await wayToPeer(context, operands, options);
   const link = await way.open({ timeoutMs: options.timeout ?? CONNECT_TIMEOUT_MS, signal, pipe: true });
   reportConnected(context, link);
-  return carryLink(context, link, options, { remember: way.remember, address: way.address });
+  const remembered = keepPeer(context, link, options, way.remember, way.address);
+  return carryLink(context, link, options, { remembered });
 }

@@ -6,7 +6,7 @@ import { Permissions } from "../app/forward/permissions.ts";
 import { type ForwardSpec, parseForward } from "../app/forward/spec.ts";
 import { SrudpError } from "../base/errors.ts";
 import type { Link } from "../net/link.ts";
-import { reportConnected } from "./carry-link.ts";
+import { keepPeer, reportConnected } from "./carry-link.ts";
 import { CONNECT_TIMEOUT_MS } from "./connect-command.ts";
 import type { CommandContext } from "./context.ts";
 import { asSrudpError } from "./exit.ts";
@@ -66,9 +66,13 @@ async function keep(
   const { reporter, interrupt } = context;
   let current: Link | undefined;
   let isFirst = true;
+  // An interrupt, or a peer that cannot be written down.
+  const ending = new AbortController();
+  const fail = (error: unknown): void => ending.abort(error);
+  interrupt.signal.addEventListener("abort", () => fail(interrupt.signal.reason));
   try {
     return await keepLink({
-      signal: interrupt.signal,
+      signal: ending.signal,
       isRepeatable: way.isRepeatable,
       isFinal: (error) => !TEMPORARY.has(asSrudpError(error).exit),
       open: ({ signal, isRival }) => {
@@ -77,14 +81,14 @@ async function keep(
         return way.open({ signal, isRival, quiet, timeoutMs, idleTimeoutMs: Infinity, pipe: false });
       },
       onLink: (link) => {
-        isFirst = false;
         current = link;
         link.on("error", () => undefined);
         // Nothing is piped, but the end of the link is found by reading.
         link.resume();
         reportConnected(context, link);
         forwarder.attach(link);
-        way.remember().catch((error: unknown) => link.destroy(asSrudpError(error)));
+        if (isFirst) keepPeer(context, link, options, way.remember, way.address).catch(fail);
+        isFirst = false;
       },
       onLost: (error, pauseMs) => {
         const { code, message } = error ?? new SrudpError("ERR_PEER_RESET");

@@ -9,7 +9,7 @@ import type { Permissions } from "../app/forward/permissions.ts";
 import { openOutput } from "../app/output.ts";
 import { formatAddress } from "../net/address.ts";
 import type { Link } from "../net/link.ts";
-import { carryLink, reportConnected, reportOver } from "./carry-link.ts";
+import { carryLink, keepPeer, reportConnected, reportOver } from "./carry-link.ts";
 import type { CommandContext } from "./context.ts";
 import { failureReport } from "./forward-reports.ts";
 import type { LinkOptions } from "./options.ts";
@@ -50,8 +50,10 @@ export class LinkService {
     // It may fail while nobody listens; that is found when its turn comes.
     link.on("error", () => undefined);
     reportConnected(this.#context, link);
-    const remembered = this.#remember(link);
-    remembered.catch((error: Error) => link.destroy(error));
+    const remembered = keepPeer(this.#context, link, this.#options, async () => {
+      if (link.auth === "key") await this.#service.remember(link.peer);
+    });
+    remembered.catch(() => undefined);
     new ForwardPeer(link, {
       permissions: this.#service.permissions,
       askedPorts: this.#askedPorts,
@@ -61,19 +63,20 @@ export class LinkService {
     const breakOff = (): void => link.reset();
     signal.addEventListener("abort", breakOff, { once: true });
     try {
-      if (await opensPipe(link)) return await this.#carry(link, () => remembered);
+      if (await opensPipe(link)) return await this.#carry(link, remembered);
     } finally {
       signal.removeEventListener("abort", breakOff);
     }
     signal.throwIfAborted();
+    await remembered;
     if (link.errored) throw link.errored;
     reportOver(this.#context, link, performance.now() - startedAtMs);
     return 0;
   }
 
-  async #carry(link: Link, remember: () => Promise<void>): Promise<number> {
+  async #carry(link: Link, remembered: Promise<void>): Promise<number> {
     const shared = this.#shared;
-    if (shared === undefined) return carryLink(this.#context, link, this.#options, { remember });
+    if (shared === undefined) return carryLink(this.#context, link, this.#options, { remembered });
     if (this.#isPiping) {
       link.reset("ERR_BUSY");
       const remote = formatAddress(link.remote);
@@ -83,14 +86,10 @@ export class LinkService {
     }
     this.#isPiping = true;
     try {
-      return await carryLink(this.#context, link, this.#options, { shared, remember });
+      return await carryLink(this.#context, link, this.#options, { shared, remembered });
     } finally {
       this.#isPiping = false;
     }
-  }
-
-  async #remember(link: Link): Promise<void> {
-    if (link.auth === "key") await this.#service.remember(link.peer);
   }
 }
 
