@@ -18,23 +18,29 @@ export function addressScope(address: string): AddressScope {
   return bytes.length === 4 ? v4Scope(bytes) : v6Scope(bytes);
 }
 
+/** How far two addresses may be apart: the link that a host is on, or all that is routed without a NAT around it. */
+export type Reach = "network" | "site";
+
 /**
- * Whether both can be on one site: equal addresses, or the same prefix of a length that sites commonly have. Global
- * IPv4 addresses tell nothing of sites.
+ * Whether both can be on one site (or network): equal addresses, or the same prefix of a length that sites commonly
+ * have. Global IPv4 addresses tell nothing of sites.
  */
-export function isOnSameSite(a: string, b: string): boolean {
+export function isOnSameSite(a: string, b: string, reach: Reach = "site"): boolean {
   const bytesA = ipToBytes(a);
   const bytesB = ipToBytes(b);
   if (bytesA === undefined || bytesB === undefined || bytesA.length !== bytesB.length) return false;
   const scope = addressScope(a);
-  if (scope !== addressScope(b)) return false;
-  return (
-    scope !== "unusable" && isSamePrefix(bytesA, bytesB, SITE_BITS[bytesA.length === 4 ? "v4" : "v6"][scope])
-  );
+  if (scope === "unusable" || scope !== addressScope(b)) return false;
+  return isSamePrefix(bytesA, bytesB, (bytesA.length === 4 ? V4_BITS : V6_BITS)[reach][scope]);
 }
 
 /** Whether checks may go to a remote candidate, given the addresses of one's own interfaces. */
-export function isPlausible(address: string, port: number, ownHosts: readonly string[]): boolean {
+export function isPlausible(
+  address: string,
+  port: number,
+  ownHosts: readonly { readonly address: string }[],
+  reach: Reach,
+): boolean {
   if (!Number.isInteger(port) || port < 1 || port > 65535) return false;
   switch (addressScope(address)) {
     case "global":
@@ -42,14 +48,18 @@ export function isPlausible(address: string, port: number, ownHosts: readonly st
     case "unusable":
       return false;
     default:
-      return ownHosts.some((own) => isOnSameSite(own, address));
+      return ownHosts.some((own) => isOnSameSite(own.address, address, reach));
   }
 }
 
-/** Leading bits that two hosts of one site have in common, at least. */
-const SITE_BITS = {
-  v4: { global: 32, private: 16, shared: 16, linkLocal: 16, loopback: 8 },
-  v6: { global: 64, private: 48, shared: 128, linkLocal: 64, loopback: 128 },
+/** Leading bits that two hosts have in common, at least. */
+const V4_BITS = {
+  site: { global: 32, private: 16, shared: 16, linkLocal: 16, loopback: 8 },
+  network: { global: 32, private: 24, shared: 32, linkLocal: 16, loopback: 8 },
+} as const;
+const V6_BITS = {
+  site: { global: 64, private: 48, shared: 128, linkLocal: 64, loopback: 128 },
+  network: { global: 64, private: 64, shared: 128, linkLocal: 64, loopback: 128 },
 } as const;
 
 function isSamePrefix(a: Uint8Array, b: Uint8Array, bits: number): boolean {

@@ -34,8 +34,16 @@ import type {
   RemoteSignal,
 } from "./events.ts";
 import { forecast } from "./nat-behaviour.ts";
-import { blindStateOf, type Circumstances, OPENING_TTLS, type Phase, pauseAfter, ttlOf } from "./schedule.ts";
-import { heardTarget, publicTargets, targetsOf } from "./targets.ts";
+import {
+  ATTEMPTS,
+  blindStateOf,
+  type Circumstances,
+  openingTtl,
+  type Phase,
+  pauseAfter,
+  ttlOf,
+} from "./schedule.ts";
+import { heardTarget, publicTargets, targetsOf, usefulCandidates } from "./targets.ts";
 import type { Route } from "./transactions.ts";
 
 /** What each pair gets of openings before the answer leaves; the second is for one that was lost. */
@@ -43,6 +51,8 @@ const OPENINGS_BEFORE_ANSWER = 2;
 /** The answer leaves after this even where there was nothing to open to. */
 const OPENING_LIMIT_MS = 500;
 const ANSWER_DELAY_MS = 1000;
+/** By attempt: the answer may have taken longer than was thought. */
+const ANSWER_DELAY_FACTORS: readonly number[] = [1, 3, 6];
 /** How long the goer waits for an answer that says that the other side has opened. */
 const PATIENCE_MS = 3000;
 const ATTEMPT_MS = 10_000;
@@ -50,7 +60,9 @@ const ATTEMPT_MS = 10_000;
 const NEXT_GENERATION_MS = 15_000;
 /** How long fresh sockets are waited for. */
 const FRESH_SOCKETS_MS = 1000;
+/** Birthday probing begins when ordinary checks have had their time; sooner where nothing is to be hoped of them. */
 const BIRTHDAY_AFTER_MS = 1500;
+const BIRTHDAY_SOON_MS = 300;
 /** From the first direct pair on, others may still turn out to be better. */
 const RACE_MS = 1000;
 /** A path that is in use is left only for one that is faster by more than this. */
@@ -185,6 +197,8 @@ export class PunchAgent {
       if (pair !== undefined) this.sendTo(nowMs, pair);
       else if (!this.sendBirthday(nowMs)) break;
     }
+    // What was just sent may have been the last opening that the answer waits for.
+    if (this.phase.kind === "opening") this.advance(nowMs);
   }
 
   /** When `handleTimeout` is to be called next, Infinity when nothing waits. */
@@ -282,8 +296,7 @@ export class PunchAgent {
   }
 
   private hasOpenedAll(): boolean {
-    const { openingTtl, mustSpeakFirst } = this.circumstances;
-    if (openingTtl === 0 && !mustSpeakFirst) return true;
+    if (openingTtl(this.attempt, 0) === 0 && !this.circumstances.mustSpeakFirst) return true;
     const guarded = this.list.pairs.filter((pair) => pair.isGuarded);
     return (
       guarded.length > 0 && guarded.every((pair) => pair.openings + pair.checks >= OPENINGS_BEFORE_ANSWER)
@@ -293,9 +306,10 @@ export class PunchAgent {
   private answer(nowMs: number): void {
     const { isTicket, answerDelayMs } = this.options;
     this.openedGeneration = this.currentGeneration;
-    this.birthdayAtMs = nowMs + BIRTHDAY_AFTER_MS;
+    this.planBirthday(nowMs);
     // A person carries the answer to a ticket: the hole is kept open for as long as that takes.
-    const delayMs = isTicket === true ? Number.POSITIVE_INFINITY : (answerDelayMs ?? ANSWER_DELAY_MS);
+    const factor = isTicket === true ? Number.POSITIVE_INFINITY : ANSWER_DELAY_FACTORS[this.attempt - 1]!;
+    const delayMs = (answerDelayMs ?? ANSWER_DELAY_MS) * factor;
     this.phase = { kind: "holding", untilMs: nowMs + delayMs };
     this.events.push({ kind: "answerReady", generation: this.currentGeneration });
   }
@@ -303,7 +317,7 @@ export class PunchAgent {
   /** Full TTL from here on. */
   private go(nowMs: number): void {
     this.phase = { kind: "checking", untilMs: nowMs + ATTEMPT_MS };
-    this.birthdayAtMs = Math.min(this.birthdayAtMs, nowMs + BIRTHDAY_AFTER_MS);
+    this.planBirthday(nowMs);
     for (const pair of this.list.pairs) if (pair.isGuarded) pair.nextAtMs = Math.min(pair.nextAtMs, nowMs);
     const obstacle = this.obstacle();
     // Nothing to hope for but the ordinary checks of this one attempt, should the NATs be other than they seemed.
@@ -322,7 +336,7 @@ export class PunchAgent {
 
   private endAttempt(nowMs: number): void {
     this.spentGeneration = this.currentGeneration;
-    const isLast = this.attempt >= OPENING_TTLS.length || this.options.isTicket === true;
+    const isLast = this.attempt >= ATTEMPTS || this.options.isTicket === true;
     const obstacle = this.obstacle();
     if (isLast || obstacle !== "noAnswer") this.fail(obstacle);
     else if (this.options.role === "initiator") {
@@ -336,7 +350,7 @@ export class PunchAgent {
     const hadPath = this.phase.kind === "settled" || this.phase.kind === "racing";
     const isFirst = this.remote === undefined && this.spentGeneration === 0;
     if (hadPath) this.attempt = 1;
-    else if (!isFirst) this.attempt = Math.min(this.attempt + 1, OPENING_TTLS.length);
+    else if (!isFirst) this.attempt = Math.min(this.attempt + 1, ATTEMPTS);
     this.begin(nowMs, generation, !hadPath && !isFirst);
   }
 
@@ -388,11 +402,16 @@ export class PunchAgent {
 
   private addPairs(nowMs: number): void {
     if (this.remote === undefined) return;
-    const { candidates } = this.remote;
-    const isNamedByUser = this.options.unsignalled !== undefined;
+    const { candidates, nat } = this.remote;
+    const rules = { isNamedByUser: this.options.unsignalled !== undefined, isMoving: isMoving(this.local) };
     for (const local of this.sockets.values()) {
       if (this.stale.includes(local.socket)) continue;
-      for (const target of targetsOf(local, this.sockets.values(), candidates, isNamedByUser)) {
+      for (const target of targetsOf(
+        local,
+        this.sockets.values(),
+        usefulCandidates(candidates, nat),
+        rules,
+      )) {
         if (this.list.find(target) === undefined) this.list.add(target, nowMs);
       }
     }
@@ -411,6 +430,15 @@ export class PunchAgent {
     if (sockets.length === 0) return;
     for (const socket of sockets) this.removeLocal(socket);
     this.events.push({ kind: "dropSockets", sockets });
+  }
+
+  private planBirthday(nowMs: number): void {
+    const isNeeded =
+      this.remote !== undefined && forecast(this.local, this.remote.nat).technique === "birthday";
+    this.birthdayAtMs = Math.min(
+      this.birthdayAtMs,
+      nowMs + (isNeeded ? BIRTHDAY_SOON_MS : BIRTHDAY_AFTER_MS),
+    );
   }
 
   private startBirthday(): void {
@@ -435,7 +463,7 @@ export class PunchAgent {
     if (this.phase.kind !== "checking") return false;
     const opening = this.fan.next(nowMs);
     if (opening !== undefined) {
-      const ttl = opening.isFirst ? this.circumstances.openingTtl : 0;
+      const ttl = openingTtl(this.attempt, opening.round);
       for (const { address, port } of publicTargets(this.remote?.candidates ?? [])) {
         this.exchange.request(
           nowMs,
@@ -483,14 +511,13 @@ export class PunchAgent {
   }
 
   private get circumstances(): Circumstances {
-    const { mapping } = this.local;
     const filtering = this.remote?.nat.filtering;
-    const isMoving = mapping === "addressDependent" || mapping === "addressAndPortDependent";
     return {
       nowMs: this.nowMs,
       phase: this.phase,
-      openingTtl: OPENING_TTLS[this.attempt - 1]!,
-      mustSpeakFirst: isMoving && (filtering === "endpointIndependent" || filtering === "addressDependent"),
+      attempt: this.attempt,
+      mustSpeakFirst:
+        isMoving(this.local) && (filtering === "endpointIndependent" || filtering === "addressDependent"),
       isTicket: this.options.isTicket === true,
     };
   }
@@ -521,6 +548,11 @@ export class PunchAgent {
     pair.nextAtMs = nowMs + pauseAfter(pair, ttl > 0, circumstances);
     this.exchange.request(nowMs, pair, ttl, this.currentGeneration);
   }
+}
+
+/** Whether a NAT gives each remote another port. */
+function isMoving(nat: NatBehaviour): boolean {
+  return nat.mapping === "addressDependent" || nat.mapping === "addressAndPortDependent";
 }
 
 /** Whether a socket is one whose packets pass NATs. */

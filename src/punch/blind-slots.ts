@@ -11,10 +11,10 @@
 
 /** How long openings go out before the first packet that can arrive. */
 const OPENING_MS = 1500;
-/** How long a side is active, from its start and in each slot: ten seconds of difference, and some. */
-const ACTIVE_MS = 12_000;
-/** Slots begin at multiples of this in UTC; what is left to rest is more than 30 s. */
-const SLOT_MS = 45_000;
+/** How long a side is active, from its start and in each slot. */
+const ACTIVE_MS = 6000;
+/** Slots begin at multiples of this in UTC: rest is just longer than what is to be forgotten in it. */
+const SLOT_MS = 38_000;
 
 export type BlindState =
   | { readonly kind: "opening"; readonly slot: number }

@@ -20,15 +20,27 @@ export type Phase =
 export interface Circumstances {
   readonly nowMs: number;
   readonly phase: Phase;
-  /** TTL of this attempt's openings; 0 where there are none. */
-  readonly openingTtl: number;
+  /** From 1. */
+  readonly attempt: number;
   /** The other side lets in whoever it has sent to, but cannot know from which port this side will come. */
   readonly mustSpeakFirst: boolean;
   readonly isTicket: boolean;
 }
 
-/** Low-TTL openings of each attempt: past one NAT, past two or three, and none where even those arrived too early. */
-export const OPENING_TTLS: readonly number[] = [2, 4, 0];
+/** Attempts, each on fresh sockets. */
+export const ATTEMPTS = 3;
+/**
+ * TTL of low-TTL openings, by attempt and round: past one NAT, then past two or three, for whoever stands behind a
+ * second; 0, the system's own, where even those may have arrived too early. In later rounds the other side has sent
+ * as a rule, so that it does no harm should they arrive.
+ */
+const OPENING_TTLS: readonly (readonly number[])[] = [
+  [2, 4, 0],
+  [4, 4, 0],
+  [0, 0, 0],
+];
+/** Openings of a pair in its first round. */
+const FIRST_ROUND_OPENINGS = 3;
 
 /** Checks of one pair in an attempt: 20 in the first second, then five a second for nine more. */
 const CHECKS_LIMIT = 65;
@@ -44,7 +56,7 @@ const TICKET_SLOW_PAUSE_MS = 500;
 const RACE_PAUSE_MS = 100;
 /** Openings, or what goes out in their place: dense at first, at last as often as a filter's memory needs. */
 const HOLDING_PAUSES: readonly { readonly upTo: number; readonly pauseMs: number }[] = [
-  { upTo: 2, pauseMs: 30 },
+  { upTo: 2, pauseMs: 10 },
   { upTo: 7, pauseMs: 200 },
   { upTo: 15, pauseMs: 1000 },
   { upTo: Number.POSITIVE_INFINITY, pauseMs: 15_000 },
@@ -70,11 +82,11 @@ export function ttlOf(pair: Pair, circumstances: Circumstances): number | undefi
     case "opening":
     case "holding":
       if (!pair.isGuarded || circumstances.mustSpeakFirst) return 0;
-      return circumstances.openingTtl === 0 ? undefined : circumstances.openingTtl;
+      return openingTtl(circumstances.attempt, pair.openings < FIRST_ROUND_OPENINGS ? 0 : 1) || undefined;
     case "blind": {
       const state = blindStateOf(phase, circumstances.nowMs);
       if (state.kind === "resting") return undefined;
-      return state.kind === "full" || !pair.isGuarded ? 0 : OPENING_TTLS[state.slot % 2];
+      return state.kind === "full" || !pair.isGuarded ? 0 : openingTtl(1 + (state.slot % 2), 0);
     }
   }
 }
@@ -90,6 +102,11 @@ export function pauseAfter(pair: Pair, isOpening: boolean, { phase, isTicket }: 
   if (pair.isPredicted) return pair.checks < PREDICTED_FAST_CHECKS ? FAST_PAUSE_MS : PREDICTED_SLOW_PAUSE_MS;
   if (isTicket) return pair.checks < TICKET_FAST_CHECKS ? FAST_PAUSE_MS : TICKET_SLOW_PAUSE_MS;
   return pair.checks < FAST_CHECKS ? FAST_PAUSE_MS : SLOW_PAUSE_MS;
+}
+
+/** TTL of an opening in this attempt (from 1) and round (from 0); 0 for none, or for one that goes all the way. */
+export function openingTtl(attempt: number, round: number): number {
+  return OPENING_TTLS[attempt - 1]![round]!;
 }
 
 /** What two sides without signals do now. */

@@ -1,5 +1,6 @@
 /** Which pairs come of the local sockets and the other side's candidates. */
 import type { Candidate } from "../wire/candidate.ts";
+import type { NatBehaviour } from "../wire/nat-behaviour.ts";
 import { addressScope, isPlausible } from "./address-scope.ts";
 import { candidateRank, inPreferenceOrder, type PathKind, pathKindTo } from "./candidate.ts";
 import type { LocalSocket } from "./events.ts";
@@ -24,17 +25,23 @@ export interface Target extends Route {
 /** Behind every candidate's own rank: a relay of ours is tried last. */
 const OWN_RELAY_RANK = 8;
 
-/**
- * The pairs of one local socket, best first.
- *
- * @param locals all sockets, for the own addresses
- * @param isNamedByUser the candidates are what a person typed, and need no rule to be plausible
- */
+/** Which candidates are worth a packet, beside what they are. */
+export interface TargetRules {
+  /** They are what a person typed, and need no more to be plausible. */
+  readonly isNamedByUser: boolean;
+  /**
+   * One's own NAT has another port for each remote. What is private, but not on the very network one is on, goes
+   * out through that NAT as everything else, and the ports that the other side foretells would be off by one.
+   */
+  readonly isMoving: boolean;
+}
+
+/** The pairs of one local socket, best first. @param locals all sockets, for the own addresses */
 export function targetsOf(
   local: LocalSocket,
   locals: Iterable<LocalSocket>,
   candidates: readonly Candidate[],
-  isNamedByUser: boolean,
+  rules: TargetRules,
 ): Target[] {
   if (local.purpose === "birthday") return [];
   if (local.onlyPeer !== undefined) {
@@ -43,16 +50,26 @@ export function targetsOf(
     return [targetOf(local, [], relayed)];
   }
   const hosts = ownHosts(locals);
-  const addresses = hosts.map((host) => host.address);
+  const isWanted = ({ address, port }: Candidate): boolean => {
+    // What has a meaning on one's own site only has none where a relay stands.
+    if (local.kind === "relay") return port > 0 && addressScope(address) === "global";
+    const reach = rules.isMoving ? "network" : "site";
+    return rules.isNamedByUser || isPlausible(address, port, hosts, reach);
+  };
   return inPreferenceOrder(candidates)
     .filter((candidate) => candidate.family === local.family && candidate.kind !== "peerReflexive")
-    .filter((candidate) =>
-      // What has a meaning on one's own site only has none where a relay stands.
-      local.kind === "relay"
-        ? candidate.port > 0 && addressScope(candidate.address) === "global"
-        : isNamedByUser || isPlausible(candidate.address, candidate.port, addresses),
-    )
+    .filter(isWanted)
     .map((candidate) => targetOf(local, hosts, candidate));
+}
+
+/**
+ * Candidates without those that lead nowhere: where each remote sees another port, the one that a STUN server saw is
+ * nobody else's. A packet there does harm even: it uses up a port of one's own NAT, and the other side counts on them.
+ */
+export function usefulCandidates(candidates: readonly Candidate[], nat: NatBehaviour): readonly Candidate[] {
+  const isMoving = nat.mapping === "addressAndPortDependent" && nat.filtering !== "endpointIndependent";
+  if (!isMoving || !candidates.some(({ kind }) => kind === "predicted")) return candidates;
+  return candidates.filter(({ kind }) => kind !== "serverReflexive");
 }
 
 /** The pair of a local socket and an address that a genuine check came from; undefined for what cannot be answered. */

@@ -1,0 +1,183 @@
+import { describe, expect, it } from "vitest";
+import { forecast } from "../../../src/punch/nat-behaviour.ts";
+import { behaviourOf, KIND_NAMES, KINDS, type KindName, PORT_RESTRICTED } from "./kinds.ts";
+import { type Meeting, type MeetingOptions, meet, run } from "./meeting.ts";
+
+const SEEDS = [1, 2, 3, 4, 5];
+/** Ports by luck: median 1 s, and one in a thousand needs a second attempt. */
+const BY_LUCK: readonly KindName[] = ["symmetric", "port-block CGN"];
+const PAIRS = KIND_NAMES.flatMap((a) => KIND_NAMES.map((b) => [a, b] as const));
+
+function techniqueOf(a: KindName, b: KindName): string {
+  return a === "UDP blocked" || b === "UDP blocked"
+    ? "relay"
+    : forecast(behaviourOf(KINDS[a]), behaviourOf(KINDS[b])).technique;
+}
+
+function counts({ initiator, responder }: Meeting): { most: number; checks: number } {
+  const most = Math.max(busiest(initiator.sentAtMs), busiest(responder.sentAtMs));
+  return { most, checks: initiator.agent.counts.checks + responder.agent.counts.checks };
+}
+
+/** Most packets that left within any second. */
+function busiest(times: readonly number[]): number {
+  let most = 0;
+  let from = 0;
+  for (let to = 0; to < times.length; to++) {
+    while (times[to]! - times[from]! >= 1000) from++;
+    most = Math.max(most, to - from + 1);
+  }
+  return most;
+}
+
+describe("two hosts behind NATs", () => {
+  it.each(PAIRS)("%s and %s come to what the forecast says", (a, b) => {
+    const technique = techniqueOf(a, b);
+    for (const seed of SEEDS) {
+      const meeting = meet(a, b, seed);
+      const timeMs = run(meeting);
+      const what = `seed ${seed}, ${technique}, ${timeMs} ms`;
+      expect(counts(meeting).most, what).toBeLessThanOrEqual(300);
+      if (technique === "relay") {
+        expect(timeMs, what).toBe(Number.POSITIVE_INFINITY);
+        for (const { log } of [meeting.initiator, meeting.responder])
+          expect(
+            log.some(({ event }) => event.kind === "failed"),
+            what,
+          ).toBe(true);
+      } else {
+        expect(timeMs, what).toBeLessThan(technique === "birthday" ? 15_000 : 1500);
+        expect(meeting.initiator.path, what).toBe("direct");
+        expect(meeting.responder.path, what).toBe("direct");
+      }
+    }
+  });
+
+  it.each(PAIRS.filter(([a, b]) => techniqueOf(a, b) !== "relay"))(
+    "%s and %s meet although a tenth is lost, doubled and late",
+    (a, b) => {
+      const isByLuck = BY_LUCK.includes(a) || BY_LUCK.includes(b);
+      for (const seed of SEEDS) {
+        const core = { lossRate: 0.1, duplicateRate: 0.1, jitterMs: 60 };
+        const timeMs = run(meet(a, b, seed, { core }));
+        expect(timeMs, `seed ${seed}`).toBeLessThan(isByLuck ? 22_000 : 12_000);
+      }
+    },
+  );
+
+  it("a hard one and a port-restricted one meet within ten seconds, 95 times of 100", () => {
+    let met = 0;
+    for (let seed = 1; seed <= 100; seed++)
+      if (run(meet("symmetric", "port-restricted", seed)) < 10_000) met++;
+    expect(met).toBeGreaterThanOrEqual(95);
+  });
+
+  it("two that count their ports meet, unless another flow took one in between", () => {
+    for (const seed of SEEDS) expect(run(meet("sequential", "sequential", seed))).toBeLessThan(1500);
+  });
+
+  it("does the same again from the same seed, byte for byte", () => {
+    const [first, second] = [0, 1].map(() => {
+      const meeting = meet("symmetric", "port-restricted", 9);
+      run(meeting);
+      return [meeting.initiator.sent, meeting.initiator.log, meeting.responder.sent, meeting.responder.log];
+    });
+    expect(first).toEqual(second);
+  });
+});
+
+describe("a NAT that takes early packets for its own", () => {
+  const early = (meeting: Meeting): number =>
+    [...meeting.initiator.site.nats, ...meeting.responder.site.nats].reduce(
+      (sum, nat) => sum + nat.poisoned,
+      0,
+    );
+
+  it.each(SEEDS)(
+    "is never given one, whichever side it is on and however late signals are (seed %i)",
+    (seed) => {
+      for (const [a, b] of [
+        ["poison-prone", "port-restricted"],
+        ["port-restricted", "poison-prone"],
+        ["poison-prone", "poison-prone"],
+      ] as const) {
+        for (const [there, back] of [
+          [5, 5],
+          [5, 700],
+          [700, 5],
+        ] as const) {
+          const options: MeetingOptions = { initiator: { signalMs: there }, responder: { signalMs: back } };
+          const meeting = meet(a, b, seed, options);
+          expect(run(meeting), `${a} ${b} ${there} ${back}`).toBeLessThan(2500);
+          expect(early(meeting), `${a} ${b} ${there} ${back}`).toBe(0);
+        }
+      }
+    },
+  );
+
+  it("is waited for where the answer takes long and the owner says so", () => {
+    const options: MeetingOptions = { responder: { signalMs: 4000, answerDelayMs: 6000 } };
+    const meeting = meet("poison-prone", "poison-prone", 3, options);
+    expect(run(meeting)).toBeLessThan(5000);
+    expect(early(meeting)).toBe(0);
+  });
+
+  it("is met on fresh sockets when the first attempt poisoned it", () => {
+    // The answer comes after the responder has lost patience: its full-TTL packets are too early.
+    const meeting = meet("poison-prone", "port-restricted", 2, { responder: { signalMs: 2500 } });
+    expect(run(meeting)).toBeLessThan(25_000);
+    expect(early(meeting)).toBeGreaterThan(0);
+    expect(meeting.initiator.agent.generation).toBeGreaterThan(1);
+    expect(meeting.initiator.sockets).toBe(1);
+  });
+});
+
+describe("two on one site", () => {
+  it("take the way that does not leave it", () => {
+    const meeting = meet([PORT_RESTRICTED], [PORT_RESTRICTED], 4, { isSameSite: true });
+    expect(run(meeting)).toBeLessThan(500);
+    expect(meeting.initiator.path).toBe("lan");
+    expect(meeting.initiator.best?.address).toBe(meeting.responder.site.hostAddress);
+  });
+});
+
+describe("both connecting to each other's address, without any signal", () => {
+  const EASY: readonly KindName[] = [
+    "no NAT",
+    "full cone",
+    "address-restricted",
+    "port-restricted",
+    "poison-prone",
+  ];
+  const start = (a: KindName, b: KindName, seed: number, laterMs: number): Meeting => {
+    const blind = { isSilent: true, port: 4242, behaviour: UNKNOWN, unsignalled: { utcOffsetMs: 123_456 } };
+    const meeting = meet(a, b, seed, { initiator: blind, responder: blind, responderAfterMs: laterMs });
+    const { world, initiator, responder } = meeting;
+    const named = (port: number, address: string) => [
+      { kind: "host" as const, address, port, family: 4 as const },
+    ];
+    world.at(world.now, () => initiator.name(named(4242, responder.site.publicAddress)));
+    world.at(world.now + laterMs, () => responder.name(named(4242, initiator.site.publicAddress)));
+    return meeting;
+  };
+  const UNKNOWN = behaviourOf([]);
+
+  it.each(EASY.flatMap((a) => EASY.map((b) => [a, b] as const)))(
+    "%s and %s meet, up to 10 s apart",
+    (a, b) => {
+      for (const laterMs of [0, 300, 1400, 5000, 10_000]) {
+        const isPoisoned = b === "poison-prone" && laterMs > 1500;
+        const timeMs = run(start(a, b, 7 + laterMs, laterMs), 120_000);
+        // Poisoned, they rest until the entry is gone and begin again by the clock on the wall.
+        expect(timeMs - laterMs, `${laterMs} ms apart`).toBeLessThan(isPoisoned ? 90_000 : 2500);
+      }
+    },
+  );
+
+  it("meet also when one comes while the other rests", () => {
+    for (const laterMs of [14_000, 25_000, 38_000, 50_000]) {
+      const timeMs = run(start("port-restricted", "port-restricted", laterMs, laterMs), 120_000);
+      expect(timeMs - laterMs, `${laterMs} ms apart`).toBeLessThan(10_000);
+    }
+  });
+});
