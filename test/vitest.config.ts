@@ -15,6 +15,17 @@ export default defineConfig({
       },
       {
         test: {
+          name: "security",
+          include: ["test/security/**/*.test.ts"],
+          // Some of them start processes, and measure.
+          fileParallelism: false,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        test: {
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
           // Each test starts processes and some of them measure: nothing else may run beside it.

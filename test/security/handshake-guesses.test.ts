@@ -1,10 +1,10 @@
 /** Wrong codes, forged PAKE answers, and the notices with which a peer is turned away. */
 import { describe, expect, it } from "vitest";
-import { utf8Encode } from "../../../src/base/bytes.ts";
-import { packetIntegrity } from "../../../src/crypto/integrity.ts";
-import { busyNotice, type Handshake, type Mode } from "../../../src/engine/handshake.ts";
-import { encodeNotice, type NoticeReason, WIRE_VERSION } from "../../../src/wire/handshake-packet.ts";
-import { Random } from "../../sim/random.ts";
+import { utf8Encode } from "../../src/base/bytes.ts";
+import { packetIntegrity } from "../../src/crypto/integrity.ts";
+import { busyNotice, type Handshake, type Mode } from "../../src/engine/handshake.ts";
+import { encodeNotice, type NoticeReason, WIRE_VERSION } from "../../src/wire/handshake-packet.ts";
+import { Random } from "../sim/random.ts";
 import {
   AT,
   answer,
@@ -16,7 +16,7 @@ import {
   newInitiator,
   newResponder,
   started,
-} from "./handshake-sides.ts";
+} from "../unit/engine/handshake-sides.ts";
 
 const PAKE_MODES = [
   ["code", "ERR_WRONG_CODE"],
@@ -46,7 +46,7 @@ function runTimers(initiator: Handshake, untilMs: number): { at: number; bytes: 
 }
 
 describe.each(PAKE_MODES)("a wrong %s", (mode, failure) => {
-  it("is one guess at the responder, and the initiator fails a second after it was told", () => {
+  it("15 · is one guess at the responder, and the initiator fails a second after it was told", () => {
     const initiator = newInitiator(mode, { credentials: WRONG });
     const responder = newResponder();
     const packets = complete(initiator, responder, 500);
@@ -113,7 +113,7 @@ describe.each(PAKE_MODES)("PAKE answers that are forged, with a %s", (mode, fail
     });
   };
 
-  it("do nothing behind the genuine one: one of fifty-one is processed", () => {
+  it("17 · do nothing behind the genuine one: one of fifty-one is processed", () => {
     const initiator = newInitiator(mode);
     const responder = newResponder();
     const genuine = answer(responder, started(initiator))!;
@@ -127,7 +127,7 @@ describe.each(PAKE_MODES)("PAKE answers that are forged, with a %s", (mode, fail
     expect(responder.guessFailed).toBe(false);
   });
 
-  it("before the genuine one: the first is processed, none after it, and the link fails with a clear error", () => {
+  it("17 · before the genuine one: the first is processed, none after it, and the link fails with a clear error", () => {
     const initiator = newInitiator(mode);
     const responder = newResponder();
     const genuine = answer(responder, started(initiator))!;

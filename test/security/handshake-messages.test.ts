@@ -1,16 +1,16 @@
 /** security.md, "Bad input and attacks": what strangers and people on the way send, and what comes of it. */
 import { describe, expect, it } from "vitest";
-import { fromHex } from "../../../src/base/bytes.ts";
-import { packetIntegrity } from "../../../src/crypto/integrity.ts";
-import { NoiseHandshake } from "../../../src/crypto/noise.ts";
-import type { Handshake } from "../../../src/engine/handshake.ts";
+import { fromHex } from "../../src/base/bytes.ts";
+import { packetIntegrity } from "../../src/crypto/integrity.ts";
+import { NoiseHandshake } from "../../src/crypto/noise.ts";
+import type { Handshake } from "../../src/engine/handshake.ts";
 import {
   encodeResponderHello,
   fieldBytes,
   noiseOptions,
   type ResponderHello,
-} from "../../../src/engine/handshake-transcript.ts";
-import { decodeHandshakePacket, encodeHandshakePacket } from "../../../src/wire/handshake-packet.ts";
+} from "../../src/engine/handshake-transcript.ts";
+import { decodeHandshakePacket, encodeHandshakePacket } from "../../src/wire/handshake-packet.ts";
 import {
   AT,
   answer,
@@ -27,7 +27,7 @@ import {
   newResponder,
   resealed,
   started,
-} from "./handshake-sides.ts";
+} from "../unit/engine/handshake-sides.ts";
 
 /** Points of X25519 with which every exchange comes to nothing. RFC 7748 §6.1; Wycheproof has them too. */
 const LOW_ORDER_POINTS = [
@@ -63,7 +63,7 @@ function assertIgnored(target: Handshake, bytes: Uint8Array, what: string): void
 }
 
 describe.each(MODES_UNDER_TEST)("bad input to a handshake with a %s", (mode) => {
-  it("with any one bit turned over is dropped, and the genuine message completes", () => {
+  it("2 · with any one bit turned over is dropped, and the genuine message completes", () => {
     const initiator = newInitiator(mode);
     const responder = newResponder();
     let tried = 0;
@@ -76,7 +76,7 @@ describe.each(MODES_UNDER_TEST)("bad input to a handshake with a %s", (mode) => 
     expect(tried).toBe((mode === "code" || mode === "passphrase" ? 5 : 3) * 9600);
   });
 
-  it("cut short anywhere is dropped, and the genuine message completes", () => {
+  it("1 · cut short anywhere is dropped, and the genuine message completes", () => {
     const initiator = newInitiator(mode);
     const responder = newResponder();
     withInterference(initiator, responder, (packet, target) => {
@@ -87,7 +87,7 @@ describe.each(MODES_UNDER_TEST)("bad input to a handshake with a %s", (mode) => 
     assertLinked(initiator, responder);
   });
 
-  it("with a sealed part edited on the way, integrity made right, changes nothing", () => {
+  it("2 · with a sealed part edited on the way, integrity made right, changes nothing", () => {
     const initiator = newInitiator(mode);
     const responder = newResponder();
     let tried = 0;
@@ -107,7 +107,7 @@ describe.each(MODES_UNDER_TEST)("bad input to a handshake with a %s", (mode) => 
     expect(tried).toBeGreaterThan(150);
   });
 
-  it("with the header of a later message edited on the way changes nothing", () => {
+  it("2 · with the header of a later message edited on the way changes nothing", () => {
     const initiator = newInitiator(mode);
     const responder = newResponder();
     withInterference(initiator, responder, (packet, target) => {
@@ -128,7 +128,7 @@ describe.each(MODES_UNDER_TEST)("bad input to a handshake with a %s", (mode) => 
     assertLinked(initiator, responder);
   });
 
-  it("coming back to its sender is refused", () => {
+  it("11 · coming back to its sender is refused", () => {
     const initiator = newInitiator(mode, { mayRespond: true });
     const responder = newResponder();
     withInterference(initiator, responder, (packet, target) => {
@@ -167,7 +167,7 @@ describe.each(MODES_UNDER_TEST)("bad input to a handshake with a %s", (mode) => 
     assertLinked(initiator, responder);
   });
 
-  it("replayed changes nothing: the first gets the cached answer, the third none", () => {
+  it("5 and 6 · replayed changes nothing: the first gets the cached answer, the third none", () => {
     const initiator = newInitiator(mode);
     const responder = newResponder();
     const packets = complete(initiator, responder);
@@ -185,7 +185,7 @@ describe.each(MODES_UNDER_TEST)("bad input to a handshake with a %s", (mode) => 
     expect([fresh.stage, fresh.keys, fresh.guessFailed]).toEqual(["exchanging", undefined, false]);
   });
 
-  it("with a version range edited in the first message makes no link", () => {
+  it("10 · with a version range edited in the first message makes no link", () => {
     const initiator = newInitiator(mode, { versions: { lowest: 0, highest: 3 } });
     const responder = newResponder({ versions: { lowest: 0, highest: 3 } });
     carry(edited(started(initiator), AT.highest, [0]), responder, initiator);
@@ -203,7 +203,7 @@ describe.each(MODES_UNDER_TEST)("bad input to a handshake with a %s", (mode) => 
     }
   });
 
-  it("with a point of low order is dropped wherever a key stands in clear", () => {
+  it("4 · with a point of low order is dropped wherever a key stands in clear", () => {
     const initiator = newInitiator(mode);
     const responder = newResponder();
     withInterference(initiator, responder, (packet, target) => {
@@ -217,7 +217,7 @@ describe.each(MODES_UNDER_TEST)("bad input to a handshake with a %s", (mode) => 
     assertLinked(initiator, responder);
   });
 
-  it("with the sender's own share or ephemeral key sent back is dropped", () => {
+  it("11 · with the sender's own share or ephemeral key sent back is dropped", () => {
     const initiator = newInitiator(mode);
     const responder = newResponder();
     let own: Uint8Array | undefined;
@@ -249,7 +249,7 @@ describe.each(MODES_UNDER_TEST)("bad input to a handshake with a %s", (mode) => 
 });
 
 describe("bad input to a handshake", () => {
-  it("from somebody who answers in the responder's place with another key reaches verifyPeer first", () => {
+  it("18 · from somebody who answers in the responder's place with another key reaches verifyPeer first", () => {
     const pinned = newInitiator("key", {
       verifyPeer: (publicKey) => (Buffer.compare(publicKey, newPinned) === 0 ? "accept" : "refuse"),
     });

@@ -1,8 +1,15 @@
 /** Handshakes over lines that lose, repeat, reorder and corrupt, chosen at random; a failure prints the choice. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Fate, type LinePlan, runLine } from "./handshake-line.ts";
-import { assertLinked, MODES_UNDER_TEST, newInitiator, newResponder, newRival } from "./handshake-sides.ts";
+import { Random } from "../sim/random.ts";
+import { type Fate, type LinePlan, runLine } from "../unit/engine/handshake-line.ts";
+import {
+  assertLinked,
+  MODES_UNDER_TEST,
+  newInitiator,
+  newResponder,
+  newRival,
+} from "../unit/engine/handshake-sides.ts";
 
 const delay = fc.oneof(fc.integer({ min: 1, max: 60 }), fc.integer({ min: 1, max: 1500 }));
 const fate: fc.Arbitrary<Fate> = fc.oneof(
@@ -42,7 +49,19 @@ describe.each(MODES_UNDER_TEST)(
       );
     });
 
-    it("links two that both call, exactly once", () => {
+    it("13 · links two whose first messages cross while three in ten packets are lost, exactly once", () => {
+      for (let seed = 0; seed < 40; seed++) {
+        const random = new Random(seed, "three in ten");
+        const fates = Array.from({ length: 400 }, () => ({ delaysMs: random.chance(0.3) ? [] : [20] }));
+        const first = newInitiator(mode, { mayRespond: true }, 2 * seed + 1);
+        const second = newInitiator(mode, { mayRespond: true }, 2 * seed + 2);
+        const linkedAt = runLine([first, second], { fates, cleanAfterMs: Infinity });
+        assertLinked(first, second);
+        expect(linkedAt, `seed ${seed}`).toBeLessThan(30_000);
+      }
+    });
+
+    it("13 · links two that both call, exactly once", () => {
       const roles = new Set<string>();
       fc.assert(
         fc.property(plan, fc.nat(1e6), (line, seed) => {
@@ -60,7 +79,7 @@ describe.each(MODES_UNDER_TEST)(
       expect([...roles].sort(), "both ways to end were seen").toEqual(["initiator", "responder"]);
     });
 
-    it("links two that drew the same tie-break, exactly once", () => {
+    it("12 · links two that drew the same tie-break, exactly once", () => {
       fc.assert(
         fc.property(plan, fc.nat(1e6), (line, seed) => {
           const tieBreak = new Uint8Array(16).fill(seed);

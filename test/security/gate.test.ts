@@ -1,11 +1,11 @@
 /** The gate before a responder: silence, cookies, and the allowances of strangers and acquaintances. */
 import { describe, expect, it } from "vitest";
-import { gateKey } from "../../../src/crypto/gate.ts";
-import { type Admission, Gate } from "../../../src/engine/gate.ts";
-import type { Credentials, Handshake, HandshakeConfig, Mode } from "../../../src/engine/handshake.ts";
-import { COOKIE_PACKET_BYTES, readKnock } from "../../../src/wire/first-message.ts";
-import { forgedFirst } from "../../lib/first-message.ts";
-import { Random } from "../../sim/random.ts";
+import { gateKey } from "../../src/crypto/gate.ts";
+import { type Admission, Gate } from "../../src/engine/gate.ts";
+import type { Credentials, Handshake, HandshakeConfig, Mode } from "../../src/engine/handshake.ts";
+import { COOKIE_PACKET_BYTES, readKnock } from "../../src/wire/first-message.ts";
+import { forgedFirst } from "../lib/first-message.ts";
+import { Random } from "../sim/random.ts";
 import {
   assertLinked,
   CREDENTIALS,
@@ -16,7 +16,7 @@ import {
   RESPONDER_KEYS,
   resealed,
   started,
-} from "./handshake-sides.ts";
+} from "../unit/engine/handshake-sides.ts";
 
 const random = new Random(7, "gate");
 const HERE = ["192.0.2.7", 4242] as const;
@@ -158,7 +158,7 @@ describe("a cookie", () => {
     },
   );
 
-  it("is good from the address that it was given to and from no other", () => {
+  it("21 · is good from the address that it was given to and from no other", () => {
     const gate = newGate(CREDENTIALS);
     exhaust(gate, "code", undefined);
     const initiator = newInitiator("code");
@@ -170,7 +170,7 @@ describe("a cookie", () => {
     expect(knock(gate, again, 300)).toBe("enter");
   });
 
-  it("serves one attempt: another from the same address needs another", () => {
+  it("21 · serves one attempt: another from the same address needs another", () => {
     const gate = newGate(CREDENTIALS);
     exhaust(gate, "code", undefined);
     const initiator = newInitiator("code");
@@ -182,7 +182,7 @@ describe("a cookie", () => {
     expect(knock(gate, resealed(other), 300)).toHaveLength(COOKIE_PACKET_BYTES);
   });
 
-  it("expires within two minutes, and a new one takes its place", () => {
+  it("21 · expires within two minutes, and a new one takes its place", () => {
     const gate = newGate(CREDENTIALS);
     exhaust(gate, "code", undefined);
     const initiator = newInitiator("code");
@@ -197,7 +197,7 @@ describe("a cookie", () => {
     expect(knock(gate, third, later + 2)).toBe("enter");
   });
 
-  it("that was forged, edited or meant for another message is ignored, and the genuine one still serves", () => {
+  it("21 · that was forged, edited or meant for another message is ignored, and the genuine one still serves", () => {
     const gate = newGate(CREDENTIALS);
     exhaust(gate, "code", undefined);
     const initiator = newInitiator("code");
@@ -219,7 +219,7 @@ describe("a cookie", () => {
     expect(knock(gate, initiator.pollTransmit()!, 1)).toBe("enter");
   });
 
-  it("that is repeated does not make the initiator send faster than it may ask", () => {
+  it("21 · that is repeated does not make the initiator send faster than it may ask", () => {
     const gate = newGate(CREDENTIALS);
     exhaust(gate, "code", undefined);
     const initiator = newInitiator("code");
@@ -232,7 +232,7 @@ describe("a cookie", () => {
     expect(sent).toBe(1);
   });
 
-  it("does nothing once an answer was taken", () => {
+  it("21 · does nothing once an answer was taken", () => {
     const gate = newGate(CREDENTIALS);
     exhaust(gate, "code", undefined);
     const initiator = newInitiator("code");
@@ -247,7 +247,7 @@ describe("a cookie", () => {
     expect(responder.handlePacket(0, cookie)).toBe("ignored");
   });
 
-  it("goes to one address once in a quarter of a second, and needs no memory for it", () => {
+  it("21 · goes to one address once in a quarter of a second, and needs no memory for it", () => {
     const gate = newGate(CREDENTIALS);
     exhaust(gate, "code", undefined);
     const replies: Admission[] = [];
@@ -261,7 +261,7 @@ describe("a cookie", () => {
 });
 
 describe("allowances", () => {
-  it("let a few begin at once and some in every second", () => {
+  it("22 · let a few begin at once and some in every second", () => {
     const gate = newGate(CREDENTIALS);
     expect(exhaust(gate, "code", undefined)).toBe(32);
     expect(exhaust(gate, "code", undefined, 1000)).toBe(16);
@@ -275,7 +275,7 @@ describe("allowances", () => {
     expect(typeof knock(gate, started(newInitiator("code")))).not.toBe("string");
   });
 
-  it("bound what even those may begin who can be heard at their addresses", () => {
+  it("22 · bound what even those may begin who can be heard at their addresses", () => {
     const gate = newGate(CREDENTIALS);
     exhaust(gate, "code", undefined);
     let entered = 0;

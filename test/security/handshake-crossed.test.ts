@@ -1,9 +1,9 @@
 /** Two sides that both call: whose attempt it becomes, and what strangers can do about it. */
 import { describe, expect, it } from "vitest";
-import { utf8Encode } from "../../../src/base/bytes.ts";
-import type { Handshake } from "../../../src/engine/handshake.ts";
-import { Random } from "../../sim/random.ts";
-import { runLine } from "./handshake-line.ts";
+import { utf8Encode } from "../../src/base/bytes.ts";
+import type { Handshake } from "../../src/engine/handshake.ts";
+import { Random } from "../sim/random.ts";
+import { runLine } from "../unit/engine/handshake-line.ts";
 import {
   AT,
   answer,
@@ -17,7 +17,7 @@ import {
   newResponder,
   newRival,
   started,
-} from "./handshake-sides.ts";
+} from "../unit/engine/handshake-sides.ts";
 
 const LOW = new Uint8Array(16).fill(1);
 const MIDDLE = new Uint8Array(16).fill(2);
@@ -56,7 +56,7 @@ describe.each(MODES_UNDER_TEST)("two that both call with a %s", (mode) => {
     expect(low.timeoutAt).toBe(Number.POSITIVE_INFINITY);
   });
 
-  it("begin anew when they drew the same tie-break", () => {
+  it("12 · begin anew when they drew the same tie-break", () => {
     const first = newRival(mode, MIDDLE, {}, 1);
     const second = newRival(mode, MIDDLE, {}, 2);
     const [fromFirst, fromSecond] = [started(first), started(second)];
@@ -69,7 +69,7 @@ describe.each(MODES_UNDER_TEST)("two that both call with a %s", (mode) => {
     assertLinked(first, second);
   });
 
-  it("do not draw again once they have answered, or each would answer the other", () => {
+  it("12 · do not draw again once they have answered, or each would answer the other", () => {
     // Regression: a late copy of the equal first message made the answering side begin anew as well.
     const lowest = new Uint8Array(16);
     for (let seed = 2; seed < 12; seed++) {
@@ -86,7 +86,7 @@ describe.each(MODES_UNDER_TEST)("two that both call with a %s", (mode) => {
     }
   });
 
-  it("do not take their own message for a rival's", () => {
+  it("11 · do not take their own message for a rival's", () => {
     const rival = newRival(mode, MIDDLE, {}, 1);
     const own = started(rival);
     expect(rival.handlePacket(0, own)).toBe("ignored");
