@@ -27,6 +27,8 @@ const RELAYED_MS = 12_000;
 const LONGEST_RELAYED_MS = 120_000;
 /** A path of the same kind is moved to only when its round trip is shorter by this.  // nat.md, race */
 const HYSTERESIS_MS = 5;
+/** A relay is kept so long after the link has left it. */
+const RELAY_LINGERS_MS = 10_000;
 const RANKS: Readonly<Record<PathKind, number>> = { lan: 0, direct: 1, relay: 2 };
 const PLACE_LABEL = "meeting place";
 
@@ -57,6 +59,9 @@ export class LinkKeeper {
   #nextRoundAtMs = Number.POSITIVE_INFINITY;
   #roundMs = ROUND_MS;
   #relayedMs = RELAYED_MS;
+  /** The relay that the link takes, or took lately. */
+  #relaySocket: number | undefined;
+  #relayTimer: NodeJS.Timeout | undefined;
   #isOpen = true;
 
   constructor(options: LinkKeeperOptions) {
@@ -82,6 +87,7 @@ export class LinkKeeper {
       this.#beginRound();
     });
     if (this.#kind === "relay") this.#nextRoundAtMs = attachment.now() + this.#relayedMs;
+    this.#letRelayGo(engine.path);
   }
 
   get kind(): PathKind {
@@ -131,6 +137,10 @@ export class LinkKeeper {
     // The rounds go on by the clock.
   }
 
+  wantsRelay(): boolean {
+    return this.#stalledSinceMs !== undefined;
+  }
+
   isInUse(socket: number): boolean {
     return this.#options.engine.path?.socket === socket || this.#wanted?.path.socket === socket;
   }
@@ -139,6 +149,7 @@ export class LinkKeeper {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     clearInterval(this.#looking);
+    clearTimeout(this.#relayTimer);
     this.#endWatch();
     void this.#rally?.close();
   }
@@ -184,6 +195,20 @@ export class LinkKeeper {
     this.#rally?.restart();
   }
 
+  /** A relay that the link has left is given back, once the other path has proved that it lasts. */
+  #letRelayGo(path: Path | undefined): void {
+    const { reach } = this.#options;
+    clearTimeout(this.#relayTimer);
+    if (this.#kind === "relay") this.#relaySocket = path?.socket;
+    const relay = this.#relaySocket;
+    if (this.#kind === "relay" || relay === undefined) return;
+    this.#relayTimer = setTimeout(() => {
+      this.#relaySocket = undefined;
+      reach.endpoint.removeSocket(relay);
+    }, RELAY_LINGERS_MS);
+    this.#relayTimer.unref();
+  }
+
   /** The link has a path that works: which, and how long was there none? */
   #settle(now: number): void {
     const { reach, engine, onPath } = this.#options;
@@ -194,6 +219,7 @@ export class LinkKeeper {
     this.#nextRoundAtMs = Number.POSITIVE_INFINITY;
     if (this.#kind === "relay") this.#nextRoundAtMs = now + this.#relayedMs;
     else this.#relayedMs = RELAYED_MS;
+    this.#letRelayGo(engine.path);
     onPath({ from, to: this.#kind, outageMs });
   }
 }

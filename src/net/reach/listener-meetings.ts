@@ -76,6 +76,10 @@ export class ListenerMeetings implements RallyWatcher {
     // The peer may come by relay.
   }
 
+  wantsRelay(): boolean {
+    return true;
+  }
+
   isInUse(socket: number): boolean {
     for (const keeper of this.#keepers) if (keeper.isInUse(socket)) return true;
     return false;

@@ -94,6 +94,10 @@ export class MeetingAttempt implements RallyWatcher {
     this.#indirect = reason;
   }
 
+  wantsRelay(): boolean {
+    return this.#keeper?.wantsRelay() ?? true;
+  }
+
   isInUse(socket: number): boolean {
     if (this.#keeper !== undefined) return this.#keeper.isInUse(socket);
     return this.#attempt?.parts.connection.path?.socket === socket;

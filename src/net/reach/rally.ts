@@ -35,6 +35,8 @@ export interface RallyWatcher {
   onBest(pair: WorkingPair): void;
   /** There is no direct path, as far as could be found out. */
   onIndirect(reason: PunchFailure): void;
+  /** Whether a relay would be of use, should no direct path come about soon. */
+  wantsRelay(): boolean;
   /** Whether a link uses this socket of the endpoint. */
   isInUse(socket: number): boolean;
 }
@@ -280,8 +282,8 @@ export class Rally {
   }
 
   async #openRelay(session: Session): Promise<void> {
-    const { reach, side } = this.#options;
-    if (session.hasDirect) return;
+    const { reach, side, watcher } = this.#options;
+    if (session.hasDirect || !watcher.wantsRelay()) return;
     const opened = await reach.openRelay(session.place, side);
     if (opened === undefined) return;
     const { socket, onlyPeer } = opened;

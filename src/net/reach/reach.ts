@@ -11,10 +11,12 @@ import { type NatBehaviour, UNKNOWN_BEHAVIOUR } from "../../wire/nat-behaviour.t
 import { formatAddress } from "../address.ts";
 import type { Carrier, MeetingSide, Place } from "../carriers/carrier.ts";
 import { MailboxCarrier } from "../carriers/mailbox-carrier.ts";
-import { parseRendezvousUrl } from "../carriers/rendezvous-url.ts";
+import type { ChannelOptions } from "../carriers/rendezvous-channel.ts";
+import { orderServers, parseRendezvousUrl, type RendezvousUrl } from "../carriers/rendezvous-url.ts";
 import type { DatagramSocket } from "../datagram-socket.ts";
 import type { Endpoint } from "../endpoint.ts";
 import type { CommonOptions } from "../options.ts";
+import { openRelay, RELAY_ADDRESS } from "../relay-socket.ts";
 import { Gatherer } from "../stun/gatherer.ts";
 import { PUBLIC_STUN_SERVERS, parseStunServer, type StunServer } from "../stun/stun-server.ts";
 import type { ReachNote, ReachOptions } from "./options.ts";
@@ -42,6 +44,8 @@ export class Reach {
   /** Told when a carrier has got into trouble. */
   onTrouble: (() => void) | undefined;
 
+  readonly #rendezvous: readonly RendezvousUrl[];
+  readonly #channelOptions: ChannelOptions;
   readonly #gatherer: Gatherer;
   readonly #watchers: Set<() => void> = new Set();
   readonly #networkWatchers: Set<() => void> = new Set();
@@ -60,10 +64,10 @@ export class Reach {
     this.localAddress = common.localAddress;
     const names = common.resolve !== false;
     const { rendezvous = [] } = options;
+    this.#rendezvous = rendezvous.map(parseRendezvousUrl);
+    this.#channelOptions = { shared: endpoint, names, family: common.family };
     const carriers: Carrier[] = [];
-    if (rendezvous.length > 0) {
-      carriers.push(new MailboxCarrier(rendezvous, { shared: endpoint, names, family: common.family }));
-    }
+    if (rendezvous.length > 0) carriers.push(new MailboxCarrier(rendezvous, this.#channelOptions));
     this.carriers = carriers;
     this.warmCarriers = carriers;
     this.#gatherer = new Gatherer(endpoint, { stunServers: stunServersOf(options), isNumeric: !names });
@@ -177,8 +181,17 @@ export class Reach {
   }
 
   /** A relay for whoever meets at `place`; undefined where there is none. */
-  async openRelay(_place: Place, _side: MeetingSide): Promise<OpenedRelay | undefined> {
-    return undefined;
+  async openRelay(place: Place, side: MeetingSide): Promise<OpenedRelay | undefined> {
+    // Both sides begin at the same server.
+    const [server] = orderServers(this.#rendezvous, place.id);
+    if (server === undefined || this.options.only === "direct") return undefined;
+    try {
+      const socket = await openRelay(server.text, place, side, this.#channelOptions);
+      return { socket, onlyPeer: RELAY_ADDRESS };
+    } catch (error) {
+      this.note({ kind: "missing", part: `relay: ${(error as Error).message}` });
+      return undefined;
+    }
   }
 
   /** Ends all meetings; sockets are the endpoint's. */
