@@ -28,8 +28,6 @@ const SERVERLESS_TIMEOUT_MS = 75_000;
 export const MEETING_WORDS: readonly string[] = [
   "--rendezvous",
   `udp://${SERVER_ADDRESS}:${RENDEZVOUS_PORT}`,
-  "--rendezvous",
-  `ws://${SERVER_ADDRESS}:${RENDEZVOUS_PORT}`,
   "--no-dht",
   "--no-lan",
 ];
@@ -57,11 +55,17 @@ export async function startMeetingPlace(
   return place;
 }
 
-/** A file with a code that nobody has used yet. */
 let codes = 0;
+
+/** A code that no other try has. */
+function freshCode(): string {
+  return `${1 + (codes++ % 99)}-ocean-lizard-maple`;
+}
+
+/** A file with a code that nobody has used yet. */
 export function freshCodeFile(): string {
   const file = join(temporaryFolder(), "code");
-  writeFileSync(file, `${++codes + (process.pid % 1000)}-ocean-lizard-maple\n`, { mode: 0o600 });
+  writeFileSync(file, `${freshCode()}\n`, { mode: 0o600 });
   return file;
 }
 
@@ -112,7 +116,7 @@ export async function serverlessTries(
   for (const [number, skewMs] of skewsMs.entries()) {
     for (const site of sites) site.forget();
     const order = number % 2 === 0 ? sites : ([sites[1], sites[0]] as const);
-    const code = `${++codes}-ocean-lizard-maple`;
+    const code = freshCode();
     const end = (from: Site, to: Site): TrialEnd => ({
       host: from.host,
       words: ["connect", `${to.publicAddress}:${SERVERLESS_PORT}`, "-vv"],
