@@ -2,7 +2,7 @@
  * What carries the sealed signals of two peers to each other before they have a path. Carriers are raced: a
  * LAN, the Mainline DHT, a rendezvous server. None of them can read, forge or guess anything.
  */
-import type { SrudpError } from "../../base/errors.ts";
+import { SrudpError } from "../../base/errors.ts";
 
 /** Where two peers look for each other. Both derive the same from what they share (`meeting-place.ts`). */
 export interface Place {
@@ -26,7 +26,7 @@ export interface Meeting {
   /**
    * Leaves a blob for the peer, in place of the one before.
    *
-   * @param blob at most 1000 bytes, kept by the meeting
+   * @param blob 1 to 990 bytes, kept by the meeting
    */
   publish(blob: Uint8Array): void;
   /**
@@ -46,5 +46,11 @@ export interface Carrier {
   close(): Promise<void>;
 }
 
-/** Largest blob that every carrier takes; the DHT's limit, a bencoded string of less than 1000 bytes. */
+/** Largest blob that every carrier takes; the DHT's limit, a bencoded string of less than 1000 bytes.  // BEP 44 */
 export const CARRIED_BLOB_BYTES = 990;
+
+/** The blob, which fits. @throws SrudpError ERR_INTERNAL */
+export function checkBlob(blob: Uint8Array): Uint8Array {
+  if (blob.length > 0 && blob.length <= CARRIED_BLOB_BYTES) return blob;
+  throw new SrudpError("ERR_INTERNAL", `a blob of ${blob.length} bytes`);
+}

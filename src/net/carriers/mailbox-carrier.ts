@@ -6,7 +6,7 @@
 import { SrudpError } from "../../base/errors.ts";
 import { decodeReply, type MailboxSide } from "../../wire/mailbox.ts";
 import { placeKey } from "../rendezvous/names.ts";
-import type { Carrier, Meeting, MeetingSide, Place } from "./carrier.ts";
+import { type Carrier, checkBlob, type Meeting, type MeetingSide, type Place } from "./carrier.ts";
 import { MailboxEnd } from "./mailbox-end.ts";
 import { type ChannelOptions, RendezvousChannel } from "./rendezvous-channel.ts";
 import { orderServers, parseRendezvousUrl, type RendezvousUrl } from "./rendezvous-url.ts";
@@ -131,7 +131,7 @@ class MailboxMeeting implements Meeting {
 
   publish(blob: Uint8Array): void {
     if (!this.#open) return;
-    this.#blob = blob;
+    this.#blob = checkBlob(blob);
     for (const end of this.#ends.values()) end.publish(blob);
   }
 

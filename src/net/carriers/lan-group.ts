@@ -1,0 +1,183 @@
+/**
+ * A multicast group on every network that this machine is in: it is joined on each interface and spoken to by a
+ * socket for each, so that neither needs a default route. Interfaces that come and go are noticed.
+ */
+import { createSocket, type Socket } from "node:dgram";
+import { networkInterfaces } from "node:os";
+
+/** In the block that an organisation has to itself.  // RFC 2365 §6.2 */
+const GROUP_V4 = "239.255.83.82";
+/** On one link only, and not set aside for anything.  // RFC 4291 §2.7 */
+const GROUP_V6 = "ff02::5352:4450";
+export const LAN_PORT = 34_784;
+/** What is said stays on the network it is said on. */
+const TTL = 1;
+const LOOK_EVERY_MS = 5000;
+/** Interfaces that are spoken to at most. */
+const INTERFACES_LIMIT = 32;
+
+/** An interface in one family. */
+export interface LanInterface {
+  readonly family: 4 | 6;
+  /** An address of its own (IPv4), or its name as a zone (IPv6). */
+  readonly by: string;
+}
+
+export interface LanGroupOptions {
+  readonly port?: number | undefined;
+  /** Which interfaces to use; by default all that are up, or loopback where there is nothing else. */
+  readonly interfaces?: (() => readonly LanInterface[]) | undefined;
+}
+
+export class LanGroup {
+  onMessage: ((bytes: Uint8Array) => void) | undefined;
+  /** Told when there is no network to speak to, and again when there is one. */
+  onNetworks: ((count: number) => void) | undefined;
+  readonly #port: number;
+  readonly #interfaces: () => readonly LanInterface[];
+  readonly #ears: Map<4 | 6, Socket> = new Map();
+  readonly #mouths: Map<string, Socket> = new Map();
+  readonly #looker: NodeJS.Timeout;
+  #count = -1;
+  #open = true;
+
+  constructor(options: LanGroupOptions = {}) {
+    this.#port = options.port ?? LAN_PORT;
+    this.#interfaces = options.interfaces ?? lanInterfaces;
+    this.#looker = setInterval(() => void this.#look(), LOOK_EVERY_MS);
+    // Not at once: whoever made this wants to be told.
+    setImmediate(() => void this.#look());
+  }
+
+  /** Says something on every network. */
+  send(bytes: Uint8Array): void {
+    for (const [key, socket] of this.#mouths) {
+      const [family, by] = splitKey(key);
+      socket.send(bytes, this.#port, groupAt(family, by), (error) => {
+        // The interface has gone, or never could; the next look finds out.
+        if (error !== null) this.#drop(key);
+      });
+    }
+  }
+
+  close(): void {
+    this.#open = false;
+    clearInterval(this.#looker);
+    for (const socket of [...this.#ears.values(), ...this.#mouths.values()]) socket.close();
+    this.#ears.clear();
+    this.#mouths.clear();
+  }
+
+  async #look(): Promise<void> {
+    const found = new Set(
+      this.#interfaces()
+        .slice(0, INTERFACES_LIMIT)
+        .map(({ family, by }) => `${family} ${by}`),
+    );
+    for (const key of this.#mouths.keys()) if (!found.has(key)) this.#drop(key);
+    for (const key of found) if (!this.#mouths.has(key)) await this.#add(key);
+    if (!this.#open || this.#mouths.size === this.#count) return;
+    this.#count = this.#mouths.size;
+    this.onNetworks?.(this.#count);
+  }
+
+  async #add(key: string): Promise<void> {
+    const [family, by] = splitKey(key);
+    try {
+      const ear = this.#ears.get(family) ?? (await this.#listen(family));
+      if (!this.#open) return;
+      const joined = family === 4 ? by : `::%${by}`;
+      try {
+        ear.addMembership(family === 4 ? GROUP_V4 : GROUP_V6, joined);
+      } catch (error) {
+        // It was left open when the interface went away for a moment.
+        if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
+      }
+      const mouth = await bound(family, { port: 0, ...(family === 4 ? { address: by } : {}) });
+      if (!this.#open || this.#mouths.has(key)) {
+        mouth.close();
+        return;
+      }
+      mouth.setMulticastInterface(joined);
+      mouth.setMulticastTTL(TTL);
+      mouth.setMulticastLoopback(true);
+      this.#mouths.set(key, mouth);
+    } catch {
+      // No multicast there (a tunnel), or the port is somebody's alone: the others may do.
+    }
+  }
+
+  async #listen(family: 4 | 6): Promise<Socket> {
+    // Shared, as every process on this machine that looks for a peer has to hear.
+    const socket = await bound(family, { port: this.#port, reuse: true });
+    const known = this.#ears.get(family);
+    if (known !== undefined || !this.#open) {
+      socket.close();
+      return known ?? socket;
+    }
+    socket.on("message", (bytes: Uint8Array) => this.onMessage?.(bytes));
+    this.#ears.set(family, socket);
+    return socket;
+  }
+
+  #drop(key: string): void {
+    const socket = this.#mouths.get(key);
+    if (socket === undefined) return;
+    this.#mouths.delete(key);
+    const [family, by] = splitKey(key);
+    try {
+      const joined = family === 4 ? by : `::%${by}`;
+      this.#ears.get(family)?.dropMembership(family === 4 ? GROUP_V4 : GROUP_V6, joined);
+    } catch {
+      // It has gone with the interface.
+    }
+    socket.close();
+  }
+}
+
+/** The interfaces that are up: each address of IPv4, and each link that has an address of IPv6. */
+function lanInterfaces(): LanInterface[] {
+  const all = Object.entries(networkInterfaces()).flatMap(([name, addresses]) =>
+    (addresses ?? []).map(({ address, family, internal }) => ({ name, address, family, internal })),
+  );
+  const external = all.filter(({ internal }) => !internal);
+  const found: LanInterface[] = [];
+  for (const { name, address, family } of external.length > 0 ? external : all) {
+    if (family === "IPv4") found.push({ family: 4, by: address });
+    else if (address.startsWith("fe80:") && !found.some((one) => one.by === name))
+      found.push({ family: 6, by: name });
+  }
+  return found;
+}
+
+function groupAt(family: 4 | 6, by: string): string {
+  return family === 4 ? GROUP_V4 : `${GROUP_V6}%${by}`;
+}
+
+function splitKey(key: string): [4 | 6, string] {
+  return [key.startsWith("6") ? 6 : 4, key.slice(2)];
+}
+
+function bound(
+  family: 4 | 6,
+  { port, address, reuse = false }: { port: number; address?: string; reuse?: boolean },
+): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = createSocket({
+      type: family === 6 ? "udp6" : "udp4",
+      ipv6Only: family === 6,
+      reuseAddr: reuse,
+    });
+    const refused = (error: Error): void => {
+      socket.close();
+      reject(error);
+    };
+    socket.once("error", refused);
+    socket.bind({ port, ...(address === undefined ? {} : { address }) }, () => {
+      socket.off("error", refused);
+      // What fails on the way is a lost datagram.
+      socket.on("error", () => undefined);
+      resolve(socket);
+    });
+  });
+}

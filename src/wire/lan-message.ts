@@ -1,0 +1,54 @@
+/**
+ * What two peers on one network say to a multicast group: which place they wait at, and their sealed blob.
+ *
+ *     0        4         5      6               38               46         48
+ *     +--------+---------+------+---------------+----------------+----------+---------
+ *     | "SRDP" | version | side | place,        | digest of the  | length   | blob …
+ *     |        |         |      | 32 bytes      | peer's newest  |          |
+ *     +--------+---------+------+---------------+----------------+----------+---------
+ */
+import { copyBytes, equalBytes, utf8Encode, writeU16 } from "../base/bytes.ts";
+import { Reader } from "../base/reader.ts";
+import { BLOB_LIMIT_BYTES, DIGEST_BYTES, type MailboxSide, PLACE_BYTES } from "./mailbox.ts";
+
+const MAGIC: Uint8Array = utf8Encode("SRDP");
+const VERSION = 0;
+const HEAD_BYTES: number = MAGIC.length + 2 + PLACE_BYTES + DIGEST_BYTES + 2;
+
+export interface LanMessage {
+  readonly side: MailboxSide;
+  /** Names the place on this kind of carrier only, 32 bytes. */
+  readonly place: Uint8Array;
+  /** Names the newest blob of the peer that the sender has; zeros for none. */
+  readonly peerDigest: Uint8Array;
+  /** Empty while there is none. */
+  readonly blob: Uint8Array;
+}
+
+export function encodeLanMessage({ side, place, peerDigest, blob }: LanMessage): Uint8Array {
+  const bytes = new Uint8Array(HEAD_BYTES + blob.length);
+  bytes.set(MAGIC);
+  bytes[MAGIC.length] = VERSION;
+  bytes[MAGIC.length + 1] = side;
+  let at = MAGIC.length + 2;
+  bytes.set(place, at);
+  at += PLACE_BYTES;
+  bytes.set(peerDigest, at);
+  at = writeU16(bytes, at + DIGEST_BYTES, blob.length);
+  bytes.set(blob, at);
+  return bytes;
+}
+
+/** The message that fills `bytes`, its fields its own; undefined for anything else. */
+export function decodeLanMessage(bytes: Uint8Array): LanMessage | undefined {
+  const reader = new Reader(bytes);
+  const isOurs = equalBytes(reader.take(MAGIC.length), MAGIC) && reader.u8() === VERSION;
+  const side = reader.u8();
+  const place = reader.take(PLACE_BYTES);
+  const peerDigest = reader.take(DIGEST_BYTES);
+  const length = reader.u16();
+  const blob = reader.take(length);
+  if (!isOurs || !reader.ok || reader.remaining > 0 || length > BLOB_LIMIT_BYTES) return undefined;
+  if (side !== 0 && side !== 1) return undefined;
+  return { side, place: copyBytes(place), peerDigest: copyBytes(peerDigest), blob: copyBytes(blob) };
+}
