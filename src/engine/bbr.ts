@@ -121,6 +121,8 @@ export class Bbr implements CongestionController {
   private lastLostPacket = -2;
   private ackedInRound = 0;
   private nextPacketNumber = 0;
+  /** Packets below were sent by the last probe for bandwidth or before, startup included. */
+  private probeEndPacket = 0;
   private readonly lossFloor: LossFloor = new LossFloor();
 
   // Probing, §5.3.3
@@ -192,7 +194,10 @@ export class Bbr implements CongestionController {
     this.inFlight = lost.inFlightBytes;
     this.nextPacketNumber = lost.nextPacketNumber;
     this.lossFloor.onLost(lost.packetNumber, lost.bytes);
-    this.lostInRound += lost.bytes;
+    // Deviates: what a probe sent too much is answered by its end. Taken for a sign of the slower sending after it,
+    // it would cut the bandwidth to what drain delivers, until the next probe seconds later.
+    const isAnswered = lost.packetNumber < this.probeEndPacket && !this.isProbing;
+    if (!isAnswered) this.lostInRound += lost.bytes;
     if (lost.packetNumber !== this.lastLostPacket + 1) this.lossEventsInRound++;
     this.lastLostPacket = lost.packetNumber;
     if (!this.lossInRound) {
@@ -414,6 +419,7 @@ export class Bbr implements CongestionController {
   }
 
   private enter(state: number, pacingGain: number, cwndGain: number): void {
+    if (this.isProbing) this.probeEndPacket = this.nextPacketNumber;
     this.state = state;
     this.pacingGain = pacingGain;
     this.cwndGain = cwndGain;

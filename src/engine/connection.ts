@@ -596,7 +596,8 @@ export class Connection implements FrameOwner, IncomingHost {
       activity: new Activity(nowMs),
       tracer: this.tracer,
     };
-    if (peer.role === "responder" && !this.route.isProved(this.heardPath!)) {
+    const { route } = this;
+    if (peer.role === "responder" ? !route.isProved(this.heardPath!) : route.hasAskedSeveral) {
       parts.paths.doubt(nowMs, DATAGRAM_FLOOR_BYTES, this.recovery.ptoMs);
     }
     const ceilings = { own: mtuCeilingBytes, peer: DATAGRAM_FLOOR_BYTES };
@@ -621,6 +622,7 @@ export class Connection implements FrameOwner, IncomingHost {
   private begin(nowMs: number, role: Role, peer: TransportParameters): void {
     this.streams.start(role === "initiator", peer);
     this.recovery.peerMaxAckDelayMs = peer.maxAckDelayMs;
+    this.link!.transmission.peerMaxDatagramBytes = peer.maxDatagramBytes;
     const { rttMs } = this.route;
     // Longer ones may hold a person's thinking.
     if (rttMs >= 0 && rttMs < HANDSHAKE_RTT_MOST_MS) this.recovery.rtt.assume(rttMs);

@@ -46,8 +46,12 @@ import {
   type ResponderHello,
 } from "./handshake-transcript.ts";
 
-/** A confirmation under a PAKE that is not validly answered for this long was a wrong guess. */
+/**
+ * A confirmation under a PAKE that is not validly answered for this long was a wrong guess, if anything was
+ * heard meanwhile. Silence is the path's, and has more time.
+ */
 const CONFIRMATION_MS = 10_000;
+const SILENCE_MS = 60_000;
 /** While somebody thinks about the peer's key, this keeps the peer's half-open state and the NAT awake. */
 const PARKED_RESEND_MS = 5000;
 /** A cookie makes the first message leave at once, once in so long. */
@@ -71,7 +75,10 @@ type InitiatorState =
       readonly noise: NoiseOptions;
       readonly peerId: Uint8Array | undefined;
       readonly request: RepeatedRequest;
-      readonly givenUpAtMs: number;
+      givenUpAtMs: number;
+      /** When what is in the air was sent first, and whether anything that names this attempt came since. */
+      readonly sinceMs: number;
+      isHeard: boolean;
       hint: Hint | undefined;
     }
   /** noise2 was good; somebody is asked about the peer's key. */
@@ -169,6 +176,7 @@ export class HandshakeInitiator {
       case "opening":
         return packet.kind === "pakeAnswer" ? this.takePakeAnswer(nowMs, state.pake, packet) : IGNORED;
       case "confirming":
+        state.isHeard = true;
         return packet.kind === "noise2" ? this.takeNoise2(nowMs, state, packet) : IGNORED;
       case "idle":
       case "asking":
@@ -221,8 +229,12 @@ export class HandshakeInitiator {
           return undefined;
         }
         if (state.kind === "confirming" && nowMs >= state.givenUpAtMs) {
-          this.state = { kind: "failed", code: refusalError(this.mode)! };
-          return undefined;
+          const isOver = state.isHeard || nowMs >= state.sinceMs + SILENCE_MS;
+          if (isOver) {
+            this.state = { kind: "failed", code: state.isHeard ? refusalError(this.mode)! : "ERR_TIMEOUT" };
+            return undefined;
+          }
+          state.givenUpAtMs = nowMs + CONFIRMATION_MS;
         }
         return state.request.handleTimeout(nowMs);
       }
@@ -271,7 +283,16 @@ export class HandshakeInitiator {
     const message = new NoiseHandshake(noise).writeMessage(NOTHING);
     const request = this.newRequest(nowMs, "noise1", peerId ?? UNKNOWN_ID, message);
     const givenUpAtMs = pake === undefined ? Infinity : nowMs + CONFIRMATION_MS;
-    this.state = { kind: "confirming", noise, peerId, request, givenUpAtMs, hint: undefined };
+    this.state = {
+      kind: "confirming",
+      noise,
+      peerId,
+      request,
+      givenUpAtMs,
+      sinceMs: nowMs,
+      isHeard: false,
+      hint: undefined,
+    };
     return request.bytes;
   }
 

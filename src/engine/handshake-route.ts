@@ -22,6 +22,8 @@ interface Outgoing {
 
 /** Pause before the next address of the peer is tried as well.  // RFC 8305 §5 */
 const CANDIDATE_PAUSE_MS = 250;
+/** Paths that were asked beside the one that an answer came over, and still get what follows. */
+const OTHERS_LIMIT = 3;
 /** Paths that are remembered as asked or answered. */
 const PATHS_LIMIT = 64;
 /** Kinds of handshake packet that answer the initiator: pakeAnswer and noise2. */
@@ -64,6 +66,11 @@ export class HandshakeRoute {
     return this.answered.length === 1 && this.answered[0] === path;
   }
 
+  /** Whether more than one path was asked, so that an answer may be a copy that somebody else sent. */
+  get hasAskedSeveral(): boolean {
+    return this.asked.length > 1;
+  }
+
   get timeoutAt(): number {
     return this.stopped
       ? Number.POSITIVE_INFINITY
@@ -100,14 +107,15 @@ export class HandshakeRoute {
       // Only the answer to a packet that was sent once tells how long it took.  // Karn's rule
       if (this.sendings === 1) this.rttMs = nowMs - this.sentAtMs;
 
-      // This path works: the others are not needed.
+      // This path works: no further ones are needed. But an answer proves who gave it, not where: what somebody
+      // copied from his own address must not keep the rest from the peer, so the others that were asked go on.
       this.hasAnswer = true;
-      this.candidates[0] = path;
-      this.candidates.length = 1;
-      this.started = 1;
+      const others = this.asked.filter((asked) => asked !== path).slice(0, OTHERS_LIMIT);
+      this.candidates.splice(0, this.candidates.length, path, ...others);
+      this.started = this.candidates.length;
       this.nextCandidateAtMs = Number.POSITIVE_INFINITY;
     }
-    this.send([path]);
+    this.send(outcome === "advanced" ? this.inUse : [path]);
     return outcome;
   }
 

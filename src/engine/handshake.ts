@@ -24,8 +24,8 @@
  * is ignored. Messages are tried on copies of the state, so what does not authenticate changes nothing, and
  * the genuine message completes after it. Two things cannot be taken back: the first sound PAKE answer is
  * the only one that is processed (more would be more guesses), so when it was forged the link fails with
- * ERR_WRONG_CODE, by a refusal or after ten seconds without a valid noise2; and a noise1 in key mode, where
- * nothing proves it yet.
+ * ERR_WRONG_CODE, by a refusal or after ten seconds in which something was heard, but no valid noise2 (silence
+ * has a minute and is ERR_TIMEOUT); and a noise1 in key mode, where nothing proves it yet.
  *
  * Notices (refused, busy, version) prove nothing. The initiator believes one after a second in which no
  * valid answer came.

@@ -14,10 +14,13 @@ import { SEND, SendStream } from "./send-stream.ts";
 import { RECORD, type SentPackets } from "./sent-packets.ts";
 import type { TransportParameters } from "./transport-parameters.ts";
 
-/** Bytes waiting to be sent for the first time from which a writer is told to wait, on one stream and on all. */
+/**
+ * Bytes waiting to be sent for the first time from which a writer is told to wait: on one stream; on one while
+ * all together have more than their bound, until they are below half of it again.
+ */
 const WRITE_HIGH_BYTES = 512 * 1024;
+const WRITE_HIGH_CROWDED_BYTES = 4 * 1024;
 const WRITE_HIGH_ALL_BYTES: number = 8 * 1024 * 1024;
-const WRITE_HIGH_LEAST_BYTES = 16 * 1024;
 /** Priorities: control before everything else. */
 export const PRIORITY = { control: 0, normal: 1, bulk: 2 } as const;
 const PRIORITIES = 3;
@@ -62,6 +65,9 @@ export class Streams {
   private remoteLimit: number;
   private remoteClosed = 0;
   private isStreamsUpdateWanted = false;
+  /** Bytes of all streams that wait to be sent for the first time, and whether they are too many. */
+  private unsentBytes = 0;
+  private isCrowded = false;
   /** Streams with something to send, by priority, in turn. */
   private readonly ready: SendStream[][] = Array.from({ length: PRIORITIES }, () => []);
   /** Streams with control frames to send. */
@@ -118,6 +124,8 @@ export class Streams {
     if (stream === undefined || !stream.send.isOpen) return true;
     stream.send.write(bytes);
     this.queue(stream.send);
+    this.unsentBytes += bytes.length;
+    if (this.unsentBytes > WRITE_HIGH_ALL_BYTES) this.isCrowded = true;
     if (stream.send.unsentBytes <= this.writeHighBytes) return true;
     stream.send.isWriterBlocked = true;
     return false;
@@ -133,6 +141,8 @@ export class Streams {
   reset(id: number, errorCode: number): void {
     const stream = this.open.get(id);
     if (stream === undefined || stream.send.state >= SEND.resetQueued) return;
+    stream.send.isWriterBlocked = false;
+    this.onTaken(stream.send.unsentBytes);
     stream.send.reset(errorCode);
     stream.resetPending = true;
     this.list(stream);
@@ -332,10 +342,8 @@ export class Streams {
           if (send.frameFreshBytes === 0) this.retransmittedBytes += send.frameBytes;
           const kind = send.frameFin ? RECORD.streamFin : RECORD.stream;
           sent.record(kind, send, send.frameOffset, send.frameBytes);
-          if (send.isWriterBlocked && send.unsentBytes <= this.writeHighBytes / 2) {
-            send.isWriterBlocked = false;
-            this.events.push(EVENT.writable, send.id);
-          }
+          this.onTaken(send.frameFreshBytes);
+          this.wakeWriter(send);
         }
         at = next;
         queue.shift();
@@ -464,11 +472,23 @@ export class Streams {
     if (unread > 0) this.flow.onRead(this.nowMs, this.rttMs, unread);
   }
 
+  /** What one stream may have waiting before its writer has to. */
   private get writeHighBytes(): number {
-    return Math.max(
-      WRITE_HIGH_LEAST_BYTES,
-      Math.min(WRITE_HIGH_BYTES, WRITE_HIGH_ALL_BYTES / Math.max(1, this.open.size)),
-    );
+    return this.isCrowded ? WRITE_HIGH_CROWDED_BYTES : WRITE_HIGH_BYTES;
+  }
+
+  /** So many bytes wait no more: sent, or given up. */
+  private onTaken(bytes: number): void {
+    this.unsentBytes -= bytes;
+    if (!this.isCrowded || this.unsentBytes > WRITE_HIGH_ALL_BYTES / 2) return;
+    this.isCrowded = false;
+    for (const { send } of this.open.values()) this.wakeWriter(send);
+  }
+
+  private wakeWriter(send: SendStream): void {
+    if (!send.isWriterBlocked || send.unsentBytes > this.writeHighBytes / 2) return;
+    send.isWriterBlocked = false;
+    this.events.push(EVENT.writable, send.id);
   }
 
   private announce(receive: ReceiveStream): void {

@@ -76,6 +76,8 @@ export class Transmission {
   lastElicitingAtMs: number;
   /** Size of the datagrams on the present path. */
   datagramBytes: number = DATAGRAM_FLOOR_BYTES;
+  /** Largest payload of a DATAGRAM frame that the peer takes. */
+  peerMaxDatagramBytes: number = Number.POSITIVE_INFINITY;
   /** Something ack-eliciting is to be sent even when there is nothing to say. */
   pingWanted = false;
 
@@ -137,10 +139,10 @@ export class Transmission {
     return sent.next - sent.first > REMEMBERED_PACKETS;
   }
 
-  /** Largest payload of a DATAGRAM frame that fits into one packet. */
+  /** Largest payload of a DATAGRAM frame that fits into one packet, and that the peer takes. */
   get maxDatagramBytes(): number {
     // Type, length (2 bytes for anything that fits), and room for nothing else.
-    return this.datagramBytes - PACKET_OVERHEAD_BYTES - 3;
+    return Math.min(this.datagramBytes - PACKET_OVERHEAD_BYTES - 3, this.peerMaxDatagramBytes);
   }
 
   /** Length of the datagrams that fill() wrote, all but the last. */

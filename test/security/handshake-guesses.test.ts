@@ -142,6 +142,25 @@ describe.each(PAKE_MODES)("PAKE answers that are forged, with a %s", (mode, fail
     expect(initiator.timeoutAt).toBe(Number.POSITIVE_INFINITY);
   });
 
+  it("then silence is no wrong guess: it has a minute, and another name", () => {
+    const initiator = newInitiator(mode);
+    const noise1 = answer(initiator, answer(newResponder(), started(initiator))!)!;
+    runTimers(initiator, 59_999);
+    expect(initiator.failure).toBeUndefined();
+    expect(initiator.request).toEqual(noise1);
+    runTimers(initiator, 70_000);
+    expect(initiator.failure).toBe("ERR_TIMEOUT");
+  });
+
+  it("survives an outage of half a minute", () => {
+    const initiator = newInitiator(mode);
+    const responder = newResponder();
+    const noise1 = answer(initiator, answer(responder, started(initiator))!)!;
+    runTimers(initiator, 30_000);
+    carry(noise1, responder, initiator, 30_000);
+    assertLinked(initiator, responder);
+  });
+
   it("in the responder's name: its refusal ends the link after a second", () => {
     const initiator = newInitiator(mode);
     const responder = newResponder();

@@ -43,7 +43,7 @@ export function randomWorld(seed: number): PairPlan {
   const ends = [randomEnd(random), randomEnd(random)] as const;
   addNats(random, ends, bothConnect);
   const mode = random.chance(0.7) ? "secret" : random.pick(MODES);
-  // Behind a PAKE ten seconds of silence mean a wrong code, so there an outage is a failure by design.
+  // Behind a PAKE an outage that lets something through now and then looks like a wrong code.
   const changes = mode === "secret" || mode === "key" ? randomChanges(random) : [];
   const intruder: IntruderPlan = {
     startMs: random.between(0, 1000),
