@@ -26,8 +26,9 @@ export class BatchSender {
       this.#segments = [];
       this.#segmentBytes = segmentBytes;
     }
-    let at = 0;
-    for (let i = 0; at < length; i++) {
+    let at = socket.sendBurst?.(this.buffer, length, segmentBytes, path.address, path.port) ?? 0;
+    if (at >= length) return true;
+    for (let i = Math.floor(at / segmentBytes); at < length; i++) {
       const end = at + segmentBytes;
       const segment = end <= length ? this.#segment(i, at) : this.buffer.subarray(at, length);
       if (end < length) socket.send(segment, path.address, path.port);
@@ -42,10 +43,7 @@ export class BatchSender {
   }
 
   #segment(index: number, at: number): Uint8Array {
-    const known = this.#segments[index];
-    if (known !== undefined) return known;
-    const segment = this.buffer.subarray(at, at + this.#segmentBytes);
-    this.#segments.push(segment);
-    return segment;
+    this.#segments[index] ??= this.buffer.subarray(at, at + this.#segmentBytes);
+    return this.#segments[index];
   }
 }

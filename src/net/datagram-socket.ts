@@ -23,6 +23,14 @@ export interface DatagramSocket {
   /** Told each time when the last datagram of a batch has left or failed. */
   onSent: (() => void) | undefined;
 
+  /** Whether one received buffer may hold several datagrams, all equally long but for the last (UDP GRO). */
+  readonly isCoalescing?: boolean;
+
+  /**
+   * Where one call sends many: sends bytes[0, length) as datagrams of `segmentBytes`, the last of which may
+   * be shorter. Returns how much of it is dealt with; the rest is for `send`.
+   */
+  sendBurst?(bytes: Uint8Array, length: number, segmentBytes: number, address: string, port: number): number;
   /** Sends one datagram and never throws; the bytes may be reused once `queuedDatagrams` is 0. */
   send(bytes: Uint8Array, address: string, port: number): void;
   /** As `send`, for the last datagram of a batch: its fate stands for all of them. */

@@ -2,9 +2,10 @@
  * One bound UDP socket, as fast as `dgram` allows and without its surprises: sending never throws and never
  * looks a name up, what fails is counted, and the kernel's buffers are asked to be large.
  */
-import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
+import { type BindOptions, createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import type { RemoteAddress } from "./address.ts";
 import type { DatagramHandler, DatagramSocket } from "./datagram-socket.ts";
+import { OffloadSocket } from "./offload.ts";
 
 /** Room for 20 ms of a gigabit, so that a busy event loop loses nothing; the kernel may grant less. */
 const WANTED_BUFFER_BYTES = 4 * 1024 * 1024;
@@ -27,25 +28,28 @@ export class UdpSocket implements DatagramSocket {
   /** What the kernel granted, of the 4 MiB asked for (it counts its own bookkeeping in). */
   readonly receiveBufferBytes: number;
   readonly sendBufferBytes: number;
-  /** Sends that failed: no route, too large, forbidden. Only the last of each batch is looked at. */
-  sendErrors = 0;
   index = 0;
   onDatagram: DatagramHandler | undefined;
   onSent: (() => void) | undefined;
 
   readonly #socket: Socket;
+  readonly #offload: OffloadSocket | undefined;
   #open = true;
+  #sendErrors = 0;
   readonly #afterSend: (error: Error | null) => void;
 
-  private constructor(family: 4 | 6, socket: Socket) {
+  private constructor(family: 4 | 6, socket: Socket, offload: OffloadSocket | undefined) {
     this.family = family;
     this.#socket = socket;
+    this.#offload = offload;
+    offload?.keepPort();
+    offload?.askForBuffers(WANTED_BUFFER_BYTES);
     const { address, port } = socket.address();
     this.local = { address, port, family };
-    this.receiveBufferBytes = askForBuffer(socket, "Recv");
-    this.sendBufferBytes = askForBuffer(socket, "Send");
+    this.receiveBufferBytes = offload ? socket.getRecvBufferSize() : askForBuffer(socket, "Recv");
+    this.sendBufferBytes = offload ? socket.getSendBufferSize() : askForBuffer(socket, "Send");
     this.#afterSend = (error) => {
-      if (error !== null) this.sendErrors++;
+      if (error !== null) this.#sendErrors++;
       this.onSent?.();
     };
     socket.on("message", (bytes: Uint8Array, from: RemoteInfo) => {
@@ -54,33 +58,50 @@ export class UdpSocket implements DatagramSocket {
     });
     // ICMP errors and the like: a hint that anybody can forge, and never the end of a socket.
     socket.on("error", () => {
-      this.sendErrors++;
+      this.#sendErrors++;
     });
   }
 
   /** Binds; rejects with the system's error (EADDRINUSE, EACCES, EADDRNOTAVAIL, EAFNOSUPPORT …). */
-  static bind(options: UdpSocketOptions): Promise<UdpSocket> {
-    const { family, address, port } = options;
-    return new Promise((resolve, reject) => {
-      const socket = createSocket({
-        type: family === 6 ? "udp6" : "udp4",
-        ipv6Only: family === 6,
-        // Only addresses come here, so they are their own answer. Answered at once, a send is one system
-        // call in place; the default would go through the thread pool for each datagram.
-        lookup: (name, _options, answer) => answer(null, name, family),
-      });
-      const refused = (error: Error): void => {
-        socket.close();
-        reject(error);
-      };
-      socket.once("error", refused);
-      socket.once("listening", () => {
-        socket.off("error", refused);
-        resolve(new UdpSocket(family, socket));
-      });
-      const any = family === 6 ? "::" : "0.0.0.0";
-      socket.bind({ port, address: address ?? any, exclusive: true });
-    });
+  static async bind({ family, address, port }: UdpSocketOptions): Promise<UdpSocket> {
+    const own = address ?? (family === 6 ? "::" : "0.0.0.0");
+    const offload = OffloadSocket.open(family, own, port);
+    if (offload !== undefined) {
+      try {
+        return new UdpSocket(family, await bindSocket(family, { fd: offload.descriptor }), offload);
+      } catch {
+        // dgram takes no descriptor here: as if there were none.
+        offload.close();
+      }
+    }
+    return new UdpSocket(
+      family,
+      await bindSocket(family, { port, address: own, exclusive: true }),
+      undefined,
+    );
+  }
+
+  /** Whether a received buffer may hold several datagrams, all but the last equally long. */
+  get isCoalescing(): boolean {
+    return this.#offload?.isCoalescing ?? false;
+  }
+
+  /** What the kernel does for this socket, for people: "segments bursts, coalesces, never fragments". */
+  get offloads(): string {
+    const offload = this.#offload;
+    if (offload === undefined) return "none";
+    const parts = [offload.isSegmenting && "GSO", offload.isCoalescing && "GRO", "don't-fragment"];
+    return parts.filter((part) => part !== false).join(", ");
+  }
+
+  sendBurst(bytes: Uint8Array, length: number, segmentBytes: number, address: string, port: number): number {
+    if (!this.#open || this.#offload === undefined) return 0;
+    return this.#offload.send(bytes, length, segmentBytes, address, port);
+  }
+
+  /** Sends that failed: no route, too large, forbidden. Of a batch by `dgram` only the last is looked at. */
+  get sendErrors(): number {
+    return this.#sendErrors + (this.#offload?.sendErrors ?? 0);
   }
 
   send(bytes: Uint8Array, address: string, port: number): void {
@@ -99,7 +120,7 @@ export class UdpSocket implements DatagramSocket {
     };
     this.#socket.setTTL(ttl);
     this.#socket.send(bytes, port, address, (error) => {
-      if (error !== null) this.sendErrors++;
+      if (error !== null) this.#sendErrors++;
       restore();
     });
     // Its name is its address, so it has left in place; if not, the callback restores.
@@ -124,6 +145,28 @@ export class UdpSocket implements DatagramSocket {
     this.onSent = undefined;
     this.#socket.close();
   }
+}
+
+function bindSocket(family: 4 | 6, where: BindOptions): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = createSocket({
+      type: family === 6 ? "udp6" : "udp4",
+      ipv6Only: family === 6,
+      // Only addresses come here, so they are their own answer. Answered at once, a send is one system
+      // call in place; the default would go through the thread pool for each datagram.
+      lookup: (name, _options, answer) => answer(null, name, family),
+    });
+    const refused = (error: Error): void => {
+      socket.close();
+      reject(error);
+    };
+    socket.once("error", refused);
+    socket.once("listening", () => {
+      socket.off("error", refused);
+      resolve(socket);
+    });
+    socket.bind(where);
+  });
 }
 
 function askForBuffer(socket: Socket, which: "Recv" | "Send"): number {

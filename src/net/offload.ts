@@ -1,0 +1,333 @@
+/**
+ * A UDP socket of Linux with what `dgram` cannot ask for: one system call for a burst of datagrams
+ * (UDP_SEGMENT), one buffer for many received ones (UDP_GRO), don't-fragment, and large buffers. The
+ * descriptor is opened here and then given to `dgram`, which receives by it and closes it; only bursts are
+ * sent from here. Every part that a kernel or a network card refuses is left out, at once or when it fails.
+ *
+ * Read first: udp(7), ip(7), cmsg(3). Structures are laid out for 64-bit little-endian systems.
+ */
+import { endianness } from "node:os";
+import { getSystemErrorName } from "node:util";
+import { type Native, type NativeFunction, native } from "./native.ts";
+
+// Numbers of the kernel's interface, alike on the architectures below.
+const AF_INET = 2;
+const AF_INET6 = 10;
+const SOCK_DGRAM = 2;
+const SOCK_NONBLOCK = 0x800;
+const SOCK_CLOEXEC = 0x80000;
+const MSG_DONTWAIT = 0x40;
+const SOL_SOCKET = 1;
+const SO_REUSEADDR = 2;
+const SO_BUFFER = { receive: 8, send: 7, receiveBeyondLimit: 33, sendBeyondLimit: 32 } as const;
+const SOL_UDP = 17;
+const UDP_SEGMENT = 103;
+const UDP_GRO = 104;
+const IPPROTO_IP = 0;
+const IP_MTU_DISCOVER = 10;
+const IP_MTU = 14;
+const IPPROTO_IPV6 = 41;
+const IPV6_V6ONLY = 26;
+const IPV6_MTU_DISCOVER = 23;
+const IPV6_MTU = 24;
+/** Sets don't-fragment and does not believe what routers say of the path: we probe ourselves. */
+const PMTUDISC_PROBE = 3;
+const EAGAIN = 11;
+const ENOBUFS = 105;
+/** Failures after which segmentation is not asked of a socket again: no checksum offload, or no support. */
+const NO_SEGMENTATION: ReadonlySet<number> = new Set([5 /* EIO */, 22 /* EINVAL */, 95 /* EOPNOTSUPP */]);
+
+const ARCHITECTURES: ReadonlySet<string> = new Set(["x64", "arm64", "riscv64"]);
+const MSGHDR_BYTES = 56;
+const IOVEC_BYTES = 16;
+const CONTROL_BYTES = 24;
+/** Characters of an IPv6 address with an IPv4 address in it. */
+const LONGEST_ADDRESS = 45;
+const SOCKADDR_BYTES = { 4: 16, 6: 28 } as const;
+const IP_HEADER_BYTES = { 4: 20, 6: 40 } as const;
+const UDP_HEADER_BYTES = 8;
+
+interface SystemCalls {
+  readonly socket: NativeFunction;
+  readonly bind: NativeFunction;
+  readonly connect: NativeFunction;
+  readonly setOption: NativeFunction;
+  readonly getOption: NativeFunction;
+  readonly sendMessage: NativeFunction;
+  readonly parseAddress: NativeFunction;
+  readonly close: NativeFunction;
+  readonly native: Native;
+}
+
+let calls: SystemCalls | undefined;
+let isLookedFor = false;
+
+/** Undefined where the kernel is another, or koffi is missing, or SRUDP_OFFLOAD is "off". */
+function systemCalls(): SystemCalls | undefined {
+  if (isLookedFor) return calls;
+  isLookedFor = true;
+  const isKnown = process.platform === "linux" && endianness() === "LE" && ARCHITECTURES.has(process.arch);
+  const functions = isKnown && process.env.SRUDP_OFFLOAD !== "off" ? native() : undefined;
+  if (functions === undefined) return undefined;
+  const { find } = functions;
+  const address = "uintptr_t";
+  try {
+    calls = {
+      socket: find("socket", "int", ["int", "int", "int"]),
+      bind: find("bind", "int", ["int", address, "uint32_t"]),
+      connect: find("connect", "int", ["int", address, "uint32_t"]),
+      setOption: find("setsockopt", "int", ["int", "int", "int", address, "uint32_t"]),
+      getOption: find("getsockopt", "int", ["int", "int", "int", address, address]),
+      sendMessage: find("sendmsg", "intptr_t", ["int", address, "int"]),
+      parseAddress: find("inet_pton", "int", ["int", address, address]),
+      close: find("close", "int", ["int"]),
+      native: functions,
+    };
+  } catch {
+    // Another C library.
+  }
+  return calls;
+}
+
+/** A socket's descriptor before and while `dgram` has it. */
+export class OffloadSocket {
+  readonly descriptor: number;
+  readonly family: 4 | 6;
+  /** Whether one received buffer may hold several datagrams. */
+  readonly isCoalescing: boolean;
+  /** Whether the kernel (or the card) cuts a burst into its datagrams; given up when that fails. */
+  isSegmenting: boolean;
+  /** Bursts that failed for good: no route, too large, forbidden. */
+  sendErrors = 0;
+
+  readonly #calls: SystemCalls;
+  readonly #peer: SocketAddress;
+  readonly #message: Block;
+  readonly #parts: Block;
+  readonly #control: Block;
+  /** The buffer that was sent from last, held while its address is known. */
+  #latest: Uint8Array | undefined;
+  #latestAt = 0;
+
+  private constructor(system: SystemCalls, descriptor: number, family: 4 | 6) {
+    this.#calls = system;
+    this.descriptor = descriptor;
+    this.family = family;
+    this.#peer = new SocketAddress(system, family);
+    this.#message = new Block(system, MSGHDR_BYTES);
+    this.#parts = new Block(system, IOVEC_BYTES);
+    this.#control = new Block(system, CONTROL_BYTES);
+    this.#message.setAddress(0, this.#peer.block.at);
+    this.#message.setU32(8, SOCKADDR_BYTES[family]);
+    this.#message.setAddress(16, this.#parts.at);
+    this.#message.setAddress(24, 1);
+    this.#message.setAddress(32, this.#control.at);
+    // struct cmsghdr with one 16-bit number behind it.
+    this.#control.setAddress(0, 18);
+    this.#control.setU32(8, SOL_UDP);
+    this.#control.setU32(12, UDP_SEGMENT);
+    this.isCoalescing = this.#set(SOL_UDP, UDP_GRO, 1);
+    // Nought changes nothing: it only tells whether the kernel knows the option.
+    this.isSegmenting = this.#set(SOL_UDP, UDP_SEGMENT, 0);
+    if (family === 4) this.#set(IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_PROBE);
+    else this.#set(IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_PROBE);
+  }
+
+  /**
+   * A socket bound to `address` and `port`; undefined where there is no such thing.
+   *
+   * @throws NodeJS.ErrnoException as `dgram` does when the address or the port is not to be had
+   */
+  static open(family: 4 | 6, address: string, port: number): OffloadSocket | undefined {
+    const system = systemCalls();
+    if (system === undefined) return undefined;
+    const own = new SocketAddress(system, family);
+    // A scoped address: left to dgram, which knows the interfaces.
+    if (!own.set(address, port)) return undefined;
+    const domain = family === 4 ? AF_INET : AF_INET6;
+    const descriptor = system.socket(domain, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (descriptor < 0) return undefined;
+    const socket = new OffloadSocket(system, descriptor, family);
+    if (family === 6) socket.#set(IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    if (system.bind(descriptor, own.block.at, SOCKADDR_BYTES[family]) === 0) return socket;
+    const errno = system.native.errno();
+    socket.close();
+    const code = getSystemErrorName(-errno);
+    throw Object.assign(new Error(`bind ${code} ${address}:${port}`), {
+      code,
+      errno: -errno,
+      syscall: "bind",
+    });
+  }
+
+  /** Asks for buffers of `bytes`, beyond the system's limit where this process may. */
+  askForBuffers(bytes: number): void {
+    if (!this.#set(SOL_SOCKET, SO_BUFFER.receiveBeyondLimit, bytes))
+      this.#set(SOL_SOCKET, SO_BUFFER.receive, bytes);
+    if (!this.#set(SOL_SOCKET, SO_BUFFER.sendBeyondLimit, bytes))
+      this.#set(SOL_SOCKET, SO_BUFFER.send, bytes);
+  }
+
+  /** libuv lets others share the port of a descriptor that it takes over: nobody is to take our datagrams. */
+  keepPort(): void {
+    this.#set(SOL_SOCKET, SO_REUSEADDR, 0);
+  }
+
+  /**
+   * Sends bytes[0, length) as datagrams of `segmentBytes` (the last may be shorter). Returns how many bytes
+   * are dealt with, whether they left or failed; for the rest there is no room now, or no way from here.
+   */
+  send(bytes: Uint8Array, length: number, segmentBytes: number, address: string, port: number): number {
+    if (!this.#peer.set(address, port)) return 0;
+    if (bytes !== this.#latest) {
+      this.#latestAt = this.#calls.native.addressOf(bytes);
+      this.#latest = bytes;
+    }
+    if (this.isSegmenting || length <= segmentBytes) {
+      const errno = this.#sendPart(0, length, segmentBytes);
+      if (errno === 0) return length;
+      if (errno === EAGAIN || errno === ENOBUFS) return 0;
+      if (length <= segmentBytes || !NO_SEGMENTATION.has(errno)) {
+        this.sendErrors++;
+        return length;
+      }
+      this.isSegmenting = false;
+    }
+    let at = 0;
+    while (at < length) {
+      const part = Math.min(segmentBytes, length - at);
+      const errno = this.#sendPart(at, part, segmentBytes);
+      if (errno === EAGAIN || errno === ENOBUFS) return at;
+      if (errno !== 0) this.sendErrors++;
+      at += part;
+    }
+    return at;
+  }
+
+  /** Only before `dgram` has the descriptor. */
+  close(): void {
+    this.#calls.close(this.descriptor);
+  }
+
+  /** Returns the errno, 0 when it has left. */
+  #sendPart(at: number, length: number, segmentBytes: number): number {
+    this.#parts.setAddress(0, this.#latestAt + at);
+    this.#parts.setAddress(8, length);
+    const isBurst = length > segmentBytes;
+    if (isBurst) this.#control.setU16(16, segmentBytes);
+    this.#message.setAddress(40, isBurst ? CONTROL_BYTES : 0);
+    if (this.#calls.sendMessage(this.descriptor, this.#message.at, MSG_DONTWAIT) >= 0) return 0;
+    return this.#calls.native.errno();
+  }
+
+  #set(level: number, name: number, value: number): boolean {
+    return setOption(this.#calls, this.descriptor, level, name, value);
+  }
+}
+
+/**
+ * Largest UDP payload that the interface towards `address` sends in one piece; undefined where that cannot be
+ * found out.
+ */
+export function payloadTowards(family: 4 | 6, address: string): number | undefined {
+  const system = systemCalls();
+  if (system === undefined) return undefined;
+  const peer = new SocketAddress(system, family);
+  // No packet is sent: connecting a UDP socket only asks the routes. The port (discard) does not matter.
+  if (!peer.set(address, 9)) return undefined;
+  const descriptor = system.socket(family === 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (descriptor < 0) return undefined;
+  const answer = new Block(system, 8);
+  answer.setU32(4, 4);
+  const [level, option] = family === 4 ? [IPPROTO_IP, IP_MTU] : [IPPROTO_IPV6, IPV6_MTU];
+  const isKnown =
+    system.connect(descriptor, peer.block.at, SOCKADDR_BYTES[family]) === 0 &&
+    system.getOption(descriptor, level, option, answer.at, answer.at + 4) === 0;
+  system.close(descriptor);
+  return isKnown ? answer.u32(0) - IP_HEADER_BYTES[family] - UDP_HEADER_BYTES : undefined;
+}
+
+function setOption(
+  system: SystemCalls,
+  descriptor: number,
+  level: number,
+  name: number,
+  value: number,
+): boolean {
+  const block = new Block(system, 4);
+  block.setU32(0, value);
+  return system.setOption(descriptor, level, name, block.at, 4) === 0;
+}
+
+/** Memory of this process that the kernel reads or writes; its address holds as long as the object. */
+class Block {
+  readonly at: number;
+  readonly #view: DataView;
+
+  constructor({ native }: SystemCalls, byteLength: number) {
+    const bytes = new Uint8Array(byteLength);
+    // Asking for the address moves small arrays out of V8's heap for good: only then is there a buffer to view.
+    this.at = native.addressOf(bytes);
+    this.#view = new DataView(bytes.buffer);
+  }
+
+  u32(at: number): number {
+    return this.#view.getUint32(at, true);
+  }
+
+  setU16(at: number, value: number): void {
+    this.#view.setUint16(at, value, true);
+  }
+
+  setU32(at: number, value: number): void {
+    this.#view.setUint32(at, value, true);
+  }
+
+  /** In network byte order. */
+  setPort(at: number, value: number): void {
+    this.#view.setUint16(at, value, false);
+  }
+
+  /** An address or a size: 64 bits. */
+  setAddress(at: number, value: number): void {
+    this.#view.setUint32(at, value, true);
+    this.#view.setUint32(at + 4, Math.floor(value / 0x1_0000_0000), true);
+  }
+
+  setText(text: string): void {
+    for (let i = 0; i < text.length; i++) this.#view.setUint8(i, text.charCodeAt(i));
+    this.#view.setUint8(text.length, 0);
+  }
+}
+
+/** `struct sockaddr_in` or `sockaddr_in6`. */
+class SocketAddress {
+  readonly block: Block;
+  readonly #calls: SystemCalls;
+  readonly #family: 4 | 6;
+  readonly #text: Block;
+  #address = "";
+  #port = -1;
+
+  constructor(system: SystemCalls, family: 4 | 6) {
+    this.#calls = system;
+    this.#family = family;
+    this.block = new Block(system, SOCKADDR_BYTES[family]);
+    this.#text = new Block(system, LONGEST_ADDRESS + 1);
+    this.block.setU16(0, family === 4 ? AF_INET : AF_INET6);
+  }
+
+  /** False for what is no plain address of the family. Mostly it is the one that is here already. */
+  set(address: string, port: number): boolean {
+    if (address === this.#address && port === this.#port) return true;
+    this.#address = "";
+    if (address.length > LONGEST_ADDRESS) return false;
+    this.#text.setText(address);
+    const [domain, at] = this.#family === 4 ? [AF_INET, 4] : [AF_INET6, 8];
+    if (this.#calls.parseAddress(domain, this.#text.at, this.block.at + at) !== 1) return false;
+    this.block.setPort(2, port);
+    this.#address = address;
+    this.#port = port;
+    return true;
+  }
+}
