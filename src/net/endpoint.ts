@@ -10,7 +10,15 @@
  */
 import type { Path, Transmit } from "../engine/connection.ts";
 import { type ConnectionEvent, EVENT } from "../engine/events.ts";
-import { CONNECTION_ID_BYTES, PACKET_DATA, PACKET_HANDSHAKE, PACKET_NOTICE } from "../wire/packet.ts";
+import { strideOf } from "../wire/coalesced.ts";
+import {
+  CONNECTION_ID_BYTES,
+  datagramBytesOf,
+  isDataPacket,
+  PACKET_DATA,
+  PACKET_HANDSHAKE,
+  PACKET_NOTICE,
+} from "../wire/packet.ts";
 import type { RemoteAddress } from "./address.ts";
 import { Attachment, type AttachmentHost, type ConnectionOwner, type Drivable } from "./attachment.ts";
 import { BatchSender } from "./batch-sender.ts";
@@ -215,7 +223,31 @@ export class Endpoint implements AttachmentHost {
     this.#receive(socket, address, port, bytes);
   readonly #onSent = (): void => this.#unblock();
 
+  /** One buffer of a socket: mostly a datagram, or several that the kernel has joined. */
   #receive(socket: DatagramSocket, address: string, port: number, bytes: Uint8Array): void {
+    const stride = socket.isCoalescing === true ? strideOf(bytes) : bytes.length;
+    if (stride >= bytes.length) {
+      this.#receiveOne(socket, address, port, bytes);
+      return;
+    }
+    for (let at = 0, end = 0; at < bytes.length; at = end) {
+      end = Math.min(at + stride, bytes.length);
+      const attachment = isWhole(bytes, at, end) ? this.#find(bytes, at + DATA_DESTINATION_AT) : undefined;
+      if (attachment === undefined) {
+        this.#receiveOne(socket, address, port, bytes.subarray(at, end));
+        continue;
+      }
+      // Packets of one connection in a row are handed over together.
+      while (end < bytes.length) {
+        const next = Math.min(end + stride, bytes.length);
+        if (!isWhole(bytes, end, next) || !isIdOf(attachment, bytes, end + DATA_DESTINATION_AT)) break;
+        end = next;
+      }
+      this.#hand(attachment, this.#beginBatch(), socket, address, port, bytes.subarray(at, end));
+    }
+  }
+
+  #receiveOne(socket: DatagramSocket, address: string, port: number, bytes: Uint8Array): void {
     const kind = bytes.length >= NOTICE_HEAD_BYTES ? bytes[0]! & 0xf0 : 0;
     let attachment: Attachment | undefined;
     if (kind === PACKET_DATA) attachment = this.#find(bytes, DATA_DESTINATION_AT);
@@ -390,6 +422,11 @@ export class Endpoint implements AttachmentHost {
     for (const socket of this.sockets) socket.holdProcess(held);
     this.#timer.holdProcess(held);
   }
+}
+
+/** Whether bytes[at, end) are one data packet and nothing else. */
+function isWhole(bytes: Uint8Array, at: number, end: number): boolean {
+  return isDataPacket(bytes, at, end) && at + datagramBytesOf(bytes, at) === end;
 }
 
 /** 48 of the connection ID's 64 bits: as many as a number can hold. */

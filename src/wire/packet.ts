@@ -62,6 +62,11 @@ export function sealedBytesOf(bytes: Uint8Array, at: number): number {
   return (bytes[at + LENGTH_AT]! << 8) | bytes[at + LENGTH_AT + 1]!;
 }
 
+/** Length of the whole packet at `at`, and of its datagram: each has one of its own. */
+export function datagramBytesOf(bytes: Uint8Array, at: number): number {
+  return HEADER_BYTES + sealedBytesOf(bytes, at);
+}
+
 export function packetNumberOf(bytes: Uint8Array, at: number): number {
   const from = at + PACKET_NUMBER_AT;
   const high = (bytes[from]! << 8) | bytes[from + 1]!;
