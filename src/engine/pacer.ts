@@ -11,6 +11,8 @@ const BURST_MS = 4;
 const QUANTUM_MS = 1;
 const BURST_LEAST_PACKETS = 10;
 const BURST_MOST_PACKETS = 256;
+/** Where even 256 packets are gone before a timer comes (beyond 1.5 Gbit/s), a bucket holds this time of the rate. */
+const BURST_LEAST_MS = 2;
 
 export class Pacer {
   private tokensBytes = Number.POSITIVE_INFINITY;
@@ -23,9 +25,11 @@ export class Pacer {
   fill(nowMs: number, rate: number, datagramBytes: number): void {
     if (rate !== this.rate) {
       this.rate = rate;
-      const packets = (rate * BURST_MS) / datagramBytes;
-      this.capacityBytes =
-        Math.max(BURST_LEAST_PACKETS, Math.min(packets, BURST_MOST_PACKETS)) * datagramBytes;
+      const packets = Math.min((rate * BURST_MS) / datagramBytes, BURST_MOST_PACKETS);
+      this.capacityBytes = Math.max(
+        Math.max(BURST_LEAST_PACKETS, packets) * datagramBytes,
+        rate * BURST_LEAST_MS,
+      );
       this.quantumBytes = Math.max(datagramBytes, Math.min(rate * QUANTUM_MS, this.capacityBytes / 2));
     }
     if (rate === Number.POSITIVE_INFINITY) this.tokensBytes = rate;

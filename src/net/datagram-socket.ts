@@ -4,7 +4,10 @@
  */
 import type { RemoteAddress } from "./address.ts";
 
-/** Takes one received datagram; the bytes are the callee's. The port is never 0. */
+/**
+ * Takes one received datagram, or several joined ones where the socket `isCoalescing`. The bytes are the
+ * callee's to change until it returns; to keep them it copies them. The port is never 0.
+ */
 export type DatagramHandler = (
   socket: DatagramSocket,
   address: string,

@@ -8,6 +8,7 @@
  *
  * Read `attachment.ts` first; `batch-sender.ts` has the sending.
  */
+import { copyBytes } from "../base/bytes.ts";
 import type { Path, Transmit } from "../engine/connection.ts";
 import { type ConnectionEvent, EVENT } from "../engine/events.ts";
 import { strideOf } from "../wire/coalesced.ts";
@@ -247,8 +248,10 @@ export class Endpoint implements AttachmentHost {
     }
   }
 
-  #receiveOne(socket: DatagramSocket, address: string, port: number, bytes: Uint8Array): void {
-    const kind = bytes.length >= NOTICE_HEAD_BYTES ? bytes[0]! & 0xf0 : 0;
+  #receiveOne(socket: DatagramSocket, address: string, port: number, datagram: Uint8Array): void {
+    const kind = datagram.length >= NOTICE_HEAD_BYTES ? datagram[0]! & 0xf0 : 0;
+    // Handshakes and other protocols may keep what they are given; the socket's memory is used again.
+    const bytes = kind === PACKET_DATA || socket.isCoalescing !== true ? datagram : copyBytes(datagram);
     let attachment: Attachment | undefined;
     if (kind === PACKET_DATA) attachment = this.#find(bytes, DATA_DESTINATION_AT);
     else if (kind === PACKET_HANDSHAKE && bytes.length >= HANDSHAKE_HEAD_BYTES) {

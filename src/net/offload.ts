@@ -1,13 +1,15 @@
 /**
  * A UDP socket of Linux with what `dgram` cannot ask for: one system call for a burst of datagrams
  * (UDP_SEGMENT), one buffer for many received ones (UDP_GRO), don't-fragment, and large buffers. The
- * descriptor is opened here and then given to `dgram`, which receives by it and closes it; only bursts are
- * sent from here. Every part that a kernel or a network card refuses is left out, at once or when it fails.
+ * descriptor is opened here and then given to `dgram`, which closes it, wakes us when something has come, and
+ * receives the first of it; what else waits by then is received here, and bursts are sent from here. Every part
+ * that a kernel or a network card refuses is left out, at once or when it fails.
  *
  * Read first: udp(7), ip(7), cmsg(3). Structures are laid out for 64-bit little-endian systems.
  */
 import { endianness } from "node:os";
 import { getSystemErrorName } from "node:util";
+import { IPV4_BYTES, ipFromBytes, ipToBytes } from "../wire/ip-address.ts";
 import { type Native, type NativeFunction, native } from "./native.ts";
 
 // Numbers of the kernel's interface, alike on the architectures below.
@@ -40,9 +42,14 @@ const NO_SEGMENTATION: ReadonlySet<number> = new Set([5 /* EIO */, 22 /* EINVAL 
 const ARCHITECTURES: ReadonlySet<string> = new Set(["x64", "arm64", "riscv64"]);
 const MSGHDR_BYTES = 56;
 const IOVEC_BYTES = 16;
+const CMSGHDR_BYTES = 16;
+/** A cmsghdr and a number of 16 bits, rounded up to 8. */
 const CONTROL_BYTES = 24;
-/** Characters of an IPv6 address with an IPv4 address in it. */
-const LONGEST_ADDRESS = 45;
+const SOCKADDR_MOST_BYTES = 28;
+/** Longest name of an interface with the zero behind it. */
+const IF_NAMESIZE = 16;
+/** One received buffer holds 64 KiB at most, joined or not. */
+const RECEIVE_BYTES = 65_536;
 const SOCKADDR_BYTES = { 4: 16, 6: 28 } as const;
 const IP_HEADER_BYTES = { 4: 20, 6: 40 } as const;
 const UDP_HEADER_BYTES = 8;
@@ -54,7 +61,8 @@ interface SystemCalls {
   readonly setOption: NativeFunction;
   readonly getOption: NativeFunction;
   readonly sendMessage: NativeFunction;
-  readonly parseAddress: NativeFunction;
+  readonly receiveMessage: NativeFunction;
+  readonly nameOfInterface: NativeFunction;
   readonly close: NativeFunction;
   readonly native: Native;
 }
@@ -79,7 +87,8 @@ function systemCalls(): SystemCalls | undefined {
       setOption: find("setsockopt", "int", ["int", "int", "int", address, "uint32_t"]),
       getOption: find("getsockopt", "int", ["int", "int", "int", address, address]),
       sendMessage: find("sendmsg", "intptr_t", ["int", address, "int"]),
-      parseAddress: find("inet_pton", "int", ["int", address, address]),
+      receiveMessage: find("recvmsg", "intptr_t", ["int", address, "int"]),
+      nameOfInterface: find("if_indextoname", address, ["uint32_t", address]),
       close: find("close", "int", ["int"]),
       native: functions,
     };
@@ -100,11 +109,18 @@ export class OffloadSocket {
   /** Bursts that failed for good: no route, too large, forbidden. */
   sendErrors = 0;
 
+  /** Where the datagrams came from that `receive` gave last. */
+  fromAddress = "";
+  fromPort = 0;
+
   readonly #calls: SystemCalls;
   readonly #peer: SocketAddress;
-  readonly #message: Block;
-  readonly #parts: Block;
-  readonly #control: Block;
+  readonly #sending: Message;
+  readonly #receiving: Message;
+  readonly #received: Block;
+  readonly #from: Block;
+  /** The bytes of the sender's address that `fromAddress` is the text of. */
+  readonly #fromKnown: Uint8Array;
   /** The buffer that was sent from last, held while its address is known. */
   #latest: Uint8Array | undefined;
   #latestAt = 0;
@@ -114,18 +130,12 @@ export class OffloadSocket {
     this.descriptor = descriptor;
     this.family = family;
     this.#peer = new SocketAddress(system, family);
-    this.#message = new Block(system, MSGHDR_BYTES);
-    this.#parts = new Block(system, IOVEC_BYTES);
-    this.#control = new Block(system, CONTROL_BYTES);
-    this.#message.setAddress(0, this.#peer.block.at);
-    this.#message.setU32(8, SOCKADDR_BYTES[family]);
-    this.#message.setAddress(16, this.#parts.at);
-    this.#message.setAddress(24, 1);
-    this.#message.setAddress(32, this.#control.at);
-    // struct cmsghdr with one 16-bit number behind it.
-    this.#control.setAddress(0, 18);
-    this.#control.setU32(8, SOL_UDP);
-    this.#control.setU32(12, UDP_SEGMENT);
+    this.#sending = new Message(system, this.#peer.block, SOCKADDR_BYTES[family]);
+    this.#received = new Block(system, RECEIVE_BYTES);
+    this.#from = new Block(system, SOCKADDR_MOST_BYTES);
+    this.#fromKnown = new Uint8Array(SOCKADDR_BYTES[family]);
+    this.#receiving = new Message(system, this.#from, SOCKADDR_BYTES[family]);
+    this.#receiving.setPart(this.#received.at, RECEIVE_BYTES);
     this.isCoalescing = this.#set(SOL_UDP, UDP_GRO, 1);
     // Nought changes nothing: it only tells whether the kernel knows the option.
     this.isSegmenting = this.#set(SOL_UDP, UDP_SEGMENT, 0);
@@ -204,6 +214,19 @@ export class OffloadSocket {
     return at;
   }
 
+  /**
+   * What has come and waits: one datagram, or several that were joined, from `fromAddress` and `fromPort`.
+   * Undefined when nothing waits. The bytes are there until the next call.
+   */
+  receive(): Uint8Array | undefined {
+    this.#receiving.setNameBytes(SOCKADDR_BYTES[this.family]);
+    const length = this.#calls.receiveMessage(this.descriptor, this.#receiving.at, MSG_DONTWAIT);
+    // A failure is an ICMP error of an earlier send: a hint that anybody can forge.
+    if (length < 0) return undefined;
+    this.#learnSender();
+    return this.#received.bytes.subarray(0, length);
+  }
+
   /** Only before `dgram` has the descriptor. */
   close(): void {
     this.#calls.close(this.descriptor);
@@ -211,13 +234,31 @@ export class OffloadSocket {
 
   /** Returns the errno, 0 when it has left. */
   #sendPart(at: number, length: number, segmentBytes: number): number {
-    this.#parts.setAddress(0, this.#latestAt + at);
-    this.#parts.setAddress(8, length);
-    const isBurst = length > segmentBytes;
-    if (isBurst) this.#control.setU16(16, segmentBytes);
-    this.#message.setAddress(40, isBurst ? CONTROL_BYTES : 0);
-    if (this.#calls.sendMessage(this.descriptor, this.#message.at, MSG_DONTWAIT) >= 0) return 0;
+    this.#sending.setPart(this.#latestAt + at, length);
+    this.#sending.setSegments(length > segmentBytes ? segmentBytes : 0);
+    if (this.#calls.sendMessage(this.descriptor, this.#sending.at, MSG_DONTWAIT) >= 0) return 0;
     return this.#calls.native.errno();
+  }
+
+  /** Mostly it is the one before. */
+  #learnSender(): void {
+    const known = this.#fromKnown;
+    const { bytes } = this.#from;
+    let isKnown = this.fromPort !== 0;
+    for (let i = 0; i < known.length && isKnown; i++) isKnown = known[i] === bytes[i];
+    if (isKnown) return;
+    known.set(bytes.subarray(0, known.length));
+    this.fromPort = (known[2]! << 8) | known[3]!;
+    this.fromAddress = ipFromBytes(this.family === 4 ? known.subarray(4, 8) : known.subarray(8, 24));
+    const scope = this.family === 6 ? this.#from.u32(24) : 0;
+    if (scope !== 0) this.fromAddress += `%${this.#nameOf(scope)}`;
+  }
+
+  /** The interface of a link-local address, as `dgram` names it. */
+  #nameOf(scope: number): string {
+    const name = new Block(this.#calls, IF_NAMESIZE);
+    if (this.#calls.nameOfInterface(scope, name.at) === 0) return String(scope);
+    return String.fromCharCode(...name.bytes.subarray(0, name.bytes.indexOf(0)));
   }
 
   #set(level: number, name: number, value: number): boolean {
@@ -262,13 +303,14 @@ function setOption(
 /** Memory of this process that the kernel reads or writes; its address holds as long as the object. */
 class Block {
   readonly at: number;
+  readonly bytes: Uint8Array;
   readonly #view: DataView;
 
   constructor({ native }: SystemCalls, byteLength: number) {
-    const bytes = new Uint8Array(byteLength);
+    this.bytes = new Uint8Array(byteLength);
     // Asking for the address moves small arrays out of V8's heap for good: only then is there a buffer to view.
-    this.at = native.addressOf(bytes);
-    this.#view = new DataView(bytes.buffer);
+    this.at = native.addressOf(this.bytes);
+    this.#view = new DataView(this.bytes.buffer);
   }
 
   u32(at: number): number {
@@ -283,51 +325,81 @@ class Block {
     this.#view.setUint32(at, value, true);
   }
 
-  /** In network byte order. */
-  setPort(at: number, value: number): void {
-    this.#view.setUint16(at, value, false);
-  }
-
   /** An address or a size: 64 bits. */
   setAddress(at: number, value: number): void {
     this.#view.setUint32(at, value, true);
     this.#view.setUint32(at + 4, Math.floor(value / 0x1_0000_0000), true);
   }
+}
 
-  setText(text: string): void {
-    for (let i = 0; i < text.length; i++) this.#view.setUint8(i, text.charCodeAt(i));
-    this.#view.setUint8(text.length, 0);
+/** `struct msghdr` with one part, the other end's address, and room for the length of segments. */
+class Message {
+  readonly #header: Block;
+  readonly #part: Block;
+  readonly #control: Block;
+
+  constructor(system: SystemCalls, name: Block, nameBytes: number) {
+    this.#header = new Block(system, MSGHDR_BYTES);
+    this.#part = new Block(system, IOVEC_BYTES);
+    this.#control = new Block(system, CONTROL_BYTES);
+    this.#header.setAddress(0, name.at);
+    this.setNameBytes(nameBytes);
+    this.#header.setAddress(16, this.#part.at);
+    this.#header.setAddress(24, 1);
+    // struct cmsghdr with one 16-bit number behind it.
+    this.#control.setAddress(0, CMSGHDR_BYTES + 2);
+    this.#control.setU32(8, SOL_UDP);
+    this.#control.setU32(12, UDP_SEGMENT);
+  }
+
+  get at(): number {
+    return this.#header.at;
+  }
+
+  setNameBytes(nameBytes: number): void {
+    this.#header.setU32(8, nameBytes);
+  }
+
+  setPart(address: number, byteLength: number): void {
+    this.#part.setAddress(0, address);
+    this.#part.setAddress(8, byteLength);
+  }
+
+  /** @param segmentBytes 0 for one datagram */
+  setSegments(segmentBytes: number): void {
+    const isBurst = segmentBytes > 0;
+    if (isBurst) this.#control.setU16(CMSGHDR_BYTES, segmentBytes);
+    this.#header.setAddress(32, isBurst ? this.#control.at : 0);
+    this.#header.setAddress(40, isBurst ? CONTROL_BYTES : 0);
   }
 }
 
 /** `struct sockaddr_in` or `sockaddr_in6`. */
 class SocketAddress {
   readonly block: Block;
-  readonly #calls: SystemCalls;
   readonly #family: 4 | 6;
-  readonly #text: Block;
   #address = "";
   #port = -1;
 
   constructor(system: SystemCalls, family: 4 | 6) {
-    this.#calls = system;
     this.#family = family;
     this.block = new Block(system, SOCKADDR_BYTES[family]);
-    this.#text = new Block(system, LONGEST_ADDRESS + 1);
     this.block.setU16(0, family === 4 ? AF_INET : AF_INET6);
   }
 
   /** False for what is no plain address of the family. Mostly it is the one that is here already. */
   set(address: string, port: number): boolean {
-    if (address === this.#address && port === this.#port) return true;
-    this.#address = "";
-    if (address.length > LONGEST_ADDRESS) return false;
-    this.#text.setText(address);
-    const [domain, at] = this.#family === 4 ? [AF_INET, 4] : [AF_INET6, 8];
-    if (this.#calls.parseAddress(domain, this.#text.at, this.block.at + at) !== 1) return false;
-    this.block.setPort(2, port);
-    this.#address = address;
-    this.#port = port;
+    if (address !== this.#address) {
+      const bytes = ipToBytes(address);
+      if (bytes === undefined || (bytes.length === IPV4_BYTES) !== (this.#family === 4)) return false;
+      this.block.bytes.set(bytes, this.#family === 4 ? 4 : 8);
+      this.#address = address;
+    }
+    if (port !== this.#port) {
+      this.block.bytes[2] = port >>> 8;
+      this.block.bytes[3] = port;
+      this.#port = port;
+    }
     return true;
   }
 }

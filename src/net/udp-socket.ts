@@ -18,6 +18,8 @@ export interface UdpSocketOptions {
   readonly port: number;
 }
 
+/** Buffers received in a row before other work gets its turn. */
+const BATCH_BUFFERS = 32;
 /** Hops that an ordinary datagram may take, as the systems have it. */
 const USUAL_TTL = 64;
 
@@ -55,6 +57,7 @@ export class UdpSocket implements DatagramSocket {
     socket.on("message", (bytes: Uint8Array, from: RemoteInfo) => {
       // Nothing can be sent back to port 0, which only a forged datagram comes from.
       if (from.port !== 0) this.onDatagram?.(this, from.address, from.port, bytes);
+      if (offload !== undefined) this.#receiveFurther(offload);
     });
     // ICMP errors and the like: a hint that anybody can forge, and never the end of a socket.
     socket.on("error", () => {
@@ -130,6 +133,18 @@ export class UdpSocket implements DatagramSocket {
   /** Datagrams that the kernel's full buffer made wait in this process. */
   get queuedDatagrams(): number {
     return this.#open ? this.#socket.getSendQueueCount() : 0;
+  }
+
+  /**
+   * What waits behind the datagram that `dgram` has just received: into the same memory again and again, where
+   * `dgram` would take 64 KiB anew for each buffer, which the garbage collector pays for.
+   */
+  #receiveFurther(offload: OffloadSocket): void {
+    for (let i = 0; i < BATCH_BUFFERS && this.#open; i++) {
+      const bytes = offload.receive();
+      if (bytes === undefined) return;
+      if (offload.fromPort !== 0) this.onDatagram?.(this, offload.fromAddress, offload.fromPort, bytes);
+    }
   }
 
   holdProcess(hold: boolean): void {

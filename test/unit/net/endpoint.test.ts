@@ -1,8 +1,10 @@
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { afterEach, describe, expect, it } from "vitest";
+import { concatBytes } from "../../../src/base/bytes.ts";
 import { Endpoint } from "../../../src/net/endpoint.ts";
 import { UdpSocket } from "../../../src/net/udp-socket.ts";
+import { HEADER_BYTES, writeHeader } from "../../../src/wire/packet.ts";
 import { FakeConnection, FakeOwner } from "./fake-connection.ts";
 
 const LOOPBACK = "127.0.0.1";
@@ -74,6 +76,36 @@ describe("the endpoint", () => {
     );
     expect(one.received.map(({ bytes }) => bytes[0])).toEqual([0xc0, 0xd0]);
     expect(three.received.map(({ bytes }) => bytes[0])).toEqual([0xc0, 0xe0]);
+  });
+
+  it("takes a buffer apart that holds packets of several connections, a handshake and junk", async () => {
+    const socket = await UdpSocket.bind({ family: 4, address: LOOPBACK, port: 0 });
+    Object.defineProperty(socket, "isCoalescing", { value: true });
+    const endpoint = new Endpoint([socket]);
+    opened.push(endpoint);
+    const one = new FakeConnection(...ONE);
+    const three = new FakeConnection(...THREE);
+    endpoint.attach(one, new FakeOwner(), []);
+    endpoint.attach(three, new FakeOwner(), []);
+    const whole = (id: readonly number[], byteLength = 1200): Uint8Array => {
+      const packet = new Uint8Array(byteLength);
+      writeHeader(packet, 0, 0, Uint8Array.from(id), 1, byteLength - HEADER_BYTES);
+      return packet;
+    };
+    const handshake = new Uint8Array(1200);
+    handshake.set(handshakePacket(THREE));
+    const parts = [
+      whole(ONE),
+      whole(ONE),
+      new Uint8Array(1200).fill(0x99),
+      whole(THREE),
+      handshake,
+      whole(ONE, 90),
+    ];
+    socket.onDatagram?.(socket, LOOPBACK, 9, concatBytes(...parts));
+    expect(one.received.map(({ bytes }) => bytes.length)).toEqual([2400, 90]);
+    expect(three.received.map(({ bytes }) => bytes[0])).toEqual([0xc0, 0xd0]);
+    expect(endpoint.strayDatagrams).toBe(1);
   });
 
   it("counts what belongs to nobody, and what is nothing", async () => {

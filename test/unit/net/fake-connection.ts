@@ -22,7 +22,8 @@ export class FakeConnection implements Drivable {
 
   handleDatagram(now: number, path: Path, bytes: Uint8Array): void {
     this.calls.push("datagram");
-    this.received.push({ now, path, bytes });
+    // The socket uses the memory again.
+    this.received.push({ now, path, bytes: bytes.slice() });
   }
 
   handleTimeout(): void {

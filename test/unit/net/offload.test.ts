@@ -24,7 +24,7 @@ function received(socket: UdpSocket, bytes: number): Promise<Uint8Array[]> {
   return new Promise((resolve) => {
     const buffers: Uint8Array[] = [];
     socket.onDatagram = (_socket, _address, _port, datagram) => {
-      buffers.push(datagram);
+      buffers.push(datagram.slice());
       if (buffers.reduce((sum, { length }) => sum + length, 0) >= bytes) resolve(buffers);
     };
   });
