@@ -1,7 +1,9 @@
 /** `srudp connect`: reaches one peer and carries one link. */
+import { parseTarget } from "../app/forward/spec.ts";
 import { carryLink, keepPeer, reportConnected } from "./carry-link.ts";
 import type { CommandContext } from "./context.ts";
 import { sayHello } from "./link-ways.ts";
+import { carryTarget } from "./carry-target.ts";
 import { checkLinkOptions, type LinkOptions } from "./options.ts";
 import { wayToPeer } from "./peer-way.ts";
 
@@ -15,11 +17,14 @@ export async function runConnect(
   options: LinkOptions,
 ): Promise<number> {
   checkLinkOptions(options, context.program);
+  const target = options.stdioTo === undefined ? undefined : parseTarget(options.stdioTo);
   const { signal } = context.interrupt;
   sayHello(context);
   const way = await wayToPeer(context, operands, options);
-  const link = await way.open({ timeoutMs: options.timeout ?? CONNECT_TIMEOUT_MS, signal, pipe: true });
+  const pipe = target === undefined;
+  const link = await way.open({ timeoutMs: options.timeout ?? CONNECT_TIMEOUT_MS, signal, pipe });
   reportConnected(context, link);
   const remembered = keepPeer(context, link, options, way.remember, way.address);
+  if (target !== undefined) return carryTarget(context, link, target);
   return carryLink(context, link, options, { remembered });
 }

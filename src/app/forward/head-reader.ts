@@ -1,5 +1,6 @@
 /** Reads what stands before the bytes of a connection, and not one byte more. */
 import type { Readable } from "node:stream";
+import { concatBytes } from "../../base/bytes.ts";
 import { SrudpError } from "../../base/errors.ts";
 import { HEAD_LIMIT_BYTES } from "../../net/forward-wire.ts";
 
@@ -9,13 +10,20 @@ import { HEAD_LIMIT_BYTES } from "../../net/forward-wire.ts";
  * @throws SrudpError ERR_PEER_RESET when it ends before; what it fails with
  */
 export async function readExactly(source: Readable, byteLength: number): Promise<Uint8Array> {
-  for (;;) {
+  const pieces: Uint8Array[] = [];
+  let missing = byteLength;
+  while (missing > 0) {
     if (source.errored) throw source.errored;
-    const bytes: Uint8Array | null = source.read(byteLength);
-    if (bytes?.length === byteLength) return bytes;
-    if (bytes !== null || source.readableEnded || source.destroyed) throw new SrudpError("ERR_PEER_RESET");
-    await moreOf(source);
+    // Never more than is there: 'readable' would come at once, again and again, for what is left unread.
+    const available = Math.min(missing, source.readableLength);
+    const piece: Uint8Array | null = available > 0 ? source.read(available) : null;
+    if (piece !== null) {
+      pieces.push(piece);
+      missing -= piece.length;
+    } else if (source.readableEnded || source.destroyed) throw new SrudpError("ERR_PEER_RESET");
+    else await moreOf(source);
   }
+  return pieces.length === 1 ? pieces[0]! : concatBytes(...pieces);
 }
 
 /** A piece with its length, a varint, before it. @throws SrudpError ERR_PROTOCOL for one that is too long; as `readExactly` */

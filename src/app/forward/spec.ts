@@ -42,6 +42,16 @@ export function parseForward(option: "L" | "R" | "D", text: string): ForwardSpec
   return protocol === "udp" ? asUdp(spec) : spec;
 }
 
+/** The target of `-W text`: host:port, or a socket's path. @throws SrudpError ERR_USAGE */
+export function parseTarget(text: string): Address {
+  const name = `-W ${text}`;
+  const [host, port, ...rest] = splitFields(text, name);
+  if (host?.isPath && port === undefined) return { kind: "unix", path: host.text };
+  if (host === undefined || host.text === "" || port === undefined || rest.length > 0)
+    throw bad(name, "it takes host:port");
+  return { kind: "tcp", host: host.text, port: portOf(port, name, false) };
+}
+
 /** What a forward leads to, for people and events. */
 export function formatLead(lead: Lead): string {
   return lead.kind === "socks" ? "socks" : formatTarget(lead);

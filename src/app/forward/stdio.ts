@@ -1,0 +1,53 @@
+/** Standard input and output joined to a target at the peer, as ssh's `-W` does. */
+import type { Readable, Writable } from "node:stream";
+import { finished } from "node:stream/promises";
+import { SrudpError } from "../../base/errors.ts";
+import type { Target } from "../../net/forward-wire.ts";
+import { openInput } from "../input.ts";
+import { openOutput } from "../output.ts";
+import type { Via } from "./via.ts";
+
+export interface StdioOptions {
+  /** Default: standard input. */
+  readonly input?: Readable;
+  /** Default: descriptor 1, which is closed at the target's end. */
+  readonly output?: Writable;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Carries input to `target` and what comes from there to output, until both have ended.
+ *
+ * @throws SrudpError ERR_TARGET_…, ERR_PEER_RESET, ERR_LINK_LOST, ERR_OUTPUT_CLOSED, ERR_FILE_UNREADABLE (of input);
+ * the signal's reason
+ */
+export async function joinStdio(via: Via, target: Target, options: StdioOptions = {}): Promise<void> {
+  const { signal } = options;
+  const { stream, answered } = await via.reach(target);
+  const giveUp = (): void => void stream.destroy();
+  signal?.addEventListener("abort", giveUp, { once: true });
+  let input: Readable | undefined;
+  try {
+    await answered;
+    input = options.input ?? openInput(0);
+    const output = options.output ?? openOutput(1);
+    input.pipe(stream);
+    stream.pipe(output);
+    await Promise.all([
+      finished(stream),
+      finished(output, { readable: false }).catch((error: unknown) => {
+        throw new SrudpError("ERR_OUTPUT_CLOSED", undefined, error);
+      }),
+      finished(input, { writable: false }).catch((error: NodeJS.ErrnoException) => {
+        throw new SrudpError("ERR_FILE_UNREADABLE", `Standard input (${error.code ?? error.message})`, error);
+      }),
+    ]);
+  } catch (error) {
+    stream.destroy();
+    signal?.throwIfAborted();
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", giveUp);
+    input?.destroy();
+  }
+}
