@@ -1,9 +1,9 @@
 /** `srudp connect`: reaches one peer and carries one link. */
 import { parseTarget } from "../app/forward/spec.ts";
 import { carryLink, keepPeer, reportConnected } from "./carry-link.ts";
+import { carryTarget } from "./carry-target.ts";
 import type { CommandContext } from "./context.ts";
 import { sayHello } from "./link-ways.ts";
-import { carryTarget } from "./carry-target.ts";
 import { checkLinkOptions, type LinkOptions } from "./options.ts";
 import { wayToPeer } from "./peer-way.ts";
 

@@ -429,6 +429,11 @@ export class Connection implements FrameOwner, IncomingHost {
     this.streams.reset(streamId, errorCode);
   }
 
+  /** Gives both halves of a stream up, once the peer has what was written. */
+  breakOff(streamId: number, errorCode: number): void {
+    this.streams.breakOff(streamId, errorCode);
+  }
+
   /** Asks the peer to stop sending on a stream, and drops what is here of it. */
   stopSending(streamId: number, errorCode: number): void {
     this.streams.stopSending(streamId, errorCode);

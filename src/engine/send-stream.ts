@@ -28,6 +28,8 @@ export class SendStream {
   /** Everything below was acknowledged. */
   ackedBytes = 0;
   resetCode = 0;
+  /** Both halves are to be given up, with this code, as soon as everything here is acknowledged; −1 if not. */
+  breakOffCode = -1;
   /** In the scheduler's queue. */
   isQueued = false;
   /** The application was told to wait, and is told when there is room again. */

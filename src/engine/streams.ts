@@ -148,6 +148,21 @@ export class Streams {
     this.list(stream);
   }
 
+  /**
+   * Gives both halves of a stream up as soon as the peer has what was written. What the peer's reader does not make
+   * room for is not waited for.
+   */
+  breakOff(id: number, errorCode: number): void {
+    const send = this.open.get(id)?.send;
+    if (send === undefined) return;
+    if (send.bufferedBytes > 0 && send.state <= SEND.finished && !send.isBlockedByPeer) {
+      send.breakOffCode = errorCode;
+      return;
+    }
+    this.reset(id, errorCode);
+    this.stopSending(id, errorCode);
+  }
+
   stopSending(id: number, errorCode: number): void {
     const stream = this.open.get(id);
     if (stream === undefined || stream.receive.state !== RECEIVE.open) return;
@@ -365,6 +380,7 @@ export class Streams {
         const stream = this.open.get(send.id);
         if (stream !== undefined) this.retire(stream);
       }
+      if (send.breakOffCode >= 0 && send.bufferedBytes === 0) this.breakOff(send.id, send.breakOffCode);
     } else if (kind === RECORD.reset) {
       send.state = SEND.done;
       const stream = this.open.get(send.id);

@@ -16,6 +16,7 @@ export interface StreamEngine {
   finish(streamId: number): void;
   reset(streamId: number, errorCode: number): void;
   stopSending(streamId: number, errorCode: number): void;
+  breakOff(streamId: number, errorCode: number): void;
   read(streamId: number): Uint8Array | undefined;
   readFinished(streamId: number): boolean;
 }
@@ -53,6 +54,7 @@ export class Flow {
   #waiting: Callback | undefined;
   #unopened: readonly Uint8Array[] | undefined;
   #isClosed = false;
+  #deliversFirst = false;
   /** Set when the link is over; what is left to be read is in `#held` then. */
   #over: { readonly error: SrudpError | undefined; readonly isComplete: boolean } | undefined;
 
@@ -119,6 +121,11 @@ export class Flow {
     if (this.#over !== undefined) this.#endAfterLastByte();
   }
 
+  /** The next `close` lets the peer have what was written before it learns that the stream broke off. */
+  deliverFirst(): void {
+    this.#deliversFirst = true;
+  }
+
   /** `_destroy`: whatever has not ended breaks off, at the peer too. */
   close(error: Error | null): void {
     if (this.#isClosed) return;
@@ -130,6 +137,12 @@ export class Flow {
 
   #breakOff(errorCode: number, isFailure: boolean): void {
     const { engine } = this.#host;
+    if (this.#deliversFirst) {
+      engine.breakOff(this.streamId, errorCode);
+      this.isDelivered = true;
+      this.#host.touch();
+      return;
+    }
     if (!this.isDelivered && (!this.isFinished || isFailure)) {
       engine.reset(this.streamId, errorCode);
       this.isDelivered = true;

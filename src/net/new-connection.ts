@@ -38,6 +38,11 @@ export interface NewConnectionOptions {
  * up to 20 bytes included.
  */
 const MTU_CEILING_BYTES = 1452;
+/**
+ * What all streams of a link together may hold unread. Each has a window of its own, 512 KiB at first, so that a
+ * hundred connections whose readers have stopped take nothing from the others; and memory stays bounded.
+ */
+const LINK_WINDOW_BYTES: number = 64 * 1024 * 1024;
 /** Draws of a connection ID before it must be a bug that each is taken. */
 const DRAWS_LIMIT = 8;
 
@@ -62,6 +67,7 @@ function tryConnection(
   const { idleTimeoutMs = DEFAULT_IDLE_TIMEOUT_MS, congestion = "bbr" } = common;
   const parameters = {
     ...DEFAULT_PARAMETERS,
+    maxDataBytes: LINK_WINDOW_BYTES,
     idleTimeoutMs: Number.isFinite(idleTimeoutMs) ? idleTimeoutMs : 0,
   };
   const connectionId = random(CONNECTION_ID_BYTES);

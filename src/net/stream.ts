@@ -30,6 +30,15 @@ export class Stream extends Duplex {
     return this.#flow.streamId;
   }
 
+  /**
+   * Breaks the stream off as `destroy()` does, but the peer's reader has what was written before it learns of it,
+   * as long as it makes room for that.
+   */
+  breakOff(error: Error): void {
+    this.#flow.deliverFirst();
+    this.destroy(error);
+  }
+
   // biome-ignore lint/suspicious/noExplicitAny: the type that Duplex gives it
   override read(size?: number): any {
     const chunk = super.read(size);

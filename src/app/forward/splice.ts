@@ -57,7 +57,7 @@ export class Splice {
   /** Ends both as a reset does: whatever has not arrived never will. */
   breakOff(): void {
     resetSocket(this.#socket);
-    this.#stream.destroy(new SrudpError("ERR_PEER_RESET"));
+    this.#stream.breakOff(new SrudpError("ERR_PEER_RESET"));
   }
 
   readonly #send = (chunk: Uint8Array): void => {

@@ -221,6 +221,41 @@ describe("streams of a link", () => {
     expect(await text(far)).toBe("still here");
   });
 
+  it("break off behind what was written before, where that is asked for", async () => {
+    const { near, far } = await linkedPair();
+    const arriving = once(far, "stream");
+    const stream = await near.openStream();
+    stream.on("error", () => undefined);
+    const last = Buffer.alloc(100_000, 7);
+    stream.write(last);
+    stream.breakOff(new Error("that was all"));
+    const [there] = (await arriving) as [Stream];
+    const heard: Uint8Array[] = [];
+    there.on("data", (piece) => heard.push(piece));
+    expect(await failureOf(there)).toMatchObject({ code: "ERR_PEER_RESET" });
+    expect(Buffer.concat(heard).equals(last)).toBe(true);
+  });
+
+  it("whose readers have stopped hold up no other", async () => {
+    const { near, far } = await linkedPair();
+    far.on("stream", (stream: Stream) => {
+      stream.once("data", (first) => {
+        if (first[0] === 0) stream.pause();
+        else stream.resume().end();
+      });
+    });
+    // Ten windows full of bytes that nobody takes: more than the connection's used to be.
+    for (let i = 0; i < 10; i++) {
+      const stalled = await near.openStream();
+      stalled.on("error", () => undefined);
+      stalled.write(Buffer.alloc(1_000_000));
+    }
+    const free = await near.openStream();
+    free.resume();
+    free.end(Buffer.alloc(1_000_000, 1));
+    await once(free, "end");
+  });
+
   it("are refused where nobody listens for them", async () => {
     const { near } = await linkedPair();
     const stream = await near.openStream();

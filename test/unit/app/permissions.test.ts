@@ -1,0 +1,153 @@
+import { describe, expect, it } from "vitest";
+import { Permissions } from "../../../src/app/forward/permissions.ts";
+import { type Address, formatTarget } from "../../../src/net/forward-wire.ts";
+
+function tcp(host: string, port: number): Address {
+  return { kind: "tcp", host, port };
+}
+
+async function dialled(permissions: Permissions, address: Address): Promise<string> {
+  try {
+    return formatTarget(await permissions.dialFor(address));
+  } catch (error) {
+    return (error as { code: string }).code;
+  }
+}
+
+describe("an exposed host and port", () => {
+  const permissions = new Permissions(["localhost:22", "[2001:db8::5]:80", "db:53/udp", "/run/app.sock"]);
+
+  it("is dialled as the entry says, for whoever asks in its words", async () => {
+    expect(await dialled(permissions, tcp("localhost", 22))).toBe("localhost:22");
+    expect(await dialled(permissions, tcp("LocalHost", 22))).toBe("localhost:22");
+    expect(await dialled(permissions, tcp("2001:0db8:0:0::5", 80))).toBe("[2001:db8::5]:80");
+    expect(await dialled(permissions, { kind: "udp", host: "db", port: 53 })).toBe("db:53/udp");
+    expect(await dialled(permissions, { kind: "unix", path: "/run/app.sock" })).toBe("/run/app.sock");
+  });
+
+  it.each([
+    tcp("localhost", 23),
+    tcp("127.0.0.1", 22),
+    tcp("::1", 22),
+    tcp("localhost.", 22),
+    tcp("2130706433", 22),
+    { kind: "udp", host: "localhost", port: 22 },
+    tcp("db", 53),
+    { kind: "unix", path: "/run/../run/app.sock" },
+    { kind: "unix", path: "/run/app.sock2" },
+  ] as Address[])("is not reached as $host$path:$port", async (target) => {
+    expect(await dialled(permissions, target)).toBe("ERR_TARGET_FORBIDDEN");
+  });
+
+  it("is what a port alone leads to", async () => {
+    expect(formatTarget(await permissions.dialFor({ kind: "first" }))).toBe("localhost:22");
+    await expect(new Permissions(["*:80"]).dialFor({ kind: "first" })).rejects.toMatchObject({
+      code: "ERR_TARGET_FORBIDDEN",
+    });
+  });
+});
+
+/** Inside, in every spelling that resolvers take. */
+const INSIDE = [
+  "127.0.0.1",
+  "127.1",
+  "0x7f.0.0.1",
+  "0177.0.0.1",
+  "2130706433",
+  "0.0.0.0",
+  "localhost",
+  "LOCALHOST",
+  "::1",
+  "::",
+  "::ffff:127.0.0.1",
+  "::ffff:7f00:1",
+  "0:0:0:0:0:ffff:7f00:0001",
+  "::127.0.0.1",
+  "64:ff9b::7f00:1",
+  "2002:7f00:1::",
+  "169.254.169.254",
+  "10.1.2.3",
+  "172.31.255.255",
+  "192.168.0.1",
+  "100.100.100.200",
+  "fe80::1",
+  "fd00:ec2::254",
+  "224.0.0.1",
+  "255.255.255.255",
+];
+
+describe("a pattern", () => {
+  it.each(INSIDE)("for every address does not cover %s", async (host) => {
+    for (const entry of ["*:80", "*:*", "0.0.0.0/0:80", "[::/0]:80"]) {
+      expect(await dialled(new Permissions([entry]), tcp(host, 80))).not.toMatch(/:80$/);
+    }
+  });
+
+  it("covers the others, and dials the very address", async () => {
+    const permissions = new Permissions(["*:80"]);
+    expect(await dialled(permissions, tcp("9.9.9.9", 80))).toBe("9.9.9.9:80");
+    expect(await dialled(permissions, tcp("::ffff:9.9.9.9", 80))).toBe("9.9.9.9:80");
+    expect(await dialled(permissions, tcp("2620:fe::fe", 80))).toBe("[2620:fe::fe]:80");
+    expect(await dialled(permissions, tcp("9.9.9.9", 81))).toBe("ERR_TARGET_FORBIDDEN");
+    expect(await dialled(permissions, { kind: "udp", host: "9.9.9.9", port: 80 })).toBe(
+      "ERR_TARGET_FORBIDDEN",
+    );
+  });
+
+  it("covers special addresses that it names, and no more of them", async () => {
+    const permissions = new Permissions(["10.1.0.0/16:22", "127.0.0.0/8:5432", "9.0.0.0/8:1000-2000"]);
+    expect(await dialled(permissions, tcp("10.1.200.3", 22))).toBe("10.1.200.3:22");
+    expect(await dialled(permissions, tcp("10.2.0.1", 22))).toBe("ERR_TARGET_FORBIDDEN");
+    expect(await dialled(permissions, tcp("localhost", 5432))).toBe("127.0.0.1:5432");
+    expect(await dialled(permissions, tcp("9.9.9.9", 1999))).toBe("9.9.9.9:1999");
+    expect(await dialled(permissions, tcp("9.9.9.9", 2001))).toBe("ERR_TARGET_FORBIDDEN");
+    expect(await dialled(new Permissions(["0.0.0.0/7:22"]), tcp("1.1.1.1", 22))).toBe("1.1.1.1:22");
+    expect(await dialled(new Permissions(["8.0.0.0/6:22"]), tcp("10.0.0.1", 22))).toBe(
+      "ERR_TARGET_FORBIDDEN",
+    );
+  });
+});
+
+describe("a port that peers may have opened", () => {
+  const permissions = new Permissions([], ["8080", "*:443", "[::1]:5000-5010", "53/udp", "/tmp/x.sock"]);
+
+  it.each([
+    [tcp("", 8080), true],
+    [tcp("localhost", 8080), true],
+    [tcp("127.0.0.1", 8080), true],
+    [tcp("*", 8080), false],
+    [tcp("0.0.0.0", 8080), false],
+    [tcp("", 8081), false],
+    [tcp("*", 443), true],
+    [tcp("", 443), false],
+    [tcp("0:0::1", 5005), true],
+    [tcp("", 53), false],
+    [{ kind: "udp", host: "", port: 53 }, true],
+    [{ kind: "unix", path: "/tmp/x.sock" }, true],
+    [{ kind: "unix", path: "/tmp/y.sock" }, false],
+  ] as [Address, boolean][])("%j: %s", (bind, isPermitted) => {
+    expect(permissions.mayListen(bind)).toBe(isPermitted);
+  });
+});
+
+describe("what is no entry", () => {
+  it.each([
+    "",
+    "host",
+    "host:",
+    ":80",
+    "host:0",
+    "host:1-2",
+    "10.0.0.0/33:80",
+    "a/8:80",
+    "host:80:90",
+    "*",
+    "::1:80",
+  ])("--expose %j is refused", (text) => {
+    expect(() => new Permissions([text])).toThrow(expect.objectContaining({ code: "ERR_USAGE" }));
+  });
+
+  it.each(["", "host:", "1:2:3", "99999", "9-1"])("--permit-listen %j is refused", (text) => {
+    expect(() => new Permissions([], [text])).toThrow(expect.objectContaining({ code: "ERR_USAGE" }));
+  });
+});
