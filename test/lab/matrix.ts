@@ -1,6 +1,8 @@
 /** The matrices: every pair of NATs with a meeting place, and without any server. */
+import { randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { generateCode } from "../../src/wire/code.ts";
 import { SrudpProcess, temporaryFolder } from "../lib/srudp-process.ts";
 import { type Expectation, expectedPath, neededDirectShare } from "./expectation.ts";
 import { type Internet, SERVER_ADDRESS } from "./internet.ts";
@@ -55,11 +57,9 @@ export async function startMeetingPlace(
   return place;
 }
 
-let codes = 0;
-
 /** A code that no other try has. */
 function freshCode(): string {
-  return `${1 + (codes++ % 99)}-ocean-lizard-maple`;
+  return generateCode((byteLength) => randomBytes(byteLength));
 }
 
 /** A file with a code that nobody has used yet. */
