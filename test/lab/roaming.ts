@@ -216,7 +216,10 @@ async function runScenario(
   };
 }
 
-/** When bytes came, as far as it matters: the longest silence that reaches into the time after the trouble. */
+/** Within this of the trouble's end falls what it has caused; a later silence has other reasons. */
+const AFTERMATH_MS = 2000;
+
+/** When bytes came, as far as it matters: the longest silence that the trouble has caused. */
 class SilenceRecord {
   #lastAtMs = 0;
   #beganAtMs = Number.POSITIVE_INFINITY;
@@ -226,10 +229,11 @@ class SilenceRecord {
 
   heard(): void {
     const now = performance.now();
-    const silenceMs = now - Math.max(this.#lastAtMs, this.#beganAtMs);
+    const sinceMs = Math.max(this.#lastAtMs, this.#beganAtMs);
     this.#lastAtMs = now;
-    if (now < this.#endedAtMs || silenceMs < this.#longestMs) return;
-    this.#longestMs = silenceMs;
+    const isCausedByIt = now >= this.#endedAtMs && sinceMs <= this.#endedAtMs + AFTERMATH_MS;
+    if (!isCausedByIt || now - sinceMs < this.#longestMs) return;
+    this.#longestMs = now - sinceMs;
     this.#longestEndedAtMs = now;
   }
 
