@@ -47,7 +47,7 @@ export async function runListen(
     ...trust.options,
     silent: trust.isSilent,
     port: port ?? 0,
-    ...(isMet && { meet: reachOf(options, context.reporter) }),
+    ...(isMet && { meet: reachOf(options, context.reporter), meetPeers: trust.meetPeers }),
     maxLinks: options.keepOpen ? LINKS_LIMIT : 1,
   });
   // Whatever ends the waiting for good: a signal, or a code that is void.

@@ -46,6 +46,8 @@ export interface ListenerTrust {
   readonly key: Uint8Array | undefined;
   /** Whoever may come by key knows this side's: to others nobody is here. */
   readonly isSilent: boolean;
+  /** Keys of those who may look for this side at the meeting places. */
+  readonly meetPeers: readonly Uint8Array[];
   remember(peer: Uint8Array): Promise<void>;
 }
 
@@ -161,6 +163,7 @@ export async function trustForListener(
     },
     code,
     isSilent: options.silent === true || (knowUs && !isOpen),
+    meetPeers: byPairing ? paired : allowed,
     key: identity?.publicKey,
     remember: async (peer) => {
       if (isOpen && first !== undefined && equalBytes(first, peer))

@@ -324,9 +324,9 @@ function meetingsOf(endpoint: Endpoint, meet: ReachOptions, options: ListenOptio
   const reach = new Reach(endpoint, meet, options);
   endpoint.onClosed = () => void reach.close();
   const meetings = new ListenerMeetings(reach);
-  const { code, identity, peer = [] } = options;
+  const { code, identity, peer = [], meetPeers = [] } = options;
   if (code !== undefined) void meetings.setCode(parseCode(code));
-  if (identity !== undefined) meetings.setPeers(identity, peer);
+  if (identity !== undefined) meetings.setPeers(identity, [...peer, ...meetPeers]);
   return meetings;
 }
 

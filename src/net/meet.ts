@@ -2,7 +2,6 @@
 import { SrudpError } from "../base/errors.ts";
 import { parseCode } from "../wire/code.ts";
 import { bindListening } from "./bind.ts";
-import type { Place } from "./carriers/carrier.ts";
 import type { Link } from "./link.ts";
 import { placesOfCode, placesOfPair } from "./meeting-place.ts";
 import type { MeetOptions } from "./options.ts";
@@ -27,12 +26,9 @@ export async function meet(options: MeetOptions): Promise<Link> {
     if (qlogDirectory !== undefined) await patience.limit(prepareQlogDirectory(qlogDirectory));
     const endpoint = await patience.limit(bindListening(options), (late) => late.close());
     const attempt = new MeetingAttempt(endpoint, trust, options.meet, options);
-    const placed = placesOf(options).then((places) => {
-      attempt.start(places);
-      return attempt.link;
-    });
+    const joined = joinPlaces(attempt, options).then(() => attempt.link);
     try {
-      return await patience.limit(Promise.race([attempt.link, placed]), undefined, () => attempt.giveUp());
+      return await patience.limit(Promise.race([attempt.link, joined]), undefined, () => attempt.giveUp());
     } catch (error) {
       attempt.giveUp();
       throw error instanceof SrudpError ? attempt.explain(error) : error;
@@ -42,11 +38,13 @@ export async function meet(options: MeetOptions): Promise<Link> {
   }
 }
 
-/** Where the peer will look, too. */
-async function placesOf({ code, identity, peer }: MeetOptions): Promise<readonly Place[]> {
-  if (code !== undefined) return placesOfCode(parseCode(code), Date.now());
+/** Goes where the peer will look, too. */
+async function joinPlaces(attempt: MeetingAttempt, { code, identity, peer }: MeetOptions): Promise<void> {
+  const now = Date.now();
   const [key, ...others] = peer ?? [];
-  if (identity !== undefined && key !== undefined && others.length === 0)
-    return placesOfPair(identity, key, Date.now());
-  throw new SrudpError("ERR_USAGE", "To meet a peer takes a code, or this side's key and the peer's");
+  if (code !== undefined) {
+    for await (const place of placesOfCode(parseCode(code), now)) attempt.join(place);
+  } else if (identity !== undefined && key !== undefined && others.length === 0) {
+    for (const place of placesOfPair(identity, key, now)) attempt.join(place);
+  } else throw new SrudpError("ERR_USAGE", "To meet a peer takes a code, or this side's key and the peer's");
 }

@@ -31,19 +31,17 @@ const TICKET_LABEL = "srudp/0 place of ticket";
 const LINK_LABEL = "srudp/0 place of link";
 
 /**
- * The two places of a code, the likelier one first.
+ * The two places of a code, the likelier one first and without waiting for the other.
  *
  * @param code in normal form
  * @param nowMs UTC in ms
  */
-export function placesOfCode(code: string, nowMs: number): Promise<Place[]> {
+export async function* placesOfCode(code: string, nowMs: number): AsyncGenerator<Place, void, void> {
   const password = utf8Encode(code);
-  return Promise.all(
-    spansAround(nowMs, CODE_SPAN_MS).map(async (span) => {
-      const root = await nodePrimitives.scrypt(password, salted(CODE_LABEL, span), CODE_COST);
-      return derivePlace(root, CODE_LABEL, endOf(span, CODE_SPAN_MS));
-    }),
-  );
+  for (const span of spansAround(nowMs, CODE_SPAN_MS)) {
+    const root = await nodePrimitives.scrypt(password, salted(CODE_LABEL, span), CODE_COST);
+    yield derivePlace(root, CODE_LABEL, endOf(span, CODE_SPAN_MS));
+  }
 }
 
 /**

@@ -74,6 +74,8 @@ export interface MeetOptions extends CommonOptions {
 export interface ListenOptions extends CommonOptions {
   /** Wait where peers look that know no address: those who have the `code`, and those of `peer`. */
   readonly meet?: ReachOptions;
+  /** Public keys of peers to wait for besides `peer`; needs `identity`, and those peers know it. */
+  readonly meetPeers?: readonly Uint8Array[];
   /** UDP port; 0 or nothing takes a free one. */
   readonly port?: number;
   /** Answer by key only those who know this side's key beforehand (`peer` there); to others nobody is here. */

@@ -51,6 +51,11 @@ export class MailboxCarrier implements Carrier {
     return meeting;
   }
 
+  /** Which way a server was reached; undefined while it is not. */
+  wayTo(server: RendezvousUrl): "udp" | "webSocket" | undefined {
+    return this.#channels.get(server.text)?.channel.way;
+  }
+
   async close(): Promise<void> {
     await Promise.all([...this.#meetings].map((meeting) => meeting.close()));
   }

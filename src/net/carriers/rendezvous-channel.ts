@@ -41,6 +41,8 @@ export interface ChannelOptions {
   readonly names?: boolean | undefined;
   /** Only addresses of this family. */
   readonly family?: 4 | 6 | undefined;
+  /** UDP is known not to get through: WebSocket does not wait for it. */
+  readonly isUdpBlocked?: boolean | undefined;
 }
 
 /** How the server is reached. */
@@ -148,7 +150,8 @@ export class RendezvousChannel {
     this.#dropWebSocket();
     if (this.url.scheme === "udp") {
       void this.#lookByUdp(this.#search, HELLO_AGAIN_MS);
-      this.#after(WEBSOCKET_AFTER_MS, () => void this.#lookByWebSocket(this.#search, HELLO_AGAIN_MS));
+      const headStartMs = this.#options.isUdpBlocked === true ? 0 : WEBSOCKET_AFTER_MS;
+      this.#after(headStartMs, () => void this.#lookByWebSocket(this.#search, HELLO_AGAIN_MS));
     } else void this.#lookByWebSocket(this.#search, HELLO_AGAIN_MS);
     this.#after(TROUBLE_AFTER_MS, () => this.#tellTrouble());
   }

@@ -73,11 +73,11 @@ export class LinkKeeper {
       this.#rally = new Rally({
         reach,
         side: engine.role,
-        places: [placeOfLink(secret)],
         carriers: reach.warmCarriers,
         watcher: this,
         isEager: false,
       });
+      this.#rally.join(placeOfLink(secret));
     }
     this.#looking = setInterval(() => this.#look(), LOOK_MS);
     this.#looking.unref();

@@ -35,8 +35,12 @@ export class ListenerMeetings implements RallyWatcher {
     if (this.#ofCode !== undefined) this.#retire(this.#ofCode);
     this.#ofCode = undefined;
     if (code === undefined) return;
-    const places = await placesOfCode(code, Date.now());
-    if (this.#isOpen && count === this.#codes) this.#ofCode = this.#newRally(places);
+    const rally = this.#newRally();
+    this.#ofCode = rally;
+    for await (const place of placesOfCode(code, Date.now())) {
+      if (!this.#isOpen || count !== this.#codes) return;
+      rally.join(place);
+    }
   }
 
   /** Waits where the peers with these keys will look. */
@@ -47,7 +51,9 @@ export class ListenerMeetings implements RallyWatcher {
     if (!this.#isOpen || peers.length === 0) return;
     const now = Date.now();
     for (const peer of peers.slice(0, PEERS_LIMIT)) {
-      this.#ofPeers.push(this.#newRally(placesOfPair(identity, peer, now)));
+      const rally = this.#newRally();
+      for (const place of placesOfPair(identity, peer, now)) rally.join(place);
+      this.#ofPeers.push(rally);
     }
     // The places change with the hour, and the nearer neighbour with its half.
     const halfMs = PAIR_SPAN_MS / 2;
@@ -95,12 +101,11 @@ export class ListenerMeetings implements RallyWatcher {
     this.#ofPeers = [];
   }
 
-  #newRally(places: ConstructorParameters<typeof Rally>[0]["places"]): Rally {
+  #newRally(): Rally {
     const reach = this.#reach;
     return new Rally({
       reach,
       side: "responder",
-      places,
       carriers: reach.carriers,
       watcher: this,
       isEager: false,

@@ -15,7 +15,7 @@ import { Rally, type RallyWatcher } from "./rally.ts";
 import { Reach } from "./reach.ts";
 
 /** A relay that works waits so long for a direct path, which would spare the move. */
-const RELAY_PATIENCE_MS = 400;
+const RELAY_PATIENCE_MS = 250;
 /** The search for a better path than the first goes on for so long; after that it is the link's own affair. */
 export const SEARCH_ON_MS = 40_000;
 
@@ -60,18 +60,13 @@ export class MeetingAttempt implements RallyWatcher {
     this.#failIfAlone();
   }
 
-  /** Goes to the places, once they are known. */
-  start(places: readonly Place[]): void {
+  /** Goes to one more place. */
+  join(place: Place): void {
     if (this.#isOver) return;
     const reach = this.#reach;
-    this.#rally = new Rally({
-      reach,
-      side: "initiator",
-      places,
-      carriers: reach.carriers,
-      watcher: this,
-      isEager: true,
-    });
+    const { carriers } = reach;
+    this.#rally ??= new Rally({ reach, side: "initiator", carriers, watcher: this, isEager: true });
+    this.#rally.join(place);
   }
 
   onPair(pair: WorkingPair): void {

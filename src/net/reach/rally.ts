@@ -22,7 +22,7 @@ const GATHER_MS = 300;
 /** What is learned within this goes into one signal. */
 const TRICKLE_MS = 20;
 /** Without a direct path by then, a relay is asked for; it has to carry data by 2 s. */
-const RELAY_AFTER_MS = 500;
+const RELAY_AFTER_MS = 150;
 /** Peers at one place that are answered at a time; who knows of the place is trusted to be one of few. */
 const SESSIONS_LIMIT = 4;
 const CHECK_LABEL = "srudp/0 checks";
@@ -44,7 +44,7 @@ export interface RallyWatcher {
 export interface RallyOptions {
   readonly reach: Reach;
   readonly side: MeetingSide;
-  readonly places: readonly Place[];
+  /** What its signals travel by. */
   readonly carriers: readonly Carrier[];
   readonly watcher: RallyWatcher;
   /** Whether the initiator speaks at once; otherwise both wait for `restart`, of either side. */
@@ -83,18 +83,22 @@ export class Rally {
 
   constructor(options: RallyOptions) {
     this.#options = options;
-    const { reach, side, places, carriers } = options;
+    const { reach, side } = options;
     this.#nonce = reach.random(SESSION_NONCE_BYTES);
     this.#isSpeaking = side === "initiator" && options.isEager;
-    for (const place of places) {
-      for (const carrier of carriers) {
-        const meeting = carrier.meet(place, side);
-        meeting.onBlob = (blob) => this.#handleBlob(place, blob);
-        meeting.onTrouble = (error) => reach.noteTrouble(carrier.name, error);
-        this.#presences.push({ place, meeting, said: "" });
-      }
-    }
     this.#endWatch = reach.watch(() => this.#handleGathered());
+  }
+
+  /** Goes to one more place, by every carrier. */
+  join(place: Place): void {
+    if (!this.#isOpen) return;
+    const { reach, side, carriers } = this.#options;
+    for (const carrier of carriers) {
+      const meeting = carrier.meet(place, side);
+      meeting.onBlob = (blob) => this.#handleBlob(place, blob);
+      meeting.onTrouble = (error) => reach.noteTrouble(carrier.name, error);
+      this.#presences.push({ place, meeting, said: "" });
+    }
     if (this.#isSpeaking) this.#publishWhenGathered();
   }
 

@@ -46,6 +46,7 @@ export class Reach {
 
   readonly #rendezvous: readonly RendezvousUrl[];
   readonly #channelOptions: ChannelOptions;
+  readonly #mailbox: MailboxCarrier | undefined;
   readonly #gatherer: Gatherer;
   readonly #watchers: Set<() => void> = new Set();
   readonly #networkWatchers: Set<() => void> = new Set();
@@ -67,7 +68,8 @@ export class Reach {
     this.#rendezvous = rendezvous.map(parseRendezvousUrl);
     this.#channelOptions = { shared: endpoint, names, family: common.family };
     const carriers: Carrier[] = [];
-    if (rendezvous.length > 0) carriers.push(new MailboxCarrier(rendezvous, this.#channelOptions));
+    this.#mailbox = rendezvous.length > 0 ? new MailboxCarrier(rendezvous, this.#channelOptions) : undefined;
+    if (this.#mailbox !== undefined) carriers.push(this.#mailbox);
     this.carriers = carriers;
     this.warmCarriers = carriers;
     this.#gatherer = new Gatherer(endpoint, { stunServers: stunServersOf(options), isNumeric: !names });
@@ -186,7 +188,8 @@ export class Reach {
     const [server] = orderServers(this.#rendezvous, place.id);
     if (server === undefined || this.options.only === "direct") return undefined;
     try {
-      const socket = await openRelay(server.text, place, side, this.#channelOptions);
+      const isUdpBlocked = this.#mailbox?.wayTo(server) === "webSocket";
+      const socket = await openRelay(server.text, place, side, { ...this.#channelOptions, isUdpBlocked });
       return { socket, onlyPeer: RELAY_ADDRESS };
     } catch (error) {
       this.note({ kind: "missing", part: `relay: ${(error as Error).message}` });

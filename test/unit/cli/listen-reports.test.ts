@@ -42,6 +42,7 @@ function trust(auth: ListenerTrust["auths"][number], given = false): ListenerTru
     code: auth === "code" ? { text: new Redacted(CODE), given } : undefined,
     key: auth === "key" ? KEY : undefined,
     isSilent: false,
+    meetPeers: [],
     remember: async () => undefined,
   };
 }
