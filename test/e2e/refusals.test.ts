@@ -111,7 +111,8 @@ describe("without a way to ask for a code", () => {
 
 describe("a code without an address", () => {
   it("ends with 69, where every way to meet is switched off", async () => {
-    await failure(SrudpProcess.start(["connect", CODE, "--no-dht", "--no-lan"]), "ERR_NO_MEETING_PLACE");
+    const words = ["connect", CODE, "--no-dht", "--no-lan"];
+    await failure(SrudpProcess.start(words), "ERR_NO_MEETING_PLACE");
   });
 });
 

@@ -10,6 +10,8 @@ import type { LocalSocket, WorkingPair } from "../../punch/events.ts";
 import { type NatBehaviour, UNKNOWN_BEHAVIOUR } from "../../wire/nat-behaviour.ts";
 import { formatAddress } from "../address.ts";
 import type { Carrier, MeetingSide, Place } from "../carriers/carrier.ts";
+import { DhtCarrier } from "../carriers/dht-carrier.ts";
+import { LanCarrier } from "../carriers/lan-carrier.ts";
 import { MailboxCarrier } from "../carriers/mailbox-carrier.ts";
 import type { ChannelOptions } from "../carriers/rendezvous-channel.ts";
 import { orderServers, parseRendezvousUrl, type RendezvousUrl } from "../carriers/rendezvous-url.ts";
@@ -70,8 +72,16 @@ export class Reach {
     const carriers: Carrier[] = [];
     this.#mailbox = rendezvous.length > 0 ? new MailboxCarrier(rendezvous, this.#channelOptions) : undefined;
     if (this.#mailbox !== undefined) carriers.push(this.#mailbox);
+    if (options.lan !== false) carriers.push(new LanCarrier());
+    // Staying costs a put every hour in the DHT: links stay there only where they have no server of their own.
+    this.warmCarriers = carriers.slice();
+    const { dhtBootstrap } = options;
+    if (options.dht !== false) {
+      const dht = new DhtCarrier(dhtBootstrap === undefined ? {} : { bootstrap: dhtBootstrap });
+      carriers.push(dht);
+      if (this.#mailbox === undefined) this.warmCarriers = carriers;
+    }
     this.carriers = carriers;
-    this.warmCarriers = carriers;
     this.#gatherer = new Gatherer(endpoint, { stunServers: stunServersOf(options), isNumeric: !names });
     this.#gatherer.onCandidate = ({ candidate }) => {
       const { kind, address, port, family } = candidate;
