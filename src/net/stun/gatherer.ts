@@ -7,9 +7,14 @@
  * What is known is worth publishing after 300 ms; later finds trickle. `refresh()` begins anew, on the same
  * sockets or, for a fresh attempt, on others.
  */
+
+import { addressScope } from "../../punch/address-scope.ts";
 import type { Candidate } from "../../wire/candidate.ts";
 import { type NatBehaviour, UNKNOWN_BEHAVIOUR } from "../../wire/nat-behaviour.ts";
 import type { DatagramSocket } from "../datagram-socket.ts";
+import { PortMapper, type RouterPlaces } from "../port-mapping/port-mapper.ts";
+import type { PortMapping } from "../port-mapping/port-mapping.ts";
+import { hostCandidates } from "./host-candidates.ts";
 import { InterfaceWatch } from "./interface-watch.ts";
 import { SocketGathering } from "./socket-gathering.ts";
 import { type RouteHost, StunClient } from "./stun-client.ts";
@@ -20,6 +25,10 @@ export interface GathererOptions {
   readonly stunServers: readonly StunServer[];
   /** No name is looked up. */
   readonly isNumeric?: boolean;
+  /** Routers are asked for a public port (PCP, NAT-PMP, UPnP). Default false. */
+  readonly portMapping?: boolean;
+  /** Where routers are, for tests: they are asked even where this machine has no private address. */
+  readonly routers?: RouterPlaces;
 }
 
 /** An address that leads to one of the endpoint's sockets. */
@@ -51,6 +60,8 @@ export class Gatherer {
   readonly #options: GathererOptions;
   readonly #watch: InterfaceWatch;
   #round: readonly SocketGathering[] = [];
+  /** Outlives rounds: a router's port stays as long as its socket. */
+  readonly #mappers: Map<DatagramSocket, PortMapper> = new Map();
   #publishTimer: NodeJS.Timeout | undefined;
   #endWaiting: (() => void) | undefined;
   #open = true;
@@ -69,6 +80,7 @@ export class Gatherer {
     this.#round = sockets.filter((socket) => socket.kind === "udp").map((socket) => this.#gathering(socket));
     const servers = this.#options.stunServers.slice(0, SERVERS_LIMIT);
     const round = this.#round;
+    this.#mapPorts();
     const answered = Promise.all(round.map((gathering) => gathering.ask(servers)));
     this.ready = this.#readyWithin(PUBLISH_AFTER_MS, round, answered);
     this.done = answered.then(async () => void (await Promise.all(round.map((one) => one.probed()))));
@@ -92,13 +104,42 @@ export class Gatherer {
     return gathering?.behaviour ?? UNKNOWN_BEHAVIOUR;
   }
 
-  /** Ends what is under way; the sockets stay open. */
-  close(): void {
+  /** Ends what is under way and gives routers their ports back, which may take a second; the sockets stay open. */
+  async close(): Promise<void> {
     if (!this.#open) return;
     this.#open = false;
     this.#endRound();
     this.#watch.close();
     this.#client.close();
+    await Promise.all([...this.#mappers.values()].map((mapper) => mapper.close()));
+    this.#mappers.clear();
+  }
+
+  /** Asks routers on behalf of each socket that has a private address, and drops what other sockets had. */
+  #mapPorts(): void {
+    if (this.#options.portMapping !== true) return;
+    for (const [socket, mapper] of this.#mappers) {
+      if (this.#round.some((gathering) => gathering.socket === socket)) continue;
+      this.#mappers.delete(socket);
+      void mapper.close();
+    }
+    for (const gathering of this.#round) {
+      const { socket } = gathering;
+      const known = this.#mappers.get(socket);
+      if (known !== undefined) {
+        tellMapping(gathering, known.mapping);
+        void known.refresh();
+      } else if (socket.family === 4 && (this.#options.routers !== undefined || hasPrivateAddress(socket))) {
+        const mapper = new PortMapper(socket.local.port, this.#options.routers);
+        this.#mappers.set(socket, mapper);
+        mapper.onMapped = (mapping) =>
+          tellMapping(
+            this.#round.find((one) => one.socket === socket),
+            mapping,
+          );
+        void mapper.start();
+      }
+    }
   }
 
   #gathering(socket: DatagramSocket): SocketGathering {
@@ -129,4 +170,13 @@ export class Gatherer {
     for (const gathering of this.#round) gathering.close();
     this.#endWaiting?.();
   }
+}
+
+function tellMapping(gathering: SocketGathering | undefined, mapping: PortMapping | undefined): void {
+  if (mapping === undefined || addressScope(mapping.address) === "unusable") return;
+  gathering?.add({ kind: "portMapped", address: mapping.address, port: mapping.port, family: 4 });
+}
+
+function hasPrivateAddress({ local }: DatagramSocket): boolean {
+  return hostCandidates(local).some(({ address }) => addressScope(address) === "private");
 }

@@ -96,6 +96,11 @@ export class SocketGathering {
     await Promise.all(this.#probes);
   }
 
+  /** Takes a candidate that somebody else found for this socket. */
+  add(candidate: Candidate): void {
+    this.#tell(candidate);
+  }
+
   /**
    * Guesses what can be guessed from the answers so far, and begins to probe what the NAT lets in; called
    * again, it guesses anew. Probes make mappings too, which would come between those that are looked at.
