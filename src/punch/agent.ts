@@ -14,15 +14,14 @@
  *
  *     waiting ──signal──► opening ──openings sent──► holding ──heard, or time──► checking     opener
  *     waiting ──signal──► patient ──the other has opened, or time──────────────► checking     goer
- *     waiting ──address─► blind                                                               no signals at all
  *     any     ──first direct pair──► racing ──a second──► settled
  *     checking ──ten seconds──► waiting (next generation, fresh sockets), or failed
  *
  * Pairs on which no NAT can be poisoned (own site, IPv6, relays) are checked from the first moment in any phase.
  * A poisoned socket stays so while packets keep coming: each of three attempts therefore has fresh ones.
  */
-import type { NatBehaviour } from "../wire/nat-behaviour.ts";
-import { birthdaySockets, PortSpray, SocketFan } from "./birthday.ts";
+import { type NatBehaviour, UNKNOWN_BEHAVIOUR } from "../wire/nat-behaviour.ts";
+import { Birthday } from "./birthday.ts";
 import { CheckExchange } from "./check-exchange.ts";
 import { CheckList, isBetter, isDirect, isWorking, type Pair, workingPair } from "./check-list.ts";
 import type {
@@ -34,16 +33,8 @@ import type {
   RemoteSignal,
 } from "./events.ts";
 import { forecast } from "./nat-behaviour.ts";
-import {
-  ATTEMPTS,
-  blindStateOf,
-  type Circumstances,
-  openingTtl,
-  type Phase,
-  pauseAfter,
-  ttlOf,
-} from "./schedule.ts";
-import { heardTarget, publicTargets, targetsOf, usefulCandidates } from "./targets.ts";
+import { ATTEMPTS, type Circumstances, openingTtl, type Phase, pauseAfter, ttlOf } from "./schedule.ts";
+import { heardTarget, targetsOf, usefulCandidates } from "./targets.ts";
 import type { Route } from "./transactions.ts";
 
 /** What each pair gets of openings before the answer leaves; the second is for one that was lost. */
@@ -60,9 +51,6 @@ const ATTEMPT_MS = 10_000;
 const NEXT_GENERATION_MS = 15_000;
 /** How long fresh sockets are waited for. */
 const FRESH_SOCKETS_MS = 1000;
-/** Birthday probing begins when ordinary checks have had their time; sooner where nothing is to be hoped of them. */
-const BIRTHDAY_AFTER_MS = 1500;
-const BIRTHDAY_SOON_MS = 300;
 /** From the first direct pair on, others may still turn out to be better. */
 const RACE_MS = 1000;
 /** A path that is in use is left only for one that is faster by more than this. */
@@ -73,39 +61,40 @@ export class PunchAgent {
   private readonly opensFirst: boolean;
   private readonly exchange: CheckExchange;
   private readonly list = new CheckList();
-  private readonly spray: PortSpray;
-  private readonly fan = new SocketFan();
+  private readonly birthday: Birthday;
   private readonly sockets = new Map<number, LocalSocket>();
   private readonly events: PunchEvent[] = [];
   private local: NatBehaviour;
   private remote: RemoteSignal | undefined;
   private phase: Phase = { kind: "waiting", untilMs: Number.POSITIVE_INFINITY };
   private nowMs = 0;
-  private attempt = 1;
+  private currentAttempt = 1;
   private currentGeneration = 1;
-  /** Generations whose attempt is over, that was answered, whose birthday began, whose failure was told. */
+  /** Generations whose attempt is over, that was answered, whose failure was told. */
   private spentGeneration = 0;
   private openedGeneration = 0;
-  private birthdayGeneration = 0;
   private failedGeneration = 0;
-  private birthdayAtMs = Number.POSITIVE_INFINITY;
   /** Sockets of the last attempt, until the fresh ones are there or are no longer waited for. */
   private stale: readonly number[] = [];
   private freshUntilMs = 0;
-  private blindSlot = 0;
   private chosen: Pair | undefined;
 
   constructor(options: PunchOptions) {
     this.options = options;
     this.opensFirst = (options.role === "responder") !== (options.isTicket === true);
     this.exchange = new CheckExchange(options);
-    this.spray = new PortSpray(options.random);
+    this.birthday = new Birthday(options.random);
     this.local = options.local;
   }
 
   /** The number that the own signal has to carry. */
   get generation(): number {
     return this.currentGeneration;
+  }
+
+  /** The own signal carries it too: sockets that others may have poisoned are replaced from the second on. */
+  get attempt(): number {
+    return this.currentAttempt;
   }
 
   /** Whether the own signal of this generation may say that the openings are on their way. */
@@ -128,7 +117,7 @@ export class PunchAgent {
     const isNew = !this.sockets.has(local.socket);
     this.sockets.set(local.socket, local);
     if (local.purpose === "birthday") {
-      if (isNew) this.fan.add(nowMs, local.socket);
+      if (isNew) this.birthday.addSocket(nowMs, local.socket);
     } else {
       if (isNew && this.stale.length > 0 && isPunched(local)) this.replaceStale();
       this.addPairs(nowMs);
@@ -139,7 +128,7 @@ export class PunchAgent {
   /** The socket is gone: nothing is sent from it any more. */
   removeLocal(socket: number): void {
     this.sockets.delete(socket);
-    this.fan.remove(socket);
+    this.birthday.removeSocket(socket);
     this.list.remove((pair) => pair.socket === socket);
   }
 
@@ -154,7 +143,7 @@ export class PunchAgent {
    */
   setRemote(nowMs: number, signal: RemoteSignal): void {
     if (signal.generation < this.currentGeneration) return;
-    if (signal.generation > this.currentGeneration) this.adopt(nowMs, signal.generation);
+    if (signal.generation > this.currentGeneration) this.adopt(nowMs, signal);
     this.remote = this.remote?.hasOpened === true ? { ...signal, hasOpened: true } : signal;
     this.addPairs(nowMs);
     this.proceed(nowMs);
@@ -167,7 +156,7 @@ export class PunchAgent {
    * @param wantsFresh whether the present sockets may be poisoned, so that others are asked for
    */
   restart(nowMs: number, wantsFresh: boolean): void {
-    this.attempt = 1;
+    this.currentAttempt = 1;
     this.begin(nowMs, this.currentGeneration + 1, wantsFresh);
   }
 
@@ -203,7 +192,7 @@ export class PunchAgent {
 
   /** When `handleTimeout` is to be called next, Infinity when nothing waits. */
   pollTimeout(): number {
-    let sendAtMs = this.birthdayNextAtMs;
+    let sendAtMs = this.phase.kind === "checking" ? this.birthday.nextAtMs : Number.POSITIVE_INFINITY;
     for (const pair of this.list.pairs) {
       if (pair.isTriggered) sendAtMs = Number.NEGATIVE_INFINITY;
       else if (pair.nextAtMs < sendAtMs && this.maySend(pair)) sendAtMs = pair.nextAtMs;
@@ -234,7 +223,7 @@ export class PunchAgent {
     if (!isDirect(pair)) return;
     if (this.phase.kind === "settled") this.prefer(this.chosen, pair);
     else if (this.phase.kind !== "racing") {
-      this.spray.stop();
+      this.birthday.succeed();
       this.phase = { kind: "racing", untilMs: nowMs + RACE_MS };
     }
   }
@@ -253,10 +242,7 @@ export class PunchAgent {
     if (phase.kind !== "waiting" && phase.kind !== "failed") return;
     if (this.stale.length > 0 && nowMs < this.freshUntilMs) return;
     this.stale = [];
-    const { unsignalled } = this.options;
-    if (unsignalled !== undefined) {
-      this.phase = { kind: "blind", sinceMs: nowMs, utcOffsetMs: unsignalled.utcOffsetMs };
-    } else if (this.opensFirst) this.phase = { kind: "opening", untilMs: nowMs + OPENING_LIMIT_MS };
+    if (this.opensFirst) this.phase = { kind: "opening", untilMs: nowMs + OPENING_LIMIT_MS };
     else if (remote.hasOpened) this.go(nowMs);
     else this.phase = { kind: "patient", untilMs: nowMs + PATIENCE_MS };
   }
@@ -276,17 +262,9 @@ export class PunchAgent {
         if (nowMs >= phase.untilMs) this.go(nowMs);
         break;
       case "checking":
-        if (nowMs >= this.birthdayAtMs) this.startBirthday();
+        this.startBirthday(nowMs);
         if (nowMs >= phase.untilMs) this.endAttempt(nowMs);
         break;
-      case "blind": {
-        const state = blindStateOf(phase, nowMs);
-        if (state.kind !== "resting" && state.slot !== this.blindSlot) {
-          this.blindSlot = state.slot;
-          this.list.restart(nowMs, false);
-        }
-        break;
-      }
       case "racing":
         if (nowMs >= phase.untilMs) this.settle();
         break;
@@ -296,7 +274,7 @@ export class PunchAgent {
   }
 
   private hasOpenedAll(): boolean {
-    if (openingTtl(this.attempt, 0) === 0 && !this.circumstances.mustSpeakFirst) return true;
+    if (openingTtl(this.currentAttempt, 0) === 0 && !this.circumstances.mustSpeakFirst) return true;
     const guarded = this.list.pairs.filter((pair) => pair.isGuarded);
     return (
       guarded.length > 0 && guarded.every((pair) => pair.openings + pair.checks >= OPENINGS_BEFORE_ANSWER)
@@ -306,9 +284,10 @@ export class PunchAgent {
   private answer(nowMs: number): void {
     const { isTicket, answerDelayMs } = this.options;
     this.openedGeneration = this.currentGeneration;
-    this.planBirthday(nowMs);
+    this.birthday.plan(nowMs, this.local, this.remote?.nat ?? UNKNOWN_BEHAVIOUR);
     // A person carries the answer to a ticket: the hole is kept open for as long as that takes.
-    const factor = isTicket === true ? Number.POSITIVE_INFINITY : ANSWER_DELAY_FACTORS[this.attempt - 1]!;
+    const factor =
+      isTicket === true ? Number.POSITIVE_INFINITY : ANSWER_DELAY_FACTORS[this.currentAttempt - 1]!;
     const delayMs = (answerDelayMs ?? ANSWER_DELAY_MS) * factor;
     this.phase = { kind: "holding", untilMs: nowMs + delayMs };
     this.events.push({ kind: "answerReady", generation: this.currentGeneration });
@@ -317,7 +296,7 @@ export class PunchAgent {
   /** Full TTL from here on. */
   private go(nowMs: number): void {
     this.phase = { kind: "checking", untilMs: nowMs + ATTEMPT_MS };
-    this.planBirthday(nowMs);
+    this.birthday.plan(nowMs, this.local, this.remote?.nat ?? UNKNOWN_BEHAVIOUR);
     for (const pair of this.list.pairs) if (pair.isGuarded) pair.nextAtMs = Math.min(pair.nextAtMs, nowMs);
     const obstacle = this.obstacle();
     // Nothing to hope for but the ordinary checks of this one attempt, should the NATs be other than they seemed.
@@ -331,36 +310,32 @@ export class PunchAgent {
     // The other side may be on any pair that it was heard on, and it is the initiator who chooses.
     const inUse = new Set<number>();
     for (const pair of this.list.pairs) if (pair.isHeard || isWorking(pair)) inUse.add(pair.socket);
-    this.drop(this.fan.clear().filter((socket) => !inUse.has(socket)));
+    this.drop(this.birthday.reset().filter((socket) => !inUse.has(socket)));
   }
 
   private endAttempt(nowMs: number): void {
     this.spentGeneration = this.currentGeneration;
-    const isLast = this.attempt >= ATTEMPTS || this.options.isTicket === true;
+    const isLast = this.currentAttempt >= ATTEMPTS || this.options.isTicket === true;
     const obstacle = this.obstacle();
     if (isLast || obstacle !== "noAnswer") this.fail(obstacle);
     else if (this.options.role === "initiator") {
-      this.attempt++;
+      this.currentAttempt++;
       this.begin(nowMs, this.currentGeneration + 1, true);
     } else this.phase = { kind: "waiting", untilMs: nowMs + NEXT_GENERATION_MS };
   }
 
   /** The other side has begun a new generation. */
-  private adopt(nowMs: number, generation: number): void {
-    const hadPath = this.phase.kind === "settled" || this.phase.kind === "racing";
+  private adopt(nowMs: number, { generation, attempt }: RemoteSignal): void {
     const isFirst = this.remote === undefined && this.spentGeneration === 0;
-    if (hadPath) this.attempt = 1;
-    else if (!isFirst) this.attempt = Math.min(this.attempt + 1, ATTEMPTS);
-    this.begin(nowMs, generation, !hadPath && !isFirst);
+    this.currentAttempt = Math.min(Math.max(attempt, 1), ATTEMPTS);
+    this.begin(nowMs, generation, attempt > 1 && !isFirst);
   }
 
   private begin(nowMs: number, generation: number, wantsFresh: boolean): void {
     this.currentGeneration = generation;
     this.remote = undefined;
     this.chosen = undefined;
-    this.birthdayAtMs = Number.POSITIVE_INFINITY;
-    this.spray.stop();
-    this.drop(this.fan.clear());
+    this.drop(this.birthday.reset());
     this.list.remove((pair) => pair.isGuarded);
     this.list.restart(nowMs, true);
     this.phase = { kind: "waiting", untilMs: nowMs + NEXT_GENERATION_MS };
@@ -380,8 +355,7 @@ export class PunchAgent {
 
   private fail(reason: PunchFailure): void {
     this.phase = { kind: "failed" };
-    this.spray.stop();
-    this.drop(this.fan.clear());
+    this.drop(this.birthday.reset());
     this.tellFailure(reason);
   }
 
@@ -402,16 +376,10 @@ export class PunchAgent {
 
   private addPairs(nowMs: number): void {
     if (this.remote === undefined) return;
-    const { candidates, nat } = this.remote;
-    const rules = { isNamedByUser: this.options.unsignalled !== undefined, isMoving: isMoving(this.local) };
+    const useful = usefulCandidates(this.remote.candidates, this.remote.nat);
     for (const local of this.sockets.values()) {
       if (this.stale.includes(local.socket)) continue;
-      for (const target of targetsOf(
-        local,
-        this.sockets.values(),
-        usefulCandidates(candidates, nat),
-        rules,
-      )) {
+      for (const target of targetsOf(local, this.sockets.values(), useful, isMoving(this.local))) {
         if (this.list.find(target) === undefined) this.list.add(target, nowMs);
       }
     }
@@ -432,59 +400,20 @@ export class PunchAgent {
     this.events.push({ kind: "dropSockets", sockets });
   }
 
-  private planBirthday(nowMs: number): void {
-    const isNeeded =
-      this.remote !== undefined && forecast(this.local, this.remote.nat).technique === "birthday";
-    this.birthdayAtMs = Math.min(
-      this.birthdayAtMs,
-      nowMs + (isNeeded ? BIRTHDAY_SOON_MS : BIRTHDAY_AFTER_MS),
-    );
-  }
-
-  private startBirthday(): void {
-    const { remote, local } = this;
-    const { allowSpray, isTicket } = this.options;
-    if (remote === undefined || this.birthdayGeneration === this.currentGeneration) return;
-    if (!allowSpray || isTicket === true || local.isHard === remote.nat.isHard) return;
-    const easy = local.isHard ? remote.nat : local;
-    if (easy.mapping !== "endpointIndependent" && easy.mapping !== "unknown") return;
-    this.birthdayGeneration = this.currentGeneration;
-    if (local.isHard) {
-      const count = birthdaySockets(local.portBlock);
-      const generation = this.currentGeneration;
+  private startBirthday(nowMs: number): void {
+    const { remote, local, currentGeneration: generation } = this;
+    if (remote === undefined || !this.options.allowSpray || this.options.isTicket === true) return;
+    const count = this.birthday.begin(nowMs, local, remote.nat, remote.candidates);
+    if (count > 0)
       this.events.push({ kind: "needSockets", count, family: 4, purpose: "birthday", generation });
-    } else {
-      const addresses = publicTargets(remote.candidates).map(({ address }) => address);
-      this.spray.begin([...new Set(addresses)], remote.nat.portBlock);
-    }
   }
 
   private sendBirthday(nowMs: number): boolean {
     if (this.phase.kind !== "checking") return false;
-    const opening = this.fan.next(nowMs);
-    if (opening !== undefined) {
-      const ttl = openingTtl(this.attempt, opening.round);
-      for (const { address, port } of publicTargets(this.remote?.candidates ?? [])) {
-        this.exchange.request(
-          nowMs,
-          { socket: opening.socket, address, port },
-          ttl,
-          this.currentGeneration,
-          true,
-        );
-      }
-      return true;
-    }
-    const socket = [...this.sockets.values()].findLast(isPunched)?.socket;
-    const probe = socket === undefined ? undefined : this.spray.next();
-    if (socket === undefined || probe === undefined) return false;
-    this.exchange.request(nowMs, { socket, ...probe }, 0, this.currentGeneration, true);
-    return true;
-  }
-
-  private get birthdayNextAtMs(): number {
-    if (this.phase.kind !== "checking") return Number.POSITIVE_INFINITY;
-    return this.spray.isRunning ? Number.NEGATIVE_INFINITY : this.fan.nextAtMs;
+    const main = [...this.sockets.values()].findLast(isPunched)?.socket;
+    const shots = this.birthday.next(nowMs, this.currentAttempt, main);
+    for (const shot of shots) this.exchange.request(nowMs, shot, shot.ttl, this.currentGeneration, true);
+    return shots.length > 0;
   }
 
   private get phaseEndsAtMs(): number {
@@ -493,18 +422,12 @@ export class PunchAgent {
       case "settled":
       case "failed":
         return Number.POSITIVE_INFINITY;
-      case "blind": {
-        const state = blindStateOf(phase, this.nowMs);
-        return state.kind === "resting" ? state.untilMs : Number.POSITIVE_INFINITY;
-      }
       case "waiting":
         return this.stale.length > 0 && this.remote !== undefined
           ? Math.min(phase.untilMs, this.freshUntilMs)
           : phase.untilMs;
-      case "checking": {
-        const isDue = this.birthdayGeneration !== this.currentGeneration && this.nowMs < this.birthdayAtMs;
-        return isDue ? Math.min(phase.untilMs, this.birthdayAtMs) : phase.untilMs;
-      }
+      case "checking":
+        return Math.min(phase.untilMs, this.birthday.beginsAtMs(this.nowMs));
       default:
         return phase.untilMs;
     }
@@ -513,9 +436,8 @@ export class PunchAgent {
   private get circumstances(): Circumstances {
     const filtering = this.remote?.nat.filtering;
     return {
-      nowMs: this.nowMs,
       phase: this.phase,
-      attempt: this.attempt,
+      attempt: this.currentAttempt,
       mustSpeakFirst:
         isMoving(this.local) && (filtering === "endpointIndependent" || filtering === "addressDependent"),
       isTicket: this.options.isTicket === true,
@@ -524,14 +446,14 @@ export class PunchAgent {
 
   private maySend(pair: Pair): boolean {
     const ttl = ttlOf(pair, this.circumstances);
-    return ttl !== undefined && this.exchange.budget.allows(pair.address, ttl > 0);
+    return ttl !== undefined && this.exchange.budget.allows(this.nowMs, pair.address, ttl > 0);
   }
 
   /** The pair that is sent to next: answers to what was heard first, then whoever has waited longest. */
   private nextPair(nowMs: number): Pair | undefined {
     let next: Pair | undefined;
     for (const pair of this.list.pairs) {
-      if (pair.isTriggered && this.exchange.budget.allows(pair.address, false)) return pair;
+      if (pair.isTriggered && this.exchange.budget.allows(nowMs, pair.address, false)) return pair;
       pair.isTriggered = false;
       if (pair.nextAtMs > nowMs || (next !== undefined && pair.nextAtMs >= next.nextAtMs)) continue;
       if (this.maySend(pair)) next = pair;

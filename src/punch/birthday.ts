@@ -6,111 +6,105 @@
  * sends to random ports of the hard side until one of them is among those opened. With 256 sockets in 64512 ports
  * 174 probes find one in half of the cases, 1024 in 98.4 %, 1600 in 99.8 %.
  */
+import type { Candidate } from "../wire/candidate.ts";
+import type { NatBehaviour } from "../wire/nat-behaviour.ts";
+import { forecast } from "./nat-behaviour.ts";
+import { PortSpray } from "./port-spray.ts";
+import { openingTtl } from "./schedule.ts";
+import { SocketFan } from "./socket-fan.ts";
+import { publicTargets } from "./targets.ts";
+import type { Route } from "./transactions.ts";
 
 /** Sockets of the hard side; fewer where its ports come from a small block. */
 const SOCKETS = 256;
 const SOCKETS_IN_BLOCK = 64;
-/** Probes of the easy side: in one attempt, and in the life of an agent. */
-const ATTEMPT_PROBES = 1600;
-const LIFE_PROBES = 2048;
-/** Ports below belong to services and are seldom given to mappings.  // RFC 4787 §4.2.2 */
-const LOWEST_PORT = 1024;
-const HIGHEST_PORT = 65535;
-/**
- * When each socket's openings leave after its first, by what they are: past one NAT, past two or three, and all the
- * way. What arrives before the easy side has probed that port may poison it there.
- */
-const ROUNDS_MS = [0, 1500, 5000] as const;
+/** It begins when ordinary checks have had their time; sooner where nothing is to be hoped of them. */
+const BEGINS_AFTER_MS = 1500;
+const BEGINS_SOON_MS = 300;
 
-export interface PortRange {
-  readonly low: number;
-  readonly high: number;
+/** One packet of it. */
+export interface Shot extends Route {
+  readonly ttl: number;
 }
 
-/** How many sockets the hard side opens. */
-export function birthdaySockets(block: PortRange | undefined): number {
-  return block === undefined ? SOCKETS : SOCKETS_IN_BLOCK;
-}
-
-/** The easy side: which port is probed next. */
-export class PortSpray {
-  private readonly random: (byteLength: number) => Uint8Array;
-  private addresses: readonly string[] = [];
-  private range: PortRange = { low: LOWEST_PORT, high: HIGHEST_PORT };
-  private readonly probed = new Set<number>();
-  private attemptProbes = 0;
-  private lifeProbes = 0;
+export class Birthday {
+  /** When it begins in this attempt, should nothing have worked by then. */
+  dueAtMs: number = Number.POSITIVE_INFINITY;
+  private readonly spray: PortSpray;
+  private readonly fan = new SocketFan();
+  private targets: readonly Candidate[] = [];
+  private hasBegun = false;
 
   constructor(random: (byteLength: number) => Uint8Array) {
-    this.random = random;
+    this.spray = new PortSpray(random);
   }
 
-  /** Begins an attempt: the other side has other sockets now, so every port may be probed again. */
-  begin(addresses: readonly string[], range: PortRange | undefined): void {
-    this.addresses = addresses;
-    if (range !== undefined) this.range = range;
-    this.probed.clear();
-    this.attemptProbes = 0;
+  /** Both sides have begun to send; the first word counts. */
+  plan(nowMs: number, local: NatBehaviour, remote: NatBehaviour): void {
+    const isNeeded = forecast(local, remote).technique === "birthday";
+    this.dueAtMs = Math.min(this.dueAtMs, nowMs + (isNeeded ? BEGINS_SOON_MS : BEGINS_AFTER_MS));
   }
 
-  stop(): void {
-    this.addresses = [];
+  /** When `begin` is to be called, as far as it is of use. */
+  beginsAtMs(nowMs: number): number {
+    return this.hasBegun || nowMs >= this.dueAtMs ? Number.POSITIVE_INFINITY : this.dueAtMs;
   }
 
-  get isRunning(): boolean {
-    return this.addresses.length > 0 && this.attemptProbes < ATTEMPT_PROBES && this.lifeProbes < LIFE_PROBES;
+  /**
+   * Begins, where exactly one side is hard. Returns how many sockets are wanted, which are handed over by `addSocket`: 0
+   * on the easy side, and where nothing began.
+   */
+  begin(nowMs: number, local: NatBehaviour, remote: NatBehaviour, candidates: readonly Candidate[]): number {
+    if (this.hasBegun || nowMs < this.dueAtMs || local.isHard === remote.isHard) return 0;
+    const easy = local.isHard ? remote : local;
+    if (easy.mapping !== "endpointIndependent" && easy.mapping !== "unknown") return 0;
+    this.hasBegun = true;
+    this.targets = publicTargets(candidates);
+    if (local.isHard) return local.portBlock === undefined ? SOCKETS : SOCKETS_IN_BLOCK;
+    this.spray.begin([...new Set(this.targets.map(({ address }) => address))], remote.portBlock);
+    return 0;
   }
 
-  /** The next target; no port twice before all were probed. Undefined at the end. */
-  next(): { address: string; port: number } | undefined {
-    if (!this.isRunning) return undefined;
-    const { low, high } = this.range;
-    const size = high - low + 1;
-    if (this.probed.size >= size) this.probed.clear();
-    let port = 0;
-    do {
-      const [a, b, c, d] = this.random(4);
-      port = low + ((((a! << 24) | (b! << 16) | (c! << 8) | d!) >>> 0) % size);
-    } while (this.probed.has(port));
-    this.probed.add(port);
-    const address = this.addresses[this.lifeProbes % this.addresses.length]!;
-    this.attemptProbes++;
-    this.lifeProbes++;
-    return { address, port };
-  }
-}
-
-/** The hard side: from which socket the next opening goes out. */
-export class SocketFan {
-  readonly sockets: number[] = [];
-  private readonly waiting: { socket: number; round: number; atMs: number }[] = [];
-
-  /** A socket that was opened for it. */
-  add(nowMs: number, socket: number): void {
-    this.sockets.push(socket);
-    for (const [round, afterMs] of ROUNDS_MS.entries())
-      this.waiting.push({ socket, round, atMs: nowMs + afterMs });
-    this.waiting.sort((a, b) => a.atMs - b.atMs);
+  addSocket(nowMs: number, socket: number): void {
+    this.fan.add(nowMs, socket);
   }
 
-  remove(socket: number): void {
-    const keep = (one: number): boolean => one !== socket;
-    this.sockets.splice(0, this.sockets.length, ...this.sockets.filter(keep));
-    this.waiting.splice(0, this.waiting.length, ...this.waiting.filter((one) => keep(one.socket)));
+  removeSocket(socket: number): void {
+    this.fan.remove(socket);
   }
 
+  /** When the next shot is due. */
   get nextAtMs(): number {
-    return this.waiting[0]?.atMs ?? Number.POSITIVE_INFINITY;
+    return this.spray.isRunning ? Number.NEGATIVE_INFINITY : this.fan.nextAtMs;
   }
 
-  /** The next opening that is due, and in which round. */
-  next(nowMs: number): { socket: number; round: number } | undefined {
-    return this.nextAtMs <= nowMs ? this.waiting.shift() : undefined;
+  /** The packets that are due now; none at the end. @param main the socket that the easy side is known by */
+  next(nowMs: number, attempt: number, main: number | undefined): Shot[] {
+    const opening = this.fan.next(nowMs);
+    if (opening !== undefined) {
+      const { socket, round } = opening;
+      return this.targets.map(({ address, port }) => ({
+        socket,
+        address,
+        port,
+        ttl: openingTtl(attempt, round),
+      }));
+    }
+    const probe = main === undefined ? undefined : this.spray.next();
+    return main === undefined || probe === undefined ? [] : [{ socket: main, ...probe, ttl: 0 }];
   }
 
-  /** Its sockets; it is empty then. */
-  clear(): number[] {
-    this.waiting.length = 0;
-    return this.sockets.splice(0);
+  /** A path was found: no more probes; should the other side move, it may be looked for again. */
+  succeed(): void {
+    this.spray.succeed();
+  }
+
+  /** Makes ready for another attempt; returns its sockets, which are of no more use. */
+  reset(): number[] {
+    this.dueAtMs = Number.POSITIVE_INFINITY;
+    this.hasBegun = false;
+    this.targets = [];
+    this.spray.stop();
+    return this.fan.clear();
   }
 }

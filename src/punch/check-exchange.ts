@@ -15,12 +15,10 @@ import type { PunchOptions, PunchTransmit } from "./events.ts";
 import { type AddressLimits, SendBudget } from "./send-budget.ts";
 import { type Route, Transactions } from "./transactions.ts";
 
-/** What an address gets that never answered: in all attempts together, and where a ticket named it. */
-const SIGNAL_LIMITS: AddressLimits = { checks: 500, openings: 200 };
-const TICKET_LIMITS: AddressLimits = { checks: 20, openings: 40 };
-/** The user named the address, and time bounds what goes there. */
-const BLIND_LIMITS: AddressLimits = { checks: Number.POSITIVE_INFINITY, openings: Number.POSITIVE_INFINITY };
-
+/** What an address gets that never answered: three attempts, and one packet a second in the long run. */
+const SIGNAL_LIMITS: AddressLimits = { checks: 500, openings: 200, perSecond: 1 };
+/** Where a ticket named it: a handful, and no more. */
+const TICKET_LIMITS: AddressLimits = { checks: 20, openings: 40, perSecond: 0 };
 /** What a received datagram was. */
 export type Received =
   /** None of this exchange's: another protocol, or another key. */
@@ -42,10 +40,7 @@ export class CheckExchange {
   constructor(options: PunchOptions) {
     this.options = options;
     this.mac = checkMac(options.checkKey);
-    const { unsignalled, isTicket } = options;
-    this.budget = new SendBudget(
-      unsignalled !== undefined ? BLIND_LIMITS : isTicket === true ? TICKET_LIMITS : SIGNAL_LIMITS,
-    );
+    this.budget = new SendBudget(options.isTicket === true ? TICKET_LIMITS : SIGNAL_LIMITS);
   }
 
   /** Puts a request out. @param isBounded its number is bounded by who asks, and not by its address */

@@ -15,11 +15,6 @@ export interface PunchOptions {
   /** Whether birthday probing is allowed: hundreds of sockets here, or up to 2048 small packets from here. */
   readonly allowSpray: boolean;
   /**
-   * Both sides were told each other's address and nothing else passes between them. The number is what has to be
-   * added to the agent's clock to get UTC milliseconds: by it both rest and work at the same time.
-   */
-  readonly unsignalled?: { readonly utcOffsetMs: number };
-  /**
    * The remote candidates come from a ticket: nothing shows yet that anybody at them agrees, and the answer is
    * carried by a person. Far fewer packets go out until somebody answers, and none are sprayed.
    */
@@ -52,6 +47,7 @@ export interface RemoteSignal {
   readonly candidates: readonly Candidate[];
   readonly nat: NatBehaviour;
   readonly generation: number;
+  readonly attempt: number;
   readonly hasOpened: boolean;
 }
 

@@ -2,7 +2,6 @@
  * When a pair is sent to, and with which TTL: a function of the attempt's phase and of what is known of the pair.
  * `agent.ts` tells what the phases are for.
  */
-import { type BlindState, blindState } from "./blind-slots.ts";
 import { isWorking, type Pair } from "./check-list.ts";
 
 export type Phase =
@@ -11,14 +10,12 @@ export type Phase =
   | { readonly kind: "holding"; readonly untilMs: number }
   | { readonly kind: "patient"; readonly untilMs: number }
   | { readonly kind: "checking"; readonly untilMs: number }
-  | { readonly kind: "blind"; readonly sinceMs: number; readonly utcOffsetMs: number }
   | { readonly kind: "racing"; readonly untilMs: number }
   | { readonly kind: "settled" }
   | { readonly kind: "failed" };
 
 /** What the schedule depends on beside the pair. */
 export interface Circumstances {
-  readonly nowMs: number;
   readonly phase: Phase;
   /** From 1. */
   readonly attempt: number;
@@ -66,8 +63,8 @@ const HOLDING_PAUSES: readonly { readonly upTo: number; readonly pauseMs: number
 export function ttlOf(pair: Pair, circumstances: Circumstances): number | undefined {
   const { phase } = circumstances;
   if (isWorking(pair)) return phase.kind === "racing" ? 0 : undefined;
-  const isTimed = phase.kind === "blind" || isOpener(pair, phase);
-  if (!isTimed && pair.checks >= (pair.isPredicted ? PREDICTED_CHECKS_LIMIT : CHECKS_LIMIT)) return undefined;
+  if (!isOpener(pair, phase) && pair.checks >= (pair.isPredicted ? PREDICTED_CHECKS_LIMIT : CHECKS_LIMIT))
+    return undefined;
   if (pair.isHeard) return 0;
   switch (phase.kind) {
     case "settled":
@@ -83,11 +80,6 @@ export function ttlOf(pair: Pair, circumstances: Circumstances): number | undefi
     case "holding":
       if (!pair.isGuarded || circumstances.mustSpeakFirst) return 0;
       return openingTtl(circumstances.attempt, pair.openings < FIRST_ROUND_OPENINGS ? 0 : 1) || undefined;
-    case "blind": {
-      const state = blindStateOf(phase, circumstances.nowMs);
-      if (state.kind === "resting") return undefined;
-      return state.kind === "full" || !pair.isGuarded ? 0 : openingTtl(1 + (state.slot % 2), 0);
-    }
   }
 }
 
@@ -107,11 +99,6 @@ export function pauseAfter(pair: Pair, isOpening: boolean, { phase, isTicket }: 
 /** TTL of an opening in this attempt (from 1) and round (from 0); 0 for none, or for one that goes all the way. */
 export function openingTtl(attempt: number, round: number): number {
   return OPENING_TTLS[attempt - 1]![round]!;
-}
-
-/** What two sides without signals do now. */
-export function blindStateOf(phase: Phase & { kind: "blind" }, nowMs: number): BlindState {
-  return blindState(nowMs, phase.sinceMs, phase.utcOffsetMs);
 }
 
 /** Whether this pair is one that its side keeps open for the other. */

@@ -14,20 +14,28 @@ const BURST_PACKETS = 4;
 /** Answers leave at once, and the checks behind them wait; further than this ahead of the pace none is sent. */
 const ANSWER_DEBT_PACKETS = 24;
 
-/** Packets to one unproved address in the life of an agent, whatever the port. */
+/** Packets to one unproved address, whatever the port. */
 export interface AddressLimits {
   /** Checks that can reach it. */
   readonly checks: number;
   /** Low-TTL openings, which are to die on the way. */
   readonly openings: number;
+  /** What comes back of either in the long run, for links that outlive an outage of days. */
+  readonly perSecond: number;
+}
+
+/** What was sent to an address, less what has come back since. */
+interface Account {
+  spent: number;
+  atMs: number;
 }
 
 export class SendBudget {
   private readonly limits: AddressLimits;
   /** When the pace would be met by what was sent so far. */
   private dueAtMs = Number.NEGATIVE_INFINITY;
-  private readonly checks = new Map<string, number>();
-  private readonly openings = new Map<string, number>();
+  private readonly checks = new Map<string, Account>();
+  private readonly openings = new Map<string, Account>();
   private readonly proved = new Set<string>();
 
   constructor(limits: AddressLimits) {
@@ -47,17 +55,17 @@ export class SendBudget {
   }
 
   /** Whether this address has packets left. */
-  allows(address: string, isOpening: boolean): boolean {
+  allows(nowMs: number, address: string, isOpening: boolean): boolean {
     if (this.proved.has(address)) return true;
     const limit = isOpening ? this.limits.openings : this.limits.checks;
-    return ((isOpening ? this.openings : this.checks).get(address) ?? 0) < limit;
+    return this.spent(nowMs, address, isOpening) + 1 <= limit;
   }
 
   /** Counts a check or opening that leaves. */
   spend(nowMs: number, address: string, isOpening: boolean): void {
     this.pace(nowMs);
-    const counts = isOpening ? this.openings : this.checks;
-    counts.set(address, (counts.get(address) ?? 0) + 1);
+    const spent = this.spent(nowMs, address, isOpening) + 1;
+    (isOpening ? this.openings : this.checks).set(address, { spent, atMs: nowMs });
   }
 
   /** Counts a packet whose number is bounded elsewhere. */
@@ -70,8 +78,11 @@ export class SendBudget {
     this.proved.add(address);
   }
 
-  isProved(address: string): boolean {
-    return this.proved.has(address);
+  private spent(nowMs: number, address: string, isOpening: boolean): number {
+    const account = (isOpening ? this.openings : this.checks).get(address);
+    if (account === undefined) return 0;
+    const { spent, atMs } = account;
+    return Math.max(0, spent - ((nowMs - atMs) / 1000) * this.limits.perSecond);
   }
 
   private pace(nowMs: number): void {

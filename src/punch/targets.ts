@@ -25,23 +25,18 @@ export interface Target extends Route {
 /** Behind every candidate's own rank: a relay of ours is tried last. */
 const OWN_RELAY_RANK = 8;
 
-/** Which candidates are worth a packet, beside what they are. */
-export interface TargetRules {
-  /** They are what a person typed, and need no more to be plausible. */
-  readonly isNamedByUser: boolean;
-  /**
-   * One's own NAT has another port for each remote. What is private, but not on the very network one is on, goes
-   * out through that NAT as everything else, and the ports that the other side foretells would be off by one.
-   */
-  readonly isMoving: boolean;
-}
-
-/** The pairs of one local socket, best first. @param locals all sockets, for the own addresses */
+/**
+ * The pairs of one local socket, best first.
+ *
+ * @param locals all sockets, for the own addresses
+ * @param isMoving one's own NAT has another port for each remote. What is private, but not on the very network one
+ *   is on, goes out through that NAT as everything else, and the ports that were foretold would be off by one
+ */
 export function targetsOf(
   local: LocalSocket,
   locals: Iterable<LocalSocket>,
   candidates: readonly Candidate[],
-  rules: TargetRules,
+  isMoving: boolean,
 ): Target[] {
   if (local.purpose === "birthday") return [];
   if (local.onlyPeer !== undefined) {
@@ -53,8 +48,8 @@ export function targetsOf(
   const isWanted = ({ address, port }: Candidate): boolean => {
     // What has a meaning on one's own site only has none where a relay stands.
     if (local.kind === "relay") return port > 0 && addressScope(address) === "global";
-    const reach = rules.isMoving ? "network" : "site";
-    return rules.isNamedByUser || isPlausible(address, port, hosts, reach);
+    const reach = isMoving ? "network" : "site";
+    return isPlausible(address, port, hosts, reach);
   };
   return inPreferenceOrder(candidates)
     .filter((candidate) => candidate.family === local.family && candidate.kind !== "peerReflexive")

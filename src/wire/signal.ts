@@ -3,12 +3,12 @@
  *
  *     0        1        2          4                20           26           34       35
  *     +--------+--------+----------+----------------+------------+------------+--------+---------------+
- *     | version| .or....| gener-   | session nonce  | sent at    | NAT        | count  | candidates    |
+ *     | version| .oraa..| gener-   | session nonce  | sent at    | NAT        | count  | candidates    |
  *     |        |        | ation    | 128 bits       | seconds    | 8 bytes    |        | 7 or 19 each  |
  *     +--------+--------+----------+----------------+------------+------------+--------+---------------+
  *
  * `o`: the sender has sent its low-TTL openings to the candidates of the other's signal of this
- * generation; `r`: it is the responder. The bytes are made to be sealed and are padded with zeros, so that
+ * generation; `r`: it is the responder; `a`: the attempt less one. The bytes are made to be sealed and are padded with zeros, so that
  * their length tells a carrier little. Larger than a carrier takes they never get: BEP 44 allows 1000 bytes.
  */
 import { copyBytes, writeU16, writeU48 } from "../base/bytes.ts";
@@ -34,13 +34,17 @@ export const SIGNAL_CANDIDATES_LIMIT = 64;
 const PADDED_TO_BYTES = 128;
 const HAS_OPENED = 0x40;
 const RESPONDER = 0x20;
+const ATTEMPT_SHIFT = 3;
+const ATTEMPT_MASK = 0x03;
 const CANDIDATES_AT: number = 27 + NAT_BEHAVIOUR_BYTES;
 
 export interface Signal {
   /** Who made it. */
   readonly role: PunchRole;
-  /** The attempt that it belongs to, 1 … 65535; each has sockets of its own. */
+  /** Counts the beginnings, of either side: 1 … 65535. */
   readonly generation: number;
+  /** Which in a row of fruitless attempts this is, 1 … 4: from the second on, each has sockets of its own. */
+  readonly attempt: number;
   /** 16 random bytes for the life of the sender's agent: another nonce is another process, or another run. */
   readonly sessionNonce: Uint8Array;
   /** UTC seconds when it was made, for the order among signals of one sender and for doctors. */
@@ -55,7 +59,10 @@ export interface Signal {
 export function encodeSignal(signal: Signal): Uint8Array {
   const bytes = new Uint8Array(SIGNAL_BYTES_LIMIT);
   bytes[0] = SIGNAL_VERSION;
-  bytes[1] = (signal.hasOpened ? HAS_OPENED : 0) | (signal.role === "responder" ? RESPONDER : 0);
+  bytes[1] =
+    (signal.hasOpened ? HAS_OPENED : 0) |
+    (signal.role === "responder" ? RESPONDER : 0) |
+    (((signal.attempt - 1) & ATTEMPT_MASK) << ATTEMPT_SHIFT);
   writeU16(bytes, 2, signal.generation);
   bytes.set(signal.sessionNonce, 4);
   writeU48(bytes, 20, signal.sentAtS);
@@ -93,6 +100,7 @@ export function decodeSignal(bytes: Uint8Array): Signal | undefined {
   return {
     role: PUNCH_ROLES[(flags & RESPONDER) === 0 ? 0 : 1],
     generation,
+    attempt: 1 + ((flags >>> ATTEMPT_SHIFT) & ATTEMPT_MASK),
     sessionNonce,
     sentAtS,
     nat,

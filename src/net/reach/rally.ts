@@ -151,6 +151,7 @@ export class Rally {
       // Who waits has nothing to say before somebody has come, and an answer is none before the openings have left.
       if (!this.#isSpeaking && agent?.hasOpened !== true) continue;
       const generation = agent?.generation ?? 1;
+      const attempt = agent?.attempt ?? 1;
       const hasOpened = agent?.hasOpened ?? false;
       const saying = JSON.stringify([generation, hasOpened, nat, candidates]);
       if (saying === presence.said) continue;
@@ -158,7 +159,16 @@ export class Rally {
       isSaid = true;
       const sentAtS = Math.floor(Date.now() / 1000);
       const sessionNonce = this.#nonce;
-      const signal: Signal = { role: side, generation, sessionNonce, sentAtS, nat, candidates, hasOpened };
+      const signal: Signal = {
+        role: side,
+        generation,
+        attempt,
+        sessionNonce,
+        sentAtS,
+        nat,
+        candidates,
+        hasOpened,
+      };
       meeting.publish(sealSignal(place.sealKey, reach.random, signal));
     }
     if (isSaid) reach.note({ kind: "signal", from: "self", candidates: candidates.length });

@@ -10,8 +10,6 @@ export interface MeetingOptions {
   readonly core?: Partial<CoreOptions>;
   readonly initiator?: Partial<PunchHostOptions>;
   readonly responder?: Partial<PunchHostOptions>;
-  /** How much later the responder starts. */
-  readonly responderAfterMs?: number;
   /** Both hosts behind the initiator's NATs, on one network. */
   readonly isSameSite?: boolean;
 }
@@ -68,7 +66,7 @@ export function meet(
   initiator.peer = responder;
   responder.peer = initiator;
   world.at(START_MS, () => initiator.start());
-  world.at(START_MS + (options.responderAfterMs ?? 0), () => responder.start());
+  world.at(START_MS, () => responder.start());
   return { world, internet, initiator, responder };
 }
 

@@ -12,7 +12,6 @@ import type {
 } from "../../../src/punch/events.ts";
 import { openSignal, sealSignal } from "../../../src/punch/sealed-signal.ts";
 import type { Candidate } from "../../../src/wire/candidate.ts";
-import type { NatBehaviour } from "../../../src/wire/nat-behaviour.ts";
 import type { Random } from "../random.ts";
 import type { World } from "../world.ts";
 import type { Site } from "./internet.ts";
@@ -32,9 +31,6 @@ export interface PunchHostOptions extends Partial<PunchOptions> {
   readonly role: "initiator" | "responder";
   /** From the publishing of a signal to its arrival. */
   readonly signalMs: number;
-  readonly port?: number;
-  readonly isSilent?: boolean;
-  readonly behaviour?: NatBehaviour;
 }
 
 export class PunchHost {
@@ -60,11 +56,11 @@ export class PunchHost {
     this.random = random;
     this.site = site;
     this.options = options;
-    this.nextPort = options.port ?? 30_000 + random.below(20_000);
+    this.nextPort = 30_000 + random.below(20_000);
     this.agent = new PunchAgent({
       checkKey: KEY,
       random: (byteLength) => random.bytes(byteLength),
-      local: options.behaviour ?? behaviourOf(site.nats.map((nat) => nat.kind)),
+      local: behaviourOf(site.nats.map((nat) => nat.kind)),
       allowSpray: true,
       ...options,
     });
@@ -79,18 +75,6 @@ export class PunchHost {
   /** Opens the first socket and, where there is signalling, publishes what is known of it. */
   start(): void {
     this.open("main");
-  }
-
-  /** Tells the agent where the other side is, as a typed address does. */
-  name(candidates: readonly Candidate[]): void {
-    const nat: NatBehaviour = {
-      mapping: "unknown",
-      filtering: "unknown",
-      portPattern: "unknown",
-      isHard: false,
-    };
-    this.agent.setRemote(this.world.now, { candidates, nat, generation: 1, hasOpened: false });
-    this.drain();
   }
 
   get path(): WorkingPair["path"] | undefined {
@@ -152,10 +136,11 @@ export class PunchHost {
   private publish(candidates: readonly Candidate[]): void {
     const { peer, options, agent } = this;
     this.published = candidates;
-    if (peer === undefined || options.isSilent === true) return;
+    if (peer === undefined) return;
     const blob = sealSignal(KEY, (byteLength) => this.random.bytes(byteLength), {
       role: options.role,
       generation: agent.generation,
+      attempt: agent.attempt,
       sessionNonce: NONCE,
       sentAtS: 0,
       nat: behaviourOf(this.site.nats.map((nat) => nat.kind)),

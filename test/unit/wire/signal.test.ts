@@ -9,6 +9,7 @@ const random = (byteLength: number): Uint8Array => new Uint8Array(byteLength).fi
 const SIGNAL: Signal = {
   role: "responder",
   generation: 1,
+  attempt: 1,
   sessionNonce: new Uint8Array(16).fill(2),
   sentAtS: 1_800_000_000,
   nat: { mapping: "endpointIndependent", filtering: "unknown", portPattern: "preserved", isHard: false },

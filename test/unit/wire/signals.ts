@@ -50,6 +50,7 @@ export function anySignal(mostCandidates: number): fc.Arbitrary<Signal> {
   return fc.record({
     role: fc.constantFrom("initiator", "responder"),
     generation: fc.integer({ min: 1, max: 65535 }),
+    attempt: fc.integer({ min: 1, max: 4 }),
     sessionNonce: fc.uint8Array({ minLength: 16, maxLength: 16 }),
     sentAtS: fc.integer({ min: 0, max: 2 ** 40 }),
     nat: anyBehaviour,

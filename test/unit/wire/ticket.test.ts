@@ -11,6 +11,7 @@ const OFFER: Ticket = {
   signal: {
     role: "responder",
     generation: 1,
+    attempt: 1,
     sessionNonce: new Uint8Array(16),
     sentAtS: 1_800_000_000,
     nat: { mapping: "endpointIndependent", filtering: "unknown", portPattern: "unknown", isHard: false },

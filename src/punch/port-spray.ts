@@ -1,0 +1,66 @@
+/** The easy side of birthday probing: which port of the hard side is probed next. */
+
+/** Probes: in one attempt, and from one success to the next. */
+const ATTEMPT_PROBES = 1600;
+const FRUITLESS_PROBES = 2048;
+/** Ports below belong to services and are seldom given to mappings.  // RFC 4787 §4.2.2 */
+const LOWEST_PORT = 1024;
+const HIGHEST_PORT = 65535;
+
+interface PortRange {
+  readonly low: number;
+  readonly high: number;
+}
+
+export class PortSpray {
+  private readonly random: (byteLength: number) => Uint8Array;
+  private addresses: readonly string[] = [];
+  private range: PortRange = { low: LOWEST_PORT, high: HIGHEST_PORT };
+  private readonly probed = new Set<number>();
+  private attemptProbes = 0;
+  private fruitlessProbes = 0;
+
+  constructor(random: (byteLength: number) => Uint8Array) {
+    this.random = random;
+  }
+
+  /** Begins an attempt: the other side has other sockets now, so every port may be probed again. */
+  begin(addresses: readonly string[], range: PortRange | undefined): void {
+    this.addresses = addresses;
+    this.range = range ?? { low: LOWEST_PORT, high: HIGHEST_PORT };
+    this.probed.clear();
+    this.attemptProbes = 0;
+  }
+
+  stop(): void {
+    this.addresses = [];
+  }
+
+  succeed(): void {
+    this.stop();
+    this.fruitlessProbes = 0;
+  }
+
+  get isRunning(): boolean {
+    const isLeft = this.attemptProbes < ATTEMPT_PROBES && this.fruitlessProbes < FRUITLESS_PROBES;
+    return this.addresses.length > 0 && isLeft;
+  }
+
+  /** The next target; no port twice before all were probed. Undefined at the end. */
+  next(): { address: string; port: number } | undefined {
+    if (!this.isRunning) return undefined;
+    const { low, high } = this.range;
+    const size = high - low + 1;
+    if (this.probed.size >= size) this.probed.clear();
+    let port = 0;
+    do {
+      const [a, b, c, d] = this.random(4);
+      port = low + ((((a! << 24) | (b! << 16) | (c! << 8) | d!) >>> 0) % size);
+    } while (this.probed.has(port));
+    this.probed.add(port);
+    const address = this.addresses[this.fruitlessProbes % this.addresses.length]!;
+    this.attemptProbes++;
+    this.fruitlessProbes++;
+    return { address, port };
+  }
+}
