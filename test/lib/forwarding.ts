@@ -1,10 +1,11 @@
 /** A listener that exposes and a forwarder that reaches: the start of the tests of forwarding. */
 import { spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import type { LinkOptions } from "../sim/link.ts";
-import { startEmulator } from "./emulator-process.ts";
+import { type EmulatedLink, startEmulator } from "./emulator-process.ts";
 import { loopback } from "./pair.ts";
 import { SrudpProcess, temporaryFolder } from "./srudp-process.ts";
 
@@ -24,7 +25,7 @@ export interface ForwardingOptions {
   /** Behind `forward PEER`. */
   readonly forward: readonly string[];
   /** What stands between the two, where it is not the loopback itself. */
-  readonly between?: Partial<LinkOptions>;
+  readonly between?: Partial<LinkOptions> | undefined;
 }
 
 /** A secret that both sides have, as options. */
@@ -64,6 +65,7 @@ export async function startForwarding(options: ForwardingOptions): Promise<Forwa
 }
 
 const servers = new Set<Server>();
+const emulators = new Set<EmulatedLink>();
 
 /** A TCP server on a free port of the loopback. */
 export function serve(onConnection: (socket: Socket) => void, allowHalfOpen = true): Promise<number> {
@@ -79,8 +81,20 @@ export function serve(onConnection: (socket: Socket) => void, allowHalfOpen = tr
   });
 }
 
-/** Ends what `serve` began; to be called behind every test. */
+/** A port that is free now, for programs that cannot find one themselves. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as { port: number };
+  server.close();
+  return port;
+}
+
+/** Ends what `serve` and the lines in between began; to be called behind every test. */
 export function endServers(): void {
+  for (const emulator of emulators) emulator.stop();
+  emulators.clear();
   for (const server of servers) server.close();
   servers.clear();
 }
