@@ -25,11 +25,10 @@ export interface KeeperOptions {
 }
 
 const LOOK_INTERVAL_MS = 500;
-/** Silence after which the peer is asked for a sign of life, and after which it is thought to be gone. */
-const ASK_AFTER_MS = 2000;
-const SUSPECT_AFTER_MS = 3500;
-/** What the old link gets to show that it is alive once the new one stands. */
-const OLD_LINK_MS = 1500;
+/** Silence after which the peer is asked for a sign of life, and what it gets to give one: a time, and round trips. */
+const ASK_AFTER_MS = 1500;
+const ANSWER_MS = 1000;
+const ANSWER_ROUND_TRIPS = 3;
 /** The pause before an attempt, doubled each time up to the longest, with up to half as much again at random. */
 const SHORTEST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 15_000;
@@ -75,13 +74,13 @@ async function replaced(link: Link, options: KeeperOptions, over: AbortSignal): 
     await pause(LOOK_INTERVAL_MS, over);
     const silentMs = watch.look();
     if (silentMs >= ASK_AFTER_MS) link.ping();
-    if (silentMs < SUSPECT_AFTER_MS || over.aborted) continue;
+    if (silentMs < ASK_AFTER_MS + answerMs(link) || over.aborted) continue;
     if (watch.isNews) options.onSilent(silentMs);
     watch.isNews = false;
     if (!options.isRepeatable) continue;
     const rival = await openRival(watch, options, over);
     if (rival === undefined) continue;
-    if (over.aborted || (await answers(link, OLD_LINK_MS))) {
+    if (over.aborted || (await answers(link, answerMs(link)))) {
       await rival.close();
       continue;
     }
@@ -136,6 +135,10 @@ async function openAgain(options: KeeperOptions, lost: SrudpError | undefined): 
 function pauseBefore(attempts: number): number {
   const ms = Math.min(LONGEST_PAUSE_MS, SHORTEST_PAUSE_MS * 2 ** attempts);
   return Math.round(ms * (1 + Math.random() / 2));
+}
+
+function answerMs(link: Link): number {
+  return ANSWER_MS + ANSWER_ROUND_TRIPS * link.stats().rttMs;
 }
 
 /** How long a link has been silent. */
