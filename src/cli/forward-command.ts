@@ -78,7 +78,13 @@ async function keep(
       open: ({ signal, isRival }) => {
         const quiet = !isFirst;
         const timeoutMs = options.timeout ?? CONNECT_TIMEOUT_MS;
-        return way.open({ signal, isRival, quiet, timeoutMs, idleTimeoutMs: Infinity, pipe: false });
+        // A peer on this machine that starts again must find its port free.
+        const localPort = isFirst ? {} : { localPort: 0 };
+        return way.open({
+          ...{ signal, isRival, quiet, timeoutMs, ...localPort },
+          idleTimeoutMs: Infinity,
+          pipe: false,
+        });
       },
       onLink: (link) => {
         current = link;

@@ -32,7 +32,9 @@ export interface OpenOptions {
   readonly idleTimeoutMs?: number;
   /** Says nothing while it tries: somebody has been told already. */
   readonly quiet?: boolean;
-  /** Takes any local port: another link has the one that was asked for. */
+  /** Own UDP port where the command line does not say; left out, the peer's number when that is free. */
+  readonly localPort?: number;
+  /** Takes any local port, whatever was asked for: another link has that. */
   readonly isRival?: boolean;
 }
 
