@@ -226,6 +226,11 @@ const TABLE = {
     sentence:
       "The key or configuration file cannot be trusted; set its owner and permissions as told and try again.",
   },
+  ERR_CONFIG: {
+    origin: "local",
+    exit: 78,
+    sentence: "The configuration file is not understood; nothing was done, correct it and try again.",
+  },
   ERR_KEY_EXISTS: {
     origin: "local",
     exit: 78,

@@ -1,4 +1,5 @@
 /** `srudp forward`: holds a link to a peer and carries ports over it. */
+import type { Command } from "commander";
 import { AskedPorts } from "../app/forward/asked-ports.ts";
 import { Forwarder } from "../app/forward/forwarder.ts";
 import { keepLink } from "../app/forward/link-keeper.ts";
@@ -9,7 +10,9 @@ import type { Link } from "../net/link.ts";
 import { keepPeer, reportConnected } from "./carry-link.ts";
 import { CONNECT_TIMEOUT_MS } from "./connect-command.ts";
 import type { CommandContext } from "./context.ts";
+import { ControlDesk } from "./control-desk.ts";
 import { asSrudpError } from "./exit.ts";
+import { readForwardConfig } from "./forward-config.ts";
 import { failureReport, reportForwarding } from "./forward-reports.ts";
 import { sayHello } from "./link-ways.ts";
 import { usage } from "./operands.ts";
@@ -25,10 +28,12 @@ const FAREWELL_MS = 1000;
 /** Ends with an error only: an interrupt, or what no further attempt can mend. */
 export async function runForward(
   context: CommandContext,
-  operands: readonly string[],
-  options: ForwardOptions,
+  typedOperands: readonly string[],
+  typed: ForwardOptions,
+  command: Command,
 ): Promise<never> {
   const { reporter } = context;
+  const { operands, options } = await withConfig(typedOperands, typed, command);
   checkLinkOptions(options, context.program);
   const specs = specsOf(options);
   const permissions = new Permissions(options.expose, options.permitListen);
@@ -45,10 +50,31 @@ export async function runForward(
   try {
     for (const spec of specs) await forwarder.add(spec);
     const way = await wayToPeer(context, operands, options);
-    return await keep(context, way, forwarder, options);
+    const desk = new ControlDesk(context, "forward", way.name, forwarder);
+    return await keep(context, way, forwarder, desk, options);
   } finally {
     forwarder.close();
   }
+}
+
+/** What was typed, and behind it what the file says: options that were typed go before the file's. */
+async function withConfig(
+  operands: readonly string[],
+  typed: ForwardOptions,
+  command: Command,
+): Promise<{ operands: readonly string[]; options: ForwardOptions }> {
+  if (typed.config === undefined) return { operands, options: typed };
+  const { peer, options } = await readForwardConfig(typed.config, command);
+  try {
+    specsOf(options);
+  } catch (error) {
+    throw new SrudpError("ERR_CONFIG", asSrudpError(error).detail, error);
+  }
+  const given = Object.entries(typed).filter(([name]) => command.getOptionValueSource(name) === "cli");
+  return {
+    operands: operands.length > 0 ? operands : [peer],
+    options: { ...options, ...Object.fromEntries(given) },
+  };
 }
 
 function specsOf(options: ForwardOptions): ForwardSpec[] {
@@ -61,6 +87,7 @@ async function keep(
   context: CommandContext,
   way: PeerWay,
   forwarder: Forwarder,
+  desk: ControlDesk,
   options: ForwardOptions,
 ): Promise<never> {
   const { reporter, interrupt } = context;
@@ -92,7 +119,7 @@ async function keep(
         // Nothing is piped, but the end of the link is found by reading.
         link.resume();
         reportConnected(context, link);
-        forwarder.attach(link);
+        desk.show(link, forwarder.attach(link));
         if (isFirst) keepPeer(context, link, options, way.remember, way.address).catch(fail);
         isFirst = false;
       },

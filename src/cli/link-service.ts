@@ -11,11 +11,13 @@ import { formatAddress } from "../net/address.ts";
 import type { Link } from "../net/link.ts";
 import { carryLink, keepPeer, reportConnected, reportOver } from "./carry-link.ts";
 import type { CommandContext } from "./context.ts";
+import type { ControlDesk } from "./control-desk.ts";
 import { failureReport } from "./forward-reports.ts";
 import type { LinkOptions } from "./options.ts";
 
 export interface LinkServiceOptions {
   readonly permissions: Permissions;
+  readonly desk: ControlDesk;
   /** Writes down a peer that came by its key. */
   readonly remember: (peer: Uint8Array) => Promise<void>;
 }
@@ -54,11 +56,12 @@ export class LinkService {
       if (link.auth === "key") await this.#service.remember(link.peer);
     });
     remembered.catch(() => undefined);
-    new ForwardPeer(link, {
+    const peer = new ForwardPeer(link, {
       permissions: this.#service.permissions,
       askedPorts: this.#askedPorts,
       watcher: { failed: (failure) => this.#failed(failure, formatAddress(link.remote)) },
     });
+    this.#service.desk.show(link, peer);
     const { signal } = this.#context.interrupt;
     const breakOff = (): void => link.reset();
     signal.addEventListener("abort", breakOff, { once: true });

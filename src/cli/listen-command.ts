@@ -5,6 +5,7 @@ import type { Link } from "../net/link.ts";
 import { type Listener, listen } from "../net/listener.ts";
 import { CodeLife } from "./code-life.ts";
 import type { CommandContext } from "./context.ts";
+import { ControlDesk } from "./control-desk.ts";
 import { asSrudpError } from "./exit.ts";
 import { unlessAborted } from "./interrupt.ts";
 import { LinkService } from "./link-service.ts";
@@ -72,7 +73,8 @@ export async function runListen(
       });
       listener.on("burnt", () => life?.handleBurnt());
     }
-    const service = new LinkService(context, options, { permissions, remember: trust.remember });
+    const desk = new ControlDesk(context, "listen", String(listener.port));
+    const service = new LinkService(context, options, { permissions, desk, remember: trust.remember });
     return await serve(context, listener, service, life, ending.signal, options);
   } finally {
     life?.stop();

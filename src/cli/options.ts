@@ -137,8 +137,12 @@ export function addLinkOptions(command: Command): Command {
     .option("--direct-only", "no relay")
     .option("--relay-only", "by relay, whatever else would work")
     .optionsGroup("What is carried:");
-  if (isForward) addForwardOptions(command);
-  else addPipeOptions(command);
+  if (isForward) {
+    addForwardOptions(command)
+      .option("--config <file>", "peer, forwards and options from a file")
+      .option("-N", "no command (always so; accepted for ssh's sake)");
+  }
+  if (!isForward) addPipeOptions(command);
   if (isListener) command.option("-k, --keep-open", "stay for further peers, many at once");
   if (isListener || isForward) {
     command
@@ -179,17 +183,16 @@ function addPipeOptions(command: Command): void {
     );
 }
 
-function addForwardOptions(command: Command): void {
-  command
+/** Adds -L, -R and -D to a command. */
+export function addForwardOptions(command: Command): Command {
+  return command
     .option(
       "-L <forward>",
       "[bind:]port:host:hostport[/udp]: a port here leads to the peer's target; sockets' paths on either side; a port alone leads to the first that it exposes",
       collected,
     )
     .option("-R <forward>", "the same the other way: a port at the peer leads to a target here", collected)
-    .option("-D <port>", "[bind:]port: a SOCKS5 proxy whose connections the peer makes", collected)
-    .option("--config <file>", "peer, forwards and options from a file")
-    .option("-N", "no command (always so; accepted for ssh's sake)");
+    .option("-D <port>", "[bind:]port: a SOCKS5 proxy whose connections the peer makes", collected);
 }
 
 /** What no single option can see by itself. @throws SrudpError ERR_USAGE */

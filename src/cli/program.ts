@@ -7,7 +7,7 @@ import type { CommandContext } from "./context.ts";
 import { asSrudpError } from "./exit.ts";
 import { catchSignals } from "./interrupt.ts";
 import { hideCodes, splitWords, usage } from "./operands.ts";
-import { addLinkOptions, type ForwardOptions, type LinkOptions } from "./options.ts";
+import { addForwardOptions, addLinkOptions, type ForwardOptions, type LinkOptions } from "./options.ts";
 import type { PeersAction } from "./peers-command.ts";
 import { addRendezvousOptions, type RendezvousCommandOptions } from "./rendezvous-options.ts";
 import { Reporter } from "./reporter.ts";
@@ -114,9 +114,35 @@ function describe(context: CommandContext, settle: (action: Promise<number>) => 
       .argument("[peer...]", "host:port, [address]:port, or host and port"),
   )
     .addHelpText("after", FORWARD_EXAMPLES)
-    .action((peer: string[], options: ForwardOptions) =>
-      settle(import("./forward-command.ts").then(({ runForward }) => runForward(context, peer, options))),
+    .action((peer: string[], options: ForwardOptions, command: Command) =>
+      settle(
+        import("./forward-command.ts").then(({ runForward }) => runForward(context, peer, options, command)),
+      ),
     );
+
+  program
+    .command("status")
+    .summary("this user's running links")
+    .description("List the links of this user's running processes: path, round trip, rate, loss, forwards.")
+    .option("--json", "as JSON on stdout, a process a line")
+    .action((options: { json?: true }) =>
+      settle(import("./status-command.ts").then(({ runStatus }) => runStatus(context, options))),
+    );
+
+  const control = program
+    .command("control")
+    .summary("change the forwards of a running link")
+    .description(
+      "Add forwards to a running `srudp forward`, or cancel them; `srudp status` has its number and name.",
+    )
+    .argument("<process>", "its number, or the peer that it was given")
+    .argument("<action>", "add or cancel")
+    .option("--json", "events as JSON, one a line");
+  addForwardOptions(control).action((running: string, action: string, options: ForwardOptions) =>
+    settle(
+      import("./control-command.ts").then(({ runControl }) => runControl(context, running, action, options)),
+    ),
+  );
 
   const key = program.command("key").summary("own key, and secrets to share").description(KEY);
   for (const [name, summary] of KEY_ACTIONS) {

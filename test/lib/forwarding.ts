@@ -25,6 +25,8 @@ export interface ForwardingOptions {
   /** Behind `forward PEER`. */
   readonly forward: readonly string[];
   /** What stands between the two, where it is not the loopback itself. */
+  /** Of both processes. */
+  readonly env?: Readonly<Record<string, string>>;
   readonly between?: Partial<LinkOptions> | undefined;
 }
 
@@ -38,15 +40,17 @@ export function secretWords(): string[] {
 
 /** Both sides, once the link stands and every forward does. */
 export async function startForwarding(options: ForwardingOptions): Promise<Forwarding> {
+  const { env = {} } = options;
   const trust = secretWords();
   const listener = SrudpProcess.start(["listen", "0", "-k", ...trust, ...(options.listen ?? [])], {
     stdin: "nothing",
+    env,
   });
   const { port } = await listener.event("listening");
   const { between } = options;
   const peer =
     between === undefined ? loopback(port) : (await startEmulator({ targetPort: port, both: between })).peer;
-  const forwarder = SrudpProcess.start(["forward", peer, ...trust, ...options.forward]);
+  const forwarder = SrudpProcess.start(["forward", peer, ...trust, ...options.forward], { env });
   const wanted = options.forward.filter((word) => /^-[LRD]$/.test(word));
   const ports = new Map<string, number[]>();
   for (const _ of wanted) {

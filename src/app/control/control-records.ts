@@ -1,0 +1,39 @@
+/** What is asked and answered over a control socket: one object of JSON each, a line long. */
+import type { ForwardStatus } from "../forward/forwarder.ts";
+
+export type ControlRequest =
+  | { readonly do: "status" }
+  | { readonly do: "add" | "cancel"; readonly option: "L" | "R" | "D"; readonly forward: string };
+
+/** A link as `status` shows it. Rates are of the moment, of UDP payloads. */
+export interface LinkStatus {
+  /** The peer's key. */
+  readonly peer: string;
+  readonly remote: string;
+  readonly path: "direct" | "lan" | "relay";
+  readonly auth: string;
+  readonly rttMs: number;
+  readonly lossPct: number;
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
+  readonly sentPerSecond: number;
+  readonly receivedPerSecond: number;
+  /** Connections that the peer leads through this side. */
+  readonly connections: number;
+  /** Ports that the peer had opened here. */
+  readonly ports: readonly string[];
+}
+
+export interface ProcessStatus {
+  readonly pid: number;
+  readonly command: string;
+  /** The peer or port that the command was given. */
+  readonly name: string;
+  readonly links: readonly LinkStatus[];
+  readonly forwards: readonly ForwardStatus[];
+}
+
+export type ControlAnswer =
+  | { readonly status: ProcessStatus }
+  | { readonly forward: ForwardStatus | undefined }
+  | { readonly error: { readonly code: string; readonly message: string } };

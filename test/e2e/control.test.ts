@@ -1,0 +1,120 @@
+/** `srudp status` and `srudp control`: running links seen and changed from outside. */
+import { readdirSync, statSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { afterEach, describe, expect, it } from "vitest";
+import { endServers, serve, startForwarding } from "../lib/forwarding.ts";
+import { endAll, SrudpProcess, temporaryFolder } from "../lib/srudp-process.ts";
+
+afterEach(async () => {
+  endServers();
+  await endAll();
+});
+
+/** What a command says on stdout, and its status. */
+async function says(
+  words: readonly string[],
+  env: Record<string, string>,
+): Promise<{ status: number; said: string; process: SrudpProcess }> {
+  const process = SrudpProcess.start(words, { env, stdin: "nothing" });
+  const said = (await process.output.rest()).toString();
+  return { status: await process.exit(), said, process };
+}
+
+describe("a running forward", () => {
+  it("is listed, gets another port and loses it, and is gone when it ends", async () => {
+    const env = { XDG_RUNTIME_DIR: temporaryFolder() };
+    const target = await serve((socket) => socket.end("here"));
+    const link = await startForwarding({
+      listen: ["--expose", `127.0.0.1:${target}`],
+      forward: ["-L", `0:127.0.0.1:${target}`],
+      env,
+    });
+    await link.forwarder.event("connected");
+
+    const folder = join(env.XDG_RUNTIME_DIR, "srudp");
+    const sockets = readdirSync(folder);
+    expect(sockets).toHaveLength(2);
+    expect(statSync(folder).mode & 0o777).toBe(0o700);
+    for (const name of sockets) expect(statSync(join(folder, name)).mode & 0o777).toBe(0o600);
+
+    const listed = await says(["status", "--json"], env);
+    const processes = listed.said
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(processes.map(({ command }) => command).sort()).toEqual(["forward", "listen"]);
+    const mine = processes.find(({ command }) => command === "forward");
+    expect(mine).toMatchObject({ pid: link.forwarder.pid, name: `127.0.0.1:${link.port}` });
+    expect(mine.links).toHaveLength(1);
+    expect(mine.links[0]).toMatchObject({ path: "direct", auth: "secret", lossPct: expect.any(Number) });
+    expect(mine.links[0].rttMs).toBeGreaterThan(0);
+    expect(mine.forwards).toMatchObject([{ kind: "local", target: `127.0.0.1:${target}`, connections: 0 }]);
+
+    const pid = String(link.forwarder.pid);
+    const added = await says(["control", pid, "add", "-L", `0:127.0.0.1:${target}`], env);
+    // The same words name the same forward: twice is once too often.
+    expect(added).toMatchObject({ status: 64 });
+    const other = ["-L", `127.0.0.1:0:127.0.0.1:${target}`];
+    const once = await says(["control", `127.0.0.1:${link.port}`, "add", ...other], env);
+    expect(once.status).toBe(0);
+    const port = Number((await once.process.event("forwarding")).bind.split(":").pop());
+    expect(await text(connect(port, "127.0.0.1"))).toBe("here");
+    expect((await says(["control", pid, "cancel", ...other], env)).status).toBe(0);
+    await expect(text(connect(port, "127.0.0.1"))).rejects.toMatchObject({ code: "ECONNREFUSED" });
+
+    link.forwarder.kill("SIGTERM");
+    expect(await link.forwarder.exit()).toBe(143);
+    const after = await says(["status", "--json"], env);
+    expect(after.said.trim().split("\n")).toHaveLength(1);
+  });
+
+  it("that asks for what the peer forbids says so", async () => {
+    const env = { XDG_RUNTIME_DIR: temporaryFolder() };
+    const link = await startForwarding({ forward: ["-L", "0:127.0.0.1:1"], env });
+    await link.forwarder.event("connected");
+    const words = ["control", String(link.forwarder.pid), "add", "-R", "0:127.0.0.1:1"];
+    const refused = await says(words, env);
+    expect(refused.status).toBe(77);
+    expect(await refused.process.failure()).toMatchObject({ code: "ERR_TARGET_FORBIDDEN" });
+    expect(await link.listener.event("unforwarded")).toMatchObject({
+      code: "ERR_TARGET_FORBIDDEN",
+      by: "peer",
+    });
+  });
+});
+
+describe("a file of standing tunnels", () => {
+  it("has peer, forwards and options", async () => {
+    const target = await serve((socket) => socket.end("here"));
+    const link = await startForwarding({
+      listen: ["--expose", `127.0.0.1:${target}`],
+      forward: ["-L", `0:127.0.0.1:${target}`],
+    });
+    const file = join(temporaryFolder(), "tunnels.toml");
+    writeFileSync(
+      file,
+      `peer = "127.0.0.1:${link.port}"\nsecret-file = "${link.trust[1]}"\ntimeout = 20\n\n[forward]\nlocal = ["0:127.0.0.1:${target}"]\ndynamic = ["0"]\n`,
+    );
+    const second = SrudpProcess.start(["forward", "--config", file]);
+    const port = Number((await second.event("forwarding")).bind.split(":").pop());
+    expect((await second.event("forwarding")).kind).toBe("dynamic");
+    await second.event("connected");
+    expect(await text(connect(port, "127.0.0.1"))).toBe("here");
+  });
+
+  it.each([
+    ["no TOML", "peer = ", "line 1"],
+    ["an unknown word", 'peer = "a:1"\nforwards = []\n', "forwards"],
+    ["a forward that is none", 'peer = "a:1"\n[forward]\nlocal = ["80:"]\n', "-L 80:"],
+    ["a wrong type", 'peer = "a:1"\ntimeout = "soon"\n', "timeout"],
+    ["no peer", '[forward]\nlocal = ["1:a:1"]\n', "peer"],
+  ])("with %s is refused before anything is done", async (_, words, hint) => {
+    const file = join(temporaryFolder(), "tunnels.toml");
+    writeFileSync(file, words);
+    const failed = await SrudpProcess.start(["forward", "--config", file]).failure();
+    expect(failed).toMatchObject({ status: 78, code: "ERR_CONFIG" });
+    expect(failed.message).toContain(hint);
+  });
+});
