@@ -1,103 +1,11 @@
-/** Everything that can go wrong before there is a link: the documented status and one clear sentence. */
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { ERRORS, type ErrorCode } from "../../src/base/errors.ts";
-import { CODE, loopback, startListener, startPair } from "../lib/pair.ts";
+import { ERRORS } from "../../src/base/errors.ts";
+import { CODE, loopback, startPair } from "../lib/pair.ts";
+import { connectTo, failure } from "../lib/refusal.ts";
 import { endAll, SrudpProcess, temporaryFolder } from "../lib/srudp-process.ts";
 import { openUdp, unusedPort } from "../lib/udp.ts";
 
 afterEach(endAll);
-
-const WRONG_CODE = "42-ocean-lizard-abandon";
-
-/** Ends a command that is expected to fail, and checks what every failure has in common. */
-async function failure(process: SrudpProcess, code: ErrorCode): Promise<string> {
-  const failed = await process.failure();
-  expect(failed.code).toBe(code);
-  expect(failed.status).toBe(ERRORS[code].exit);
-  expect(failed.message).toContain(ERRORS[code].sentence);
-  expect(failed.message).not.toContain("\n");
-  expect(process.events.filter(({ event }) => event === "error")).toHaveLength(1);
-  return failed.message;
-}
-
-function connectTo(
-  peer: string,
-  words: readonly string[] = [],
-  env: Record<string, string> = { SRUDP_CODE: CODE },
-) {
-  return SrudpProcess.start(["connect", peer, ...words], { env });
-}
-
-describe("a wrong code", () => {
-  it("ends the connector with 77 within 5 s, and the listener stays for the right one", async () => {
-    const { listener, port } = await startListener([], { env: { SRUDP_CODE: CODE } });
-    for (let guess = 1; guess <= 2; guess++) {
-      const startedMs = performance.now();
-      await failure(connectTo(loopback(port), [], { SRUDP_CODE: WRONG_CODE }), "ERR_WRONG_CODE");
-      expect(performance.now() - startedMs).toBeLessThan(5000);
-      expect(await listener.event("guess")).toMatchObject({ failures: guess });
-    }
-    const right = connectTo(loopback(port));
-    await Promise.all([right.event("connected"), listener.event("connected")]);
-    right.input.end();
-    listener.input.end();
-    expect(await right.exit()).toBe(0);
-    expect(await listener.exit()).toBe(0);
-  });
-
-  it("ends the listener with 77 after the third", async () => {
-    const { listener, port } = await startListener([], { env: { SRUDP_CODE: CODE } });
-    for (let guess = 1; guess <= 3; guess++) {
-      await failure(connectTo(loopback(port), [], { SRUDP_CODE: WRONG_CODE }), "ERR_WRONG_CODE");
-    }
-    const failed = await listener.failure();
-    expect(failed.status).toBe(77);
-    expect(listener.events.filter(({ event }) => event === "guess")).toHaveLength(3);
-  });
-
-  it("is never repeated in what is said", async () => {
-    const { listener, port } = await startListener([], { env: { SRUDP_CODE: CODE } });
-    const connector = connectTo(loopback(port), [], { SRUDP_CODE: WRONG_CODE });
-    await failure(connector, "ERR_WRONG_CODE");
-    expect(connector.said).not.toContain("lizard");
-    expect(listener.said).not.toContain("lizard");
-  });
-});
-
-describe("a malformed code", () => {
-  const codes = [
-    "7",
-    "7-",
-    "",
-    "100-ocean-lizard-maple",
-    "42-ocean-lizard",
-    "42-ocean-lizard-mapl3",
-    "42-осean-lizard-maple",
-  ];
-
-  it.each(codes)("%j ends with 65 before anything is sent", async (code) => {
-    const stranger = await openUdp();
-    const file = join(temporaryFolder(), "code");
-    writeFileSync(file, code);
-    let heard = 0;
-    stranger.on("message", () => heard++);
-    await failure(connectTo(loopback(stranger.address().port), ["--code-file", file], {}), "ERR_CODE_FORMAT");
-    expect(heard).toBe(0);
-    stranger.close();
-  });
-
-  it("of a megabyte ends with 65", async () => {
-    const file = join(temporaryFolder(), "code");
-    writeFileSync(file, "42-ocean-".repeat(120_000));
-    await failure(connectTo(loopback(9), ["--code-file", file], {}), "ERR_CODE_FORMAT");
-  });
-
-  it("in the environment ends with 65", async () => {
-    await failure(connectTo(loopback(9), [], { SRUDP_CODE: "7-" }), "ERR_CODE_FORMAT");
-  });
-});
 
 describe("without a way to ask for a code", () => {
   it("connect ends with 64", async () => {

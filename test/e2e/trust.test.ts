@@ -1,47 +1,12 @@
 /** Each way to know the peer: code, secret, passphrase, keys; and both sides calling each other. */
-import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { afterEach, describe, expect, it } from "vitest";
-import { ERRORS } from "../../src/base/errors.ts";
-import { CODE, loopback, type Pair, startListener, startPair } from "../lib/pair.ts";
-import { endAll, SrudpProcess, temporaryFolder } from "../lib/srudp-process.ts";
+import { keyCommand, newIdentity, secretFile, talk } from "../lib/identities.ts";
+import { CODE, loopback, startListener, startPair } from "../lib/pair.ts";
+import { endAll, SrudpProcess } from "../lib/srudp-process.ts";
 import { openUdp, unusedPort } from "../lib/udp.ts";
 
 afterEach(endAll);
-
-/** Carries a word each way and ends both sides in order. */
-async function talk({ listener, connector }: Pair): Promise<void> {
-  await connector.input.write("ping\n");
-  expect(await listener.output.takeText(5)).toBe("ping\n");
-  await listener.input.write("pong\n");
-  expect(await connector.output.takeText(5)).toBe("pong\n");
-  connector.input.end();
-  listener.input.end();
-  expect(await connector.exit()).toBe(0);
-  expect(await listener.exit()).toBe(0);
-}
-
-/** What `srudp key …` prints on stdout, first word. */
-async function keyCommand(words: readonly string[], configHome = temporaryFolder()): Promise<string> {
-  const command = SrudpProcess.start(["key", ...words], { configHome, prose: true });
-  const text = (await command.output.rest()).toString();
-  expect(await command.exit()).toBe(0);
-  const word = /\bsrudps?1\w+/.exec(text)?.[0];
-  if (word === undefined) throw new Error(`no key in: ${text}`);
-  return word;
-}
-
-/** A side's home with an identity in it. */
-async function newIdentity(): Promise<{ configHome: string; key: string }> {
-  const configHome = temporaryFolder();
-  return { configHome, key: await keyCommand([], configHome) };
-}
-
-function secretFile(text: string): string {
-  const file = join(temporaryFolder(), "secret");
-  writeFileSync(file, `${text}\n`, { mode: 0o600 });
-  return file;
-}
 
 describe("a code", () => {
   it("is made and told by listen, and links once", async () => {
@@ -169,57 +134,6 @@ describe("keys", () => {
     });
     await Promise.all([connector.event("connected"), listener.event("connected")]);
     await talk({ listener, connector, port });
-  });
-
-  it("other than the pinned one end the connector with 77", async () => {
-    const [a, b, c] = [await newIdentity(), await newIdentity(), await newIdentity()];
-    const { port } = await startListener(["--allow", b.key], { configHome: a.configHome });
-    const connector = SrudpProcess.start(["connect", loopback(port), "--peer", c.key], {
-      configHome: b.configHome,
-    });
-    expect(await connector.failure()).toMatchObject({ status: 77, code: "ERR_PEER_KEY" });
-  });
-
-  it("never met are refused with 77 where nobody can be asked", async () => {
-    const [a, b] = [await newIdentity(), await newIdentity()];
-    const { port } = await startListener(["--allow", b.key], { configHome: a.configHome });
-    const identity = join(b.configHome, "srudp", "identity");
-    const connector = SrudpProcess.start(["connect", loopback(port), "--identity", identity], {
-      configHome: b.configHome,
-    });
-    expect(await connector.failure()).toMatchObject({ status: 77, code: "ERR_PEER_UNKNOWN" });
-  });
-
-  it("accepted once are known from then on, and a changed one is fatal", async () => {
-    const [a, b, c] = [await newIdentity(), await newIdentity(), await newIdentity()];
-    const port = await unusedPort();
-    const meet = async (words: readonly string[]): Promise<void> => {
-      const listener = SrudpProcess.start(["listen", String(port), "--allow", b.key], {
-        configHome: a.configHome,
-      });
-      await listener.event("listening");
-      const connector = SrudpProcess.start(["connect", loopback(port), ...words], {
-        configHome: b.configHome,
-      });
-      await Promise.all([connector.event("connected"), listener.event("connected")]);
-      await talk({ listener, connector, port });
-    };
-    await meet(["--accept-new"]);
-    // Now the key is in known_peers: no option, no question.
-    await meet([]);
-
-    const impostor = SrudpProcess.start(["listen", String(port), "--allow", b.key], {
-      configHome: c.configHome,
-    });
-    await impostor.event("listening");
-    for (const words of [[], ["--accept-new"]]) {
-      const connector = SrudpProcess.start(["connect", loopback(port), ...words], {
-        configHome: b.configHome,
-      });
-      const failed = await connector.failure();
-      expect(failed).toMatchObject({ status: 77, code: "ERR_PEER_KEY" });
-      expect(failed.message).toContain(ERRORS.ERR_PEER_KEY.sentence);
-    }
   });
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { SrudpError } from "../../../src/base/errors.ts";
-import { escapeText, jsonLine } from "../../../src/cli/escape.ts";
+import { jsonLine } from "../../../src/cli/escape.ts";
 import { asSrudpError, Interruption } from "../../../src/cli/exit.ts";
 import { Reporter, type ReporterSettings } from "../../../src/cli/reporter.ts";
 
@@ -116,16 +116,5 @@ describe("exit status", () => {
     expect(asSrudpError(undefined).exit).toBe(70);
     const known = new SrudpError("ERR_BIND");
     expect(asSrudpError(known)).toBe(known);
-  });
-});
-
-describe("foreign text", () => {
-  it("loses all power over a terminal", () => {
-    expect(escapeText("plain ü 漢 text")).toBe("plain ü 漢 text");
-    expect(escapeText("\u001b]0;title\u0007\r\n\u009b1A")).toBe("\\u{1b}]0;title\\u{7}\\u{d}\\u{a}\\u{9b}1A");
-    expect(escapeText("abc\u202etxt.exe\u200b\u2066")).toBe("abc\\u{202e}txt.exe\\u{200b}\\u{2066}");
-    expect(escapeText("\\u{1b}")).toBe("\\\\u{1b}");
-    expect(escapeText("\ud800")).toBe("\\u{d800}");
-    expect(escapeText("x".repeat(100_000)).length).toBeLessThan(500);
   });
 });
