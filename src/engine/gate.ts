@@ -114,13 +114,17 @@ export class Gate {
       this.cookieSecret = this.newCookieSecret();
       this.cookieSecretAtMs = nowMs;
     }
-    const cookie = cookieOf(this.cookieSecret, visitor, address, port);
-    if (equalBytes(visitor.proof, proofOfCookie(cookie, visitor.mac1))) {
-      return proven.take(nowMs) ? "enter" : "drop";
+    // A flood brings no proofs, and is not worth a hash.
+    if (visitor.proof.some((byte) => byte !== 0)) {
+      const cookie = cookieOf(this.cookieSecret, visitor, address, port);
+      if (equalBytes(visitor.proof, proofOfCookie(cookie, visitor.mac1))) {
+        return proven.take(nowMs) ? "enter" : "drop";
+      }
     }
     const place = this.placeOf(address);
     if (nowMs - this.cookieSentAtMs[place]! < COOKIE_PAUSE_MS) return "drop";
     this.cookieSentAtMs[place] = nowMs;
+    const cookie = cookieOf(this.cookieSecret, visitor, address, port);
     const nonce = this.config.random(COOKIE_NONCE_BYTES);
     const sealed = sealCookie(visitor, visitor.mac1, nonce, cookie);
     return encodeCookiePacket({ destinationId: visitor.sourceId, nonce, sealed });

@@ -1,7 +1,7 @@
 /**
  * A listener: waits on a UDP port and makes links of the peers that prove themselves.
  *
- * Strangers cost little: a first message has to pass the gate, and at most 256 handshakes are under way, of
+ * Strangers cost little: a first message has to pass the gate, and at most 128 handshakes are under way, of
  * which the oldest goes. Guesses at a code are counted over all of them.
  */
 import { EventEmitter } from "node:events";
@@ -47,7 +47,7 @@ export interface ListenerEvents {
 }
 
 /** Handshakes under way; the oldest goes when one more begins.  // security.md, flooder */
-const HALF_OPEN_LIMIT = 256;
+const HALF_OPEN_LIMIT = 128;
 /** Wrong guesses that void a code.  // security.md, code */
 const GUESSES_LIMIT = 3;
 /** Pause after a wrong passphrase before another is looked at.  // security.md, passphrase */
