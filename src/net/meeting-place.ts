@@ -25,10 +25,10 @@ export const PAIR_SPAN_MS = 3_600_000;
 const CODE_COST = { N: 2 ** 16, r: 8, p: 2, dkLen: 32 };
 const KEY_BYTES = 32;
 
-const CODE_LABEL = "srudp/0 place of code";
-const PAIR_LABEL = "srudp/0 place of pair";
-const TICKET_LABEL = "srudp/0 place of ticket";
-const LINK_LABEL = "srudp/0 place of link";
+const CODE_LABEL = "srudp/1 place of code";
+const PAIR_LABEL = "srudp/1 place of pair";
+const TICKET_LABEL = "srudp/1 place of ticket";
+const LINK_LABEL = "srudp/1 place of link";
 
 /**
  * The two places of a code, the likelier one first and without waiting for the other.
@@ -84,7 +84,7 @@ export function placeOfLink(exporter: Uint8Array): Place {
 
 /** The secret name of the relay's room that goes with a place; nothing that a carrier shows leads to it. */
 export function roomOfPlace(place: Place): Uint8Array {
-  return expand(place.seed, new Uint8Array(0), "srudp/0 relay room");
+  return expand(place.seed, new Uint8Array(0), "srudp/1 relay room");
 }
 
 function derivePlace(root: Uint8Array, label: string, expiresAtMs: number): Place {

@@ -25,7 +25,7 @@ const TRICKLE_MS = 20;
 const RELAY_AFTER_MS = 150;
 /** Peers at one place that are answered at a time; who knows of the place is trusted to be one of few. */
 const SESSIONS_LIMIT = 4;
-const CHECK_LABEL = "srudp/0 checks";
+const CHECK_LABEL = "srudp/1 checks";
 const KEY_BYTES = 32;
 
 export interface RallyWatcher {
