@@ -1,5 +1,5 @@
 /**
- * `npm run flood -- [--mode secret|silent|key] [--rate 20000] [--seconds 20] [--addresses 1000]`
+ * `npm run flood -- [--mode secret|silent|key] [--rate 20000] [--seconds 20] [--addresses 1000] [--json]`
  *
  * A listener carries a transfer that is held to 100 Mbit/s. Then forged first messages come, so many a second, from
  * so many addresses (of 127.0.0.0/8, so no root is needed). Told are: the transfer's rate before and during, the
@@ -14,7 +14,7 @@ import { connect, type Link, listen, type TrustOptions } from "../../src/index.t
 import { nodePrimitives } from "../../src/net/node-primitives.ts";
 import { forgedFirst } from "../lib/first-message.ts";
 
-export type FloodMode = "secret" | "silent" | "key";
+type FloodMode = "secret" | "silent" | "key";
 
 export interface FloodResult {
   readonly mode: FloodMode;
@@ -38,7 +38,7 @@ interface Sample {
   readonly cpuMs: number;
 }
 
-export interface FloodPlan {
+interface FloodPlan {
   readonly mode: FloodMode;
   readonly rate: number;
   readonly seconds: number;
@@ -144,7 +144,7 @@ async function runFlooder({ mode, rate, seconds, addresses }: FloodPlan, port: n
 type Said = any;
 
 /** Runs the whole of it. */
-export async function runFlood(plan: FloodPlan): Promise<FloodResult> {
+async function runFlood(plan: FloodPlan): Promise<FloodResult> {
   const children: ChildProcess[] = [];
   const start = (role: string, port = 0): ChildProcess => {
     const child = fork(fileURLToPath(import.meta.url), [
@@ -218,6 +218,7 @@ async function main(): Promise<void> {
       rate: { type: "string", default: "20000" },
       seconds: { type: "string", default: "20" },
       addresses: { type: "string", default: "1000" },
+      json: { type: "boolean", default: false },
     },
   });
   const plan = {
@@ -237,7 +238,12 @@ async function main(): Promise<void> {
     case "flooder":
       return runFlooder(plan, port);
     default: {
-      const { before, during, perSecond, grownMb, newcomersMs, mode, cpuPercent } = await runFlood(plan);
+      const result = await runFlood(plan);
+      if (values.json) {
+        process.stdout.write(`${JSON.stringify(result)}\n`);
+        return;
+      }
+      const { before, during, perSecond, grownMb, newcomersMs, mode, cpuPercent } = result;
       process.stdout.write(
         `${mode}: ${Math.round(perSecond)} first messages/s from ${plan.addresses} addresses for ${plan.seconds} s; ` +
           `transfer ${before.toFixed(1)} → ${during.toFixed(1)} Mbit/s (${((100 * during) / before).toFixed(0)} %), ` +
@@ -249,4 +255,4 @@ async function main(): Promise<void> {
   }
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await main();
+await main();
