@@ -3,9 +3,10 @@ import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { expect, it } from "vitest";
+import { builtFile } from "../lib/paths.ts";
 import type { FloodResult } from "./flood-main.ts";
 
-const MAIN = fileURLToPath(new URL("../../dist/test/security/flood-main.js", import.meta.url));
+const MAIN = fileURLToPath(builtFile("test/security/flood-main.js"));
 const SECONDS = 6;
 
 // What it measures needs a machine to itself: a second try where somebody else was at work.
