@@ -16,6 +16,7 @@ import { rangeSets, replayWindows } from "./range-sets.ts";
 import { receiveStreams } from "./receive-streams.ts";
 import { receivedPackets } from "./received-packets.ts";
 import { recoveries } from "./recoveries.ts";
+import { mailboxMessages, rendezvousDesks } from "./rendezvous-desks.ts";
 import { sendStreams } from "./send-streams.ts";
 import { sentPackets } from "./sent-packets.ts";
 import { stunMessages } from "./stun-messages.ts";
@@ -34,6 +35,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   keyTexts,
   utf8,
   stunMessages,
+  mailboxMessages,
   controlRecords,
   rangeSets,
   replayWindows,
@@ -53,4 +55,5 @@ export const TARGETS: readonly FuzzTarget[] = [
   damagedHandshakes,
   damagedPackets,
   hostileFrames,
+  rendezvousDesks,
 ];

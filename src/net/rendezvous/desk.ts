@@ -3,6 +3,7 @@
  * mailbox and relay, and says no where they do.
  */
 import {
+  COOKIE_BYTES,
   decodeRequest,
   encodeReply,
   isRelayed,
@@ -11,7 +12,7 @@ import {
   type Refusal,
 } from "../../wire/mailbox.ts";
 import { Cookies } from "./cookies.ts";
-import type { Correspondent, UdpCorrespondent } from "./correspondent.ts";
+import type { Correspondent } from "./correspondent.ts";
 import type { RendezvousLimits } from "./limits.ts";
 import { Mailbox } from "./mailbox.ts";
 import { Relay } from "./relay.ts";
@@ -30,7 +31,7 @@ export class Desk {
   }
 
   /** A message by UDP, whose sender's address may be forged. */
-  handleDatagram(nowMs: number, from: UdpCorrespondent, bytes: Uint8Array): void {
+  handleDatagram(nowMs: number, from: Correspondent & { readonly port: number }, bytes: Uint8Array): void {
     if (isRelayed(bytes)) {
       this.relay.pass(nowMs, from, bytes);
       return;
@@ -103,4 +104,4 @@ export class Desk {
   }
 }
 
-const NO_COOKIE: Uint8Array = new Uint8Array(16);
+const NO_COOKIE: Uint8Array = new Uint8Array(COOKIE_BYTES);
