@@ -136,7 +136,8 @@ export class DhtNode {
   }
 }
 
-function isSigned(signature: Buffer, bytes: Buffer, publicKey: Buffer): boolean {
+/** Whether the holder of the key has signed this: a node that keeps an item may have changed it. */
+export function isSigned(signature: Buffer, bytes: Buffer, publicKey: Buffer): boolean {
   try {
     const key = createPublicKey({
       key: { kty: "OKP", crv: "Ed25519", x: publicKey.toString("base64url") },

@@ -51,8 +51,8 @@ export const PUSH_AGAIN_AFTER_MS: readonly number[] = [250, 500, 1000];
 export const WEBSOCKET_BACKLOG_BYTES = 262_144;
 /** Largest message that a WebSocket may send; the largest request has 1101 bytes, a relayed datagram may have 1500. */
 export const WEBSOCKET_MESSAGE_BYTES = 2048;
-/** A TCP connection has so long to become a WebSocket. */
-export const UPGRADE_TIMEOUT_MS = 10_000;
+/** A TCP connection has so long to become a WebSocket, however busy it is. */
+export const UPGRADE_TIMEOUT_MS = 5000;
 /** A WebSocket that sent nothing for so long is closed; clients send every 15 s. */
 export const WEBSOCKET_SILENCE_MS = 90_000;
 /** Bytes that may go through at once after a pause, as time at the full rate. */

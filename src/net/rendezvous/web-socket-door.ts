@@ -42,7 +42,9 @@ export class WebSocketDoor {
   readonly #tcp: Server[] = [];
   readonly #webSockets: WebSocketServer;
   readonly #visitors: Set<Visitor> = new Set();
+  /** All TCP connections, each with the time by which it has to be a WebSocket, by its source. */
   readonly #sockets: Set<Socket> = new Set();
+  readonly #deadlines: Map<string, NodeJS.Timeout> = new Map();
   readonly #checker: NodeJS.Timeout;
   #renewer: NodeJS.Timeout | undefined;
 
@@ -128,11 +130,17 @@ export class WebSocketDoor {
       socket.destroy();
       return;
     }
+    const source = connectionOf(socket);
+    const deadline = setTimeout(() => socket.destroy(), UPGRADE_TIMEOUT_MS);
     this.#sockets.add(socket);
-    socket.once("close", () => this.#sockets.delete(socket));
+    this.#deadlines.set(source, deadline);
+    socket.once("close", () => {
+      clearTimeout(deadline);
+      this.#sockets.delete(socket);
+      if (this.#deadlines.get(source) === deadline) this.#deadlines.delete(source);
+    });
     socket.on("error", () => socket.destroy());
     socket.setNoDelay(true);
-    socket.setTimeout(UPGRADE_TIMEOUT_MS, () => socket.destroy());
     const https = this.#https;
     if (https === undefined) {
       this.#http.emit("connection", socket);
@@ -160,7 +168,7 @@ export class WebSocketDoor {
       const giveBack = (): void => this.#quota.giveBack(address);
       socket.once("close", giveBack);
       this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
-        request.socket.setTimeout(0);
+        clearTimeout(this.#deadlines.get(connectionOf(request.socket)));
         this.#welcome(webSocket, address);
       });
     });
@@ -220,6 +228,11 @@ class Visitor implements Correspondent {
   end(): void {
     this.#webSocket.terminate();
   }
+}
+
+/** What a connection is known by, with or without the TLS around it. */
+function connectionOf({ remoteAddress, remotePort, localAddress }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress}`;
 }
 
 /** Whose connection it is: behind a proxy on this machine, whoever the proxy names. */

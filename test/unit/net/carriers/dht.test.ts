@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { beforeAll, describe, expect, it } from "vitest";
 import { DhtCarrier } from "../../../../src/net/carriers/dht-carrier.ts";
-import { DhtKey, DhtNode } from "../../../../src/net/carriers/dht-node.ts";
+import { DhtKey, DhtNode, isSigned } from "../../../../src/net/carriers/dht-node.ts";
 import { unusedPort } from "../../../lib/udp.ts";
 import { closing, newPlace, Visitor } from "../rendezvous/places.ts";
 
@@ -75,6 +75,12 @@ describe("a place's key in the DHT", () => {
     expect(key.publicKey.toString("hex")).toBe(
       "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
     );
-    expect(key.sign(Buffer.alloc(0)).toString("hex")).toMatch(/^e5564300c360ac729086e2cc806e828a84877f1e/);
+    const nothing = Buffer.alloc(0);
+    const signature = key.sign(nothing);
+    expect(signature.toString("hex")).toMatch(/^e5564300c360ac729086e2cc806e828a84877f1e/);
+    expect(isSigned(signature, nothing, key.publicKey)).toBe(true);
+    expect(isSigned(signature, Buffer.from("changed"), key.publicKey)).toBe(false);
+    expect(isSigned(signature, nothing, Buffer.alloc(32))).toBe(false);
+    expect(isSigned(signature, nothing, Buffer.alloc(3))).toBe(false);
   });
 });

@@ -1,9 +1,18 @@
+import type { Socket } from "node:dgram";
+import { once } from "node:events";
 import { describe, expect, it } from "vitest";
 import type { MeetingSide, Place } from "../../../../src/net/carriers/carrier.ts";
+import { roomOfPlace } from "../../../../src/net/meeting-place.ts";
 import { openRelay, type RelaySocket } from "../../../../src/net/relay-socket.ts";
 import type { RendezvousServer } from "../../../../src/net/rendezvous/rendezvous-server.ts";
+import {
+  decodeReply,
+  encodeRequest,
+  type MailboxRequest,
+  writeRelayHead,
+} from "../../../../src/wire/mailbox.ts";
 import { pause, within } from "../../../lib/deadline.ts";
-import { unusedPort } from "../../../lib/udp.ts";
+import { openUdp, unusedPort } from "../../../lib/udp.ts";
 import { closing, newPlace, startServer } from "./places.ts";
 
 const schemes = ["udp", "ws"] as const;
@@ -81,6 +90,36 @@ describe("a relayed connection", () => {
     const spy = { ...place, seed: new Uint8Array(32) };
     const far = await relayTo(server, spy, "responder");
     expect(far.isPeerThere).toBe(false);
+  });
+
+  it("takes nothing from who has seen a session and is somewhere else", async () => {
+    const server = await startServer();
+    const place = newPlace();
+    const far = await relayTo(server, place, "responder");
+    const heard: string[] = [];
+    far.onDatagram = (_socket, _address, _port, bytes) => heard.push(Buffer.from(bytes).toString());
+    const [owner, stranger] = [closing(await openUdp()), closing(await openUdp())];
+    const ask = async (request: MailboxRequest) => {
+      const answered = once(owner, "message");
+      owner.send(encodeRequest(request), server.port, "127.0.0.1");
+      return decodeReply(((await answered) as [Buffer])[0]);
+    };
+    const transaction = new Uint8Array(8);
+    const hello = await ask({ kind: "hello", transaction });
+    if (hello?.kind !== "cookie") throw new Error("no cookie");
+    const { cookie } = hello;
+    const granted = await ask({ kind: "relayOpen", transaction, cookie, place: roomOfPlace(place), side: 0 });
+    if (granted?.kind !== "relayState") throw new Error("no end");
+    const say = (socket: Socket, text: string): void => {
+      const bytes = Buffer.concat([Buffer.alloc(9), Buffer.from(text)]);
+      writeRelayHead(bytes, granted.session);
+      socket.send(bytes, server.port, "127.0.0.1");
+    };
+    say(stranger, "a stranger's");
+    while (server.statistics.relayDropped === 0) await pause(5);
+    say(owner, "the owner's");
+    while (heard.length === 0) await pause(5);
+    expect(heard).toEqual(["the owner's"]);
   });
 
   it("goes on when one end comes from another address, and the server was started anew", async () => {

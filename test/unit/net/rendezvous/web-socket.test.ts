@@ -64,6 +64,24 @@ describe("a rendezvous server's TCP port", () => {
     silent.close();
   });
 
+  it("ends a connection that takes its time over its request, and lets those stay that are WebSockets", async () => {
+    const server = await startServer();
+    const carrier = closing(new MailboxCarrier([`ws://127.0.0.1:${server.port}`]));
+    new Visitor(carrier, newPlace(), "responder").publish("answer");
+    while (server.statistics.waiting === 0) await pause(5);
+    const slow = connect(server.port, "127.0.0.1");
+    slow.on("error", () => undefined);
+    slow.write("GET / HTTP/1.1\r\nX-Slow: ");
+    const drip = setInterval(() => slow.write("x"), 200);
+    try {
+      await within(once(slow, "close"), 10_000, () => "still open");
+    } finally {
+      clearInterval(drip);
+    }
+    // It came before the slow one, so its time would have been over, too.
+    expect(server.statistics).toMatchObject({ waiting: 1, webSockets: 1 });
+  }, 15_000);
+
   it("answers other HTTP with a hint, ends what is no HTTP, and bounds what one address may have", async () => {
     const server = await startServer({ limits: { webSocketsPerAddress: 1 } });
     const response = await fetch(`http://127.0.0.1:${server.port}/`);
