@@ -17,6 +17,7 @@ import {
 } from "../wire/mailbox.ts";
 import type { RemoteAddress } from "./address.ts";
 import type { MeetingSide, Place } from "./carriers/carrier.ts";
+import { Inquiry } from "./carriers/inquiry.ts";
 import { type ChannelOptions, RendezvousChannel } from "./carriers/rendezvous-channel.ts";
 import { parseRendezvousUrl } from "./carriers/rendezvous-url.ts";
 import type { DatagramHandler, DatagramSocket } from "./datagram-socket.ts";
@@ -25,12 +26,6 @@ import { roomOfPlace } from "./meeting-place.ts";
 /** The peer's address behind every relay; paths tell relays apart by their sockets. */
 export const RELAY_ADDRESS: RemoteAddress = { address: "relay", port: 1, family: 4 };
 
-const KEEP_ALIVE_MS = 15_000;
-const FIRST_WAIT_MS = 250;
-const GROWTH = 1.5;
-const LONGEST_WAIT_MS = 4000;
-/** Questions without an answer after which another way to the server is looked for. */
-const DOUBT_AFTER = 4;
 /** While something is sent and nothing comes for so long, the server may know an old address. */
 const SUSPECT_AFTER_MS = 1500;
 
@@ -84,6 +79,7 @@ export class RelaySocket implements DatagramSocket {
   dropped = 0;
 
   readonly #channel: RendezvousChannel;
+  readonly #inquiry: Inquiry;
   readonly #room: Uint8Array;
   readonly #side: 0 | 1;
   readonly #onFailed: (error: SrudpError) => void;
@@ -91,10 +87,8 @@ export class RelaySocket implements DatagramSocket {
   #session: Uint8Array | undefined;
   #rateBytes = 0;
   #isPeerThere = false;
-  #unanswered = 0;
   #heardAtMs = 0;
   #askedAtMs = 0;
-  #timer: NodeJS.Timeout | undefined;
   #open = true;
 
   /** For `openRelay`, which waits for the first grant. */
@@ -113,10 +107,8 @@ export class RelaySocket implements DatagramSocket {
     const parsed = parseRendezvousUrl(url);
     this.url = parsed.text;
     this.#channel = new RendezvousChannel(parsed, options);
-    this.#channel.onReady = () => {
-      this.#unanswered = 0;
-      this.#ask();
-    };
+    this.#inquiry = new Inquiry(this.#channel, () => this.#ask());
+    this.#channel.onReady = () => this.#inquiry.begin();
     this.#channel.onMessage = (bytes) => this.#receive(bytes);
     this.#channel.onTrouble = (error) => {
       // Later on the link itself notices, and may well have another path.
@@ -152,7 +144,8 @@ export class RelaySocket implements DatagramSocket {
     relayed.set(bytes, RELAY_HEAD_BYTES);
     this.#channel.send(relayed);
     const now = performance.now();
-    if (now - this.#heardAtMs > SUSPECT_AFTER_MS && now - this.#askedAtMs > SUSPECT_AFTER_MS) this.#ask();
+    if (now - this.#heardAtMs > SUSPECT_AFTER_MS && now - this.#askedAtMs > SUSPECT_AFTER_MS)
+      this.#inquiry.ask();
   }
 
   sendLast(bytes: Uint8Array): void {
@@ -171,14 +164,13 @@ export class RelaySocket implements DatagramSocket {
 
   holdProcess(hold: boolean): void {
     this.#channel.holdProcess(hold);
-    if (hold) this.#timer?.ref();
-    else this.#timer?.unref();
+    this.#inquiry.holdProcess(hold);
   }
 
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    clearTimeout(this.#timer);
+    this.#inquiry.end();
     this.onDatagram = undefined;
     this.onSent = undefined;
     if (this.#session !== undefined) this.#channel.send(encodeRequest(this.#request("relayClose")));
@@ -198,18 +190,6 @@ export class RelaySocket implements DatagramSocket {
   #ask(): void {
     this.#askedAtMs = performance.now();
     this.#channel.send(encodeRequest(this.#request("relayOpen")));
-    this.#wait(Math.min(FIRST_WAIT_MS * GROWTH ** this.#unanswered, LONGEST_WAIT_MS));
-    this.#unanswered++;
-  }
-
-  #wait(ms: number): void {
-    const isHeld = this.#timer?.hasRef() ?? true;
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
-      if (this.#unanswered === DOUBT_AFTER) this.#channel.doubt();
-      if (this.#channel.isReady) this.#ask();
-    }, ms);
-    if (!isHeld) this.#timer.unref();
   }
 
   #receive(bytes: Uint8Array): void {
@@ -228,11 +208,10 @@ export class RelaySocket implements DatagramSocket {
 
   #take(state: RelayState): void {
     const isFirst = this.#session === undefined;
-    this.#unanswered = 0;
     this.#session = state.session;
     this.#rateBytes = state.rateBytes;
     this.#isPeerThere = state.isPeerThere;
-    this.#wait(KEEP_ALIVE_MS);
+    this.#inquiry.settle();
     if (isFirst) this.#onGranted();
   }
 
@@ -241,12 +220,11 @@ export class RelaySocket implements DatagramSocket {
     const error = new SrudpError("ERR_RELAY_REFUSED", detail);
     if (this.#session === undefined) this.#onFailed(error);
     else if (reason === REFUSAL.quota) {
-      clearTimeout(this.#timer);
+      this.#inquiry.end();
       this.onEnded?.(error);
     } else {
       // The address has changed and the new one may not have the end yet: it is asked for again.
-      this.#unanswered = 0;
-      this.#wait(LONGEST_WAIT_MS);
+      this.#inquiry.postpone();
     }
   }
 }

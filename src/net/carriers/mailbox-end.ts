@@ -1,7 +1,6 @@
 /**
- * One side's presence at one place of one rendezvous server: it leaves its blob, asks for the peer's, and asks
- * again, quickly while nobody answers and every 15 s afterwards, which also keeps a NAT's mapping open for the
- * word that the peer has come.
+ * One side's presence at one place of one rendezvous server: it leaves its blob, asks for the peer's, and
+ * keeps asking, so that the word of the peer's coming finds its way through a NAT.
  */
 import { copyBytes, equalBytes } from "../../base/bytes.ts";
 import {
@@ -13,15 +12,8 @@ import {
   type Refused,
 } from "../../wire/mailbox.ts";
 import { digestOf } from "../rendezvous/names.ts";
+import { Inquiry } from "./inquiry.ts";
 import type { RendezvousChannel } from "./rendezvous-channel.ts";
-
-/** Silence after which the server is asked again although nothing is missing; NATs forget after 30 s. */
-const KEEP_ALIVE_MS = 15_000;
-const FIRST_WAIT_MS = 250;
-const GROWTH = 1.5;
-const LONGEST_WAIT_MS = 8000;
-/** Questions without an answer after which another way to the server is looked for. */
-const DOUBT_AFTER = 4;
 
 export class MailboxEnd {
   readonly channel: RendezvousChannel;
@@ -35,8 +27,7 @@ export class MailboxEnd {
   /** What the server has said that it holds of ours. */
   #heldDigest: Uint8Array = NONE;
   #peerDigest: Uint8Array = NONE;
-  #unanswered = 0;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #inquiry: Inquiry;
 
   constructor(
     channel: RendezvousChannel,
@@ -50,7 +41,8 @@ export class MailboxEnd {
     this.#side = side;
     this.#onBlob = onBlob;
     this.#onRefused = onRefused;
-    if (channel.isReady) this.#ask();
+    this.#inquiry = new Inquiry(channel, () => this.#ask());
+    this.#inquiry.begin();
   }
 
   /** @param blob kept */
@@ -62,29 +54,26 @@ export class MailboxEnd {
 
   /** The channel has found a way, or another one. */
   handleReady(): void {
-    this.#unanswered = 0;
-    if (this.channel.isReady) this.#ask();
+    this.#inquiry.begin();
   }
 
   handleState(state: MailboxState): void {
-    this.#unanswered = 0;
     this.#heldDigest = copyBytes(state.ownDigest);
     const isNews = state.blob.length > 0 && !equalBytes(state.peerDigest, this.#peerDigest);
     if (isNews) this.#peerDigest = copyBytes(state.peerDigest);
     // At once: news are confirmed, and what the server has lost (a restart, two minutes offline) is left again.
-    if (isNews || !equalBytes(this.#heldDigest, this.#ownDigest)) this.#ask();
-    else this.#wait(KEEP_ALIVE_MS);
+    if (isNews || !equalBytes(this.#heldDigest, this.#ownDigest)) this.#inquiry.begin();
+    else this.#inquiry.settle();
     if (isNews) this.#onBlob(state.blob);
   }
 
   handleRefused({ reason }: Refused): void {
-    this.#unanswered = 0;
-    this.#wait(LONGEST_WAIT_MS);
+    this.#inquiry.postpone();
     this.#onRefused(reason === REFUSAL.full ? "it is full" : "too many wait there from this address");
   }
 
   close(): void {
-    clearTimeout(this.#timer);
+    this.#inquiry.end();
     this.channel.send(
       encodeRequest({
         kind: "leave",
@@ -110,17 +99,6 @@ export class MailboxEnd {
         blob: isHeld ? NOTHING : this.#blob,
       }),
     );
-    this.#wait(Math.min(FIRST_WAIT_MS * GROWTH ** this.#unanswered, LONGEST_WAIT_MS));
-    this.#unanswered++;
-  }
-
-  #wait(ms: number): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
-      if (this.#unanswered === DOUBT_AFTER) this.channel.doubt();
-      // Without a way there is nobody to ask; `handleReady` goes on.
-      if (this.channel.isReady) this.#ask();
-    }, ms);
   }
 }
 
