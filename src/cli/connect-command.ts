@@ -24,7 +24,11 @@ export async function runConnect(
   const way = await wayToPeer(context, operands, options);
   const desk = new ControlDesk(context, "connect", way.name);
   const pipe = target === undefined;
-  const link = await way.open({ timeoutMs: options.timeout ?? CONNECT_TIMEOUT_MS, signal, pipe });
+  const link = await way.open({
+    timeoutMs: options.timeout ?? way.timeoutMs ?? CONNECT_TIMEOUT_MS,
+    signal,
+    pipe,
+  });
   reportConnected(context, link);
   desk.show(link);
   const remembered = keepPeer(context, link, options, way.remember, way.address);

@@ -15,6 +15,7 @@ import { parsePort, usage } from "./operands.ts";
 import { checkLinkOptions, type LinkOptions } from "./options.ts";
 import { formatDuration } from "./progress.ts";
 import { reachOf } from "./reach-ways.ts";
+import { offerTicket } from "./tickets.ts";
 import { newCode, trustForListener } from "./trust.ts";
 
 /** Peers at the same time, with -k. */
@@ -41,19 +42,24 @@ export async function runListen(
 
   // Who knows the port comes by itself; the others are met.
   const wantsMeeting = port === undefined || options.rendezvous !== undefined;
-  const isMet = wantsMeeting && (trust.code !== undefined || trust.options.identity !== undefined);
+  const { identity, ticket: psk } = trust.options;
+  const isMet = psk !== undefined || (wantsMeeting && (trust.code !== undefined || identity !== undefined));
+  // Whatever ends the waiting for good: a signal, a code that is void, a ticket that nobody took up.
+  const ending = new AbortController();
+  interrupt.signal.addEventListener("abort", () => ending.abort(interrupt.signal.reason));
+  const ticket = psk && offerTicket(context, psk, options.answerFile, ending);
   const listener = await listen({
     ...(options.keepOpen && { idleTimeoutMs: Number.POSITIVE_INFINITY }),
     ...waysOf(options),
     ...trust.options,
     silent: trust.isSilent,
     port: port ?? 0,
-    ...(isMet && { meet: reachOf(options, context.reporter), meetPeers: trust.meetPeers }),
+    ...(isMet && {
+      meet: { ...reachOf(options, context.reporter), ...(ticket && { ticket }) },
+      meetPeers: trust.meetPeers,
+    }),
     maxLinks: options.keepOpen ? LINKS_LIMIT : 1,
   });
-  // Whatever ends the waiting for good: a signal, or a code that is void.
-  const ending = new AbortController();
-  interrupt.signal.addEventListener("abort", () => ending.abort(interrupt.signal.reason));
   let life: CodeLife | undefined;
   try {
     reportListening(context, listener, trust, options, isMet);

@@ -47,12 +47,14 @@ export function reportListening(
   const ends: string[] = [];
   if (made !== undefined) ends.push(`and there type the code  ${strong(made)}`);
   else if (trust.code !== undefined) ends.push("and there type the code that you gave here");
-  const prose = isMet
-    ? [
-        `waiting for a peer; on the other machine run`,
-        `  ${strong(`srudp connect ${meetingHint(trust, options)}`)}`,
-      ]
-    : [`listening on UDP port ${port}; on the other machine run`, ...lines, ...ends];
+  const prose = options.ticket
+    ? ["making a ticket…"]
+    : isMet
+      ? [
+          `waiting for a peer; on the other machine run`,
+          `  ${strong(`srudp connect ${meetingHint(trust, options)}`)}`,
+        ]
+      : [`listening on UDP port ${port}; on the other machine run`, ...lines, ...ends];
   reporter.event("listening", fields, prose.join("\n"));
 }
 

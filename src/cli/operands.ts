@@ -2,6 +2,7 @@
 import { SrudpError } from "../base/errors.ts";
 import { isPeerName } from "../net/saved-peers.ts";
 import { CODE_WORDS, looksLikeCode, parseCode } from "../wire/code.ts";
+import { decodeTicket, looksLikeTicket, type TicketOffer } from "../wire/ticket.ts";
 import { escapeText } from "./escape.ts";
 
 /** What `connect` was told to reach. */
@@ -9,6 +10,7 @@ export type PeerOperand =
   | { readonly kind: "address"; readonly host: string; readonly port: number }
   | { readonly kind: "code"; readonly code: string }
   | { readonly kind: "key" }
+  | { readonly kind: "ticket"; readonly offer: TicketOffer }
   /** A saved peer's name, or a host without its port. */
   | { readonly kind: "name"; readonly name: string }
   | { readonly kind: "none" };
@@ -22,9 +24,9 @@ export function splitWords(words: readonly string[]): { options: string[]; progr
 
 /**
  * The peer that the operands of `connect` name: `host:port`, `[v6]:port`, `host port`, a code (in one word
- * or in four), a key, a saved peer's name, or none at all.
+ * or in four), a ticket, a key, a saved peer's name, or none at all.
  *
- * @throws SrudpError ERR_USAGE, ERR_CODE_FORMAT
+ * @throws SrudpError ERR_USAGE, ERR_CODE_FORMAT, ERR_TICKET_FORMAT
  */
 export function parsePeer(operands: readonly string[]): PeerOperand {
   const [first, second] = operands;
@@ -33,6 +35,11 @@ export function parsePeer(operands: readonly string[]): PeerOperand {
     return { kind: "code", code: parseCode(operands.join("-")) };
   if (operands.length > 2) throw usage("More words than a host and a port");
   if (second !== undefined) return address(first.replace(/^\[(.*)\]$/, "$1"), parsePort(second));
+  if (looksLikeTicket(first)) {
+    const ticket = decodeTicket(first);
+    if (ticket.kind === "offer") return { kind: "ticket", offer: ticket };
+    throw usage("This ticket is an answer: paste it where `srudp listen --ticket` waits");
+  }
   if (/^srudp[a-z]?1/i.test(first.trim())) return { kind: "key" };
   if (looksLikeCode(first)) return { kind: "code", code: parseCode(first) };
   const parts = /^(?:\[([^[\]]*)\]|([^:]*)):([^:]*)$/.exec(first);

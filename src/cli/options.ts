@@ -39,6 +39,9 @@ export interface LinkOptions {
   readonly save?: string;
   /** Of `listen`. */
   readonly silent?: true;
+  /** Of `listen`. */
+  readonly ticket?: true;
+  readonly answerFile?: string;
 
   /** Of `listen` and `forward`. */
   readonly expose?: readonly string[];
@@ -97,6 +100,11 @@ export function addLinkOptions(command: Command): Command {
         collected,
       )
       .option("--accept-new", "let the first peer in and remember its key, where no key may connect yet")
+      .option(
+        "--ticket",
+        "make a ticket, for two people to carry it and its answer where there is no meeting place",
+      )
+      .option("--answer-file <file>", "where the answer to the ticket will be, in place of the terminal")
       .option("--silent", "with keys: do not answer who does not know this side's key");
   } else {
     command.option("--accept-new", "trust the key of a peer never met before, and remember it");
@@ -208,6 +216,8 @@ export function checkLinkOptions(options: LinkOptions, program: readonly string[
   if (options.exec && (program === undefined || program.length === 0)) {
     throw usage("-e needs a program behind --, as in: -e -- command argument");
   }
+  if (options.ticket && options.keepOpen) throw usage("A ticket serves one peer: -k goes without");
+  if (options.answerFile !== undefined && !options.ticket) throw usage("--answer-file goes with --ticket");
   if (options.save !== undefined && options.keepOpen)
     throw usage("--save names one peer: it does not go with -k");
   if (!options.exec && program !== undefined) throw usage("A program behind -- needs -e");

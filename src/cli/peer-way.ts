@@ -17,6 +17,7 @@ import { formatPeer, type PeerOperand, parsePeer, usage } from "./operands.ts";
 import type { LinkOptions } from "./options.ts";
 import { reachOf } from "./reach-ways.ts";
 import { showWaiting } from "./spinner.ts";
+import { acceptTicket } from "./tickets.ts";
 import { trustForConnector } from "./trust.ts";
 
 /** Without an answer for so long the person is told what may be wrong. */
@@ -43,7 +44,9 @@ export interface PeerWay {
   readonly name: string;
   /** Where it was reached, `host:port`, where that can be typed again. */
   readonly address: string | undefined;
-  /** Whether a second link can be made: not with a code, which is spent by the first. */
+  /** How long to wait for the peer, where it takes longer than usual. */
+  readonly timeoutMs?: number;
+  /** Whether a second link can be made: not with a code or a ticket, which is spent by the first. */
   readonly isRepeatable: boolean;
   /**
    * A link to the peer.
@@ -133,13 +136,16 @@ async function wayByMeeting(
     throw usage("A secret or a passphrase leads to no meeting place: give the peer as host:port");
   const name = peer.kind === "key" || peer.kind === "name" ? operands[0]! : "the peer";
   const named = peer.kind === "key" ? { ...options, peer: [operands[0]!] } : options;
-  const code = peer.kind === "code" ? peer.code : undefined;
-  const trust = await trustForConnector(context, named, name, () => undefined, code);
+  const ticket = peer.kind === "ticket" ? acceptTicket(context, peer.offer) : undefined;
+  const operand =
+    peer.kind === "code" ? { code: peer.code } : peer.kind === "ticket" ? { ticket: peer.offer.psk } : {};
+  const trust = await trustForConnector(context, named, name, () => undefined, operand);
+  const ways = { ...reachOf(options, reporter), ...(ticket !== undefined && { ticket }) };
 
   const open = async ({ quiet, ...how }: OpenOptions): Promise<Link> => {
     const stopWaiting = quiet ? () => undefined : showWaiting(reporter, "looking for the peer");
     try {
-      return await meet({ ...how, ...waysOf(options), ...trust.options, meet: reachOf(options, reporter) });
+      return await meet({ ...how, ...waysOf(options), ...trust.options, meet: ways });
     } catch (thrown) {
       if (how.signal.aborted) throw how.signal.reason;
       throw trust.explain(asSrudpError(thrown));
@@ -147,6 +153,8 @@ async function wayByMeeting(
       stopWaiting();
     }
   };
-  const isRepeatable = trust.auth !== "code";
-  return { name, address: undefined, isRepeatable, open, remember: trust.remember };
+  const isRepeatable = trust.auth !== "code" && trust.auth !== "ticket";
+  // A person has to carry the answer first.
+  const patience = peer.kind === "ticket" && { timeoutMs: peer.offer.expiresAtS * 1000 - Date.now() };
+  return { ...patience, name, address: undefined, isRepeatable, open, remember: trust.remember };
 }

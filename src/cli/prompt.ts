@@ -86,6 +86,28 @@ export async function askYesOrNo(question: string, signal: AbortSignal): Promise
   return answer ?? false;
 }
 
+/**
+ * Asks for one line.
+ *
+ * @returns `undefined` where there is no terminal, or it ends
+ */
+export async function askLine(question: string, signal: AbortSignal): Promise<string | undefined> {
+  const terminal = openTerminal();
+  if (terminal === undefined) return undefined;
+  let typed = "";
+  try {
+    terminal.write(question);
+    await terminal.read(signal, (text) => {
+      typed += text;
+      return typed.includes("\n");
+    });
+  } finally {
+    terminal.close("");
+  }
+  const end = typed.indexOf("\n");
+  return end < 0 ? undefined : typed.slice(0, end);
+}
+
 interface Terminal {
   readonly input: ReadStream;
   readonly columns: number;

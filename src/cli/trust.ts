@@ -65,14 +65,14 @@ export function newCode(): string {
 /**
  * @param remote `host:port` as the peer is remembered
  * @param beforeAsking called when the person is to be asked about a key, while the link is being made
- * @param operandCode a code that stands in the place of the peer, in normal form
+ * @param operand a code in normal form, or a ticket's secret, that stands in the place of the peer
  */
 export async function trustForConnector(
   context: CommandContext,
   options: LinkOptions,
   remote: string,
   beforeAsking: () => void,
-  operandCode?: string,
+  operand: { readonly code?: string; readonly ticket?: Uint8Array } = {},
 ): Promise<ConnectorTrust> {
   const store = new KeyStore(configurationFolder(context.environment));
   const environmentCode = takeEnvironmentCode(context.environment);
@@ -93,7 +93,8 @@ export async function trustForConnector(
   if (options.secretFile !== undefined) {
     return plainly("secret", { secret: (await readSecretFile(options.secretFile)).reveal() });
   }
-  if (operandCode !== undefined) return plainly("code", { code: operandCode });
+  if (operand.ticket !== undefined) return plainly("ticket", { ticket: operand.ticket });
+  if (operand.code !== undefined) return plainly("code", { code: operand.code });
   const code = (await givenCode(options)) ?? environmentCode;
   if (code !== undefined) return plainly("code", { code: code.reveal() });
   if (options.passphraseFile !== undefined) {
@@ -132,7 +133,7 @@ export async function trustForListener(
 
   let code: ListenerCode | undefined;
   if (given !== undefined) code = { text: given, given: true };
-  else if (secret === undefined && passphrase === undefined && !byKey)
+  else if (secret === undefined && passphrase === undefined && !byKey && !options.ticket)
     code = { text: new Redacted(newCode()), given: false };
 
   // With --accept-new the door stands open once: the first key that comes is the one that may come again.
@@ -151,12 +152,14 @@ export async function trustForListener(
       ...(secret === undefined ? [] : (["secret"] as const)),
       ...(passphrase === undefined ? [] : (["passphrase"] as const)),
       ...(byKey ? (["key"] as const) : []),
+      ...(options.ticket ? (["ticket"] as const) : []),
       ...(code === undefined ? [] : (["code"] as const)),
     ],
     options: {
       ...(identity !== undefined && { identity }),
       ...(secret !== undefined && { secret: secret.reveal() }),
       ...(passphrase !== undefined && { passphrase: passphrase.reveal() }),
+      ...(options.ticket && { ticket: new Uint8Array(randomBytes(32)) }),
       ...(code !== undefined && { code: code.text.reveal() }),
       ...(pinned.length > 0 && { peer: pinned }),
       ...((byKey || byPairing) && { verifyPeer: mayCome }),

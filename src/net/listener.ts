@@ -327,6 +327,7 @@ function meetingsOf(endpoint: Endpoint, meet: ReachOptions, options: ListenOptio
   const { code, identity, peer = [], meetPeers = [] } = options;
   if (code !== undefined) void meetings.setCode(parseCode(code));
   if (identity !== undefined) meetings.setPeers(identity, [...peer, ...meetPeers]);
+  if (meet.ticket?.side === "responder") meetings.setTicket(meet.ticket.terms);
   return meetings;
 }
 

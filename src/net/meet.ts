@@ -3,7 +3,7 @@ import { SrudpError } from "../base/errors.ts";
 import { parseCode } from "../wire/code.ts";
 import { bindListening } from "./bind.ts";
 import type { Link } from "./link.ts";
-import { placesOfCode, placesOfPair } from "./meeting-place.ts";
+import { placeOfTicket, placesOfCode, placesOfPair } from "./meeting-place.ts";
 import type { MeetOptions } from "./options.ts";
 import { Patience } from "./patience.ts";
 import { prepareQlogDirectory } from "./qlog-file.ts";
@@ -39,10 +39,14 @@ export async function meet(options: MeetOptions): Promise<Link> {
 }
 
 /** Goes where the peer will look, too. */
-async function joinPlaces(attempt: MeetingAttempt, { code, identity, peer }: MeetOptions): Promise<void> {
+async function joinPlaces(attempt: MeetingAttempt, options: MeetOptions): Promise<void> {
+  const { code, identity, peer } = options;
+  const { ticket } = options.meet;
   const now = Date.now();
   const [key, ...others] = peer ?? [];
-  if (code !== undefined) {
+  if (ticket?.side === "initiator") {
+    attempt.join(placeOfTicket(ticket.offer.psk, ticket.offer.expiresAtS * 1000));
+  } else if (code !== undefined) {
     for await (const place of placesOfCode(parseCode(code), now)) attempt.join(place);
   } else if (identity !== undefined && key !== undefined && others.length === 0) {
     for (const place of placesOfPair(identity, key, now)) attempt.join(place);

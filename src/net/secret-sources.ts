@@ -88,6 +88,22 @@ export async function readPassphraseFile(path: string): Promise<Redacted<string>
   return new Redacted(text);
 }
 
+/**
+ * The ticket in a file, which may be a pipe; undefined while there is none in it.
+ *
+ * @throws SrudpError ERR_FILE_UNREADABLE
+ */
+export async function readTicketFile(path: string): Promise<string | undefined> {
+  try {
+    const text = await readBeginning(path);
+    return text.includes("\n") || text.length === LONGEST_TEXT_BYTES ? text : undefined;
+  } catch (error) {
+    const cause = (error as SrudpError).cause as NodeJS.ErrnoException | undefined;
+    if (cause?.code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
 async function readExistingFile(path: string): Promise<string> {
   // A descriptor that the shell opened, as in `<(…)`, has no name that another user could have replaced.
   if (/^\/(?:dev|proc\/self)\/fd\/\d+$/.test(path)) return readBeginning(path);

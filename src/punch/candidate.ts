@@ -2,7 +2,7 @@
 import type { Candidate } from "../wire/candidate.ts";
 import { addressScope, isOnSameSite } from "./address-scope.ts";
 
-export type { Candidate, CandidateKind } from "../wire/candidate.ts";
+export type { Candidate } from "../wire/candidate.ts";
 
 /** What carries a pair: the same site, the way between the two, or somebody in between. */
 export type PathKind = "lan" | "direct" | "relay";

@@ -4,12 +4,7 @@
  */
 import type { NatBehaviour } from "../wire/nat-behaviour.ts";
 
-export {
-  type Dependence,
-  type NatBehaviour,
-  type PortPattern,
-  UNKNOWN_BEHAVIOUR,
-} from "../wire/nat-behaviour.ts";
+export type { NatBehaviour } from "../wire/nat-behaviour.ts";
 
 /** How a direct path is sought. */
 export type Technique = "simultaneous" | "predictedPorts" | "birthday" | "relay";

@@ -40,7 +40,7 @@ export interface Meeting {
 }
 
 export interface Carrier {
-  readonly name: "lan" | "dht" | "mailbox";
+  readonly name: "lan" | "dht" | "mailbox" | "ticket";
   meet(place: Place, side: MeetingSide): Meeting;
   /** Ends all meetings. */
   close(): Promise<void>;

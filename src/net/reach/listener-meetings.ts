@@ -4,13 +4,16 @@
  */
 import type { KeyPair } from "../../crypto/primitives.ts";
 import type { Attachment } from "../attachment.ts";
+import type { TicketTerms } from "../carriers/ticket-carrier.ts";
 import type { LinkCore } from "../link-core.ts";
-import { PAIR_SPAN_MS, placesOfCode, placesOfPair } from "../meeting-place.ts";
+import { PAIR_SPAN_MS, placeOfTicket, placesOfCode, placesOfPair } from "../meeting-place.ts";
 import { LinkKeeper } from "./link-keeper.ts";
 import { SEARCH_ON_MS } from "./meeting-attempt.ts";
 import { Rally, type RallyWatcher } from "./rally.ts";
 import type { Reach } from "./reach.ts";
 
+/** How often the own addresses are looked at while a person carries them: so often that no NAT forgets them. */
+const KEPT_FRESH_MS = 20_000;
 /** Peers that are waited for by their keys; each costs a place or two. */
 const PEERS_LIMIT = 64;
 
@@ -22,6 +25,8 @@ export class ListenerMeetings implements RallyWatcher {
   /** Counts codes: the places of one that was replaced come too late. */
   #codes = 0;
   #hourly: NodeJS.Timeout | undefined;
+  #ofTicket: Rally | undefined;
+  #freshening: NodeJS.Timeout | undefined;
   readonly #retiring: Set<NodeJS.Timeout> = new Set();
   #isOpen = true;
 
@@ -61,8 +66,19 @@ export class ListenerMeetings implements RallyWatcher {
     this.#hourly.unref();
   }
 
+  /** Makes an offer, and waits for whoever takes it up. */
+  setTicket({ psk, expiresAtS }: TicketTerms): void {
+    this.#ofTicket = this.#newRally();
+    this.#ofTicket.join(placeOfTicket(psk, expiresAtS * 1000));
+    // Here the one who waits speaks first.
+    this.#ofTicket.restart();
+    this.#freshening = setInterval(() => this.#reach.refresh(), KEPT_FRESH_MS);
+    this.#freshening.unref();
+  }
+
   /** A link of the listener's: it is kept on the best path from now on. */
   adopt(core: LinkCore, attachment: Attachment): void {
+    clearInterval(this.#freshening);
     const reach = this.#reach;
     const keeper = new LinkKeeper({ reach, engine: core.engine, attachment, onPath: core.onPathMoved });
     core.keeper = keeper;
@@ -95,8 +111,10 @@ export class ListenerMeetings implements RallyWatcher {
   close(): void {
     this.#isOpen = false;
     clearTimeout(this.#hourly);
+    clearInterval(this.#freshening);
     this.#codes++;
-    for (const rally of [this.#ofCode, ...this.#ofPeers]) if (rally !== undefined) this.#retire(rally);
+    for (const rally of [this.#ofCode, this.#ofTicket, ...this.#ofPeers])
+      if (rally !== undefined) this.#retire(rally);
     this.#ofCode = undefined;
     this.#ofPeers = [];
   }

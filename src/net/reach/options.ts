@@ -1,7 +1,10 @@
 /** How peers that know no address of each other may meet, and by which paths. */
 
-/** A TURN server with what it wants to know of its user. */
+import type { TicketWay } from "../carriers/ticket-carrier.ts";
+
 export interface ReachOptions {
+  /** People carry the signals, and nothing else does. */
+  readonly ticket?: TicketWay;
   /** Meeting places of one's own: `udp://host:port`, `ws://host:port`, `wss://host`. Their STUN is used too. */
   readonly rendezvous?: readonly string[];
   /** STUN servers as `host:port`; left out, public ones (none where there is a `rendezvous`). */

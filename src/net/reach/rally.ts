@@ -234,6 +234,7 @@ export class Rally {
       random: reach.random,
       local: reach.behaviour,
       allowSpray: reach.options.spray !== false,
+      isTicket: this.#options.carriers.some(({ name }) => name === "ticket"),
     });
     this.#tellLocals(agent);
     const driver = new PunchDriver({

@@ -15,6 +15,7 @@ import { LanCarrier } from "../carriers/lan-carrier.ts";
 import { MailboxCarrier } from "../carriers/mailbox-carrier.ts";
 import type { ChannelOptions } from "../carriers/rendezvous-channel.ts";
 import { orderServers, parseRendezvousUrl, type RendezvousUrl } from "../carriers/rendezvous-url.ts";
+import { TicketCarrier } from "../carriers/ticket-carrier.ts";
 import type { DatagramSocket } from "../datagram-socket.ts";
 import type { Endpoint } from "../endpoint.ts";
 import type { CommonOptions } from "../options.ts";
@@ -81,7 +82,7 @@ export class Reach {
       carriers.push(dht);
       if (this.#mailbox === undefined) this.warmCarriers = carriers;
     }
-    this.carriers = carriers;
+    this.carriers = options.ticket === undefined ? carriers : [new TicketCarrier(options.ticket)];
     this.#gatherer = new Gatherer(endpoint, { stunServers: stunServersOf(options), isNumeric: !names });
     this.#gatherer.onCandidate = ({ candidate }) => {
       const { kind, address, port, family } = candidate;
@@ -96,7 +97,7 @@ export class Reach {
       for (const told of this.#networkWatchers) told();
     };
     // Without anybody to tell them to, own addresses are nobody's business.
-    if (carriers.length > 0) this.#gather();
+    if (this.carriers.length > 0) this.#gather();
   }
 
   /** Own addresses, best first. */
@@ -214,7 +215,8 @@ export class Reach {
     this.#gatherer.close();
     this.#watchers.clear();
     this.#networkWatchers.clear();
-    await Promise.all(this.carriers.map((carrier) => carrier.close()));
+    const all = new Set([...this.carriers, ...this.warmCarriers]);
+    await Promise.all([...all].map((carrier) => carrier.close()));
   }
 
   #gather(): void {

@@ -48,10 +48,13 @@ describe("a peer's name", () => {
     expect(parsePeer(["example.org"])).toEqual({ kind: "name", name: "example.org" });
   });
 
+  it("may be a ticket, if it is whole", () => {
+    expect(failure(() => parsePeer(["srudpt1qqqq"])).code).toBe("ERR_TICKET_FORMAT");
+  });
+
   it("may be a key, or missing", () => {
     expect(parsePeer([])).toEqual({ kind: "none" });
     expect(parsePeer(["srudp1qqqq"])).toEqual({ kind: "key" });
-    expect(parsePeer(["srudpt1qqqq"])).toEqual({ kind: "key" });
   });
 
   it.each([

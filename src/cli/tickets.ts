@@ -1,0 +1,70 @@
+/** Tickets between two people: what each side prints, and how the answer gets back to the listener. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { SrudpError } from "../base/errors.ts";
+import type { TicketWay } from "../net/carriers/ticket-carrier.ts";
+import { readTicketFile } from "../net/secret-sources.ts";
+import { decodeTicket, type TicketAnswer, type TicketOffer } from "../wire/ticket.ts";
+import type { CommandContext } from "./context.ts";
+import { unlessAborted } from "./interrupt.ts";
+import { usage } from "./operands.ts";
+import { askLine, hasTerminal } from "./prompt.ts";
+
+/** How long a ticket may be waited with. */
+const TICKET_LIFE_MS = 600_000;
+/** How soon an answer's file that is not there yet is looked for again. */
+const RETRY_MS = 250;
+
+/** Makes an offer with `psk` and waits for its answer, from a file or on the terminal, until `ending`. */
+export function offerTicket(
+  context: CommandContext,
+  psk: Uint8Array,
+  answerFile: string | undefined,
+  ending: AbortController,
+): TicketWay {
+  if (answerFile === undefined && !hasTerminal())
+    throw usage("There is no terminal to paste the answer at: name a file for it with --answer-file");
+  const { reporter } = context;
+  const expiresAtS = Math.floor((Date.now() + TICKET_LIFE_MS) / 1000);
+  let tell: () => void = () => undefined;
+  const told = new Promise<void>((resolve) => {
+    tell = resolve;
+  });
+  const expiry = setTimeout(() => ending.abort(new SrudpError("ERR_TICKET_EXPIRED")), TICKET_LIFE_MS);
+  ending.signal.addEventListener("abort", () => clearTimeout(expiry));
+  expiry.unref();
+  const answer = told.then(() => readAnswer(answerFile, ending.signal));
+  answer.catch((error: unknown) => ending.abort(error));
+  const onTicket = (ticket: string): void => {
+    const { strong } = reporter.palette;
+    const prose = `on the other machine run\n  ${strong(`srudp connect ${ticket}`)}\nand bring its answer back here within ten minutes`;
+    reporter.event("ticket", { ticket, expiresAtS }, reporter.quiet ? ticket : prose, "always");
+    tell();
+  };
+  return { side: "responder", terms: { psk, expiresAtS }, answer, onTicket };
+}
+
+/** Takes an offer up. @throws SrudpError ERR_TICKET_EXPIRED */
+export function acceptTicket({ reporter }: CommandContext, offer: TicketOffer): TicketWay {
+  if (offer.expiresAtS * 1000 <= Date.now()) throw new SrudpError("ERR_TICKET_EXPIRED");
+  const onTicket = (ticket: string): void => {
+    const prose = `paste this at the machine that waits:\n  ${reporter.palette.strong(ticket)}`;
+    reporter.event("answer", { ticket }, reporter.quiet ? ticket : prose, "always");
+  };
+  return { side: "initiator", offer, onTicket };
+}
+
+async function readAnswer(file: string | undefined, signal: AbortSignal): Promise<TicketAnswer> {
+  for (;;) {
+    const text =
+      file === undefined
+        ? await askLine("answer: ", signal)
+        : await unlessAborted(signal, readTicketFile(file));
+    if (text !== undefined) {
+      const ticket = decodeTicket(text);
+      if (ticket.kind === "answer") return ticket;
+      throw new SrudpError("ERR_TICKET_FORMAT", "This is an offer and no answer to one");
+    }
+    if (file === undefined) throw new SrudpError("ERR_TICKET_FORMAT", "No answer was pasted");
+    await sleep(RETRY_MS, undefined, { signal });
+  }
+}
