@@ -602,7 +602,7 @@ export class Connection implements FrameOwner, IncomingHost {
       tracer: this.tracer,
     };
     const { route } = this;
-    if (peer.role === "responder" ? !route.isProved(this.heardPath!) : route.hasAskedSeveral) {
+    if (peer.role === "responder" ? !route.isProved(this.heardPath!) : !route.hasCalled(this.heardPath!)) {
       parts.paths.doubt(nowMs, DATAGRAM_FLOOR_BYTES, this.recovery.ptoMs);
     }
     const ceilings = { own: mtuCeilingBytes, peer: DATAGRAM_FLOOR_BYTES };

@@ -24,6 +24,8 @@ interface Outgoing {
 const CANDIDATE_PAUSE_MS = 250;
 /** Paths that were asked beside the one that an answer came over, and still get what follows. */
 const OTHERS_LIMIT = 3;
+/** Times that they get it, unless we called them ourselves: they may have asked for nothing. */
+const OTHERS_TRIES = 2;
 /** Paths that are remembered as asked or answered. */
 const PATHS_LIMIT = 64;
 /** Kinds of handshake packet that answer the initiator: pakeAnswer and noise2. */
@@ -32,6 +34,10 @@ const ANSWERS: readonly number[] = [1, 3];
 export class HandshakeRoute {
   private readonly handshake: Handshake;
   private readonly candidates: Path[];
+  /** Paths that were called of our own accord, not because somebody called from there. */
+  private readonly called: Path[];
+  /** Messages since the last answer, the first included. */
+  private tries = 0;
   /** Candidates in use, from the first. */
   private started: number;
   private nextCandidateAtMs: number;
@@ -53,6 +59,7 @@ export class HandshakeRoute {
   constructor(nowMs: number, handshake: Handshake, candidates: readonly Path[]) {
     this.handshake = handshake;
     this.candidates = [...candidates];
+    this.called = [...candidates];
     this.started = Math.min(1, candidates.length);
     this.nextCandidateAtMs = candidates.length > 1 ? nowMs + CANDIDATE_PAUSE_MS : Number.POSITIVE_INFINITY;
     if (handshake.role === "initiator") {
@@ -66,9 +73,12 @@ export class HandshakeRoute {
     return this.answered.length === 1 && this.answered[0] === path;
   }
 
-  /** Whether more than one path was asked, so that an answer may be a copy that somebody else sent. */
-  get hasAskedSeveral(): boolean {
-    return this.asked.length > 1;
+  /**
+   * Whether `path` was called of our own accord. An answer over any other may be a copy, sent by somebody who
+   * called from there with another copy.
+   */
+  hasCalled(path: Path): boolean {
+    return this.called.includes(path);
   }
 
   get timeoutAt(): number {
@@ -82,6 +92,7 @@ export class HandshakeRoute {
     if (this.stopped || this.hasAnswer || this.candidates.includes(path)) return;
     // Behind those in use, before those that wait for their turn.
     this.candidates.splice(this.started, 0, path);
+    this.called.push(path);
     this.nextCandidateAtMs = nowMs;
   }
 
@@ -114,6 +125,7 @@ export class HandshakeRoute {
       this.candidates.splice(0, this.candidates.length, path, ...others);
       this.started = this.candidates.length;
       this.nextCandidateAtMs = Number.POSITIVE_INFINITY;
+      this.tries = 1;
     }
     this.send(outcome === "advanced" ? this.inUse : [path]);
     return outcome;
@@ -132,6 +144,7 @@ export class HandshakeRoute {
     }
     if (nowMs >= this.handshake.timeoutAt) {
       this.handshake.handleTimeout(nowMs);
+      if (this.hasAnswer && this.tries++ === OTHERS_TRIES) this.dropStrangers();
       this.send(this.inUse);
     }
   }
@@ -160,6 +173,12 @@ export class HandshakeRoute {
     // A refusal that is still to be sent may leave; nothing new comes after it.
     this.nextCandidateAtMs = Number.POSITIVE_INFINITY;
     this.stopped = this.targets.length === 0;
+  }
+
+  private dropStrangers(): void {
+    const kept = this.candidates.filter((path, index) => index === 0 || this.called.includes(path));
+    this.candidates.splice(0, this.candidates.length, ...kept);
+    this.started = kept.length;
   }
 
   private get inUse(): Path[] {

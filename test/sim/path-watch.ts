@@ -23,6 +23,8 @@ interface Watched {
   sentBytes: number;
   isProved: boolean;
   heardHandshake: boolean;
+  /** This end spoke first there: it was told to call that address, and goes on until it is answered. */
+  isCalled: boolean;
   toldHandshake: boolean;
 }
 
@@ -68,8 +70,11 @@ export class PathWatch {
 
   onSend(path: Path, bytes: Uint8Array): void {
     const watched = this.#of(path);
-    watched.sentBytes += bytes.length;
-    if (isHandshake(bytes)) watched.toldHandshake = true;
+    if (isHandshake(bytes)) {
+      if (watched.receivedBytes === 0 && !this.#isResponder) watched.isCalled = true;
+      watched.toldHandshake = true;
+    }
+    if (!watched.isCalled || !isHandshake(bytes)) watched.sentBytes += bytes.length;
     this.#eachToken(bytes, FRAME.pathChallenge, (token) => {
       this.#challenged.set(token, watched);
       this.counts.challenges++;
@@ -108,6 +113,7 @@ export class PathWatch {
         sentBytes: 0,
         isProved: false,
         heardHandshake: false,
+        isCalled: false,
         toldHandshake: false,
       };
       this.#paths.set(path, watched);
