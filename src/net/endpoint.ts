@@ -4,7 +4,7 @@
  *
  * Work comes in batches. A received datagram is handed over at once, but what follows from a whole batch
  * (acknowledgements, packets to send, the timer, events) is done once, in the `setImmediate` behind it; so
- * are commands of the application. One reading of the clock serves a batch.
+ * are commands of the application. One reading of the clock serves all of that.
  *
  * Read `attachment.ts` first; `batch-sender.ts` has the sending.
  */
@@ -280,12 +280,14 @@ export class Endpoint implements AttachmentHost {
     this.strayDatagrams++;
   }
 
-  /** The clock of the batch that this datagram belongs to; the flush behind it ends the batch. */
+  /**
+   * The time of a datagram that has come; the flush behind it ends its batch. Each has its own: on a busy
+   * machine the process may stand still within a batch, and a datagram that came meanwhile would show a round
+   * trip shorter than any is, which congestion control believes for ten seconds.
+   */
   #beginBatch(): number {
-    if (this.#batchNowMs === 0) {
-      this.#batchNowMs = performance.now();
-      this.#schedule();
-    }
+    if (this.#batchNowMs === 0) this.#schedule();
+    this.#batchNowMs = performance.now();
     return this.#batchNowMs;
   }
 
