@@ -60,6 +60,17 @@ describe("a transfer", () => {
     expect((await link.report()).up.blackHoled).toBeGreaterThan(0);
   });
 
+  it("goes on when the path takes only smaller datagrams than before", async () => {
+    const { pair, link } = await startOverLink();
+    await pumpThrough(pair, 6000, async () => {
+      // By then the search has found what the path takes, and uses it.
+      await pause(2000);
+      await link.change({ up: { mtuBytes: 1308 }, down: { mtuBytes: 1308 } });
+    });
+    const { up } = await link.report();
+    expect(up.tooLarge).toBeGreaterThan(0);
+  });
+
   it.each(["target", "client", "both"] as const)(
     "goes on when the address changes (seen by: %s)",
     async (side) => {

@@ -122,6 +122,46 @@ describe("CUBIC", () => {
     expect(grown).toBeLessThan(3);
   });
 
+  it("grows like Reno at its full pace, one segment a round trip, once that is beyond W_max (RFC 9438 §4.3)", () => {
+    const cubic = new Cubic(MDS);
+    cubic.onLost(loss(100));
+    const rttMs = 2;
+    const grown = (fromMs: number, rounds: number): number => {
+      const before = cubic.congestionWindowBytes;
+      for (let n = 0; n < rounds; n++) {
+        const now = fromMs + n * rttMs;
+        cubic.onAcknowledged(
+          ack(now, cubic.congestionWindowBytes, { smoothedRttMs: rttMs, largestAckedSentAtMs: now - rttMs }),
+        );
+      }
+      return (cubic.congestionWindowBytes - before) / MDS / rounds;
+    };
+    // From 7 segments to the 10 of W_max at α ≈ 0.53: six rounds.
+    expect(grown(200, 5)).toBeLessThan(0.55);
+    grown(220, 3);
+    expect(cubic.congestionWindowBytes).toBeGreaterThan(10 * MDS);
+    const pace = grown(240, 10);
+    expect(pace).toBeGreaterThan(0.9);
+    expect(pace).toBeLessThanOrEqual(1.05);
+  });
+
+  it("grows by no more than half in a round trip, wherever the function is by then (RFC 9438 §4.4)", () => {
+    const cubic = new Cubic(MDS);
+    cubic.onAcknowledged(ack(100, 100 * MDS - 12_000));
+    cubic.onLost(loss(200));
+    cubic.onAcknowledged(ack(400, cubic.congestionWindowBytes));
+    const before = cubic.congestionWindowBytes;
+    // A minute later the function is thousands of segments away.
+    cubic.onAcknowledged(ack(60_400, before));
+    expect(cubic.congestionWindowBytes / before).toBeCloseTo(1.5, 5);
+  });
+
+  it("never has less than two datagrams, however much is lost (RFC 9438 §4.6)", () => {
+    const cubic = new Cubic(MDS);
+    for (let n = 1; n <= 50; n++) cubic.onLost(loss(1000 * n, 1000 * n - 1));
+    expect(cubic.congestionWindowBytes).toBe(minimumWindowBytes(MDS));
+  });
+
   it("does not grow while the application is the limit", () => {
     const cubic = new Cubic(MDS);
     cubic.onAcknowledged(ack(100, 12_000, { isAppLimited: true }));
