@@ -1,22 +1,22 @@
 /** Real programs through real forwards, on the loopback and over a line that loses one packet in a hundred. */
-import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, execFile, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
-import { type AddressInfo, connect } from "node:net";
+import type { AddressInfo } from "node:net";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
-import { within } from "../lib/deadline.ts";
 import { endServers, type Forwarding, freePort, startForwarding } from "../lib/forwarding.ts";
 import { loopback } from "../lib/pair.ts";
 import { commandFile } from "../lib/paths.ts";
 import { endAll, temporaryFolder } from "../lib/srudp-process.ts";
+import { has, startDaemon, startSshd } from "../lib/sshd.ts";
 
 const run = promisify(execFile);
 /** `SRUDP_LONG=1` takes the sizes of the acceptance run. */
@@ -47,32 +47,6 @@ afterAll(async () => {
   endServers();
   await endAll();
 });
-
-/** Whether the programs are here; says so where they are not. */
-function has(...programs: string[]): boolean {
-  const missing = programs.filter((program) => spawnSync("which", [program]).status !== 0);
-  if (missing.length > 0) console.log(`skipped: ${missing.join(", ")} not installed`);
-  return missing.length === 0;
-}
-
-/** Starts a server and waits until it takes connections on `port`. */
-async function daemon(command: string, words: readonly string[], port: number): Promise<void> {
-  const child = spawn(command, words, { stdio: "ignore" });
-  children.push(child);
-  const isUp = async (): Promise<void> => {
-    for (;;) {
-      const socket = connect(port, "127.0.0.1");
-      const isThere = await new Promise<boolean>((resolve) => {
-        socket.once("connect", () => resolve(true));
-        socket.once("error", () => resolve(false));
-      });
-      socket.destroy();
-      if (isThere) return;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  };
-  await within(isUp(), 10_000, () => `${command} does not listen on ${port}`);
-}
 
 describe.each([
   ["on the loopback", undefined],
@@ -129,28 +103,14 @@ describe.each([
   });
 
   it.runIf(has("ssh", "sshd"))("OpenSSH logs in by -L, and by connect -W as ProxyCommand", async () => {
-    const port = await freePort();
-    const folder = temporaryFolder();
-    const file = (name: string): string => join(folder, name);
-    for (const name of ["host", "user"])
-      spawnSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", file(name)]);
-    writeFileSync(file("authorized"), readFileSync(file("user.pub")), { mode: 0o600 });
-    writeFileSync(
-      file("config"),
-      `Port ${port}\nListenAddress 127.0.0.1\nHostKey ${file("host")}\nAuthorizedKeysFile ${file("authorized")}\nStrictModes no\nPidFile none\nUsePAM no\n`,
-    );
-    mkdirSync("/run/sshd", { recursive: true });
-    await daemon("/usr/sbin/sshd", ["-D", "-f", file("config")], port);
+    const { port, words: common, process: server } = await startSshd();
+    children.push(server);
     const target = `127.0.0.1:${port}`;
     const through = await startForwarding({
       listen: ["--expose", target],
       forward: ["-L", `0:${target}`],
       between,
     });
-    const common = [
-      ...["-F", "none", "-i", file("user"), "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"],
-      ...["-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-l", userInfo().username],
-    ];
     const local = await run("ssh", [...common, "-p", String(through.ports[0]), "127.0.0.1", "echo by -L"]);
     expect(local.stdout).toBe("by -L\n");
     const words = ["connect", loopback(through.port), ...through.trust, "-W", target, "--quiet"];
@@ -160,6 +120,8 @@ describe.each([
 
     if (!has("rsync", "git")) return;
     // What ssh carries, the forward carries: a tree by rsync, a repository by git.
+    const folder = temporaryFolder();
+    const file = (name: string): string => join(folder, name);
     const remoteShell = ["ssh", ...common, "-p", String(through.ports[0])].join(" ");
     mkdirSync(file("tree"));
     for (let i = 0; i < 20; i++) writeFileSync(file(`tree/${i}`), Buffer.alloc(50_000, i));
@@ -179,7 +141,8 @@ describe.each([
 
   it.runIf(has("redis-server", "redis-benchmark"))("redis-benchmark runs with fifty clients", async () => {
     const port = await freePort();
-    await daemon("redis-server", ["--port", String(port), "--save", "", "--bind", "127.0.0.1"], port);
+    const redis = ["--port", String(port), "--save", "", "--bind", "127.0.0.1"];
+    children.push(await startDaemon("redis-server", redis, port));
     const target = `127.0.0.1:${port}`;
     const through = await startForwarding({
       listen: ["--expose", target],
