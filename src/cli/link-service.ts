@@ -5,7 +5,6 @@
 import type { Readable, Writable } from "node:stream";
 import { AskedPorts } from "../app/forward/asked-ports.ts";
 import { ForwardPeer } from "../app/forward/forward-peer.ts";
-import type { Permissions } from "../app/forward/permissions.ts";
 import { openOutput } from "../app/output.ts";
 import { formatAddress } from "../net/address.ts";
 import type { Link } from "../net/link.ts";
@@ -14,9 +13,10 @@ import type { CommandContext } from "./context.ts";
 import type { ControlDesk } from "./control-desk.ts";
 import { failureReport } from "./forward-reports.ts";
 import type { LinkOptions } from "./options.ts";
+import type { PeerPermissions } from "./peer-permissions.ts";
 
 export interface LinkServiceOptions {
-  readonly permissions: Permissions;
+  readonly permissions: PeerPermissions;
   readonly desk: ControlDesk;
   /** Writes down a peer that came by its key. */
   readonly remember: (peer: Uint8Array) => Promise<void>;
@@ -57,7 +57,7 @@ export class LinkService {
     });
     remembered.catch(() => undefined);
     const peer = new ForwardPeer(link, {
-      permissions: this.#service.permissions,
+      permissions: this.#service.permissions.of(link),
       askedPorts: this.#askedPorts,
       watcher: { failed: (failure) => this.#failed(failure, formatAddress(link.remote)) },
     });

@@ -1,5 +1,4 @@
 /** `srudp listen`: waits for a peer and serves it, and with `-k` many of them, one beside the other. */
-import { Permissions } from "../app/forward/permissions.ts";
 import { SrudpError } from "../base/errors.ts";
 import type { Link } from "../net/link.ts";
 import { type Listener, listen } from "../net/listener.ts";
@@ -13,6 +12,7 @@ import { sayHello, waysOf } from "./link-ways.ts";
 import { reportListening, reportNewCode, reportVisitors } from "./listen-reports.ts";
 import { parsePort, usage } from "./operands.ts";
 import { checkLinkOptions, type LinkOptions } from "./options.ts";
+import { PeerPermissions } from "./peer-permissions.ts";
 import { formatDuration } from "./progress.ts";
 import { reachOf } from "./reach-ways.ts";
 import { offerTicket } from "./tickets.ts";
@@ -32,7 +32,7 @@ export async function runListen(
   const { interrupt } = context;
   checkLinkOptions(options, context.program);
   const port = portOf(portText, options);
-  const permissions = new Permissions(options.expose, options.permitListen);
+  const permissions = await PeerPermissions.read(context, options);
   sayHello(context);
   const trust = await trustForListener(context, options);
   if (trust.code?.given && options.keepOpen)

@@ -3,7 +3,7 @@
  *
  *     identity          srudpi1… , the secret key; made at first need
  *     known_peers       "host:port srudp1…" a line: trusted on first use, fatal when they change
- *     authorized_peers  "srudp1… [name]" a line: who may connect to a listener
+ *     authorized_peers  "srudp1… [expose=…] [permit-listen=…] [name]" a line: who may connect to a listener
  *     peers             see saved-peers.ts
  *
  * All under `$XDG_CONFIG_HOME/srudp`, mode 0700, the files 0600. Blank lines and lines that begin with #
@@ -68,8 +68,11 @@ export interface KnownPeer {
 /** A line of `authorized_peers`. */
 export interface AuthorizedPeer {
   readonly publicKey: Uint8Array;
-  /** What stands behind the key, perhaps nothing. */
+  /** What stands behind the key and its options, perhaps nothing. */
   readonly name: string;
+  /** What it may reach and have opened here, in place of what all may; both empty where the line does not say. */
+  readonly expose: readonly string[];
+  readonly permitListen: readonly string[];
 }
 
 /** `$XDG_CONFIG_HOME/srudp`, or `~/.config/srudp` where that is unset or relative (XDG Base Directory Specification). */
@@ -154,7 +157,16 @@ export class KeyStore {
     const peers: AuthorizedPeer[] = [];
     for (const [number, line] of meaningfulLines(await this.#read(path))) {
       const [key, ...words] = line.split(/[ \t]+/);
-      peers.push({ publicKey: keyOfLine(path, number, key), name: words.join(" ") });
+      const expose: string[] = [];
+      const permitListen: string[] = [];
+      // As in ssh's file of that kind, options stand between the key and what is for people.
+      for (let word = words[0]; word !== undefined; word = words[0]) {
+        if (word.startsWith("expose=")) expose.push(word.slice("expose=".length));
+        else if (word.startsWith("permit-listen=")) permitListen.push(word.slice("permit-listen=".length));
+        else break;
+        words.shift();
+      }
+      peers.push({ publicKey: keyOfLine(path, number, key), name: words.join(" "), expose, permitListen });
     }
     return peers;
   }
