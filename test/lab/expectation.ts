@@ -17,7 +17,7 @@ export function expectedPath(one: NatTypeName, other: NatTypeName): Expectation 
   return "direct";
 }
 
-/** How many tries a pair gets: more where chance is at work. */
+/** How many tries a pair gets: more where a direct path is to be had and chance is at work. */
 export function wantedTries(
   one: NatTypeName,
   other: NatTypeName,

@@ -22,6 +22,8 @@ const LONELY_AFTER_MS = 5000;
 interface Shared {
   readonly channel: RendezvousChannel;
   readonly meetings: Set<MailboxMeeting>;
+  /** Why there is no way to the server, for meetings that come later. */
+  trouble: SrudpError | undefined;
 }
 
 export class MailboxCarrier implements Carrier {
@@ -41,6 +43,14 @@ export class MailboxCarrier implements Carrier {
     this.#options = options;
   }
 
+  /**
+   * Looks for a way to the servers while it is still worked out where to meet: a code's place takes a while, and so
+   * does finding out that UDP is blocked.
+   */
+  approach(): void {
+    for (const url of this.#urls.slice(0, SERVERS_LIMIT)) this.#share(url);
+  }
+
   meet(place: Place, side: MeetingSide): Meeting {
     const servers = orderServers(this.#urls, place.id).slice(0, SERVERS_LIMIT);
     const meeting = new MailboxMeeting(servers, place.id, side, {
@@ -58,17 +68,30 @@ export class MailboxCarrier implements Carrier {
 
   async close(): Promise<void> {
     await Promise.all([...this.#meetings].map((meeting) => meeting.close()));
+    for (const { channel } of this.#channels.values()) channel.close();
+    this.#channels.clear();
   }
 
-  #join(url: RendezvousUrl, meeting: MailboxMeeting): RendezvousChannel {
+  #share(url: RendezvousUrl): Shared {
     let shared = this.#channels.get(url.text);
     if (shared === undefined) {
-      shared = { channel: new RendezvousChannel(url, this.#options), meetings: new Set() };
+      shared = {
+        channel: new RendezvousChannel(url, this.#options),
+        meetings: new Set(),
+        trouble: undefined,
+      };
       this.#channels.set(url.text, shared);
       wire(shared);
     }
-    shared.meetings.add(meeting);
-    return shared.channel;
+    return shared;
+  }
+
+  #join(url: RendezvousUrl, meeting: MailboxMeeting): RendezvousChannel {
+    const { channel, meetings, trouble } = this.#share(url);
+    meetings.add(meeting);
+    // Once the meeting is complete and whoever wanted it listens.
+    if (trouble !== undefined) queueMicrotask(() => meeting.handleTrouble(channel, trouble));
+    return channel;
   }
 
   #leave(meeting: MailboxMeeting): void {
@@ -83,11 +106,14 @@ export class MailboxCarrier implements Carrier {
 }
 
 /** Gives what a channel hears to those that it concerns. */
-function wire({ channel, meetings }: Shared): void {
+function wire(shared: Shared): void {
+  const { channel, meetings } = shared;
   channel.onReady = () => {
+    shared.trouble = undefined;
     for (const meeting of meetings) meeting.endAt(channel)?.handleReady();
   };
   channel.onTrouble = (error) => {
+    shared.trouble = error;
     for (const meeting of meetings) meeting.handleTrouble(channel, error);
   };
   channel.onMessage = (bytes) => {

@@ -73,6 +73,7 @@ export class Reach {
     const carriers: Carrier[] = [];
     this.#mailbox = rendezvous.length > 0 ? new MailboxCarrier(rendezvous, this.#channelOptions) : undefined;
     if (this.#mailbox !== undefined) carriers.push(this.#mailbox);
+    this.#mailbox?.approach();
     if (options.lan !== false) carriers.push(new LanCarrier());
     // Staying costs a put every hour in the DHT: links stay there only where they have no server of their own.
     this.warmCarriers = carriers.slice();

@@ -3,11 +3,26 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
+import type { SrudpError } from "../../../../src/base/errors.ts";
 import { MailboxCarrier } from "../../../../src/net/carriers/mailbox-carrier.ts";
 import { RendezvousChannel } from "../../../../src/net/carriers/rendezvous-channel.ts";
 import { parseRendezvousUrl } from "../../../../src/net/carriers/rendezvous-url.ts";
 import { pause, within } from "../../../lib/deadline.ts";
 import { closing, newPlace, startServer, Visitor } from "./places.ts";
+
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await pause(5);
+}
+
+/** A port that was free a moment ago. */
+async function closedPort(): Promise<number> {
+  const socket = createSocket("udp4");
+  socket.bind(0, "127.0.0.1");
+  await once(socket, "listening");
+  const { port } = socket.address();
+  socket.close();
+  return port;
+}
 
 describe("a rendezvous server's TCP port", () => {
   it("carries the mailbox by WebSocket, and meets those that come by UDP", async () => {
@@ -81,6 +96,30 @@ describe("a rendezvous server's TCP port", () => {
     // It came before the slow one, so its time would have been over, too.
     expect(server.statistics).toMatchObject({ waiting: 1, webSockets: 1 });
   }, 15_000);
+
+  it("may be approached before it is known where to meet, and what came of that is told to those who come later", async () => {
+    const server = await startServer();
+    const carrier = closing(new MailboxCarrier([`udp://127.0.0.1:${server.port}`]));
+    carrier.approach();
+    const url = parseRendezvousUrl(`udp://127.0.0.1:${server.port}`);
+    await until(() => carrier.wayTo(url) === "udp");
+
+    const silent = closing(new MailboxCarrier([`ws://127.0.0.1:${await closedPort()}`]));
+    silent.approach();
+    const first = silent.meet(newPlace(), "initiator");
+    await new Promise<void>((resolve) => {
+      first.onTrouble = () => resolve();
+    });
+    const later = silent.meet(newPlace(), "initiator");
+    const error = await within(
+      new Promise<SrudpError>((resolve) => {
+        later.onTrouble = resolve;
+      }),
+      1000,
+      () => "nobody is told",
+    );
+    expect(error.code).toBe("ERR_NO_MEETING_PLACE");
+  });
 
   it("answers other HTTP with a hint, ends what is no HTTP, and bounds what one address may have", async () => {
     const server = await startServer({ limits: { webSocketsPerAddress: 1 } });
