@@ -23,9 +23,8 @@ export function wantedTries(
   other: NatTypeName,
   wanted: { few: number; many: number },
 ): number {
-  return [one, other].some((name) => name === "symmetric" || name === "sequential")
-    ? wanted.many
-    : wanted.few;
+  const hasChance = [one, other].some((name) => name === "symmetric" || name === "sequential");
+  return hasChance && expectedPath(one, other) === "direct" ? wanted.many : wanted.few;
 }
 
 /** Of the tries of a pair whose expectation is direct, the share that must be so. */

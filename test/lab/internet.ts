@@ -102,26 +102,11 @@ table inet cuts {
       this.edge(side).attempt(["tc", "qdisc", "del", "dev", device, "root"]);
   }
 
-  /** Counts from now on the packets that come to the bystander. */
-  watchBystander(): { packets(): number } {
-    this.bystander.nft(`
-table inet watch {
- counter strays {
- }
- chain in {
-  type filter hook prerouting priority raw;
-  iifname "eth0" meta l4proto udp counter name strays
- }
-}
-reset counter inet watch strays
-`);
+  /** Counts from now on the UDP packets to the bystander: those that leave a site, and those that reach him. */
+  watchBystander(side: number): { left(): number; arrived(): number } {
     return {
-      packets: () => {
-        const listed = this.bystander.run(["nft", "list", "counter", "inet", "watch", "strays"]);
-        const count = /packets (\d+)/.exec(listed)?.[1];
-        if (count === undefined) throw new Error(`no counter in: ${listed}`);
-        return Number(count);
-      },
+      left: countUdpTo(BYSTANDER_ADDRESS, this.edge(side), "site"),
+      arrived: countUdpTo(BYSTANDER_ADDRESS, this.bystander, "eth0"),
     };
   }
 
@@ -156,4 +141,26 @@ reset counter inet watch strays
     }
     return routers;
   }
+}
+
+/** Counts what comes in by a device. */
+function countUdpTo(address: string, namespace: Namespace, device: string): () => number {
+  namespace.nft(`
+table inet watch
+delete table inet watch
+table inet watch {
+ counter strays {
+ }
+ chain in {
+  type filter hook prerouting priority raw;
+  iifname "${device}" ip daddr ${address} meta l4proto udp counter name strays
+ }
+}
+`);
+  return () => {
+    const listed = namespace.run(["nft", "list", "counter", "inet", "watch", "strays"]);
+    const count = /packets (\d+)/.exec(listed)?.[1];
+    if (count === undefined) throw new Error(`no counter in: ${listed}`);
+    return Number(count);
+  };
 }
