@@ -44,6 +44,7 @@ describe.skipIf(obstacle !== undefined)(
         psk: new Uint8Array(randomBytes(TICKET_PSK_BYTES)),
         signal: {
           role: "responder",
+          attempt: 1,
           generation: 1,
           sessionNonce: new Uint8Array(randomBytes(SESSION_NONCE_BYTES)),
           sentAtS: nowS,
