@@ -61,9 +61,10 @@ export class MailboxEnd {
     this.#heldDigest = copyBytes(state.ownDigest);
     const isNews = state.blob.length > 0 && !equalBytes(state.peerDigest, this.#peerDigest);
     if (isNews) this.#peerDigest = copyBytes(state.peerDigest);
-    // At once: news are confirmed, and what the server has lost (a restart, two minutes offline) is left again.
-    if (isNews || !equalBytes(this.#heldDigest, this.#ownDigest)) this.#inquiry.begin();
-    else this.#inquiry.settle();
+    // News are confirmed at once. What the server has lost (a restart, two minutes offline) is left again with
+    // the next question, which is due soon as long as this is no answer.
+    if (isNews) this.#inquiry.begin();
+    else if (equalBytes(this.#heldDigest, this.#ownDigest)) this.#inquiry.settle();
     if (isNews) this.#onBlob(state.blob);
   }
 
