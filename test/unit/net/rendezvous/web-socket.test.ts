@@ -137,6 +137,12 @@ describe("a rendezvous server's TCP port", () => {
     const second = new WebSocket(url);
     const [error] = (await once(second, "error")) as [Error];
     expect(error.message).toContain("429");
-    first.terminate();
+    // Behind a proxy on the same machine it is the proxy's word that counts.
+    const headers = { "X-Forwarded-For": "198.51.100.1, 192.0.2.7" };
+    const proxied = new WebSocket(url, { headers });
+    await once(proxied, "open");
+    const again = new WebSocket(url, { headers: { "X-Forwarded-For": "192.0.2.7" } });
+    expect(((await once(again, "error")) as [Error])[0].message).toContain("429");
+    for (const socket of [first, proxied]) socket.terminate();
   });
 });
