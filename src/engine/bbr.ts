@@ -210,6 +210,7 @@ export class Bbr implements CongestionController {
       this.lossRoundDelivered = this.delivered;
       this.lossInRound = true;
     }
+    this.checkStartupOverflow(lost);
     // §5.5.10.2
     if (!this.probeSamples || !this.isTooMuch(lost.lostSinceBytes, lost.txInFlightBytes)) return;
     const inFlightBefore = lost.txInFlightBytes - lost.bytes;
@@ -376,6 +377,18 @@ export class Bbr implements CongestionController {
     if (!this.lossInRound || this.lossEventsInRound < STARTUP_LOSSES || !tooMuch) return;
     this.fullBwReached = true;
     this.inflightLongterm = Math.max(this.bdp(1), this.inflightLatest);
+  }
+
+  /**
+   * Deviates: the draft looks at the end of the round. Once more is lost than a whole flight may lose, that can
+   * only come out as it stands, and until then startup throws 1.8 times what the path carries away. How much the
+   * path holds is left to the probes to find: the round that would tell is not over.
+   */
+  private checkStartupOverflow(lost: LostPacket): void {
+    if (this.state !== STATE.startup || this.fullBwReached || lost.isAppLimited) return;
+    const flightBytes = Math.max(lost.txInFlightBytes, this.lostInRound + this.ackedInRound);
+    if (this.lossEventsInRound < STARTUP_LOSSES || !this.isTooMuch(this.lostInRound, flightBytes)) return;
+    this.fullBwReached = true;
   }
 
   private checkStartupDone(_sample: AckSample): void {

@@ -79,6 +79,13 @@ describe("BBR in startup (§5.3.1)", () => {
     expect(shallow.nowMs).toBeLessThan(deep.nowMs);
   });
 
+  it("does not wait for the end of a round that has lost more than a flight may", () => {
+    const path = pathOf({ queueBytes: 0.1 * BDP_BYTES });
+    path.runUntil("cruise", 5000);
+    // 65 packets of the 104 that the path holds; a round more of it loses 162.
+    expect(path.lostPackets).toBeLessThan(100);
+  });
+
   it("goes on through single losses, which are the path's own", () => {
     const path = pathOf();
     path.isLost = (number) => number % 100 === 50;
