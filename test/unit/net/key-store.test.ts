@@ -156,10 +156,21 @@ describe("known peers", () => {
 describe("authorized peers", () => {
   it("are none without a file, and keys with names in it", async () => {
     expect(await store.authorizedPeers()).toEqual([]);
-    plant("authorized_peers", `# who may come\n${encodeKey(key(3))} my laptop\r\n\n${encodeKey(key(4))}\n`);
+    const line = `${encodeKey(key(5))} expose=localhost:22 permit-listen=0 expose=*:443 my expose=desk`;
+    plant(
+      "authorized_peers",
+      `# who may come\n${encodeKey(key(3))} my laptop\n${encodeKey(key(4))}\n${line}\n`,
+    );
+    const all = { expose: [], permitListen: [] };
     expect(await store.authorizedPeers()).toEqual([
-      { publicKey: key(3), name: "my laptop" },
-      { publicKey: key(4), name: "" },
+      { publicKey: key(3), name: "my laptop", ...all },
+      { publicKey: key(4), name: "", ...all },
+      {
+        publicKey: key(5),
+        name: "my expose=desk",
+        expose: ["localhost:22", "*:443"],
+        permitListen: ["0"],
+      },
     ]);
     await store.addAuthorizedPeer(key(5), "new\none");
     expect((await store.authorizedPeers())[2]).toEqual({ publicKey: key(5), name: "new one" });
