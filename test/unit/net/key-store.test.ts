@@ -172,8 +172,8 @@ describe("authorized peers", () => {
         permitListen: ["0"],
       },
     ]);
-    await store.addAuthorizedPeer(key(5), "new\none");
-    expect((await store.authorizedPeers())[2]).toEqual({ publicKey: key(5), name: "new one" });
+    await store.addAuthorizedPeer(key(6), "new\none");
+    expect((await store.authorizedPeers())[3]).toEqual({ publicKey: key(6), name: "new one", ...all });
   });
 
   it("let nobody in through a file that others may write to", async () => {
