@@ -74,7 +74,7 @@ export interface ConnectionConfig {
   /** This side's connection ID, the same that the handshake carries. */
   readonly connectionId: Uint8Array;
   /** Largest UDP payload that the search for the path's MTU tries; the floor of 1200 when absent. */
-  readonly mtuCeilingBytes?: number;
+  readonly mtuCeilingBytes?: number | ((path: Path) => number);
   /** When new keys are asked for, where the defaults do not suit. */
   readonly rekey?: RekeyLimits;
   /** For tests: where packet numbers begin (they are 48 bits wide). */
@@ -605,16 +605,21 @@ export class Connection implements FrameOwner, IncomingHost {
     if (peer.role === "responder" ? !route.isProved(this.heardPath!) : !route.hasCalled(this.heardPath!)) {
       parts.paths.doubt(nowMs, DATAGRAM_FLOOR_BYTES, this.recovery.ptoMs);
     }
-    const ceilings = { own: mtuCeilingBytes, peer: DATAGRAM_FLOOR_BYTES };
+    let peerCeilingBytes = DATAGRAM_FLOOR_BYTES;
     let parameters: TransportParameters | undefined;
     let fault: unknown;
     try {
       parameters = decodeParameters(peer.peerParameters);
-      ceilings.peer = parameters.maxUdpPayloadBytes;
+      peerCeilingBytes = parameters.maxUdpPayloadBytes;
     } catch (error) {
       fault = error;
     }
-    const transmission = new Transmission(nowMs, parts, Math.min(ceilings.own, ceilings.peer), random);
+    const ceilingOf = (path: Path): number =>
+      Math.min(
+        typeof mtuCeilingBytes === "number" ? mtuCeilingBytes : mtuCeilingBytes(path),
+        peerCeilingBytes,
+      );
+    const transmission = new Transmission(nowMs, parts, ceilingOf, random);
     const life = new PathLife(nowMs, parts.activity);
     this.link = { parts, incoming: new Incoming(nowMs, parts, events, this), transmission, life };
     this.phase = "established";

@@ -91,7 +91,7 @@ export class Transmission {
   private readonly activity: Activity;
   private readonly tracer: Tracer | undefined;
   private mtu: MtuDiscovery;
-  private readonly mtuCeilingBytes: number;
+  private readonly mtuCeilingOf: (path: Path) => number;
   private readonly random: (byteLength: number) => Uint8Array;
   private readonly pacer: Pacer = new Pacer();
   private skipAt: number;
@@ -101,7 +101,7 @@ export class Transmission {
   constructor(
     nowMs: number,
     parts: LinkParts,
-    mtuCeilingBytes: number,
+    mtuCeilingOf: (path: Path) => number,
     random: (byteLength: number) => Uint8Array,
   ) {
     this.lastElicitingAtMs = nowMs;
@@ -114,8 +114,8 @@ export class Transmission {
     this.paths = parts.paths;
     this.activity = parts.activity;
     this.tracer = parts.tracer;
-    this.mtuCeilingBytes = mtuCeilingBytes;
-    this.mtu = new MtuDiscovery(nowMs, mtuCeilingBytes);
+    this.mtuCeilingOf = mtuCeilingOf;
+    this.mtu = new MtuDiscovery(nowMs, mtuCeilingOf(parts.paths.active));
     this.random = random;
     this.skipAt = this.recovery.sent.next + this.skipDistance();
   }
@@ -229,7 +229,7 @@ export class Transmission {
 
   /** A new path: nothing is known of what it carries. */
   resetMtu(nowMs: number): void {
-    this.mtu = new MtuDiscovery(nowMs, this.mtuCeilingBytes);
+    this.mtu = new MtuDiscovery(nowMs, this.mtuCeilingOf(this.paths.active));
     this.setDatagramBytes(nowMs, this.mtu.currentBytes);
   }
 

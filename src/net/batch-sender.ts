@@ -7,8 +7,8 @@
 import type { Transmit } from "../engine/connection.ts";
 import type { DatagramSocket } from "./datagram-socket.ts";
 
-/** Longest batch: 54 datagrams of 1200 bytes, about what one congestion-window burst has. */
-const SLAB_BYTES = 64 * 1024;
+/** Longest batch: what one call sends, which is the longest UDP payload; 54 datagrams of 1200 bytes. */
+const SLAB_BYTES = 65_507;
 /** Datagrams waiting in this process beyond which no more are asked for. */
 const QUEUED_DATAGRAMS_LIMIT = 256;
 

@@ -26,6 +26,10 @@ export interface DatagramSocket {
   /** Told each time when the last datagram of a batch has left or failed. */
   onSent: (() => void) | undefined;
 
+  /** Room for what has come and was not taken yet, as the kernel counts. */
+  readonly receiveBufferBytes?: number;
+  /** Whether nothing on the way may cut a datagram into fragments: one that is too large gets lost. */
+  readonly isUnfragmented?: boolean;
   /** Whether one received buffer may hold several datagrams, all equally long but for the last (UDP GRO). */
   readonly isCoalescing?: boolean;
 

@@ -8,6 +8,7 @@ import { CONNECTION_ID_BYTES } from "../wire/packet.ts";
 import type { RemoteAddress } from "./address.ts";
 import type { Attachment, ConnectionOwner } from "./attachment.ts";
 import type { Endpoint } from "./endpoint.ts";
+import { largestPayload, mtuCeilingOf } from "./mtu-ceiling.ts";
 import { type CommonOptions, DEFAULT_IDLE_TIMEOUT_MS } from "./options.ts";
 import { primitives } from "./primitives.ts";
 import { Qlog } from "./qlog.ts";
@@ -30,14 +31,6 @@ export interface NewConnectionOptions {
   readonly onVerifyFailure?: (error: unknown) => void;
 }
 
-/**
- * Largest UDP payload worth searching for.  // transport.md R13, R14
- *
- * A 1500-byte path carries 1472 over IPv4 and 1452 over IPv6. But Node alone cannot set don't-fragment, so over
- * IPv4 a probe may arrive in pieces and prove nothing: 1452 is what most paths carry in one piece, tunnels of
- * up to 20 bytes included.
- */
-const MTU_CEILING_BYTES = 1452;
 /**
  * What all streams of a link together may hold unread. Each has a window of its own, 512 KiB at first, so that a
  * hundred connections whose readers have stopped take nothing from the others; and memory stays bounded.
@@ -68,6 +61,7 @@ function tryConnection(
   const parameters = {
     ...DEFAULT_PARAMETERS,
     maxDataBytes: LINK_WINDOW_BYTES,
+    maxUdpPayloadBytes: largestPayload(endpoint.sockets),
     idleTimeoutMs: Number.isFinite(idleTimeoutMs) ? idleTimeoutMs : 0,
   };
   const connectionId = random(CONNECTION_ID_BYTES);
@@ -119,7 +113,7 @@ function tryConnection(
     idleTimeoutMs,
     congestion,
     connectionId,
-    mtuCeilingBytes: MTU_CEILING_BYTES,
+    mtuCeilingBytes: ({ socket, address }) => mtuCeilingOf(endpoint.socketAt(socket), address),
     ...(qlog !== undefined && { tracer: qlog }),
   });
   attachment = endpoint.attach(connection, owner, paths);

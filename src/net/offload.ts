@@ -48,6 +48,9 @@ const CONTROL_BYTES = 24;
 const SOCKADDR_MOST_BYTES = 28;
 /** Longest name of an interface with the zero behind it. */
 const IF_NAMESIZE = 16;
+/** What one call takes: the longest UDP payload, and UDP_MAX_SEGMENTS of older kernels. */
+const CALL_MOST_BYTES = 65_507;
+const CALL_MOST_SEGMENTS = 64;
 /** One received buffer holds 64 KiB at most, joined or not. */
 const RECEIVE_BYTES = 65_536;
 const SOCKADDR_BYTES = { 4: 16, 6: 28 } as const;
@@ -76,11 +79,15 @@ function systemCalls(): SystemCalls | undefined {
   isLookedFor = true;
   const isKnown = process.platform === "linux" && endianness() === "LE" && ARCHITECTURES.has(process.arch);
   const functions = isKnown && process.env.SRUDP_OFFLOAD !== "off" ? native() : undefined;
-  if (functions === undefined) return undefined;
+  if (functions !== undefined) calls = findCalls(functions);
+  return calls;
+}
+
+function findCalls(functions: Native): SystemCalls | undefined {
   const { find } = functions;
   const address = "uintptr_t";
   try {
-    calls = {
+    return {
       socket: find("socket", "int", ["int", "int", "int"]),
       bind: find("bind", "int", ["int", address, "uint32_t"]),
       connect: find("connect", "int", ["int", address, "uint32_t"]),
@@ -94,8 +101,8 @@ function systemCalls(): SystemCalls | undefined {
     };
   } catch {
     // Another C library.
+    return undefined;
   }
-  return calls;
 }
 
 /** A socket's descriptor before and while `dgram` has it. */
@@ -104,6 +111,8 @@ export class OffloadSocket {
   readonly family: 4 | 6;
   /** Whether one received buffer may hold several datagrams. */
   readonly isCoalescing: boolean;
+  /** Whether datagrams leave in one piece or not at all. */
+  readonly isUnfragmented: boolean;
   /** Whether the kernel (or the card) cuts a burst into its datagrams; given up when that fails. */
   isSegmenting: boolean;
   /** Bursts that failed for good: no route, too large, forbidden. */
@@ -139,17 +148,20 @@ export class OffloadSocket {
     this.isCoalescing = this.#set(SOL_UDP, UDP_GRO, 1);
     // Nought changes nothing: it only tells whether the kernel knows the option.
     this.isSegmenting = this.#set(SOL_UDP, UDP_SEGMENT, 0);
-    if (family === 4) this.#set(IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_PROBE);
-    else this.#set(IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_PROBE);
+    this.isUnfragmented =
+      family === 4
+        ? this.#set(IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_PROBE)
+        : this.#set(IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_PROBE);
   }
 
   /**
    * A socket bound to `address` and `port`; undefined where there is no such thing.
    *
+   * @param functions the way to the kernel, for tests of one that refuses
    * @throws NodeJS.ErrnoException as `dgram` does when the address or the port is not to be had
    */
-  static open(family: 4 | 6, address: string, port: number): OffloadSocket | undefined {
-    const system = systemCalls();
+  static open(family: 4 | 6, address: string, port: number, functions?: Native): OffloadSocket | undefined {
+    const system = functions === undefined ? systemCalls() : findCalls(functions);
     if (system === undefined) return undefined;
     const own = new SocketAddress(system, family);
     // A scoped address: left to dgram, which knows the interfaces.
@@ -193,25 +205,23 @@ export class OffloadSocket {
       this.#latestAt = this.#calls.native.addressOf(bytes);
       this.#latest = bytes;
     }
-    if (this.isSegmenting || length <= segmentBytes) {
-      const errno = this.#sendPart(0, length, segmentBytes);
-      if (errno === 0) return length;
-      if (errno === EAGAIN || errno === ENOBUFS) return 0;
-      if (length <= segmentBytes || !NO_SEGMENTATION.has(errno)) {
-        this.sendErrors++;
-        return length;
-      }
-      this.isSegmenting = false;
-    }
+    const callSegments = Math.max(
+      1,
+      Math.min(CALL_MOST_SEGMENTS, Math.floor(CALL_MOST_BYTES / segmentBytes)),
+    );
     let at = 0;
     while (at < length) {
-      const part = Math.min(segmentBytes, length - at);
+      const part = Math.min(this.isSegmenting ? callSegments * segmentBytes : segmentBytes, length - at);
       const errno = this.#sendPart(at, part, segmentBytes);
       if (errno === EAGAIN || errno === ENOBUFS) return at;
+      if (part > segmentBytes && NO_SEGMENTATION.has(errno)) {
+        this.isSegmenting = false;
+        continue;
+      }
       if (errno !== 0) this.sendErrors++;
       at += part;
     }
-    return at;
+    return length;
   }
 
   /**

@@ -89,11 +89,19 @@ export class UdpSocket implements DatagramSocket {
     return this.#offload?.isCoalescing ?? false;
   }
 
-  /** What the kernel does for this socket, for people: "segments bursts, coalesces, never fragments". */
+  get isUnfragmented(): boolean {
+    return this.#offload?.isUnfragmented ?? false;
+  }
+
+  /** What the kernel does for this socket, for people: "GSO, GRO, don't-fragment" or "none". */
   get offloads(): string {
     const offload = this.#offload;
     if (offload === undefined) return "none";
-    const parts = [offload.isSegmenting && "GSO", offload.isCoalescing && "GRO", "don't-fragment"];
+    const parts = [
+      offload.isSegmenting && "GSO",
+      offload.isCoalescing && "GRO",
+      offload.isUnfragmented && "don't-fragment",
+    ];
     return parts.filter((part) => part !== false).join(", ");
   }
 

@@ -1,6 +1,8 @@
 /** Bursts and batches through the kernel: what is sent as one comes as its datagrams, and nothing gets lost on the way down. */
 import { createSocket } from "node:dgram";
+import { createRequire } from "node:module";
 import { afterEach, describe, expect, it } from "vitest";
+import { native } from "../../../src/net/native.ts";
 import { OffloadSocket, payloadTowards } from "../../../src/net/offload.ts";
 import { UdpSocket } from "../../../src/net/udp-socket.ts";
 
@@ -62,16 +64,46 @@ describe.skipIf(probe === undefined)("a socket with offload", () => {
     expect(lengths).toEqual([1300, 1300, 1300, 9]);
   });
 
-  it("sends datagram by datagram where the kernel refuses to cut bursts", async () => {
-    const from = OffloadSocket.open(4, "127.0.0.1", 0)!;
+  it("sends bursts of more than one call takes in several", async () => {
+    const [from, to] = [await bound(), await bound()];
+    for (const size of [20, 16_384]) {
+      const bytes = numbered(200 * 20 + 4 * 16_384);
+      const arrival = received(to, bytes.length);
+      expect(from.sendBurst(bytes, bytes.length, size, "127.0.0.1", to.local.port)).toBe(bytes.length);
+      expect(Buffer.concat(await arrival).equals(bytes)).toBe(true);
+    }
+    expect(from.sendErrors).toBe(0);
+    expect(from.offloads).toContain("GSO");
+  });
+
+  it("sends datagram by datagram once the kernel has refused to cut a burst", async () => {
+    const real = native()!;
+    let refusals = 0;
+    // As a card without checksum offload: EIO for whatever has a control message.
+    const from = OffloadSocket.open(4, "127.0.0.1", 0, {
+      ...real,
+      find: (name, result, parameters) => {
+        const found = real.find(name, result, parameters);
+        if (name !== "sendmsg") return found;
+        return (descriptor, message, flags) => {
+          const { view } = createRequire(import.meta.url)("koffi") as {
+            view(at: bigint, n: number): ArrayBuffer;
+          };
+          const control = new DataView(view(BigInt(message!), 56)).getBigUint64(40, true);
+          return control > 0n ? -++refusals : found(descriptor!, message!, flags!);
+        };
+      },
+      errno: () => 5,
+    })!;
     const to = await bound();
-    // More segments than any kernel cuts: EINVAL, as from a card that cannot.
-    const bytes = numbered(600 * 20);
+    const bytes = numbered(5 * 1200);
     const arrival = received(to, bytes.length);
     expect(from.isSegmenting).toBe(true);
-    expect(from.send(bytes, bytes.length, 20, "127.0.0.1", to.local.port)).toBe(bytes.length);
+    expect(from.send(bytes, bytes.length, 1200, "127.0.0.1", to.local.port)).toBe(bytes.length);
     expect(from.isSegmenting).toBe(false);
     expect(Buffer.concat(await arrival).equals(bytes)).toBe(true);
+    from.send(bytes, 2400, 1200, "127.0.0.1", to.local.port);
+    expect(refusals).toBe(1);
     from.close();
   });
 
