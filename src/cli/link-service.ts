@@ -3,6 +3,7 @@
  * input and output, or the pipe of each to a program of its own.
  */
 import type { Readable, Writable } from "node:stream";
+import { serveBench } from "../app/bench.ts";
 import { AskedPorts } from "../app/forward/asked-ports.ts";
 import { ForwardPeer } from "../app/forward/forward-peer.ts";
 import { openOutput } from "../app/output.ts";
@@ -62,6 +63,7 @@ export class LinkService {
       watcher: { failed: (failure) => this.#failed(failure, formatAddress(link.remote)) },
     });
     this.#service.desk.show(link, peer);
+    serveBench(link);
     const { signal } = this.#context.interrupt;
     const breakOff = (): void => link.reset();
     signal.addEventListener("abort", breakOff, { once: true });

@@ -1,13 +1,18 @@
 /** What `listen` and `connect` do alike: the options on the way, and the first event. */
+import { offloadNames } from "../net/offload.ts";
 import type { CommonOptions } from "../net/options.ts";
+import { primitives } from "../net/primitives.ts";
 import { WIRE_VERSION } from "../wire/handshake-packet.ts";
 import type { CommandContext } from "./context.ts";
 import type { LinkOptions } from "./options.ts";
 
 /** The first event of every command that makes a link. */
 export function sayHello({ reporter, version }: CommandContext): void {
-  const prose = `srudp ${version}, protocol ${WIRE_VERSION}, node ${process.versions.node}`;
-  reporter.event("hello", { version, protocol: WIRE_VERSION }, prose, "debug");
+  const cipher = primitives().name;
+  const offload = offloadNames();
+  const parts = [`srudp ${version}`, `protocol ${WIRE_VERSION}`, `node ${process.versions.node}`];
+  const prose = `${parts.join(", ")}; cipher by ${cipher}; UDP offload: ${offload}`;
+  reporter.event("hello", { version, protocol: WIRE_VERSION, cipher, offload }, prose, "detail");
 }
 
 /** The options that say how packets travel. */

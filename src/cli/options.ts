@@ -149,8 +149,9 @@ export function addLinkOptions(command: Command): Command {
     addForwardOptions(command)
       .option("--config <file>", "peer, forwards and options from a file")
       .option("-N", "no command (always so; accepted for ssh's sake)");
-  }
-  if (!isForward) addPipeOptions(command);
+  } else if (command.name() === "bench")
+    command.option("-t, --seconds <n>", "time for each direction (default: 3)", taken(parseSeconds));
+  else addPipeOptions(command);
   if (isListener) command.option("-k, --keep-open", "stay for further peers, many at once");
   if (isListener || isForward) {
     command

@@ -120,6 +120,16 @@ function describe(context: CommandContext, settle: (action: Promise<number>) => 
       ),
     );
 
+  addLinkOptions(
+    program
+      .command("bench")
+      .summary("measure a link")
+      .description(BENCH)
+      .argument("[peer...]", "host:port, [address]:port, host and port, or a saved name"),
+  ).action((peer: string[], options: LinkOptions & { seconds?: number }) =>
+    settle(import("./bench-command.ts").then(({ runBench }) => runBench(context, peer, options))),
+  );
+
   program
     .command("status")
     .summary("this user's running links")
@@ -255,6 +265,9 @@ Examples:
   srudp rendezvous                                      on UDP 3478 and 3479 and TCP 3478
   srudp rendezvous --tls-cert c.pem --tls-key k.pem --port 443
   srudp listen --rendezvous udp://meet.example.org:3478     peers that use it`;
+const BENCH =
+  "Measure the link to a peer that listens: throughput both ways, round trips of one byte, loss, and the path.";
+
 const FORWARD_EXAMPLES = `
 Examples:
   srudp forward a.example.org:4242 -L 2222:localhost:22     then: ssh -p 2222 localhost

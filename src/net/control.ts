@@ -11,7 +11,7 @@ import { Reader } from "../base/reader.ts";
 import { varintBytes, writeVarint } from "../base/varint.ts";
 
 /** First varint of every stream. */
-export const STREAM_KIND = { pipe: 1, control: 2, application: 3, forward: 4 } as const;
+export const STREAM_KIND = { pipe: 1, control: 2, application: 3, forward: 4, bench: 5 } as const;
 
 /** What the peer's output took of one stream: all its bytes, or those up to where it stopped. */
 export interface Receipt {

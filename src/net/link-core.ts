@@ -44,7 +44,7 @@ export interface LinkFace {
 }
 
 /** What a stream beyond the pipe is for: the library's user, or a forwarded connection. */
-export type StreamUse = "application" | "forward";
+export type StreamUse = "application" | "forward" | "bench";
 
 interface Opener {
   readonly use: StreamUse;
@@ -52,6 +52,12 @@ interface Opener {
   readonly reject: (error: Error) => void;
 }
 
+/** What the link emits for the streams that the peer opens. */
+const EVENT_OF_KIND: ReadonlyMap<number, string> = new Map([
+  [STREAM_KIND.application, "stream"],
+  [STREAM_KIND.forward, "forward"],
+  [STREAM_KIND.bench, "bench"],
+]);
 /** A last acknowledgement that has not come after this does not come: its sender has gone. */
 const PATIENCE_MS = 10_000;
 const NOTHING: Uint8Array = new Uint8Array(0);
@@ -364,11 +370,15 @@ export class LinkCore implements ConnectionOwner, FlowHost {
       this.#takeControl(first);
       this.#readControl();
       this.#writeControl();
-    } else if (kind === STREAM_KIND.application || kind === STREAM_KIND.forward) {
+    } else {
+      const event = EVENT_OF_KIND.get(kind);
+      if (event === undefined) {
+        this.#refuse(streamId);
+        return;
+      }
       const stream = this.#newStream(streamId, first);
-      const event = kind === STREAM_KIND.forward ? "forward" : "stream";
       if (!this.#face?.emit(event, stream)) stream.destroy();
-    } else this.#refuse(streamId);
+    }
   }
 
   #refuse(streamId: number): void {

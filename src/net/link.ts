@@ -26,6 +26,8 @@ export interface LinkEvents {
   pipe: [];
   /** The peer opened a stream for a forwarded connection. Without a listener it is refused. */
   forward: [stream: Stream];
+  /** The peer opened a stream to measure the link with. Without a listener it is refused. */
+  bench: [stream: Stream];
   /** A control record came that the link itself has no use for. */
   record: [type: number, body: Uint8Array];
 }
@@ -98,7 +100,7 @@ export class Link extends Stream {
   /**
    * Opens a further stream; waits while the peer allows no more. Rejects when the link is over.
    *
-   * @param use the event that tells the peer of it: "application" makes it `stream`, "forward" `forward`
+   * @param use the event that tells the peer of it: "application" makes it `stream`, the others are named alike
    */
   openStream(use: StreamUse = "application"): Promise<Stream> {
     return this.#core.openStream(use);

@@ -182,6 +182,13 @@ export class OffloadSocket {
     });
   }
 
+  /** What the kernel does for this socket, for people. */
+  get names(): string {
+    const { isSegmenting, isCoalescing, isUnfragmented } = this;
+    const names = [isSegmenting && "GSO", isCoalescing && "GRO", isUnfragmented && "don't-fragment"];
+    return names.filter((name) => name !== false).join(", ") || "none";
+  }
+
   /** Asks for buffers of `bytes`, beyond the system's limit where this process may. */
   askForBuffers(bytes: number): void {
     if (!this.#set(SOL_SOCKET, SO_BUFFER.receiveBeyondLimit, bytes))
@@ -274,6 +281,13 @@ export class OffloadSocket {
   #set(level: number, name: number, value: number): boolean {
     return setOption(this.#calls, this.descriptor, level, name, value);
   }
+}
+
+/** What the sockets of this process get, for people: "GSO, GRO, don't-fragment" or "none". */
+export function offloadNames(): string {
+  const socket = OffloadSocket.open(4, "127.0.0.1", 0);
+  socket?.close();
+  return socket?.names ?? "none";
 }
 
 /**

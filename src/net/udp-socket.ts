@@ -95,14 +95,7 @@ export class UdpSocket implements DatagramSocket {
 
   /** What the kernel does for this socket, for people: "GSO, GRO, don't-fragment" or "none". */
   get offloads(): string {
-    const offload = this.#offload;
-    if (offload === undefined) return "none";
-    const parts = [
-      offload.isSegmenting && "GSO",
-      offload.isCoalescing && "GRO",
-      offload.isUnfragmented && "don't-fragment",
-    ];
-    return parts.filter((part) => part !== false).join(", ");
+    return this.#offload?.names ?? "none";
   }
 
   sendBurst(bytes: Uint8Array, length: number, segmentBytes: number, address: string, port: number): number {

@@ -1,0 +1,242 @@
+/**
+ * What a link carries, measured over itself: a stream of its own for each question, opened by whoever asks and
+ * answered by whoever listens. Only a peer that has proved itself can ask; it costs the answerer what a pipe
+ * would, a few streams at a time, and never longer than a minute.
+ *
+ * A question is one byte, what is wanted, and for `source` the time in milliseconds (32 bits). `sink` counts
+ * what comes and says so at the end (bytes and milliseconds, 64 bits each as IEEE 754); `source` sends as much
+ * as goes; `echo` sends back what comes.
+ */
+import { concatBytes, writeU32 } from "../base/bytes.ts";
+import type { Link } from "../net/link.ts";
+import type { Stream } from "../net/stream.ts";
+
+const QUESTION = { sink: 1, source: 2, echo: 3 } as const;
+const SOURCE_BYTES = 5;
+const ANSWER_BYTES = 16;
+/** Nobody is kept busy for longer. */
+const LONGEST_MS = 60_000;
+/** Questions answered at once: one, and those before it that are about to close. */
+const STREAMS_LIMIT = 4;
+/** What an echo has in hand at most. */
+const ECHO_MOST_BYTES = 1024;
+/** Slow start and the search for the packet size: carried, but not counted. */
+const WARM_UP_MS = 500;
+const CHUNK: Uint8Array = new Uint8Array(65_536);
+
+export interface BenchResult {
+  /** Bytes per second that arrived, from here to the peer and from the peer to here. */
+  readonly upRate: number;
+  readonly downRate: number;
+  /** Round trips of one byte on the idle link, ms. */
+  readonly roundTripMs: { readonly median: number; readonly p99: number; readonly count: number };
+  /** Of the packets sent from here while both directions were measured, percent. */
+  readonly lossPct: number;
+  readonly path: "direct" | "lan" | "relay";
+  /** UDP payload of full packets, by the end of it. */
+  readonly mtuBytes: number;
+}
+
+/** Answers the peer's questions from now on. */
+export function serveBench(link: Link): void {
+  let answering = 0;
+  link.on("bench", (stream) => {
+    stream.on("error", () => undefined);
+    if (answering === STREAMS_LIMIT) {
+      stream.destroy();
+      return;
+    }
+    answering++;
+    const patience = setTimeout(() => stream.destroy(), 2 * LONGEST_MS);
+    stream.once("close", () => {
+      answering--;
+      clearTimeout(patience);
+    });
+    let head: Uint8Array = new Uint8Array(0);
+    const read = (bytes: Uint8Array): void => {
+      head = concatBytes(head, bytes);
+      if (head.length < (head[0] === QUESTION.source ? SOURCE_BYTES : 1)) return;
+      stream.off("data", read);
+      answer(stream, head);
+    };
+    stream.on("data", read);
+  });
+}
+
+/** @param head the question, and what came with it */
+function answer(stream: Stream, head: Uint8Array): void {
+  switch (head[0]) {
+    case QUESTION.sink:
+      sink(stream);
+      return;
+    case QUESTION.source: {
+      const forMs = new DataView(head.buffer, head.byteOffset).getUint32(1);
+      void source(stream, Math.min(forMs, LONGEST_MS));
+      return;
+    }
+    case QUESTION.echo:
+      echo(stream, head.subarray(1));
+      return;
+    default:
+      stream.destroy();
+  }
+}
+
+function sink(stream: Stream): void {
+  let bytes = 0;
+  const startMs = performance.now();
+  let countedFromMs = -1;
+  stream.on("data", ({ length }: Uint8Array) => {
+    const now = performance.now();
+    if (now < startMs + WARM_UP_MS) return;
+    if (countedFromMs < 0) {
+      countedFromMs = now;
+      bytes = 0;
+    } else bytes += length;
+  });
+  stream.once("end", () => {
+    const tookMs = performance.now() - (countedFromMs < 0 ? startMs : countedFromMs);
+    const said = new DataView(new ArrayBuffer(ANSWER_BYTES));
+    said.setFloat64(0, bytes);
+    said.setFloat64(8, tookMs);
+    stream.end(new Uint8Array(said.buffer));
+  });
+}
+
+async function source(stream: Stream, forMs: number): Promise<void> {
+  stream.resume();
+  await writeFor(stream, forMs);
+  stream.end();
+}
+
+function echo(stream: Stream, first: Uint8Array): void {
+  let inHand = 0;
+  stream.on("data", (bytes: Uint8Array) => {
+    inHand += bytes.length;
+    if (inHand > ECHO_MOST_BYTES) stream.destroy();
+    else
+      stream.write(bytes, () => {
+        inHand -= bytes.length;
+      });
+  });
+  if (first.length > 0) stream.write(first);
+  stream.once("end", () => stream.end());
+}
+
+/**
+ * Measures a link whose peer answers (`serveBench`).
+ *
+ * @param forMs time for each direction
+ * @throws what the link failed of; ERR_PEER_RESET when the peer does not answer such questions
+ */
+export async function measure(link: Link, forMs: number): Promise<BenchResult> {
+  const roundTripMs = await roundTrips(link);
+  const before = link.stats();
+  const upRate = await upload(link, Math.min(forMs, LONGEST_MS - WARM_UP_MS));
+  const after = link.stats();
+  const downRate = await download(link, Math.min(forMs, LONGEST_MS - WARM_UP_MS));
+  const sent = after.sentPackets - before.sentPackets;
+  const lost = after.lostPackets - before.lostPackets;
+  return {
+    upRate,
+    downRate,
+    roundTripMs,
+    lossPct: sent === 0 ? 0 : (100 * lost) / sent,
+    path: link.path,
+    mtuBytes: link.stats().mtuBytes,
+  };
+}
+
+/** For a second at most, or this often. */
+const ROUND_TRIPS = 1000;
+const ROUND_TRIPS_MS = 1000;
+/** The first ones find V8 cold. */
+const ROUND_TRIPS_UNCOUNTED = 50;
+
+async function roundTrips(link: Link): Promise<BenchResult["roundTripMs"]> {
+  const stream = await ask(link, Uint8Array.of(QUESTION.echo));
+  const times: number[] = [];
+  const endsAtMs = performance.now() + ROUND_TRIPS_MS;
+  const ping = Uint8Array.of(1);
+  await new Promise<void>((resolve, reject) => {
+    let sentAtMs = 0;
+    const send = (): void => {
+      sentAtMs = performance.now();
+      stream.write(ping);
+    };
+    stream.once("error", reject);
+    stream.once("close", () => reject(stream.errored ?? new Error("the peer does not answer")));
+    stream.on("data", () => {
+      const now = performance.now();
+      times.push(now - sentAtMs);
+      if (times.length < ROUND_TRIPS && now < endsAtMs) send();
+      else resolve();
+    });
+    send();
+  });
+  stream.end();
+  stream.resume();
+  const counted = times.slice(Math.min(ROUND_TRIPS_UNCOUNTED, times.length >> 1)).sort((a, b) => a - b);
+  const at = (share: number): number => counted[Math.floor(share * (counted.length - 1))] ?? Number.NaN;
+  return { median: at(0.5), p99: at(0.99), count: counted.length };
+}
+
+async function upload(link: Link, forMs: number): Promise<number> {
+  const stream = await ask(link, Uint8Array.of(QUESTION.sink));
+  await writeFor(stream, WARM_UP_MS + forMs);
+  stream.end();
+  const answer = new Uint8Array(ANSWER_BYTES);
+  let at = 0;
+  for await (const bytes of stream as AsyncIterable<Uint8Array>) {
+    answer.set(bytes.subarray(0, ANSWER_BYTES - at), at);
+    at += bytes.length;
+  }
+  const said = new DataView(answer.buffer);
+  return at === ANSWER_BYTES ? (1000 * said.getFloat64(0)) / said.getFloat64(8) : Number.NaN;
+}
+
+async function download(link: Link, forMs: number): Promise<number> {
+  const question = new Uint8Array(SOURCE_BYTES);
+  question[0] = QUESTION.source;
+  writeU32(question, 1, WARM_UP_MS + forMs);
+  const stream = await ask(link, question);
+  const startMs = performance.now();
+  let countedFromMs = startMs;
+  let bytes = 0;
+  for await (const { length } of stream as AsyncIterable<Uint8Array>) {
+    const now = performance.now();
+    if (now < startMs + WARM_UP_MS) {
+      countedFromMs = now;
+      continue;
+    }
+    bytes += length;
+  }
+  stream.end();
+  return (1000 * bytes) / (performance.now() - countedFromMs);
+}
+
+async function ask(link: Link, question: Uint8Array): Promise<Stream> {
+  const stream = await link.openStream("bench");
+  stream.on("error", () => undefined);
+  stream.write(question);
+  return stream;
+}
+
+/** Writes for so long, waiting where the stream asks for it; ends early when the stream is over. */
+function writeFor(stream: Stream, forMs: number): Promise<void> {
+  const endsAtMs = performance.now() + forMs;
+  return new Promise((resolve) => {
+    const go = (): void => {
+      for (;;) {
+        if (stream.destroyed || performance.now() >= endsAtMs) {
+          resolve();
+          return;
+        }
+        if (!stream.write(CHUNK)) break;
+      }
+      stream.once("drain", go);
+    };
+    stream.once("close", resolve);
+    go();
+  });
+}
