@@ -72,6 +72,23 @@ describe("two hosts behind NATs", () => {
     expect(met).toBeGreaterThanOrEqual(95);
   });
 
+  it.each(["port-restricted", "poison-prone", "double NAT"] as const)(
+    "one behind two NATs opens both of them before it loses patience: %s comes in a second",
+    (other) => {
+      for (const seed of SEEDS)
+        expect(run(meet(other, "double NAT", seed)), `seed ${seed}`).toBeLessThan(1000);
+    },
+  );
+
+  it.each(["symmetric", "port-block CGN", "sequential"] as const)(
+    "an opener that has another port for each remote does not wait where the other lets any port in: %s",
+    (other) => {
+      for (const seed of SEEDS) {
+        expect(run(meet("address-restricted", other, seed)), `seed ${seed}`).toBeLessThan(1000);
+      }
+    },
+  );
+
   it("two that count their ports meet, unless another flow took one in between", () => {
     for (const seed of SEEDS) expect(run(meet("sequential", "sequential", seed))).toBeLessThan(1500);
   });
