@@ -17,6 +17,7 @@ import { formatDuration } from "./progress.ts";
 import { reachOf } from "./reach-ways.ts";
 import { offerTicket } from "./tickets.ts";
 import { newCode, trustForListener } from "./trust.ts";
+import { turnOf } from "./turn-ways.ts";
 
 /** Peers at the same time, with -k. */
 const LINKS_LIMIT = 256;
@@ -33,6 +34,7 @@ export async function runListen(
   checkLinkOptions(options, context.program);
   const port = portOf(portText, options);
   const permissions = await PeerPermissions.read(context, options);
+  const turn = await turnOf(options, context.environment);
   sayHello(context);
   const trust = await trustForListener(context, options);
   if (trust.code?.given && options.keepOpen)
@@ -55,7 +57,7 @@ export async function runListen(
     silent: trust.isSilent,
     port: port ?? 0,
     ...(isMet && {
-      meet: { ...reachOf(options, context.reporter), ...(ticket && { ticket }) },
+      meet: { ...reachOf({ ...options, turn }, context.reporter), ...(ticket && { ticket }) },
       meetPeers: trust.meetPeers,
     }),
     maxLinks: options.keepOpen ? LINKS_LIMIT : 1,

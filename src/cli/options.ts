@@ -19,6 +19,7 @@ export interface LinkOptions {
   readonly rendezvous?: readonly string[];
   readonly stun?: readonly string[];
   readonly turn?: readonly string[];
+  readonly turnFile?: string;
   readonly dht?: boolean;
   readonly dhtBootstrap?: readonly string[];
   readonly lan?: boolean;
@@ -132,19 +133,9 @@ export function addLinkOptions(command: Command): Command {
           : "end when the peer is silent (default: 60; 0: never)",
       taken(parseLimit),
     )
-    .addOption(new Option("--congestion <controller>", "congestion controller").choices(["bbr", "cubic"]))
-    .optionsGroup("How to meet a peer without an address:")
-    .option("--rendezvous <url>", "a meeting place: udp://host:port, ws://…, wss://… (repeatable)", collected)
-    .option("--stun <host:port>", "a STUN server, in place of the public ones (repeatable)", collected)
-    .option("--turn <uri>", "a TURN relay: turn:host:port?transport=udp|tcp, turns:… (repeatable)", collected)
-    .option("--no-dht", "do not meet in the Mainline DHT")
-    .option("--dht-bootstrap <host:port>", "where to join the DHT (repeatable)", collected)
-    .option("--no-lan", "do not look on the local network")
-    .option("--no-port-mapping", "ask no router for a port")
-    .option("--no-spray", "no birthday probing of many ports")
-    .option("--direct-only", "no relay")
-    .option("--relay-only", "by relay, whatever else would work")
-    .optionsGroup("What is carried:");
+    .addOption(new Option("--congestion <controller>", "congestion controller").choices(["bbr", "cubic"]));
+  addMeetingOptions(command);
+  command.optionsGroup("What is carried:");
   if (isForward) {
     addForwardOptions(command)
       .option("--config <file>", "peer, forwards and options from a file")
@@ -202,6 +193,38 @@ export function addForwardOptions(command: Command): Command {
     )
     .option("-R <forward>", "the same the other way: a port at the peer leads to a target here", collected)
     .option("-D <port>", "[bind:]port: a SOCKS5 proxy whose connections the peer makes", collected);
+}
+
+/** Adds what `doctor` is told: the way, and how to meet. */
+export function addDoctorOptions(command: Command): Command {
+  command
+    .option("--code-file <file>", "the code in a file or pipe (or in the variable SRUDP_CODE)")
+    .option("--code-fd <n>", "the code in the first line of an open descriptor", taken(parseDescriptor))
+    .option("-4", "IPv4 only")
+    .option("-6", "IPv6 only")
+    .option("-p, --local-port <port>", "own UDP port", taken(parsePort))
+    .option("-s, --source <address>", "own address")
+    .option("-n, --numeric", "look up no names")
+    .option("-w, --timeout <seconds>", "give the peer up (default: 60; 0: never)", taken(parseLimit))
+    .option("--json", "one object of JSON in place of the report")
+    .option("-v, --verbose", "what happens on the way", (_, count: number | undefined) => (count ?? 0) + 1);
+  return addMeetingOptions(command);
+}
+
+function addMeetingOptions(command: Command): Command {
+  return command
+    .optionsGroup("How to meet a peer without an address:")
+    .option("--rendezvous <url>", "a meeting place: udp://host:port, ws://…, wss://… (repeatable)", collected)
+    .option("--stun <host:port>", "a STUN server, in place of the public ones (repeatable)", collected)
+    .option("--turn <uri>", "a TURN relay: turn:host:port?transport=udp|tcp, turns:… (repeatable)", collected)
+    .option("--turn-file <file>", "such URIs in a private file, one a line (or in the variable SRUDP_TURN)")
+    .option("--no-dht", "do not meet in the Mainline DHT")
+    .option("--dht-bootstrap <host:port>", "where to join the DHT (repeatable)", collected)
+    .option("--no-lan", "do not look on the local network")
+    .option("--no-port-mapping", "ask no router for a port")
+    .option("--no-spray", "no birthday probing of many ports")
+    .option("--direct-only", "no relay")
+    .option("--relay-only", "by relay, whatever else would work");
 }
 
 /** What no single option can see by itself. @throws SrudpError ERR_USAGE */

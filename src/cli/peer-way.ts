@@ -19,6 +19,7 @@ import { reachOf } from "./reach-ways.ts";
 import { showWaiting } from "./spinner.ts";
 import { acceptTicket } from "./tickets.ts";
 import { trustForConnector } from "./trust.ts";
+import { turnOf } from "./turn-ways.ts";
 
 /** Without an answer for so long the person is told what may be wrong. */
 const SILENCE_MS = 3000;
@@ -72,7 +73,8 @@ export async function wayToPeer(
   const peer = parsePeer(operands);
   const saved = peer.kind === "name" ? await findSaved(context, peer.name) : undefined;
   // A saved peer is known by its key, wherever it is: it is met, unless it was last reached at an address.
-  const known = saved === undefined ? options : { ...options, peer: [encodeKey(saved.publicKey)] };
+  const turn = await turnOf(options, context.environment);
+  const known = { ...options, turn, ...(saved !== undefined && { peer: [encodeKey(saved.publicKey)] }) };
   const isAtAddress = saved?.address !== undefined && options.rendezvous === undefined;
   const named = isAtAddress ? parsePeer([saved.address]) : peer;
   if (named.kind !== "address") return wayByMeeting(context, named, operands, known);

@@ -7,7 +7,13 @@ import type { CommandContext } from "./context.ts";
 import { asSrudpError } from "./exit.ts";
 import { catchSignals } from "./interrupt.ts";
 import { hideCodes, splitWords, usage } from "./operands.ts";
-import { addForwardOptions, addLinkOptions, type ForwardOptions, type LinkOptions } from "./options.ts";
+import {
+  addDoctorOptions,
+  addForwardOptions,
+  addLinkOptions,
+  type ForwardOptions,
+  type LinkOptions,
+} from "./options.ts";
 import type { PeersAction } from "./peers-command.ts";
 import { addRendezvousOptions, type RendezvousCommandOptions } from "./rendezvous-options.ts";
 import { Reporter } from "./reporter.ts";
@@ -154,6 +160,16 @@ function describe(context: CommandContext, settle: (action: Promise<number>) => 
     ),
   );
 
+  addDoctorOptions(
+    program
+      .command("doctor")
+      .summary("how this machine, and a peer, can be reached")
+      .description(DOCTOR)
+      .argument("[code...]", "the code of a peer that listens"),
+  ).action((code: string[], options: LinkOptions) =>
+    settle(import("./doctor-command.ts").then(({ runDoctor }) => runDoctor(context, code, options))),
+  );
+
   const key = program.command("key").summary("own key, and secrets to share").description(KEY);
   for (const [name, summary] of KEY_ACTIONS) {
     const action = key
@@ -248,6 +264,10 @@ const FORWARD =
   "Hold a link to a peer and carry ports over it, both ways, until it is stopped.\n\n" +
   "The peer decides what may be reached through it (`srudp listen --expose`). A link that is lost is made again; " +
   "the ports stay open meanwhile.";
+const DOCTOR =
+  "Find out how this machine stands in the network: addresses, what its NAT maps and lets in, whether the router " +
+  "gives a port, which relays work. With the code of a peer that listens: how a link to it would go, and the one " +
+  "thing that would help most. No link is made, and the code stays good.";
 const KEY = "Show this user's key (the default), make one, or make a secret to share.";
 
 const EXAMPLES = `

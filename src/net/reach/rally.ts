@@ -9,13 +9,13 @@
 import { hkdfSync } from "node:crypto";
 import { concatBytes, toHex } from "../../base/bytes.ts";
 import { PunchAgent } from "../../punch/agent.ts";
+import type { Candidate } from "../../punch/candidate.ts";
 import type { PunchFailure, WorkingPair } from "../../punch/events.ts";
 import { openSignal, sealSignal } from "../../punch/sealed-signal.ts";
 import { SESSION_NONCE_BYTES, type Signal } from "../../wire/signal.ts";
 import type { Carrier, Meeting, MeetingSide, Place } from "../carriers/carrier.ts";
-import type { DatagramSocket } from "../datagram-socket.ts";
 import { PunchDriver, type PunchNews } from "./punch-driver.ts";
-import type { Reach } from "./reach.ts";
+import type { OpenedRelay, Reach } from "./reach.ts";
 
 /** The initiator waits so long for its public address before it publishes without.  // nat.md, gather */
 const GATHER_MS = 300;
@@ -29,6 +29,8 @@ const CHECK_LABEL = "srudp/1 checks";
 const KEY_BYTES = 32;
 
 export interface RallyWatcher {
+  /** What a peer tells of itself; again when it knows more. */
+  onSignal?(signal: Signal): void;
   /** A pair works. */
   onPair(pair: WorkingPair): void;
   /** The race is over: the pair to be on. Comes again when a better one turns up. */
@@ -58,7 +60,7 @@ interface Session {
   readonly driver: PunchDriver;
   newestS: number;
   hasDirect: boolean;
-  relay: DatagramSocket | undefined;
+  readonly relays: OpenedRelay[];
   relayTimer: NodeJS.Timeout | undefined;
 }
 
@@ -143,13 +145,15 @@ export class Rally {
   #publish(): void {
     this.#publishAtMs = Number.POSITIVE_INFINITY;
     const { reach, side } = this.#options;
-    const { candidates, behaviour: nat } = reach;
+    const { candidates: own, behaviour: nat } = reach;
     let isSaid = false;
     for (const presence of this.#presences) {
       const { place, meeting } = presence;
-      const agent = this.#latestAt(place)?.driver.agent;
+      const session = this.#latestAt(place);
+      const agent = session?.driver.agent;
       // Who waits has nothing to say before somebody has come, and an answer is none before the openings have left.
       if (!this.#isSpeaking && agent?.hasOpened !== true) continue;
+      const candidates = [...own, ...relayedCandidates(session)];
       const generation = agent?.generation ?? 1;
       const attempt = agent?.attempt ?? 1;
       const hasOpened = agent?.hasOpened ?? false;
@@ -171,7 +175,7 @@ export class Rally {
       };
       meeting.publish(sealSignal(place.sealKey, reach.random, signal));
     }
-    if (isSaid) reach.note({ kind: "signal", from: "self", candidates: candidates.length });
+    if (isSaid) reach.note({ kind: "signal", from: "self", candidates: own.length });
   }
 
   /** The session with whoever came last to a place. */
@@ -190,6 +194,7 @@ export class Rally {
     const known = this.#sessions.get(key);
     if (known !== undefined && signal.sentAtS < known.newestS) return;
     reach.note({ kind: "signal", from: "peer", candidates: signal.candidates.length });
+    this.#options.watcher.onSignal?.(signal);
     const session = known ?? this.#newSession(key, place, signal);
     session.newestS = signal.sentAtS;
     const { agent } = session.driver;
@@ -251,7 +256,7 @@ export class Rally {
       driver,
       newestS: signal.sentAtS,
       hasDirect: false,
-      relay: undefined,
+      relays: [],
       relayTimer: undefined,
     };
     this.#sessions.set(key, session);
@@ -290,28 +295,37 @@ export class Rally {
   #askForRelay(session: Session): void {
     const { only } = this.#options.reach.options;
     clearTimeout(session.relayTimer);
-    if (session.relay !== undefined || only === "direct") return;
+    if (session.relays.length > 0 || only === "direct") return;
     const delayMs = only === "relay" ? 0 : RELAY_AFTER_MS;
-    session.relayTimer = setTimeout(() => void this.#openRelay(session), delayMs);
+    session.relayTimer = setTimeout(() => this.#openRelays(session), delayMs);
     session.relayTimer.unref();
   }
 
-  async #openRelay(session: Session): Promise<void> {
+  #openRelays(session: Session): void {
     const { reach, side, watcher } = this.#options;
     if (session.hasDirect || !watcher.wantsRelay()) return;
-    const opened = await reach.openRelay(session.place, side);
-    if (opened === undefined) return;
-    const { socket, onlyPeer } = opened;
-    if (!this.#isOpen || !this.#sessions.has(session.key) || session.relay !== undefined) {
-      socket.close();
-      return;
+    const isWanted = (): boolean => this.#isOpen && this.#sessions.has(session.key);
+    for (const opening of reach.openRelays(session.place, side)) {
+      void opening.then((opened) => {
+        if (opened === undefined) return;
+        if (isWanted()) this.#useRelay(session, opened);
+        else opened.socket.close();
+      });
     }
-    session.relay = socket;
+  }
+
+  #useRelay(session: Session, opened: OpenedRelay): void {
+    const { reach } = this.#options;
+    const { socket, onlyPeer, candidate } = opened;
+    session.relays.push(opened);
     reach.endpoint.addSocket(socket);
-    const { agent } = session.driver;
     const { index, family } = socket;
-    agent.addLocal(reach.now(), { socket: index, family, kind: "relay", candidates: [], onlyPeer });
+    const candidates = candidate === undefined ? [] : [candidate];
+    const local = { socket: index, family, kind: "relay", candidates } as const;
+    session.driver.agent.addLocal(reach.now(), onlyPeer === undefined ? local : { ...local, onlyPeer });
     session.driver.pump();
+    // A relay with an address is of use to the peer only when it is told.
+    if (candidate !== undefined) this.#publishBy(TRICKLE_MS);
   }
 
   #endSession(session: Session): void {
@@ -319,7 +333,12 @@ export class Rally {
     clearTimeout(session.relayTimer);
     session.driver.close();
     const { reach, watcher } = this.#options;
-    const { relay } = session;
-    if (relay !== undefined && !watcher.isInUse(relay.index)) reach.endpoint.removeSocket(relay.index);
+    for (const { socket } of session.relays)
+      if (!watcher.isInUse(socket.index)) reach.endpoint.removeSocket(socket.index);
   }
+}
+
+/** Where the peer's packets reach this side by its relays. */
+function relayedCandidates(session: Session | undefined): Candidate[] {
+  return (session?.relays ?? []).flatMap(({ candidate }) => (candidate === undefined ? [] : [candidate]));
 }

@@ -22,14 +22,18 @@ import type { CommonOptions } from "../options.ts";
 import { openRelay, RELAY_ADDRESS } from "../relay-socket.ts";
 import { Gatherer } from "../stun/gatherer.ts";
 import { PUBLIC_STUN_SERVERS, parseStunServer, type StunServer } from "../stun/stun-server.ts";
+import { openTurn } from "../turn/open-turn.ts";
+import type { TurnSocket } from "../turn/turn-socket.ts";
 import type { ReachNote, ReachOptions } from "./options.ts";
 
 export type { PathKind } from "../../punch/candidate.ts";
 
-/** A relay's socket, and where its other end is. */
+/** A relay's socket, and where the other end of a relay is that joins two sides without showing addresses. */
 export interface OpenedRelay {
   readonly socket: DatagramSocket;
-  readonly onlyPeer: { readonly address: string; readonly port: number };
+  readonly onlyPeer?: { readonly address: string; readonly port: number };
+  /** What to tell the peer, of a relay that has an address (TURN). */
+  readonly candidate?: Candidate;
 }
 
 /** Pairs whose kind is remembered. */
@@ -51,6 +55,7 @@ export class Reach {
   readonly #channelOptions: ChannelOptions;
   readonly #mailbox: MailboxCarrier | undefined;
   readonly #gatherer: Gatherer;
+  readonly #isNumeric: boolean;
   readonly #watchers: Set<() => void> = new Set();
   readonly #networkWatchers: Set<() => void> = new Set();
   /** What kind of path the agents found a pair to be. */
@@ -84,7 +89,12 @@ export class Reach {
       if (this.#mailbox === undefined) this.warmCarriers = carriers;
     }
     this.carriers = options.ticket === undefined ? carriers : [new TicketCarrier(options.ticket)];
-    this.#gatherer = new Gatherer(endpoint, { stunServers: stunServersOf(options), isNumeric: !names });
+    this.#isNumeric = !names;
+    this.#gatherer = new Gatherer(endpoint, {
+      stunServers: stunServersOf(options),
+      isNumeric: !names,
+      portMapping: options.portMapping !== false,
+    });
     this.#gatherer.onCandidate = ({ candidate }) => {
       const { kind, address, port, family } = candidate;
       this.note({ kind: "candidate", text: `${kind} ${formatAddress({ address, port, family })}` });
@@ -194,15 +204,31 @@ export class Reach {
     if (this.#isOpen) this.#gather();
   }
 
-  /** A relay for whoever meets at `place`; undefined where there is none. */
-  async openRelay(place: Place, side: MeetingSide): Promise<OpenedRelay | undefined> {
+  /** Relays for whoever meets at `place`, each as it is got; undefined for one that cannot be had. */
+  openRelays(place: Place, side: MeetingSide): Promise<OpenedRelay | undefined>[] {
+    if (this.options.only === "direct") return [];
     // Both sides begin at the same server.
     const [server] = orderServers(this.#rendezvous, place.id);
-    if (server === undefined || this.options.only === "direct") return undefined;
+    const isNumeric = this.#isNumeric;
+    return [
+      ...(server === undefined ? [] : [this.#relayOr(this.#openRelay(server, place, side))]),
+      ...(this.options.turn ?? []).map((uri) =>
+        this.#relayOr(
+          openTurn(uri, { isNumeric }).then((socket) => ({ socket, candidate: relayedBy(socket) })),
+        ),
+      ),
+    ];
+  }
+
+  async #openRelay(server: RendezvousUrl, place: Place, side: MeetingSide): Promise<OpenedRelay> {
+    const isUdpBlocked = this.#mailbox?.wayTo(server) === "webSocket";
+    const socket = await openRelay(server.text, place, side, { ...this.#channelOptions, isUdpBlocked });
+    return { socket, onlyPeer: RELAY_ADDRESS };
+  }
+
+  async #relayOr(opening: Promise<OpenedRelay>): Promise<OpenedRelay | undefined> {
     try {
-      const isUdpBlocked = this.#mailbox?.wayTo(server) === "webSocket";
-      const socket = await openRelay(server.text, place, side, { ...this.#channelOptions, isUdpBlocked });
-      return { socket, onlyPeer: RELAY_ADDRESS };
+      return await opening;
     } catch (error) {
       this.note({ kind: "missing", part: `relay: ${(error as Error).message}` });
       return undefined;
@@ -213,11 +239,11 @@ export class Reach {
   async close(): Promise<void> {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    this.#gatherer.close();
+    const gathererClosed = this.#gatherer.close();
     this.#watchers.clear();
     this.#networkWatchers.clear();
     const all = new Set([...this.carriers, ...this.warmCarriers]);
-    await Promise.all([...all].map((carrier) => carrier.close()));
+    await Promise.all([gathererClosed, ...[...all].map((carrier) => carrier.close())]);
   }
 
   #gather(): void {
@@ -244,7 +270,7 @@ export class Reach {
 }
 
 /** Those that were named; else the meeting places' own; else public ones. */
-function stunServersOf({ stun, rendezvous = [] }: ReachOptions): readonly StunServer[] {
+export function stunServersOf({ stun, rendezvous = [] }: ReachOptions): readonly StunServer[] {
   if (stun !== undefined && stun.length > 0) return stun.map(parseStunServer);
   const own = rendezvous
     .map(parseRendezvousUrl)
@@ -254,6 +280,10 @@ function stunServersOf({ stun, rendezvous = [] }: ReachOptions): readonly StunSe
       { host, port: port + 1 },
     ]);
   return own.length > 0 ? own : PUBLIC_STUN_SERVERS;
+}
+
+function relayedBy({ relayed }: TurnSocket): Candidate {
+  return { kind: "relayed", address: relayed.address, port: relayed.port, family: relayed.family };
 }
 
 function keyOf({ socket, address, port }: { socket: number; address: string; port: number }): string {

@@ -80,21 +80,15 @@ describe("a public port", () => {
     const other = await HomeRouter.start({ upnp: true });
     ends.push(() => other.close());
     const port = other.places.ssdp!.port;
-    for (const location of [
-      `http://127.0.0.2:${port}/`,
-      `https://127.0.0.1:${port}/`,
-      "file:///etc/passwd",
-      "x",
-    ]) {
-      const router = await HomeRouter.start({ upnp: true, location });
-      const mapper = new PortMapper(INTERNAL, router.places);
-      await mapper.start();
+    const elsewhere = [`http://127.0.0.2:${port}/`, `https://127.0.0.1:${port}/`, "file:///etc/passwd", "x"];
+    const sought = elsewhere.map(async (location) => {
+      const { router, mapper } = await start({ upnp: true, location });
       expect(mapper.mapping).toBeUndefined();
-      await mapper.close();
-      expect(router.webRequests + other.webRequests).toBe(0);
-      router.close();
-    }
-  }, 30_000);
+      return router.webRequests;
+    });
+    expect(await Promise.all(sought)).toEqual([0, 0, 0, 0]);
+    expect(other.webRequests).toBe(0);
+  });
 });
 
 it("becomes a candidate of the socket that has it", async () => {
@@ -107,18 +101,12 @@ it("becomes a candidate of the socket that has it", async () => {
     () => endpoint.close(),
     () => gatherer.close(),
   );
-  const isPrivate = (address: string): boolean =>
-    /^(?:10|192\.168|172\.(?:1[6-9]|2\d|3[01]))\./.test(address);
   const mapped = new Promise<unknown>((resolve) => {
     gatherer.onCandidate = ({ candidate }) => {
       if (candidate.kind === "portMapped") resolve(candidate);
     };
   });
   gatherer.start([socket]);
-  if (!gatherer.candidates.some(({ candidate }) => isPrivate(candidate.address))) {
-    console.log("skipped: this machine has no private address, so no router is asked");
-    return;
-  }
   expect(await within(mapped, 5000, () => "no candidate")).toMatchObject({
     address: PUBLIC_ADDRESS,
     family: 4,
