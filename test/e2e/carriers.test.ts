@@ -1,7 +1,9 @@
 /** Two processes that have nothing but a code in common, by each carrier of signals alone. */
 import { afterEach, describe, expect, it } from "vitest";
+import { ownAddresses } from "../../src/cli/own-addresses.ts";
 import { DhtNode } from "../../src/net/carriers/dht-node.ts";
-import { endAll, SrudpProcess } from "../lib/srudp-process.ts";
+import { COTURN_USER, Coturn, coturnMissing } from "../lib/coturn.ts";
+import { endAll, type SrudpEvent, SrudpProcess } from "../lib/srudp-process.ts";
 import { unusedPort } from "../lib/udp.ts";
 
 const closing: (() => Promise<void>)[] = [];
@@ -17,12 +19,15 @@ async function alone(): Promise<string[]> {
 }
 
 /** A listener without a port and a connector with its code exchange a line each way and end in order. */
-async function meet(words: readonly string[]): Promise<void> {
-  const listener = SrudpProcess.start(["listen", ...words]);
+async function meet(words: readonly string[], env = {}): Promise<readonly SrudpEvent[]> {
+  const listener = SrudpProcess.start(["listen", ...words], { env });
   const { code } = await listener.event("listening");
   expect(code).toMatch(/^\d+(-[a-z]+){3}$/);
-  const connector = SrudpProcess.start(["connect", ...words, code]);
-  await Promise.all([listener.event("connected", 40_000), connector.event("connected", 40_000)]);
+  const connector = SrudpProcess.start(["connect", ...words, code], { env });
+  const connected = await Promise.all([
+    listener.event("connected", 40_000),
+    connector.event("connected", 40_000),
+  ]);
   await listener.input.write("from the listener\n");
   await connector.input.write("from the connector\n");
   listener.input.end();
@@ -30,10 +35,11 @@ async function meet(words: readonly string[]): Promise<void> {
   expect((await connector.output.rest()).toString()).toBe("from the listener\n");
   expect((await listener.output.rest()).toString()).toBe("from the connector\n");
   expect([await listener.exit(), await connector.exit()]).toEqual([0, 0]);
+  return connected;
 }
 
-async function startRendezvous(): Promise<number> {
-  const server = SrudpProcess.start(["rendezvous", "--port", "0", "--host", "127.0.0.1"], {
+async function startRendezvous(...words: readonly string[]): Promise<number> {
+  const server = SrudpProcess.start(["rendezvous", "--port", "0", "--host", "127.0.0.1", ...words], {
     stdin: "nothing",
   });
   const { ws } = await server.event("rendezvous");
@@ -59,4 +65,37 @@ describe("a code alone", () => {
     closing.push(...nodes.map((node) => () => node.close()));
     await meet(["--dht-bootstrap", `127.0.0.1:${nodes[0]!.port}`, ...(await alone())]);
   });
+
+  it("links two on one network with nothing else", async () => {
+    await meet(["--no-dht", "--no-port-mapping", "--stun", `127.0.0.1:${await unusedPort()}`]);
+  });
+});
+
+describe("a relay", () => {
+  it("of the rendezvous server carries what may not go directly", async () => {
+    const url = `udp://127.0.0.1:${await startRendezvous()}`;
+    const ends = await meet(["--rendezvous", url, "--no-dht", "--relay-only", ...(await alone())]);
+    expect(ends.map(({ path }) => path)).toEqual(["relay", "relay"]);
+  });
+
+  it.each(["udp", "tcp"])(
+    "at a TURN server does so by %s, with its password from the environment",
+    async (way) => {
+      const missing = coturnMissing();
+      if (missing !== undefined) {
+        console.log(`left out: ${missing}`);
+        return;
+      }
+      // No side believes that the other can be reached on loopback.
+      const [own] = ownAddresses(4);
+      const coturn = await Coturn.start(`--relay-ip=${own}`);
+      closing.push(() => coturn.stop());
+      const url = `udp://127.0.0.1:${await startRendezvous("--no-relay")}`;
+      const user = `${COTURN_USER.username}:${encodeURIComponent(COTURN_USER.password)}`;
+      const env = { SRUDP_TURN: `turn:${user}@127.0.0.1:${coturn.port}?transport=${way}` };
+      const ends = await meet(["--rendezvous", url, "--no-dht", "--relay-only", ...(await alone())], env);
+      expect(ends.map(({ path }) => path)).toEqual(["relay", "relay"]);
+      expect(ends.every(({ remote }) => remote.startsWith(`${own}:`))).toBe(true);
+    },
+  );
 });
