@@ -67,6 +67,8 @@ interface SystemCalls {
   readonly receiveMessage: NativeFunction;
   readonly nameOfInterface: NativeFunction;
   readonly close: NativeFunction;
+  /** Where all sockets receive: probing may open hundreds, and one is read at a time. */
+  readonly received: Block;
   readonly native: Native;
 }
 
@@ -97,6 +99,7 @@ function findCalls(functions: Native): SystemCalls | undefined {
       receiveMessage: find("recvmsg", "intptr_t", ["int", address, "int"]),
       nameOfInterface: find("if_indextoname", address, ["uint32_t", address]),
       close: find("close", "int", ["int"]),
+      received: new Block(functions, RECEIVE_BYTES),
       native: functions,
     };
   } catch {
@@ -126,7 +129,6 @@ export class OffloadSocket {
   readonly #peer: SocketAddress;
   readonly #sending: Message;
   readonly #receiving: Message;
-  readonly #received: Block;
   readonly #from: Block;
   /** The bytes of the sender's address that `fromAddress` is the text of. */
   readonly #fromKnown: Uint8Array;
@@ -140,11 +142,10 @@ export class OffloadSocket {
     this.family = family;
     this.#peer = new SocketAddress(system, family);
     this.#sending = new Message(system, this.#peer.block, SOCKADDR_BYTES[family]);
-    this.#received = new Block(system, RECEIVE_BYTES);
-    this.#from = new Block(system, SOCKADDR_MOST_BYTES);
+    this.#from = new Block(system.native, SOCKADDR_MOST_BYTES);
     this.#fromKnown = new Uint8Array(SOCKADDR_BYTES[family]);
     this.#receiving = new Message(system, this.#from, SOCKADDR_BYTES[family]);
-    this.#receiving.setPart(this.#received.at, RECEIVE_BYTES);
+    this.#receiving.setPart(system.received.at, RECEIVE_BYTES);
     this.isCoalescing = this.#set(SOL_UDP, UDP_GRO, 1);
     // Nought changes nothing: it only tells whether the kernel knows the option.
     this.isSegmenting = this.#set(SOL_UDP, UDP_SEGMENT, 0);
@@ -233,7 +234,7 @@ export class OffloadSocket {
 
   /**
    * What has come and waits: one datagram, or several that were joined, from `fromAddress` and `fromPort`.
-   * Undefined when nothing waits. The bytes are there until the next call.
+   * Undefined when nothing waits. The bytes are there until the next call, of whatever socket.
    */
   receive(): Uint8Array | undefined {
     this.#receiving.setNameBytes(SOCKADDR_BYTES[this.family]);
@@ -241,7 +242,7 @@ export class OffloadSocket {
     // A failure is an ICMP error of an earlier send: a hint that anybody can forge.
     if (length < 0) return undefined;
     this.#learnSender();
-    return this.#received.bytes.subarray(0, length);
+    return this.#calls.received.bytes.subarray(0, length);
   }
 
   /** Only before `dgram` has the descriptor. */
@@ -273,7 +274,7 @@ export class OffloadSocket {
 
   /** The interface of a link-local address, as `dgram` names it. */
   #nameOf(scope: number): string {
-    const name = new Block(this.#calls, IF_NAMESIZE);
+    const name = new Block(this.#calls.native, IF_NAMESIZE);
     if (this.#calls.nameOfInterface(scope, name.at) === 0) return String(scope);
     return String.fromCharCode(...name.bytes.subarray(0, name.bytes.indexOf(0)));
   }
@@ -302,7 +303,7 @@ export function payloadTowards(family: 4 | 6, address: string): number | undefin
   if (!peer.set(address, 9)) return undefined;
   const descriptor = system.socket(family === 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (descriptor < 0) return undefined;
-  const answer = new Block(system, 8);
+  const answer = new Block(system.native, 8);
   answer.setU32(4, 4);
   const [level, option] = family === 4 ? [IPPROTO_IP, IP_MTU] : [IPPROTO_IPV6, IPV6_MTU];
   const isKnown =
@@ -319,7 +320,7 @@ function setOption(
   name: number,
   value: number,
 ): boolean {
-  const block = new Block(system, 4);
+  const block = new Block(system.native, 4);
   block.setU32(0, value);
   return system.setOption(descriptor, level, name, block.at, 4) === 0;
 }
@@ -330,10 +331,10 @@ class Block {
   readonly bytes: Uint8Array;
   readonly #view: DataView;
 
-  constructor({ native }: SystemCalls, byteLength: number) {
+  constructor({ addressOf }: Native, byteLength: number) {
     this.bytes = new Uint8Array(byteLength);
     // Asking for the address moves small arrays out of V8's heap for good: only then is there a buffer to view.
-    this.at = native.addressOf(this.bytes);
+    this.at = addressOf(this.bytes);
     this.#view = new DataView(this.bytes.buffer);
   }
 
@@ -363,9 +364,9 @@ class Message {
   readonly #control: Block;
 
   constructor(system: SystemCalls, name: Block, nameBytes: number) {
-    this.#header = new Block(system, MSGHDR_BYTES);
-    this.#part = new Block(system, IOVEC_BYTES);
-    this.#control = new Block(system, CONTROL_BYTES);
+    this.#header = new Block(system.native, MSGHDR_BYTES);
+    this.#part = new Block(system.native, IOVEC_BYTES);
+    this.#control = new Block(system.native, CONTROL_BYTES);
     this.#header.setAddress(0, name.at);
     this.setNameBytes(nameBytes);
     this.#header.setAddress(16, this.#part.at);
@@ -407,7 +408,7 @@ class SocketAddress {
 
   constructor(system: SystemCalls, family: 4 | 6) {
     this.#family = family;
-    this.block = new Block(system, SOCKADDR_BYTES[family]);
+    this.block = new Block(system.native, SOCKADDR_BYTES[family]);
     this.block.setU16(0, family === 4 ? AF_INET : AF_INET6);
   }
 

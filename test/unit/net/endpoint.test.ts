@@ -108,6 +108,22 @@ describe("the endpoint", () => {
     expect(endpoint.strayDatagrams).toBe(1);
   });
 
+  it("gives other protocols bytes of their own, where the socket uses its memory again", async () => {
+    const socket = await UdpSocket.bind({ family: 4, address: LOOPBACK, port: 0 });
+    Object.defineProperty(socket, "isCoalescing", { value: true });
+    const endpoint = new Endpoint([socket]);
+    opened.push(endpoint);
+    const kept: Uint8Array[] = [];
+    endpoint.route(0, 0xff, (_now, _from, bytes) => {
+      kept.push(bytes);
+      return true;
+    });
+    const memory = Uint8Array.of(0x64, 1, 2, 3);
+    socket.onDatagram?.(socket, LOOPBACK, 9, memory);
+    memory.fill(0);
+    expect(kept).toEqual([Uint8Array.of(0x64, 1, 2, 3)]);
+  });
+
   it("counts what belongs to nobody, and what is nothing", async () => {
     const endpoint = await newEndpoint();
     const peer = await newPeer();
