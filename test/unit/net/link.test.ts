@@ -244,12 +244,14 @@ describe("streams of a link", () => {
         else stream.resume().end();
       });
     });
-    // Ten windows full of bytes that nobody takes: more than the connection's used to be.
-    for (let i = 0; i < 10; i++) {
+    // More unread bytes than a connection's window grows to by itself, and before the others begin.
+    for (let i = 0; i < 30; i++) {
       const stalled = await near.openStream();
       stalled.on("error", () => undefined);
       stalled.write(Buffer.alloc(1_000_000));
     }
+    const isFull = (): boolean => near.unacknowledgedBytes < 30 * (1_000_000 - 500_000);
+    await expect.poll(isFull, { timeout: 5000 }).toBe(true);
     const free = await near.openStream();
     free.resume();
     free.end(Buffer.alloc(1_000_000, 1));
