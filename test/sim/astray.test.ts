@@ -1,13 +1,8 @@
 import { describe, expect, it } from "vitest";
-import {
-  Connection,
-  type ConnectionEvent,
-  EVENT,
-  type Path,
-  type Transmit,
-} from "../../src/engine/connection.ts";
+import { Connection, type ConnectionEvent, EVENT, type Path } from "../../src/engine/connection.ts";
 import { Handshake } from "../../src/engine/handshake.ts";
 import { DEFAULT_PARAMETERS, encodeParameters } from "../../src/engine/transport-parameters.ts";
+import { DrivenConnection } from "./driven-connection.ts";
 import { toyPrimitives } from "./primitives.ts";
 import { Random } from "./random.ts";
 import { World } from "./world.ts";
@@ -18,91 +13,61 @@ const DELAY_MS = 20;
 const SECRET = new Random(1, "shared").bytes(32);
 
 /** One of two that call each other; `send` carries what it sends to where it goes. */
-class Caller {
-  readonly connection: Connection;
-  readonly world: World;
+class Caller extends DrivenConnection {
   send: (path: Path, bytes: Uint8Array) => void = () => {};
   readBytes = 0;
   /** To be sent as soon as there are keys, which for the initiator is before the peer has spoken under them. */
   toSend = 0;
   isConfirmed = false;
-  private armedAt = Number.POSITIVE_INFINITY;
-  private readonly transmit: Transmit = {
-    buffer: new Uint8Array(16_000),
-    length: 0,
-    segmentBytes: 0,
-    path: PEER,
-  };
-  private readonly event: ConnectionEvent = { kind: 0, streamId: 0, errorCode: 0 };
 
   constructor(world: World, seed: number) {
-    this.world = world;
-    const random = new Random(seed, "caller");
-    const draw = (byteLength: number): Uint8Array => random.bytes(byteLength);
-    const secretKey = draw(32);
-    const connectionId = draw(8);
-    const handshake = new Handshake({
-      role: "initiator",
-      mayRespond: true,
-      mode: "secret",
-      credentials: { secret: SECRET },
-      primitives: toyPrimitives,
-      random: draw,
-      identity: { secretKey, publicKey: toyPrimitives.x25519.publicKey(secretKey) },
-      connectionId,
-      parameters: encodeParameters(DEFAULT_PARAMETERS),
-      verifyPeer: () => "accept",
-    });
-    this.connection = new Connection(world.now, {
-      handshake,
-      paths: [PEER],
-      primitives: toyPrimitives,
-      random: draw,
-      parameters: DEFAULT_PARAMETERS,
-      idleTimeoutMs: Number.POSITIVE_INFINITY,
-      congestion: "bbr",
-      connectionId,
-    });
+    super(world, newCall(world.now, seed));
   }
 
-  receive(path: Path, bytes: Uint8Array): void {
-    this.connection.handleDatagram(this.world.now, path, bytes.slice());
-    this.settle();
+  protected override onDatagram(path: Path, bytes: Uint8Array): void {
+    this.send(path, bytes);
   }
 
-  wake(now: number): void {
-    if (now < this.armedAt) return;
-    this.armedAt = Number.POSITIVE_INFINITY;
-    this.connection.handleTimeout(now);
-    this.settle();
-  }
-
-  settle(): void {
-    const { connection, transmit, event, world } = this;
-    for (;;) {
-      while (connection.pollTransmit(world.now, transmit)) {
-        for (let at = 0; at < transmit.length; at += transmit.segmentBytes) {
-          const end = Math.min(transmit.length, at + transmit.segmentBytes);
-          this.send(transmit.path, transmit.buffer.slice(at, end));
-        }
-      }
-      if (!connection.pollEvent(event)) break;
-      if (event.kind === EVENT.confirmed) this.isConfirmed = true;
-      if (event.kind === EVENT.established && this.toSend > 0) {
-        connection.write(connection.openStream(), new Uint8Array(this.toSend));
-      }
-      if (event.kind === EVENT.readable) {
-        for (let bytes = connection.read(event.streamId); bytes !== undefined; ) {
-          this.readBytes += bytes.length;
-          bytes = connection.read(event.streamId);
-        }
-      }
+  protected override onEvent({ kind, streamId }: ConnectionEvent): void {
+    const { connection } = this;
+    if (kind === EVENT.confirmed) this.isConfirmed = true;
+    if (kind === EVENT.established && this.toSend > 0) {
+      connection.write(connection.openStream(), new Uint8Array(this.toSend));
     }
-    const at = connection.pollTimeout();
-    if (at >= this.armedAt || at === Number.POSITIVE_INFINITY) return;
-    this.armedAt = at;
-    world.schedule(at, this);
+    if (kind !== EVENT.readable) return;
+    for (let bytes = connection.read(streamId); bytes !== undefined; bytes = connection.read(streamId)) {
+      this.readBytes += bytes.length;
+    }
   }
+}
+
+function newCall(nowMs: number, seed: number): Connection {
+  const random = new Random(seed, "caller");
+  const draw = (byteLength: number): Uint8Array => random.bytes(byteLength);
+  const secretKey = draw(32);
+  const connectionId = draw(8);
+  const handshake = new Handshake({
+    role: "initiator",
+    mayRespond: true,
+    mode: "secret",
+    credentials: { secret: SECRET },
+    primitives: toyPrimitives,
+    random: draw,
+    identity: { secretKey, publicKey: toyPrimitives.x25519.publicKey(secretKey) },
+    connectionId,
+    parameters: encodeParameters(DEFAULT_PARAMETERS),
+    verifyPeer: () => "accept",
+  });
+  return new Connection(nowMs, {
+    handshake,
+    paths: [PEER],
+    primitives: toyPrimitives,
+    random: draw,
+    parameters: DEFAULT_PARAMETERS,
+    idleTimeoutMs: Number.POSITIVE_INFINITY,
+    congestion: "bbr",
+    connectionId,
+  });
 }
 
 /** Two calls that cross; the first of them is the one that becomes the initiator. */

@@ -2,13 +2,7 @@
  * Two ends with two paths between them, as a relay and a direct one are: each is a socket of its own at both
  * ends, with its own delay, and can be cut. What the ends do with them is for the test to say.
  */
-import {
-  Connection,
-  type ConnectionEvent,
-  EVENT,
-  type Path,
-  type Transmit,
-} from "../../src/engine/connection.ts";
+import { Connection, type ConnectionEvent, EVENT, type Path } from "../../src/engine/connection.ts";
 import { Handshake, type Role } from "../../src/engine/handshake.ts";
 import {
   DEFAULT_PARAMETERS,
@@ -16,14 +10,13 @@ import {
   type TransportParameters,
 } from "../../src/engine/transport-parameters.ts";
 import { contentOf, isContent } from "./content.ts";
+import { DrivenConnection } from "./driven-connection.ts";
 import { toyPrimitives } from "./primitives.ts";
 import { Random } from "./random.ts";
 import { World } from "./world.ts";
 
-const BUFFER_BYTES = 16 * 1500;
 const CHUNK_BYTES = 16_384;
 const CONTENT_KEY = 7;
-const TIMER = Symbol("timer");
 const EVENT_NAMES = new Map<number, string>(Object.entries(EVENT).map(([name, kind]) => [kind, name]));
 /** Events that tell of paths, which is what these tests are about. */
 const PATH_EVENTS: readonly number[] = [
@@ -46,71 +39,29 @@ export interface TwoPathsOptions {
   readonly congestion?: "cubic" | "bbr";
 }
 
-export class TwoPathsEnd {
-  readonly connection: Connection;
+export class TwoPathsEnd extends DrivenConnection {
   /** The two ways to the peer, by socket. */
   readonly paths: readonly [Path, Path];
   /** Path events with their time and the socket of the path that they name. */
   readonly log: { atMs: number; event: string; socket: number | undefined }[] = [];
   peer!: TwoPathsEnd;
   readBytes = 0;
-  /** Times of all reads. */
-  readonly readAtMs: number[] = [];
   /** Datagrams sent, by socket. */
   readonly sent: [number, number] = [0, 0];
-  readonly #world: World;
   readonly #wires: readonly [Wire, Wire];
-  readonly #transmit: Transmit;
-  readonly #event: ConnectionEvent = { kind: 0, streamId: 0, errorCode: 0 };
-  #armedAt = Number.POSITIVE_INFINITY;
   #streamId = -1;
   #toWrite = 0;
   #written = 0;
 
   constructor(world: World, wires: readonly [Wire, Wire], role: Role, options: TwoPathsOptions) {
-    this.#world = world;
-    this.#wires = wires;
     const other = role === "initiator" ? 2 : 1;
-    this.paths = [
+    const paths = [
       { address: `192.0.2.${other}`, port: 1000, socket: 0 },
       { address: `198.51.100.${other}`, port: 2000, socket: 1 },
-    ];
-    this.#transmit = {
-      buffer: new Uint8Array(BUFFER_BYTES),
-      length: 0,
-      segmentBytes: 0,
-      path: this.paths[0],
-    };
-    const { idleTimeoutMs = Number.POSITIVE_INFINITY, congestion = "bbr" } = options;
-    const random = new Random(1, role);
-    const draw = (byteLength: number): Uint8Array => random.bytes(byteLength);
-    const secretKey = draw(32);
-    const connectionId = draw(8);
-    const parameters: TransportParameters = {
-      ...DEFAULT_PARAMETERS,
-      idleTimeoutMs: Number.isFinite(idleTimeoutMs) ? idleTimeoutMs : 0,
-    };
-    const handshake = new Handshake({
-      role,
-      ...(role === "initiator" ? { mode: "key" as const } : {}),
-      credentials: { key: true },
-      primitives: toyPrimitives,
-      random: draw,
-      identity: { secretKey, publicKey: toyPrimitives.x25519.publicKey(secretKey) },
-      connectionId,
-      parameters: encodeParameters(parameters),
-      verifyPeer: () => "accept",
-    });
-    this.connection = new Connection(world.now, {
-      handshake,
-      paths: role === "initiator" ? [this.paths[0]] : [],
-      primitives: toyPrimitives,
-      random: draw,
-      parameters,
-      idleTimeoutMs,
-      congestion,
-      connectionId,
-    });
+    ] as const;
+    super(world, newConnection(world.now, paths[0], role, options));
+    this.#wires = wires;
+    this.paths = paths;
   }
 
   /** Sends `bytes` more on a stream of its own, opened at the first call. */
@@ -122,12 +73,12 @@ export class TwoPathsEnd {
   }
 
   probe(socket: 0 | 1): void {
-    this.connection.probePath(this.#world.now, this.paths[socket]);
+    this.connection.probePath(this.world.now, this.paths[socket]);
     this.settle();
   }
 
   use(socket: 0 | 1): boolean {
-    const isUsed = this.connection.usePath(this.#world.now, this.paths[socket]);
+    const isUsed = this.connection.usePath(this.world.now, this.paths[socket]);
     this.settle();
     return isUsed;
   }
@@ -143,48 +94,20 @@ export class TwoPathsEnd {
     return entry.atMs;
   }
 
-  settle(): void {
-    const { connection } = this;
-    const now = this.#world.now;
-    for (let rounds = 0; rounds < 100; rounds++) {
-      while (connection.pollTransmit(now, this.#transmit)) this.#transmitted(this.#transmit);
-      if (!connection.pollEvent(this.#event)) break;
-      this.#onEvent(this.#event);
-    }
-    const at = connection.pollTimeout();
-    if (at === this.#armedAt || at === Number.POSITIVE_INFINITY) return;
-    this.#armedAt = at;
-    this.#world.schedule(at, this, TIMER);
-  }
-
-  wake(now: number, subject: unknown): void {
-    if (subject === TIMER) {
-      if (now < this.#armedAt) return;
-      this.#armedAt = Number.POSITIVE_INFINITY;
-      this.connection.handleTimeout(now);
-    } else {
-      const { socket, bytes } = subject as { socket: 0 | 1; bytes: Uint8Array };
-      this.connection.handleDatagram(now, this.paths[socket], bytes);
-    }
-    this.settle();
-  }
-
-  #transmitted({ buffer, length, segmentBytes, path }: Transmit): void {
+  protected override onDatagram(path: Path, bytes: Uint8Array): void {
     const socket = path.socket as 0 | 1;
-    const wire = this.#wires[socket];
-    for (let at = 0; at < length; at += segmentBytes) {
-      this.sent[socket]++;
-      if (!wire.isUp) continue;
-      const bytes = buffer.slice(at, Math.min(length, at + segmentBytes));
-      this.#world.schedule(this.#world.now + wire.delayMs, this.peer, { socket, bytes });
-    }
+    const { isUp, delayMs } = this.#wires[socket];
+    this.sent[socket]++;
+    if (!isUp) return;
+    const { world, peer } = this;
+    world.at(world.now + delayMs, () => peer.receive(peer.paths[socket], bytes));
   }
 
-  #onEvent({ kind, streamId, path }: ConnectionEvent): void {
+  protected override onEvent({ kind, streamId, path }: ConnectionEvent): void {
     if (kind === EVENT.readable) this.#read(streamId);
     else if (kind === EVENT.writable) this.#write();
     else if (PATH_EVENTS.includes(kind)) {
-      this.log.push({ atMs: this.#world.now, event: EVENT_NAMES.get(kind)!, socket: path?.socket });
+      this.log.push({ atMs: this.world.now, event: EVENT_NAMES.get(kind)!, socket: path?.socket });
     }
   }
 
@@ -195,7 +118,6 @@ export class TwoPathsEnd {
       if (!isContent(bytes, CONTENT_KEY, this.readBytes))
         throw new Error(`wrong bytes from ${this.readBytes} on`);
       this.readBytes += bytes.length;
-      this.readAtMs.push(this.#world.now);
     }
   }
 
@@ -207,6 +129,39 @@ export class TwoPathsEnd {
       if (!this.connection.write(this.#streamId, bytes)) return;
     }
   }
+}
+
+function newConnection(nowMs: number, path: Path, role: Role, options: TwoPathsOptions): Connection {
+  const { idleTimeoutMs = Number.POSITIVE_INFINITY, congestion = "bbr" } = options;
+  const random = new Random(1, role);
+  const draw = (byteLength: number): Uint8Array => random.bytes(byteLength);
+  const secretKey = draw(32);
+  const connectionId = draw(8);
+  const parameters: TransportParameters = {
+    ...DEFAULT_PARAMETERS,
+    idleTimeoutMs: Number.isFinite(idleTimeoutMs) ? idleTimeoutMs : 0,
+  };
+  const handshake = new Handshake({
+    role,
+    ...(role === "initiator" ? { mode: "key" as const } : {}),
+    credentials: { key: true },
+    primitives: toyPrimitives,
+    random: draw,
+    identity: { secretKey, publicKey: toyPrimitives.x25519.publicKey(secretKey) },
+    connectionId,
+    parameters: encodeParameters(parameters),
+    verifyPeer: () => "accept",
+  });
+  return new Connection(nowMs, {
+    handshake,
+    paths: role === "initiator" ? [path] : [],
+    primitives: toyPrimitives,
+    random: draw,
+    parameters,
+    idleTimeoutMs,
+    congestion,
+    connectionId,
+  });
 }
 
 /** An established link over the first path. */
