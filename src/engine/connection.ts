@@ -603,7 +603,8 @@ export class Connection implements FrameOwner, IncomingHost {
     };
     const { route } = this;
     if (peer.role === "responder" ? !route.isProved(this.heardPath!) : !route.hasCalled(this.heardPath!)) {
-      parts.paths.doubt(nowMs, DATAGRAM_FLOOR_BYTES, this.recovery.ptoMs);
+      const others = route.othersAnswered(this.heardPath!);
+      parts.paths.doubt(nowMs, DATAGRAM_FLOOR_BYTES, this.recovery.ptoMs, others);
     }
     let peerCeilingBytes = DATAGRAM_FLOOR_BYTES;
     let parameters: TransportParameters | undefined;

@@ -68,6 +68,14 @@ export class HandshakeRoute {
     }
   }
 
+  /** Other paths that our answers went to, the latest first: the peer is at one of them if it is not at `path`. */
+  othersAnswered(path: Path): Path[] {
+    return this.answered
+      .filter((answered) => answered !== path)
+      .slice(-OTHERS_LIMIT)
+      .reverse();
+  }
+
   /** Whether our answer went to `path` and nowhere else, so that whoever goes on from it is there. */
   isProved(path: Path): boolean {
     return this.answered.length === 1 && this.answered[0] === path;

@@ -29,6 +29,8 @@ const PROBE_ENDS_MS = 3000;
 /** A path that has answered may be moved to for this long, and so many of them are remembered. */
 const PROVED_MS = 60_000;
 const PROVED_LIMIT = 8;
+/** Paths that did not prove themselves and may have another turn. */
+const UNTRIED_LIMIT = 4;
 /** Probe timeouts, and time at least, in which the peer is to follow a move of ours. */
 const FOLLOW_PTOS = 3;
 const FOLLOW_LEAST_MS = 1000;
@@ -70,6 +72,7 @@ export class PathControl {
   private readonly probes: Challenge[] = [];
   private readonly proved: { readonly path: Path; readonly atMs: number }[] = [];
   private ownMove: OwnMove | undefined;
+  private untried: { readonly path: Path; readonly receivedBytes: number }[] = [];
   private readonly responses: { path: Path; token: Uint8Array }[] = [];
 
   constructor(path: Path, isInitiator: boolean, random: (byteLength: number) => Uint8Array) {
@@ -104,7 +107,9 @@ export class PathControl {
       return move;
     }
     this.dropProbe(path);
+    this.untried = this.untried.filter((one) => one.path !== path);
     if (this.isValidated) this.previous = this.active;
+    else if (this.previous === undefined) this.keepForLater();
     this.active = path;
     this.migrations++;
     this.isValidated = false;
@@ -114,8 +119,13 @@ export class PathControl {
     return move;
   }
 
-  /** The handshake did not prove the active path, over which `byteLength` bytes came: it has to prove itself. */
-  doubt(nowMs: number, byteLength: number, ptoMs: number): void {
+  /**
+   * The handshake did not prove the active path, over which `byteLength` bytes came: it has to prove itself. If
+   * it never does, `others` that took part in the handshake have their turn: the active one may be that of
+   * somebody who copied the peer's last message.
+   */
+  doubt(nowMs: number, byteLength: number, ptoMs: number, others: readonly Path[] = []): void {
+    this.untried = others.map((path) => ({ path, receivedBytes: byteLength }));
     this.isValidated = false;
     this.receivedBytes = byteLength;
     this.sentBytes = 0;
@@ -197,6 +207,18 @@ export class PathControl {
     const { challenge, previous } = this;
     if (challenge === undefined || this.renew(nowMs, challenge, ptoMs)) return "none";
     this.challenge = undefined;
+    const untried = this.isValidated || previous !== undefined ? undefined : this.untried.shift();
+    if (untried !== undefined) {
+      const move = this.moveTo(untried.path);
+      this.abandoned.push(challenge.path);
+      this.dropProbe(untried.path);
+      this.active = untried.path;
+      this.migrations++;
+      this.receivedBytes = untried.receivedBytes;
+      this.sentBytes = 0;
+      this.challenge = this.newChallenge(nowMs, untried.path, ptoMs);
+      return move;
+    }
     if (!this.isValidated && previous === undefined) {
       // There is nothing to go back to: go on asking, within the allowance.
       this.challenge = this.newChallenge(nowMs, this.active, ptoMs);
@@ -242,6 +264,14 @@ export class PathControl {
   private dropProbe(path: Path): void {
     const index = this.probes.findIndex((one) => one.path === path);
     if (index >= 0) this.probes.splice(index, 1);
+  }
+
+  /** The active path has not proved itself and is left: it has another turn when the next one does not either. */
+  private keepForLater(): void {
+    const receivedBytes = this.allowanceBytes / AMPLIFICATION_LIMIT;
+    if (this.untried.length < UNTRIED_LIMIT && receivedBytes > 0) {
+      this.untried.unshift({ path: this.active, receivedBytes });
+    }
   }
 
   private remember(nowMs: number, path: Path): void {

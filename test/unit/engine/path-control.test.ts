@@ -101,6 +101,38 @@ describe("path control", () => {
     expect(paths.isValidated).toBe(true);
   });
 
+  it("turns to the others of the handshake, once each, when the one that seemed to complete it never answers", () => {
+    const paths = control(false);
+    paths.doubt(0, 1200, PTO_MS, [away, rebound]);
+    const tried: Path[] = [];
+    for (let now = 0; now < 20_000; now = paths.timeoutAt) {
+      paths.handleTimeout(now, PTO_MS);
+      if (tried.at(-1) !== paths.active) {
+        tried.push(paths.active);
+        expect(paths.allowanceBytes).toBe(3600);
+      }
+      while (paths.takeActive() !== undefined) paths.onSent(Math.min(1200, paths.allowanceBytes));
+    }
+    expect(tried).toEqual([home, away, rebound]);
+    expect(paths.isValidated).toBe(false);
+    expect(paths.abandoned).toEqual([home, away]);
+  });
+
+  it("comes back from a stranger to a path that had not had its time to prove itself", () => {
+    const paths = control(false);
+    paths.doubt(0, 1200, PTO_MS);
+    paths.onSent(600);
+    // A copy of the peer's packet, which the peer itself is not heard after.
+    expect(paths.follow(10, away, 100, PTO_MS)).toBe("address");
+    for (let now = 10; paths.active === away && now < 10_000; now = paths.timeoutAt) {
+      paths.handleTimeout(now, PTO_MS);
+    }
+    expect(paths.active).toBe(home);
+    expect(paths.isValidated).toBe(false);
+    // What it got before still counts.
+    expect(paths.allowanceBytes).toBe(3000);
+  });
+
   it("gives a probe up after seconds and several tries, and says so", () => {
     const paths = control();
     paths.probe(0, away, PTO_MS);
