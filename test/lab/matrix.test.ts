@@ -36,23 +36,12 @@ describe.skipIf(obstacle !== undefined)("two behind NAT with a code", () => {
     expect(isRight, only?.trouble ?? `${only?.firstPath}→${only?.path}, expected ${expected}`).toBe(true);
   });
 
-  it("two on one LAN take the LAN's path", async () => {
-    const site = new Site(internet, { side: 1, nat: "port-restricted", second: "shared" });
-    const words = ["--code-file", freshCodeFile(), ...MEETING_WORDS];
-    const result = await linkTrial({
-      ends: [
-        { host: site.host, words: ["listen", ...words] },
-        { host: site.hosts[1]!, words: ["connect", ...words] },
-      ],
-      bytes: 1_000_000,
-    });
-    site.remove();
-    expect(result.trouble ?? result.path).toBe("lan");
-  });
-
-  it("two on one LAN find each other without any server", async () => {
-    const site = new Site(internet, { side: 1, nat: "udp-blocked", second: "shared" });
-    const words = ["--code-file", freshCodeFile(), "--no-dht"];
+  it.each([
+    ["with a rendezvous server", "port-restricted", MEETING_WORDS],
+    ["without any server", "udp-blocked", ["--no-dht"]],
+  ] as const)("two on one LAN find the LAN's path, %s", async (_, nat, ways) => {
+    const site = new Site(internet, { side: 1, nat, second: "shared" });
+    const words = ["--code-file", freshCodeFile(), ...ways];
     const result = await linkTrial({
       ends: [
         { host: site.host, words: ["listen", ...words] },
