@@ -10,6 +10,9 @@ import { Site } from "./site.ts";
 const obstacle = whyNoLab();
 if (obstacle !== undefined) console.log(`skipped: ${obstacle}`);
 
+/** Two seconds with the machine to itself (`npm run lab`); tests share it with whatever else runs. */
+const RELAY_WITHIN_MS = 8000;
+
 describe.skipIf(obstacle !== undefined)("two behind NAT with a code", () => {
   let internet: Internet;
   beforeAll(async () => {
@@ -31,7 +34,7 @@ describe.skipIf(obstacle !== undefined)("two behind NAT with a code", () => {
     ["symmetric", "symmetric"],
     ["udp-blocked", "port-restricted"],
   ] as const)("%s – %s are linked as they can be", async (one, other) => {
-    const { isRight, tries, expected } = await meetingTries(internet, [one, other], 1);
+    const { isRight, tries, expected } = await meetingTries(internet, [one, other], 1, RELAY_WITHIN_MS);
     const [only] = tries;
     expect(isRight, only?.trouble ?? `${only?.firstPath}→${only?.path}, expected ${expected}`).toBe(true);
   });

@@ -20,12 +20,16 @@ export const COTURN_TOOLS: Readonly<Record<string, string>> = {
 const READY_MS = 15_000;
 const DISCOVERY_MS = 60_000;
 
-export interface StunServer {
+/** Of the user that the TURN server of the lab knows. */
+export const TURN_USER = "lab";
+export const TURN_PASSWORD = "lab-password";
+
+export interface Coturn {
   stop(): Promise<void>;
 }
 
-/** Starts coturn on the Internet's server, STUN on 3478 of both its addresses, and waits until it serves. */
-export async function startCoturn({ server }: Internet): Promise<StunServer> {
+/** Starts coturn on the Internet's server, STUN and TURN on 3478 of both its addresses, and waits until it serves. */
+export async function startCoturn({ server }: Internet): Promise<Coturn> {
   const folder = mkdtempSync(join(tmpdir(), "srudp-coturn-"));
   const words = [
     "-n",
@@ -39,9 +43,10 @@ export async function startCoturn({ server }: Internet): Promise<StunServer> {
     "--no-dtls",
     "--no-cli",
   ];
+  const account = ["-a", "-u", `${TURN_USER}:${TURN_PASSWORD}`, "-r", "lab.example"];
   const files = ["--log-file", "stdout", "--pidfile", join(folder, "pid"), "--userdb", join(folder, "users")];
   const [program, ...launch] = server.launcher;
-  const child = spawn(program!, [...launch, "turnserver", ...words, ...files], {
+  const child = spawn(program!, [...launch, "turnserver", ...words, ...account, ...files], {
     stdio: ["ignore", "pipe", "ignore"],
   });
   let said = "";

@@ -154,6 +154,13 @@ export class Site {
     const hosts = names.map((name) => new Namespace(`h${side}${name}`));
     // One LAN is a bridge in the NAT; separate ones are two devices that pass nothing between each other.
     if (options.second === "shared") {
+      // What crosses the bridge is not the router's business: without this its rules would see it.
+      nat.attempt([
+        "sysctl",
+        "-qw",
+        "net.bridge.bridge-nf-call-iptables=0",
+        "net.bridge.bridge-nf-call-ip6tables=0",
+      ]);
       nat.ip("link add lan type bridge", addressLine(`${LAN}.1/24`, "lan"), "link set dev lan up");
       if (options.ipv6) nat.ip(addressLine(`2001:db8:${side}:1::1/64`, "lan"));
     }
