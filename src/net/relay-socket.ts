@@ -5,6 +5,7 @@
  * The end is asked for again every 15 s, and at once when nothing comes back, so that the server learns of a
  * changed address or NAT mapping within a second or two.
  */
+import { copyBytes, equalBytes } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
 import {
   decodeReply,
@@ -13,6 +14,7 @@ import {
   REFUSAL,
   RELAY_HEAD_BYTES,
   type RelayState,
+  sessionOfRelayed,
   writeRelayHead,
 } from "../wire/mailbox.ts";
 import type { RemoteAddress } from "./address.ts";
@@ -106,7 +108,8 @@ export class RelaySocket implements DatagramSocket {
     this.#onGranted = onGranted;
     const parsed = parseRendezvousUrl(url);
     this.url = parsed.text;
-    this.#channel = new RendezvousChannel(parsed, options);
+    // By a socket of its own: what is relayed has nothing to do with the mappings of the endpoint's.
+    this.#channel = new RendezvousChannel(parsed, { ...options, shared: undefined });
     this.#inquiry = new Inquiry(this.#channel, () => this.#ask());
     this.#channel.onReady = () => this.#inquiry.begin();
     this.#channel.onMessage = (bytes) => this.#receive(bytes);
@@ -192,23 +195,26 @@ export class RelaySocket implements DatagramSocket {
     this.#channel.send(encodeRequest(this.#request("relayOpen")));
   }
 
-  #receive(bytes: Uint8Array): void {
-    if (!this.#open) return;
+  /** @returns whether it was for this end */
+  #receive(bytes: Uint8Array): boolean {
+    if (!this.#open) return false;
     if (isRelayed(bytes)) {
+      if (this.#session === undefined || !equalBytes(sessionOfRelayed(bytes), this.#session)) return false;
       this.#heardAtMs = performance.now();
       this.onDatagram?.(this, RELAY_ADDRESS.address, RELAY_ADDRESS.port, bytes.subarray(RELAY_HEAD_BYTES));
-      return;
+      return true;
     }
     const reply = decodeReply(bytes);
-    if (reply === undefined || reply.kind === "cookie" || reply.side !== this.#side) return;
-    if (Buffer.compare(reply.place, this.#room) !== 0) return;
+    if (reply === undefined || reply.kind === "cookie" || reply.side !== this.#side) return false;
+    if (!equalBytes(reply.place, this.#room)) return false;
     if (reply.kind === "relayState") this.#take(reply);
     else if (reply.kind === "refused") this.#handleRefused(reply.reason);
+    return true;
   }
 
   #take(state: RelayState): void {
     const isFirst = this.#session === undefined;
-    this.#session = state.session;
+    this.#session = copyBytes(state.session);
     this.#rateBytes = state.rateBytes;
     this.#isPeerThere = state.isPeerThere;
     this.#inquiry.settle();

@@ -118,15 +118,18 @@ function wire(shared: Shared): void {
   };
   channel.onMessage = (bytes) => {
     const reply = decodeReply(bytes);
-    if (reply?.kind !== "state" && reply?.kind !== "refused") return;
+    if (reply?.kind !== "state" && reply?.kind !== "refused") return false;
     const key = placeKey(reply.place);
+    let isTaken = false;
     for (const meeting of meetings) {
       if (meeting.placeKey !== key || meeting.side !== reply.side) continue;
+      isTaken = true;
       if (reply.kind === "state") meeting.handleAnswer(channel);
       const end = meeting.endAt(channel);
       if (reply.kind === "state") end?.handleState(reply);
       else end?.handleRefused(reply);
     }
+    return isTaken;
   };
 }
 

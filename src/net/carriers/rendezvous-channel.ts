@@ -58,8 +58,8 @@ interface Way {
 
 export class RendezvousChannel {
   readonly url: RendezvousUrl;
-  /** Told of all that the server sends, except cookies. */
-  onMessage: ((bytes: Uint8Array) => void) | undefined;
+  /** Told of all that the server sends, except cookies; @returns whether it was meant for who is told. */
+  onMessage: ((bytes: Uint8Array) => boolean) | undefined;
   /** Told that there is a way, or another one: what waits for an answer is to be asked again. */
   onReady: (() => void) | undefined;
   /** Told once each time that no way is found. */
@@ -184,9 +184,9 @@ export class RendezvousChannel {
     const way = this.#way;
     if (way !== undefined ? !way.isFrom(address, port) : !this.#isServer(address, port)) return false;
     const cookie = this.#cookieIn(bytes);
-    if (cookie === undefined) {
-      if (way !== undefined) this.onMessage?.(bytes);
-    } else if (way === undefined || !sameBytes(way.cookie, cookie)) {
+    // Another channel to the same server may share the sockets: what is not for this one may be for that.
+    if (cookie === undefined) return way !== undefined && (this.onMessage?.(bytes) ?? false);
+    if (way === undefined || !sameBytes(way.cookie, cookie)) {
       const family = this.#addresses.find((one) => one.address === address)?.family ?? 4;
       this.#go({
         kind: "udp",

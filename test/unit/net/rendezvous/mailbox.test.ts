@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { MailboxCarrier } from "../../../../src/net/carriers/mailbox-carrier.ts";
 import { orderServers, parseRendezvousUrl } from "../../../../src/net/carriers/rendezvous-url.ts";
 import { Endpoint } from "../../../../src/net/endpoint.ts";
+import { openRelay } from "../../../../src/net/relay-socket.ts";
 import { UdpSocket } from "../../../../src/net/udp-socket.ts";
 import { encodeRequest } from "../../../../src/wire/mailbox.ts";
 import { pause } from "../../../lib/deadline.ts";
@@ -113,6 +114,29 @@ describe("a mailbox shared with an endpoint", () => {
     stranger.send(new Uint8Array(40).fill(0xf3), socket.local.port, "127.0.0.1");
     while (endpoint.strayDatagrams === 0) await pause(5);
     stranger.close();
+  });
+});
+
+describe("several channels to one server", () => {
+  it("may share an endpoint's sockets, and a relay beside them goes by UDP too", async () => {
+    const server = await startServer();
+    const endpoint = closing(
+      new Endpoint([await UdpSocket.bind({ family: 4, address: "127.0.0.1", port: 0 })]),
+    );
+    const places = [newPlace(), newPlace()];
+    const visitors = places.map((place) => {
+      const carrier = closing(new MailboxCarrier([urlOf(server)], { shared: endpoint }));
+      const visitor = new Visitor(carrier, place, "initiator");
+      visitor.publish("offer");
+      return visitor;
+    });
+    const relay = closing(await openRelay(urlOf(server), places[0]!, "initiator", { shared: endpoint }));
+    for (const place of places) {
+      new Visitor(carrierTo(urlOf(server)), place, "responder").publish("answer");
+    }
+    await Promise.all(visitors.map((visitor) => visitor.hears("answer")));
+    expect(relay.way).toBe("udp");
+    expect(server.statistics.webSockets).toBe(0);
   });
 });
 
