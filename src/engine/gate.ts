@@ -42,7 +42,7 @@ export type Admission = "enter" | "drop" | Uint8Array;
 
 /** Handshakes that may begin without a cookie: at once, and in a second. */
 const FREE_BURST = 32;
-const FREE_PER_SECOND = 16;
+const FREE_PER_SECOND = 4;
 /** Handshakes that may begin with one. Each costs a few scalar multiplications, about a millisecond. */
 const PROVEN_BURST = 100;
 const PROVEN_PER_SECOND = 100;

@@ -264,7 +264,7 @@ describe("allowances", () => {
   it("22 · let a few begin at once and some in every second", () => {
     const gate = newGate(CREDENTIALS);
     expect(exhaust(gate, "code", undefined)).toBe(32);
-    expect(exhaust(gate, "code", undefined, 1000)).toBe(16);
+    expect(exhaust(gate, "code", undefined, 1000)).toBe(4);
   });
 
   it("of acquaintances are not used up by strangers", () => {
