@@ -1,18 +1,7 @@
-import {
-  chmodSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  utimesSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { SrudpError } from "../../../src/base/errors.ts";
 import {
   configurationFolder,
   createIdentity,
@@ -21,37 +10,20 @@ import {
   readIdentity,
 } from "../../../src/net/key-store.ts";
 import { encodeIdentity, encodeKey } from "../../../src/wire/key-text.ts";
+import { failureOf, KeyFolder } from "../../lib/key-folder.ts";
 
+let keys: KeyFolder;
 let home: string;
 let folder: string;
 let store: KeyStore;
 
 beforeEach(() => {
-  home = mkdtempSync(join(tmpdir(), "srudp-keys-"));
-  folder = join(home, "config", "srudp");
-  store = new KeyStore(folder);
+  keys = new KeyFolder();
+  ({ home, path: folder, store } = keys);
 });
+afterEach(() => keys.remove());
 
-afterEach(() => {
-  rmSync(home, { recursive: true, force: true });
-});
-
-async function failure(action: Promise<unknown>): Promise<SrudpError> {
-  const error = await action.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(SrudpError);
-  return error as SrudpError;
-}
-
-function plant(name: string, text: string, mode = 0o600): string {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const path = join(folder, name);
-  writeFileSync(path, text, { mode });
-  chmodSync(path, mode);
-  return path;
-}
+const plant = (name: string, text: string, mode?: number): string => keys.plant(name, text, mode);
 
 const key = (fill: number): Uint8Array => new Uint8Array(32).fill(fill);
 
@@ -105,7 +77,7 @@ describe("the identity", () => {
 
   it("can lie in a file of the user's choice, which must exist", async () => {
     const path = join(home, "other");
-    const missing = await failure(readIdentity(path));
+    const missing = await failureOf(readIdentity(path));
     expect(missing.code).toBe("ERR_FILE_UNREADABLE");
     const identity = await createIdentity(path);
     expect((await readIdentity(path)).publicKey).toEqual(identity!.publicKey);
@@ -147,7 +119,7 @@ describe("known peers", () => {
     `\uFEFFhost:1 ${encodeKey(key(1))}`,
   ])("refuse a file with the line %j as a whole", async (line) => {
     plant("known_peers", `other:1 ${encodeKey(key(9))}\n${line}\n`);
-    const error = await failure(store.knownPeer("nobody:1"));
+    const error = await failureOf(store.knownPeer("nobody:1"));
     expect(error.code).toBe("ERR_KEY_FILE");
     expect(error.message).toMatch(/Line 2|byte order mark/);
   });
@@ -178,7 +150,7 @@ describe("authorized peers", () => {
 
   it("let nobody in through a file that others may write to", async () => {
     plant("authorized_peers", encodeKey(key(3)), 0o620);
-    expect((await failure(store.authorizedPeers())).code).toBe("ERR_KEY_FILE");
+    expect((await failureOf(store.authorizedPeers())).code).toBe("ERR_KEY_FILE");
   });
 });
 
