@@ -6,7 +6,9 @@ import type { Readable, Writable } from "node:stream";
 import { serveBench } from "../app/bench.ts";
 import { AskedPorts } from "../app/forward/asked-ports.ts";
 import { ForwardPeer } from "../app/forward/forward-peer.ts";
+import { answers } from "../app/forward/liveness.ts";
 import { openOutput } from "../app/output.ts";
+import { equalBytes } from "../base/bytes.ts";
 import { formatAddress } from "../net/address.ts";
 import type { Link } from "../net/link.ts";
 import { carryLink, keepPeer, reportConnected, reportOver } from "./carry-link.ts";
@@ -15,6 +17,11 @@ import type { ControlDesk } from "./control-desk.ts";
 import { failureReport } from "./forward-reports.ts";
 import type { LinkOptions } from "./options.ts";
 import type { PeerPermissions } from "./peer-permissions.ts";
+
+/** Links from which on dead ones are looked for among all. */
+const CROWD = 128;
+/** Without an answer for so long, a peer that is asked again and again is gone. */
+const DEAD_AFTER_MS = 30_000;
 
 export interface LinkServiceOptions {
   readonly permissions: PeerPermissions;
@@ -32,6 +39,7 @@ export class LinkService {
   /** Standard input and output, where they are lent to one peer after the other. */
   readonly #shared: { readonly input: Readable; readonly output: Writable } | undefined;
   #isPiping = false;
+  readonly #links: Set<Link> = new Set();
 
   constructor(context: CommandContext, options: LinkOptions, service: LinkServiceOptions) {
     this.#context = context;
@@ -63,6 +71,9 @@ export class LinkService {
       watcher: { failed: (failure) => this.#failed(failure, formatAddress(link.remote)) },
     });
     this.#service.desk.show(link, peer);
+    this.#buryDead(link);
+    this.#links.add(link);
+    link.once("close", () => this.#links.delete(link));
     serveBench(link);
     const { signal } = this.#context.interrupt;
     const breakOff = (): void => link.reset();
@@ -77,6 +88,21 @@ export class LinkService {
     if (link.errored) throw link.errored;
     reportOver(this.#context, link, performance.now() - startedAtMs);
     return 0;
+  }
+
+  /**
+   * With -k a link may be silent for as long as it likes, so one whose peer was killed would stay for good. Who comes
+   * anew gives reason to ask: the peer's own earlier links, and where it gets crowded all of them.
+   */
+  #buryDead(newcomer: Link): void {
+    const isCrowded = this.#links.size >= CROWD;
+    for (const link of this.#links) {
+      const isSame = link.auth === "key" && equalBytes(link.peer, newcomer.peer);
+      if (!isSame && !isCrowded) continue;
+      void answers(link, DEAD_AFTER_MS).then((isAlive) => {
+        if (!isAlive) link.destroy();
+      });
+    }
   }
 
   async #carry(link: Link, remembered: Promise<void>): Promise<number> {
