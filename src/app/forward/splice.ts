@@ -9,9 +9,6 @@ import { SrudpError } from "../../base/errors.ts";
 import type { Stream } from "../../net/stream.ts";
 
 export class Splice {
-  /** Bytes from the socket, and to it. */
-  sentBytes = 0;
-  receivedBytes = 0;
   readonly #socket: Socket;
   readonly #stream: Stream;
   readonly #onOver: () => void;
@@ -61,12 +58,10 @@ export class Splice {
   }
 
   readonly #send = (chunk: Uint8Array): void => {
-    this.sentBytes += chunk.length;
     if (!this.#stream.write(chunk)) this.#socket.pause();
   };
 
   readonly #receive = (chunk: Uint8Array): void => {
-    this.receivedBytes += chunk.length;
     if (!this.#socket.write(chunk)) this.#stream.pause();
   };
 
