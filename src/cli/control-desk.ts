@@ -55,6 +55,7 @@ export class ControlDesk {
       const forwards = this.#forwarder?.status ?? [];
       return { status: { pid: process.pid, command: this.#command, name: this.#name, links, forwards } };
     }
+    if (request.do !== "add" && request.do !== "cancel") throw new SrudpError("ERR_USAGE");
     const forwarder = this.#forwarder;
     if (forwarder === undefined)
       throw new SrudpError("ERR_USAGE", "Only the forwards of `srudp forward` can be changed");

@@ -85,6 +85,38 @@ describe("a running forward", () => {
   });
 });
 
+describe("a process that was killed", () => {
+  it("is not listed any more, and what it left behind is cleared away", async () => {
+    const env = { XDG_RUNTIME_DIR: temporaryFolder() };
+    const link = await startForwarding({ forward: ["-D", "0"], env });
+    await link.forwarder.event("connected");
+    link.listener.kill("SIGKILL");
+    await link.listener.ended;
+    expect(readdirSync(join(env.XDG_RUNTIME_DIR, "srudp"))).toHaveLength(2);
+    const listed = await says(["status", "--json"], env);
+    expect(listed.status).toBe(0);
+    expect(JSON.parse(listed.said)).toMatchObject({ command: "forward" });
+    await expect.poll(() => readdirSync(join(env.XDG_RUNTIME_DIR, "srudp"))).toHaveLength(1);
+  });
+
+  it("nor does junk on its socket harm one that runs", async () => {
+    const env = { XDG_RUNTIME_DIR: temporaryFolder() };
+    const link = await startForwarding({ forward: ["-D", "0"], env });
+    await link.forwarder.event("connected");
+    const socket = connect({ path: join(env.XDG_RUNTIME_DIR, "srudp", `${link.forwarder.pid}.sock`) });
+    socket.setEncoding("utf8");
+    socket.write('no JSON\n{"do":"nothing"}\nnull\n');
+    let heard = "";
+    socket.on("data", (piece) => {
+      heard += piece;
+    });
+    await expect.poll(() => heard.split("\n").length - 1).toBe(3);
+    expect(heard.match(/"error"/g)).toHaveLength(3);
+    socket.destroy();
+    expect((await says(["status", "--json"], env)).said.trim().split("\n")).toHaveLength(2);
+  });
+});
+
 describe("a file of standing tunnels", () => {
   it("has peer, forwards and options", async () => {
     const target = await serve((socket) => socket.end("here"));

@@ -1,9 +1,9 @@
 /** Asks the running processes of this user. */
 import { unlink } from "node:fs/promises";
 import { connect } from "node:net";
-import { createInterface } from "node:readline";
 import { controlPaths } from "./control-folder.ts";
 import type { ControlAnswer, ControlRequest, ProcessStatus } from "./control-records.ts";
+import { onLine } from "./lines.ts";
 
 /** A process that does not answer for so long is stopped, or busy beyond help. */
 const PATIENCE_MS = 3000;
@@ -40,7 +40,7 @@ export function ask(path: string, request: ControlRequest): Promise<ControlAnswe
       settle(undefined);
     });
     socket.once("close", () => settle(undefined));
-    createInterface({ input: socket }).once("line", (line) => settle(JSON.parse(line) as ControlAnswer));
+    onLine(socket, (line) => settle(JSON.parse(line) as ControlAnswer));
     socket.write(`${JSON.stringify(request)}\n`);
   });
 }

@@ -1,12 +1,9 @@
 /** The control socket of a running process. */
 import { createServer, type Socket } from "node:net";
-import { createInterface } from "node:readline";
 import { SrudpError } from "../../base/errors.ts";
 import { controlPath } from "./control-folder.ts";
 import type { ControlAnswer, ControlRequest } from "./control-records.ts";
-
-/** A request is a line of this length at most. */
-const REQUEST_LIMIT_CHARACTERS = 4096;
+import { onLine } from "./lines.ts";
 
 /**
  * Answers on the socket of this process, which only its user may connect to, until the process ends.
@@ -18,7 +15,7 @@ export async function serveControl(
   answer: (request: ControlRequest) => Promise<ControlAnswer>,
 ): Promise<void> {
   const path = await controlPath(folder, process.pid);
-  const server = createServer((socket) => void converse(socket, answer));
+  const server = createServer((socket) => converse(socket, answer));
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     const before = process.umask(0o177);
@@ -33,22 +30,22 @@ export async function serveControl(
   process.once("exit", () => server.close());
 }
 
-async function converse(
-  socket: Socket,
-  answer: (request: ControlRequest) => Promise<ControlAnswer>,
-): Promise<void> {
+function converse(socket: Socket, answer: (request: ControlRequest) => Promise<ControlAnswer>): void {
   socket.on("error", () => undefined);
   socket.unref();
-  for await (const line of createInterface({ input: socket })) {
-    if (line.length > REQUEST_LIMIT_CHARACTERS) break;
-    let reply: ControlAnswer;
-    try {
-      reply = await answer(JSON.parse(line) as ControlRequest);
-    } catch (thrown) {
-      const { code, message } = thrown instanceof SrudpError ? thrown : new SrudpError("ERR_USAGE");
-      reply = { error: { code, message } };
-    }
-    socket.write(`${JSON.stringify(reply)}\n`);
+  onLine(socket, (line) => {
+    void answerTo(line, answer).then((reply) => socket.write(`${JSON.stringify(reply)}\n`));
+  });
+}
+
+async function answerTo(
+  line: string,
+  answer: (request: ControlRequest) => Promise<ControlAnswer>,
+): Promise<ControlAnswer> {
+  try {
+    return await answer(JSON.parse(line) as ControlRequest);
+  } catch (thrown) {
+    const { code, message } = thrown instanceof SrudpError ? thrown : new SrudpError("ERR_USAGE");
+    return { error: { code, message } };
   }
-  socket.end();
 }
