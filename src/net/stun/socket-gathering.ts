@@ -109,6 +109,8 @@ export class SocketGathering {
     this.#predict();
     if (!this.#open) return;
     this.#mayProbe = true;
+    // The next ports of a NAT that counts are promised to the peer: nothing of ours may take them.
+    if (this.#behaviour.portPattern === "sequential") this.#waitingProbes.length = 0;
     for (const probe of this.#waitingProbes.splice(0)) this.#probes.push(probe());
   }
 
