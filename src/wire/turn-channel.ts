@@ -36,7 +36,12 @@ export function parseChannelData(bytes: Uint8Array): { channel: number; payload:
   return { channel, payload: bytes.subarray(CHANNEL_HEAD_BYTES, CHANNEL_HEAD_BYTES + length) };
 }
 
-/** Length on a stream of the channel's message that begins with these 4 bytes, padding included. */
+/** Length in a datagram of the channel's message that begins with these 4 bytes. */
+export function channelBytes(head: Uint8Array): number {
+  return CHANNEL_HEAD_BYTES + ((head[2]! << 8) | head[3]!);
+}
+
+/** The same on a stream, padding included. */
 export function streamedChannelBytes(head: Uint8Array): number {
-  return CHANNEL_HEAD_BYTES + ((((head[2]! << 8) | head[3]!) + 3) & ~3);
+  return (channelBytes(head) + 3) & ~3;
 }

@@ -6,6 +6,7 @@
  * `../../wire/stun.ts` first; what follows from the answers is in `gatherer.ts`.
  */
 import { randomBytes } from "node:crypto";
+import { copyBytes } from "../../base/bytes.ts";
 import {
   looksLikeStun,
   parseStun,
@@ -106,7 +107,8 @@ export class StunClient {
     const key = keyOf(bytes.subarray(8, 8 + STUN_TRANSACTION_ID_BYTES));
     const pending = this.#pending.get(key);
     if (pending === undefined || pending.socket !== socket) return false;
-    const message = parseStun(bytes);
+    // A copy: whoever asked looks at it later, when the socket's memory holds something else.
+    const message = parseStun(copyBytes(bytes));
     if (message === undefined || message.method !== STUN_METHOD.binding) return false;
     if (message.class === STUN_CLASS.indication) return false;
     this.#settle(key, { message, address, port, rttMs: performance.now() - pending.sentAtMs });

@@ -4,8 +4,14 @@
  */
 import { connect as connectTcp, type Socket } from "node:net";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
+import { copyBytes } from "../../base/bytes.ts";
 import { stunMessageBytes } from "../../wire/stun.ts";
-import { CHANNEL_HEAD_BYTES, isChannelByte, streamedChannelBytes } from "../../wire/turn-channel.ts";
+import {
+  CHANNEL_HEAD_BYTES,
+  channelBytes,
+  isChannelByte,
+  streamedChannelBytes,
+} from "../../wire/turn-channel.ts";
 import type { RemoteAddress } from "../address.ts";
 import { UdpSocket } from "../udp-socket.ts";
 
@@ -84,7 +90,9 @@ class UdpCarriage implements TurnCarriage {
     this.#address = address;
     this.#port = port;
     socket.onDatagram = (_socket, from, fromPort, bytes) => {
-      if (from === address && fromPort === port) this.onMessage?.(bytes);
+      if (from !== address || fromPort !== port) return;
+      // The socket's memory is used again for what comes next.
+      for (const message of messagesIn(bytes)) this.onMessage?.(copyBytes(message));
     };
   }
 
@@ -177,5 +185,16 @@ class StreamCarriage implements TurnCarriage {
     }
     // A copy, so that a few bytes do not keep a large chunk alive.
     this.#rest = Buffer.from(all);
+  }
+}
+
+/** The messages of one buffer, each by its own length: the kernel may have joined several (UDP GRO). */
+function* messagesIn(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at + CHANNEL_HEAD_BYTES <= bytes.length; ) {
+    const rest = bytes.subarray(at);
+    const length = isChannelByte(rest[0]!) ? channelBytes(rest) : stunMessageBytes(rest);
+    if (length > rest.length) return;
+    yield rest.subarray(0, length);
+    at += length;
   }
 }
