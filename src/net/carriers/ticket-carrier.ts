@@ -23,8 +23,8 @@ export type TicketWay = {
 /** What an offer says beside its signal. */
 export type TicketTerms = Pick<TicketOffer, "psk" | "expiresAtS">;
 
-/** A public address is waited for so long, for STUN may be slow. */
-const PUBLIC_ADDRESS_MS = 1500;
+/** So long for public addresses, and for what the NATs do with ports, to be found out: there is no second ticket. */
+const GATHER_MS = 1500;
 
 export class TicketCarrier implements Carrier {
   readonly name = "ticket";
@@ -68,8 +68,7 @@ class TicketMeeting implements Meeting {
     // An answer is none before the openings have left; and nobody carries a second ticket.
     if (signal === undefined || this.#isTold || (this.#side === "initiator" && !signal.hasOpened)) return;
     this.#latest = { blob, signal };
-    if (signal.candidates.some(({ kind }) => kind !== "host")) this.#tell();
-    else this.#timer ??= setTimeout(() => this.#tell(), PUBLIC_ADDRESS_MS);
+    this.#timer ??= setTimeout(() => this.#tell(), GATHER_MS);
   }
 
   close(): Promise<void> {
