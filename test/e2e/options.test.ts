@@ -107,7 +107,8 @@ describe("--send-only and --recv-only", () => {
     expect((await listener.output.rest()).toString()).toBe("wanted\n");
     expect((await connector.output.rest()).length).toBe(0);
     expect(await connector.exit()).toBe(0);
-    expect(await listener.exit()).toBe(0);
+    // What it sent may or may not have come before the other side was through: only then was it taken.
+    expect([0, 74]).toContain(await listener.exit());
   });
 });
 
