@@ -3,6 +3,7 @@
  * loaded when it runs, so that help costs nothing but commander.
  */
 import { Command, CommanderError } from "commander";
+import { farewellsSaid } from "../net/farewells.ts";
 import type { CommandContext } from "./context.ts";
 import { asSrudpError } from "./exit.ts";
 import { catchSignals } from "./interrupt.ts";
@@ -45,7 +46,9 @@ export async function run(words: readonly string[], version: string): Promise<vo
   try {
     await reporter.useColors();
     const context: CommandContext = { reporter, interrupt, environment: process.env, version, program };
-    process.exit(await parse(options, context));
+    const status = await parse(options, context);
+    await farewellsSaid();
+    process.exit(status);
   } catch (thrown) {
     fail(thrown);
   }

@@ -16,6 +16,7 @@ import { decodeHandshakePacket, encodeNotice, WIRE_VERSION } from "../wire/hands
 import type { RemoteAddress } from "./address.ts";
 import { bindListening } from "./bind.ts";
 import type { DatagramOrigin, Endpoint } from "./endpoint.ts";
+import { sayFarewell } from "./farewells.ts";
 import { HalfOpen, type HalfOpenWatcher } from "./half-open.ts";
 import { Link } from "./link.ts";
 import { LinkCore } from "./link-core.ts";
@@ -322,7 +323,7 @@ class Door implements HalfOpenWatcher {
 
 function meetingsOf(endpoint: Endpoint, meet: ReachOptions, options: ListenOptions): ListenerMeetings {
   const reach = new Reach(endpoint, meet, options);
-  endpoint.onClosed = () => void reach.close();
+  endpoint.onClosed = () => sayFarewell(reach.close());
   const meetings = new ListenerMeetings(reach);
   const { code, identity, peer = [], meetPeers = [] } = options;
   if (code !== undefined) void meetings.setCode(parseCode(code));

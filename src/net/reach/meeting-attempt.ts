@@ -7,6 +7,7 @@ import type { PunchFailure, WorkingPair } from "../../punch/events.ts";
 import { Attempt, type AttemptOptions } from "../attempt.ts";
 import type { Place } from "../carriers/carrier.ts";
 import type { Endpoint } from "../endpoint.ts";
+import { sayFarewell } from "../farewells.ts";
 import type { Link } from "../link.ts";
 import type { Trust } from "../trust.ts";
 import { LinkKeeper } from "./link-keeper.ts";
@@ -55,7 +56,7 @@ export class MeetingAttempt implements RallyWatcher {
     // Nothing is attached yet that would keep the sockets open.
     endpoint.setListening(true);
     this.#reach = new Reach(endpoint, meet, options);
-    endpoint.onClosed = () => void this.#reach.close();
+    endpoint.onClosed = () => sayFarewell(this.#reach.close());
     this.#reach.onTrouble = () => this.#failIfAlone();
     this.#failIfAlone();
   }
