@@ -50,6 +50,7 @@ export async function run(words: readonly string[], version: string): Promise<vo
     await farewellsSaid();
     process.exit(status);
   } catch (thrown) {
+    await farewellsSaid();
     fail(thrown);
   }
 }
