@@ -25,6 +25,8 @@ const TRICKLE_MS = 20;
 const RELAY_AFTER_MS = 150;
 /** Peers at one place that are answered at a time; who knows of the place is trusted to be one of few. */
 const SESSIONS_LIMIT = 4;
+/** How long an answer may take by the DHT: a put, and the next look of the other side. */
+const SLOW_ANSWER_MS = 8000;
 const CHECK_LABEL = "srudp/1 checks";
 const KEY_BYTES = 32;
 
@@ -240,6 +242,8 @@ export class Rally {
       local: reach.behaviour,
       allowSpray: reach.options.spray !== false,
       isTicket: this.#options.carriers.some(({ name }) => name === "ticket"),
+      // Whoever is near is reached without an answer having to cross first: a DHT alone is for those far away.
+      ...(this.#isSlow && { answerDelayMs: SLOW_ANSWER_MS }),
     });
     this.#tellLocals(agent);
     const driver = new PunchDriver({
@@ -262,6 +266,12 @@ export class Rally {
     this.#sessions.set(key, session);
     this.#askForRelay(session);
     return session;
+  }
+
+  /** Whether signals beyond this network take seconds. */
+  get #isSlow(): boolean {
+    const { carriers } = this.#options;
+    return carriers.every(({ name }) => name === "dht" || name === "lan");
   }
 
   #tellLocals(agent: PunchAgent): void {
