@@ -1,8 +1,6 @@
 /** Two processes that have nothing but a code in common, by each carrier of signals alone. */
 import { afterEach, describe, expect, it } from "vitest";
-import { ownAddresses } from "../../src/cli/own-addresses.ts";
 import { DhtNode } from "../../src/net/carriers/dht-node.ts";
-import { COTURN_USER, Coturn, coturnMissing } from "../lib/coturn.ts";
 import { endAll, type SrudpEvent, SrudpProcess } from "../lib/srudp-process.ts";
 import { unusedPort } from "../lib/udp.ts";
 
@@ -19,11 +17,11 @@ async function alone(): Promise<string[]> {
 }
 
 /** A listener without a port and a connector with its code exchange a line each way and end in order. */
-async function meet(words: readonly string[], env = {}): Promise<readonly SrudpEvent[]> {
-  const listener = SrudpProcess.start(["listen", ...words], { env });
+async function meet(words: readonly string[]): Promise<readonly SrudpEvent[]> {
+  const listener = SrudpProcess.start(["listen", ...words]);
   const { code } = await listener.event("listening");
   expect(code).toMatch(/^\d+(-[a-z]+){3}$/);
-  const connector = SrudpProcess.start(["connect", ...words, code], { env });
+  const connector = SrudpProcess.start(["connect", ...words, code]);
   const connected = await Promise.all([
     listener.event("connected", 40_000),
     connector.event("connected", 40_000),
@@ -38,8 +36,8 @@ async function meet(words: readonly string[], env = {}): Promise<readonly SrudpE
   return connected;
 }
 
-async function startRendezvous(...words: readonly string[]): Promise<number> {
-  const server = SrudpProcess.start(["rendezvous", "--port", "0", "--host", "127.0.0.1", ...words], {
+async function startRendezvous(): Promise<number> {
+  const server = SrudpProcess.start(["rendezvous", "--port", "0", "--host", "127.0.0.1"], {
     stdin: "nothing",
   });
   const { ws } = await server.event("rendezvous");
@@ -77,25 +75,4 @@ describe("a relay", () => {
     const ends = await meet(["--rendezvous", url, "--no-dht", "--relay-only", ...(await alone())]);
     expect(ends.map(({ path }) => path)).toEqual(["relay", "relay"]);
   });
-
-  it.each(["udp", "tcp"])(
-    "at a TURN server does so by %s, with its password from the environment",
-    async (way) => {
-      const missing = coturnMissing();
-      if (missing !== undefined) {
-        console.log(`left out: ${missing}`);
-        return;
-      }
-      // No side believes that the other can be reached on loopback.
-      const [own] = ownAddresses(4);
-      const coturn = await Coturn.start(`--relay-ip=${own}`);
-      closing.push(() => coturn.stop());
-      const url = `udp://127.0.0.1:${await startRendezvous("--no-relay")}`;
-      const user = `${COTURN_USER.username}:${encodeURIComponent(COTURN_USER.password)}`;
-      const env = { SRUDP_TURN: `turn:${user}@127.0.0.1:${coturn.port}?transport=${way}` };
-      const ends = await meet(["--rendezvous", url, "--no-dht", "--relay-only", ...(await alone())], env);
-      expect(ends.map(({ path }) => path)).toEqual(["relay", "relay"]);
-      expect(ends.every(({ remote }) => remote.startsWith(`${own}:`))).toBe(true);
-    },
-  );
 });
