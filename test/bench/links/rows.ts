@@ -39,6 +39,8 @@ const MEGABYTE = 1_000_000;
 /** Largest datagram that `connect` and `listen` search for, IPv4 and UDP headers, as the emulator counts them. */
 const DATAGRAM_BYTES = 1452;
 const LINE_HEADER_BYTES = 28;
+/** What the line takes, headers included: loopback itself takes 64 kB, which no such link does. */
+const ETHERNET_BYTES = 1500;
 /** Anything above 16 kB: the offset of a STREAM frame takes four bytes from there on. */
 const USUAL_OFFSET = 1_000_000;
 
@@ -100,7 +102,8 @@ export const LINK_ROWS: readonly LinkRow[] = [
 /** What the emulator is told, the same for both directions. */
 export function linkOptions(link: LinkRow): Partial<LinkOptions> {
   const { rateMbit, delayMs, lossRate, jitterMs, queueBytes } = link;
-  return { rateMbit, delayMs, lossRate, jitterMs, jitterReorders: jitterMs > 0, queueBytes };
+  const jitterReorders = jitterMs > 0;
+  return { rateMbit, delayMs, lossRate, jitterMs, jitterReorders, queueBytes, mtuBytes: ETHERNET_BYTES };
 }
 
 /** The row in words. */
