@@ -20,6 +20,9 @@ const BLACK_HOLE_PAUSE_ROUND_TRIPS = 5;
 /** Pause between probes, in round trips, so that they stay a small part of what is sent. */
 const PAUSE_ROUND_TRIPS = 1;
 
+/** UDP payload of an Ethernet frame over IPv4. */
+const ETHERNET_BYTES = 1472;
+
 export class MtuDiscovery {
   /** Datagrams of this size are known to arrive. */
   currentBytes: number = DATAGRAM_FLOOR_BYTES;
@@ -51,7 +54,9 @@ export class MtuDiscovery {
   get probeBytes(): number {
     // A search that has ended begins anew with the ceiling, as the first one did.
     if (this.isResting || this.tooLargeBytes > this.ceilingBytes) return this.ceilingBytes;
-    return Math.ceil((this.currentBytes + this.tooLargeBytes) / 2);
+    const middle = Math.ceil((this.currentBytes + this.tooLargeBytes) / 2);
+    // Below an interface that takes far more, as loopback does, the path is Ethernet's more often than not.
+    return this.currentBytes < ETHERNET_BYTES ? Math.min(middle, ETHERNET_BYTES) : middle;
   }
 
   onProbeSent(bytes: number): void {

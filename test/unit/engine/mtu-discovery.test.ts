@@ -64,4 +64,18 @@ describe("MTU discovery", () => {
     expect(search(mtu, 1452, 700_000)[0]).toBe(1452);
     expect(mtu.currentBytes).toBe(1452);
   });
+
+  it("tries what Ethernet carries at once when the ceiling is far above it and does not pass", () => {
+    const mtu = new MtuDiscovery(0, 65_507);
+    for (let tries = 0; tries < 3; tries++) {
+      expect(mtu.probeBytes).toBe(65_507);
+      mtu.onProbeSent(65_507);
+      mtu.onProbeLost(10 * tries, 65_507, 1);
+    }
+    expect(mtu.probeBytes).toBe(1472);
+    mtu.onProbeSent(1472);
+    mtu.onProbeAcked(50, 1472);
+    expect(mtu.currentBytes).toBe(1472);
+    expect(mtu.probeBytes).toBeGreaterThan(1472);
+  });
 });
