@@ -1,6 +1,6 @@
 /**
  * A client's connection to one rendezvous server, whichever way it gets there: UDP first, to all addresses of
- * the server's name, and WebSocket half a second later, for networks that block UDP. The first answer wins.
+ * the server's name, and WebSocket a quarter of a second later, for networks that block UDP. The first answer wins.
  * While there is no way it goes on looking for one, ever more slowly.
  *
  * It knows cookies and nothing else of the messages; `MailboxCarrier` and `RelaySocket` make those.
@@ -17,7 +17,7 @@ import type { RendezvousUrl } from "./rendezvous-url.ts";
 import { type SharedSockets, UdpLine } from "./udp-line.ts";
 
 /** UDP's head start over WebSocket. */
-const WEBSOCKET_AFTER_MS = 500;
+const WEBSOCKET_AFTER_MS = 250;
 /** Without an answer for so long the user is told, and the search goes on. */
 const TROUBLE_AFTER_MS = 3000;
 const HELLO_AGAIN_MS = 250;
