@@ -5,7 +5,6 @@
 import { connect } from "../net/connect.ts";
 import { configurationFolder, KeyStore } from "../net/key-store.ts";
 import type { Link } from "../net/link.ts";
-import { meet } from "../net/meet.ts";
 import type { ConnectOptions } from "../net/options.ts";
 import type { SavedPeer } from "../net/saved-peers.ts";
 import { encodeKey } from "../wire/key-text.ts";
@@ -147,6 +146,7 @@ async function wayByMeeting(
   const open = async ({ quiet, ...how }: OpenOptions): Promise<Link> => {
     const stopWaiting = quiet ? () => undefined : showWaiting(reporter, "looking for the peer");
     try {
+      const { meet } = await import("../net/meet.ts");
       return await meet({ ...how, ...waysOf(options), ...trust.options, meet: ways });
     } catch (thrown) {
       if (how.signal.aborted) throw how.signal.reason;

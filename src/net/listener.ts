@@ -16,7 +16,6 @@ import { decodeHandshakePacket, encodeNotice, WIRE_VERSION } from "../wire/hands
 import type { RemoteAddress } from "./address.ts";
 import { bindListening } from "./bind.ts";
 import type { DatagramOrigin, Endpoint } from "./endpoint.ts";
-import { sayFarewell } from "./farewells.ts";
 import { HalfOpen, type HalfOpenWatcher } from "./half-open.ts";
 import { Link } from "./link.ts";
 import { LinkCore } from "./link-core.ts";
@@ -24,9 +23,7 @@ import { LinkQueue } from "./link-queue.ts";
 import { newConnection } from "./new-connection.ts";
 import type { ListenOptions } from "./options.ts";
 import { prepareQlogDirectory } from "./qlog-file.ts";
-import { ListenerMeetings } from "./reach/listener-meetings.ts";
-import type { ReachOptions } from "./reach/options.ts";
-import { Reach } from "./reach/reach.ts";
+import type { ListenerMeetings } from "./reach/listener-meetings.ts";
 import { newGate, Trust } from "./trust.ts";
 
 /** Events of a listener. */
@@ -67,7 +64,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
   #closed = false;
 
   /** Made by `listen` only. */
-  constructor(endpoint: Endpoint, trust: Trust, options: ListenOptions) {
+  constructor(endpoint: Endpoint, trust: Trust, options: ListenOptions, meetings?: ListenerMeetings) {
     super();
     this.#endpoint = endpoint;
     this.#door = new Door(this, endpoint, trust, options, (link) => {
@@ -75,7 +72,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
       this.#queue.push(link);
       this.emit("link", link);
     });
-    if (options.meet !== undefined) this.#meetings = meetingsOf(endpoint, options.meet, options);
+    this.#meetings = meetings;
     this.#door.meetings = this.#meetings;
     endpoint.onFirstMessage = (now, from, bytes) => this.#door.handleFirst(now, from, bytes);
     endpoint.setListening(true);
@@ -321,17 +318,6 @@ class Door implements HalfOpenWatcher {
   }
 }
 
-function meetingsOf(endpoint: Endpoint, meet: ReachOptions, options: ListenOptions): ListenerMeetings {
-  const reach = new Reach(endpoint, meet, options);
-  endpoint.onClosed = () => sayFarewell(reach.close());
-  const meetings = new ListenerMeetings(reach);
-  const { code, identity, peer = [], meetPeers = [] } = options;
-  if (code !== undefined) void meetings.setCode(parseCode(code));
-  if (identity !== undefined) meetings.setPeers(identity, [...peer, ...meetPeers]);
-  if (meet.ticket?.side === "responder") meetings.setTicket(meet.ticket.terms);
-  return meetings;
-}
-
 /**
  * Listens on a UDP port, on IPv4 and on IPv6 unless the options say otherwise.
  *
@@ -342,12 +328,14 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   options.signal?.throwIfAborted();
   const trust = new Trust(options);
   if (options.qlogDirectory !== undefined) await prepareQlogDirectory(options.qlogDirectory);
+  // Whoever is called at an address has no need of all that.
+  const meeting = options.meet && (await import("./reach/listener-meetings.ts"));
   const endpoint = await bindListening(options);
   if (options.signal?.aborted) {
     endpoint.close();
     throw options.signal.reason;
   }
-  const listener = new Listener(endpoint, trust, options);
+  const listener = new Listener(endpoint, trust, options, meeting?.meetingsOf(endpoint, options));
   options.signal?.addEventListener("abort", () => void listener.close(), { once: true });
   return listener;
 }

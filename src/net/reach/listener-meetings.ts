@@ -3,14 +3,18 @@
  * with will. Who comes there finds a path and knocks at the door like everybody else.
  */
 import type { KeyPair } from "../../crypto/primitives.ts";
+import { parseCode } from "../../wire/code.ts";
 import type { Attachment } from "../attachment.ts";
 import type { TicketTerms } from "../carriers/ticket-carrier.ts";
+import type { Endpoint } from "../endpoint.ts";
+import { sayFarewell } from "../farewells.ts";
 import type { LinkCore } from "../link-core.ts";
 import { PAIR_SPAN_MS, placeOfTicket, placesOfCode, placesOfPair } from "../meeting-place.ts";
+import type { ListenOptions } from "../options.ts";
 import { LinkKeeper } from "./link-keeper.ts";
 import { SEARCH_ON_MS } from "./meeting-attempt.ts";
 import { Rally, type RallyWatcher } from "./rally.ts";
-import type { Reach } from "./reach.ts";
+import { Reach } from "./reach.ts";
 
 /** How often the own addresses are looked at while a person carries them: so often that no NAT forgets them. */
 const KEPT_FRESH_MS = 20_000;
@@ -139,4 +143,16 @@ export class ListenerMeetings implements RallyWatcher {
     timer.unref();
     this.#retiring.add(timer);
   }
+}
+
+/** The meetings that a listener's options ask for; they end with the endpoint. @throws SrudpError ERR_USAGE */
+export function meetingsOf(endpoint: Endpoint, options: ListenOptions): ListenerMeetings {
+  const { code, identity, peer = [], meetPeers = [], meet = {} } = options;
+  const reach = new Reach(endpoint, meet, options);
+  endpoint.onClosed = () => sayFarewell(reach.close());
+  const meetings = new ListenerMeetings(reach);
+  if (code !== undefined) void meetings.setCode(parseCode(code));
+  if (identity !== undefined) meetings.setPeers(identity, [...peer, ...meetPeers]);
+  if (meet.ticket?.side === "responder") meetings.setTicket(meet.ticket.terms);
+  return meetings;
 }
