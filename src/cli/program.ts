@@ -83,7 +83,7 @@ async function parse(words: readonly string[], context: CommandContext): Promise
 function describe(context: CommandContext, settle: (action: Promise<number>) => Promise<void>): Command {
   const program = new Command("srudp")
     .helpCommand("help [command]", "help for a command")
-    .description("A secure pipe between two machines over UDP.")
+    .description("A secure pipe and port forwarder between two machines, each perhaps behind NAT.")
     .version(context.version, "-V, --version", "print the version")
     .helpOption("-h, --help", "print this help")
     .exitOverride()
@@ -103,7 +103,7 @@ function describe(context: CommandContext, settle: (action: Promise<number>) => 
       .command("connect")
       .summary("reach a peer")
       .description(CONNECT)
-      .argument("[peer...]", "host:port, [address]:port, host and port, or a saved name"),
+      .argument("[peer...]", "a code, host:port, [address]:port, a saved name, a key or a ticket"),
   )
     .addHelpText("after", CONNECT_EXAMPLES)
     .action((peer: string[], options: LinkOptions) =>
@@ -255,7 +255,8 @@ const PEERS =
   "Peers that were paired with --save, trusted at first use, or may connect.\n\n" +
   "A saved name stands wherever a peer or a key is asked for.";
 const LISTEN =
-  "Wait for a peer and bridge it to stdin and stdout.\n\n" +
+  "Wait for a peer and bridge it to stdin and stdout: at a port, or, without one, at the meeting places where " +
+  "whoever has the code looks.\n\n" +
   "Without a secret, passphrase or keys that may connect, a one-use code is made and printed: " +
   "tell it to whoever shall connect.";
 const CONNECT =
@@ -276,13 +277,14 @@ const KEY = "Show this user's key (the default), make one, or make a secret to s
 
 const EXAMPLES = `
 Example:
-  machine A$ srudp listen 4242 < file
-  machine B$ srudp connect a.example.org:4242 > file
+  machine A$ srudp listen < file
+  machine B$ srudp connect 42-ocean-lizard-maple > file       the code that A printed
 
 \`srudp <command> --help\` tells more.`;
 const LISTEN_EXAMPLES = `
 Examples:
-  srudp listen 4242 < file                        send a file to who knows the code
+  srudp listen < file                             send a file to whoever has the code, wherever they are
+  srudp listen 4242 < file                        the same, to be reached at this port
   srudp listen 4242 -k --secret-file s -e -- cat  a program for each peer that has the secret`;
 const RENDEZVOUS_EXAMPLES = `
 Examples:
@@ -300,6 +302,8 @@ Examples:
   srudp forward a.example.org:4242 -L 5353:9.9.9.9:53/udp`;
 const CONNECT_EXAMPLES = `
 Examples:
+  srudp connect 42-ocean-lizard-maple > file                     the peer that printed this code
+  srudp connect laptop > file                                    a peer that was saved (--save)
   srudp connect a.example.org:4242 > file                        asks for the code
   srudp connect [2001:db8::7]:4242 --peer srudp1…                trusts one key only
   srudp connect a.example.org 4242 --passphrase-file f -e -- sh  bridges to a program`;

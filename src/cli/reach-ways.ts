@@ -1,15 +1,7 @@
 /** How to meet a peer without an address: what the options say, and what is told on the way. */
-import type { ReachNote, ReachOptions } from "../net/reach/options.ts";
+import { NO_DIRECT_PATH, type ReachNote, type ReachOptions } from "../net/reach/options.ts";
 import type { LinkOptions } from "./options.ts";
 import type { Reporter } from "./reporter.ts";
-
-/** Why a direct path is given up, as a person wants to hear it. */
-const REASONS: Readonly<Record<string, string>> = {
-  bothHard: "both NATs choose random ports",
-  noCandidates: "the peer told no address that could be tried",
-  noAnswer: "no packet gets through directly",
-  sprayOff: "--no-spray forbids to guess ports",
-};
 
 /** The options that say how to meet. */
 export function reachOf(options: LinkOptions, reporter: Reporter): ReachOptions {
@@ -57,7 +49,7 @@ function reportNote(reporter: Reporter, note: ReachNote): void {
       break;
     }
     case "indirect":
-      reporter.event("indirect", fields, `no direct path: ${REASONS[note.reason] ?? note.reason}`, "detail");
+      reporter.event("indirect", fields, `no direct path: ${NO_DIRECT_PATH[note.reason]}`, "detail");
       break;
     case "missing":
       reporter.event("missing", fields, `not there: ${note.part}`, "detail");

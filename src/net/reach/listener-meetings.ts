@@ -31,7 +31,6 @@ export class ListenerMeetings implements RallyWatcher {
   #hourly: NodeJS.Timeout | undefined;
   #ofTicket: Rally | undefined;
   #freshening: NodeJS.Timeout | undefined;
-  readonly #retiring: Set<NodeJS.Timeout> = new Set();
   #isOpen = true;
 
   constructor(reach: Reach) {
@@ -136,12 +135,7 @@ export class ListenerMeetings implements RallyWatcher {
 
   /** Whoever has just come may still be looking for a better path. */
   #retire(rally: Rally): void {
-    const timer = setTimeout(() => {
-      this.#retiring.delete(timer);
-      void rally.close();
-    }, SEARCH_ON_MS);
-    timer.unref();
-    this.#retiring.add(timer);
+    setTimeout(() => void rally.close(), SEARCH_ON_MS).unref();
   }
 }
 

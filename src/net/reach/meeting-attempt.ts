@@ -2,7 +2,7 @@
  * From a place to a link: the connector's way to a peer whose address it does not know. The first pair that works
  * carries the handshake; better ones that come later are moved to while data flows.
  */
-import { type ErrorCode, SrudpError } from "../../base/errors.ts";
+import { SrudpError } from "../../base/errors.ts";
 import type { PunchFailure, WorkingPair } from "../../punch/events.ts";
 import { Attempt, type AttemptOptions } from "../attempt.ts";
 import type { Place } from "../carriers/carrier.ts";
@@ -11,7 +11,7 @@ import { sayFarewell } from "../farewells.ts";
 import type { Link } from "../link.ts";
 import type { Trust } from "../trust.ts";
 import { LinkKeeper } from "./link-keeper.ts";
-import type { ReachOptions } from "./options.ts";
+import { NO_DIRECT_PATH, type ReachOptions } from "./options.ts";
 import { Rally, type RallyWatcher } from "./rally.ts";
 import { Reach } from "./reach.ts";
 
@@ -19,13 +19,6 @@ import { Reach } from "./reach.ts";
 const RELAY_PATIENCE_MS = 250;
 /** The search for a better path than the first goes on for so long; after that it is the link's own affair. */
 export const SEARCH_ON_MS = 40_000;
-
-const REASONS: Readonly<Record<PunchFailure, string>> = {
-  bothHard: "both NATs choose a random port for each peer",
-  noCandidates: "the peer told no address that could be tried",
-  noAnswer: "no packet gets through",
-  sprayOff: "one NAT chooses random ports, and --no-spray forbids to guess them",
-};
 
 export class MeetingAttempt implements RallyWatcher {
   /** The link, or why there is none. */
@@ -37,7 +30,6 @@ export class MeetingAttempt implements RallyWatcher {
   #rally: Rally | undefined;
   #attempt: Attempt | undefined;
   #keeper: LinkKeeper | undefined;
-  #relayed: WorkingPair | undefined;
   #timers: NodeJS.Timeout[] = [];
   #hasMet = false;
   #indirect: PunchFailure | undefined;
@@ -74,8 +66,7 @@ export class MeetingAttempt implements RallyWatcher {
     this.#hasMet = true;
     if (this.#keeper !== undefined) this.#keeper.onPair(pair);
     else if (pair.path !== "relay" || this.#reach.options.only === "relay") this.#use(pair);
-    else if (this.#relayed === undefined) {
-      this.#relayed = pair;
+    else {
       this.#after(RELAY_PATIENCE_MS, () => {
         if (this.#attempt === undefined) this.#use(pair);
       });
@@ -105,8 +96,8 @@ export class MeetingAttempt implements RallyWatcher {
     const { trouble } = this.#reach;
     if (!this.#hasMet && trouble !== undefined) return trouble;
     if (this.#indirect !== undefined)
-      return explained("ERR_NO_PATH", `No direct path: ${REASONS[this.#indirect]}`, error);
-    return explained("ERR_TIMEOUT", "Nobody came to the meeting place", error);
+      return new SrudpError("ERR_NO_PATH", `No direct path: ${NO_DIRECT_PATH[this.#indirect]}`, error);
+    return new SrudpError("ERR_TIMEOUT", "Nobody came to the meeting place", error);
   }
 
   /** Ends the attempt; the promise is left to whoever gave up. */
@@ -169,8 +160,4 @@ export class MeetingAttempt implements RallyWatcher {
     timer.unref();
     this.#timers.push(timer);
   }
-}
-
-function explained(code: ErrorCode, detail: string, cause: unknown): SrudpError {
-  return new SrudpError(code, detail, cause);
 }

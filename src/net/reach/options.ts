@@ -1,5 +1,6 @@
 /** How peers that know no address of each other may meet, and by which paths. */
 
+import type { PunchFailure } from "../../punch/events.ts";
 import type { TicketWay } from "../carriers/ticket-carrier.ts";
 
 export interface ReachOptions {
@@ -39,5 +40,13 @@ export type ReachNote =
       readonly remote: string;
       readonly rttMs: number;
     }
-  | { readonly kind: "indirect"; readonly reason: string }
+  | { readonly kind: "indirect"; readonly reason: PunchFailure }
   | { readonly kind: "missing"; readonly part: string };
+
+/** Why there is no direct path, as a person wants to hear it. */
+export const NO_DIRECT_PATH: Readonly<Record<PunchFailure, string>> = {
+  bothHard: "both NATs choose a random port for each peer",
+  noCandidates: "the peer told no address that could be tried",
+  noAnswer: "no packet gets through directly",
+  sprayOff: "one NAT chooses random ports, and --no-spray forbids to guess them",
+};
