@@ -264,7 +264,14 @@ const TABLE = {
     origin: "remote",
     wire: 0x112,
     exit: 69,
-    sentence: "There is no way to the target from there; check the address and that machine's network.",
+    sentence: "There is no way to the target from there; check the address and the firewalls before it.",
+  },
+  ERR_TARGET_NO_NETWORK: {
+    origin: "remote",
+    wire: 0x117,
+    exit: 69,
+    sentence:
+      "That machine has no network that leads to the target; check its routes, and whether it has IPv6.",
   },
   ERR_TARGET_TIMEOUT: {
     origin: "remote",

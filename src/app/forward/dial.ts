@@ -34,18 +34,28 @@ export function dial(address: Address, signal: AbortSignal): Promise<Socket> {
 }
 
 /** What a failed dial means to whoever asked for it. */
-export function targetError(address: Address, error: NodeJS.ErrnoException): SrudpError {
-  const code = CODES[error.code ?? ""] ?? "ERR_TARGET_FAILED";
+export function targetError(address: Address, thrown: NodeJS.ErrnoException): SrudpError {
+  // Of a name's addresses, the last one got all the time that it needed.
+  const error = thrown instanceof AggregateError ? (thrown.errors.at(-1) as NodeJS.ErrnoException) : thrown;
+  const codes = address.kind === "unix" ? PATH_CODES : CODES;
+  const code = codes[error.code ?? ""] ?? "ERR_TARGET_FAILED";
   return new SrudpError(code, `${formatTarget(address)} (${error.code ?? error.message})`, error);
 }
 
 const CODES: Readonly<Record<string, ErrorCode>> = {
   ECONNREFUSED: "ERR_TARGET_REFUSED",
-  ENOENT: "ERR_TARGET_REFUSED",
   EHOSTUNREACH: "ERR_TARGET_UNREACHABLE",
-  ENETUNREACH: "ERR_TARGET_UNREACHABLE",
-  EADDRNOTAVAIL: "ERR_TARGET_UNREACHABLE",
+  EHOSTDOWN: "ERR_TARGET_UNREACHABLE",
+  // A route, or over IPv6 a router, that prohibits it.
+  EACCES: "ERR_TARGET_UNREACHABLE",
+  ENETUNREACH: "ERR_TARGET_NO_NETWORK",
+  EADDRNOTAVAIL: "ERR_TARGET_NO_NETWORK",
   ETIMEDOUT: "ERR_TARGET_TIMEOUT",
   ENOTFOUND: "ERR_TARGET_UNKNOWN",
   EAI_AGAIN: "ERR_TARGET_UNKNOWN",
+};
+
+const PATH_CODES: Readonly<Record<string, ErrorCode>> = {
+  ECONNREFUSED: "ERR_TARGET_REFUSED",
+  ENOENT: "ERR_TARGET_REFUSED",
 };

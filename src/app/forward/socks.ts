@@ -30,24 +30,15 @@ const REPLY = {
 /** Where a client wants to go; undefined when it spoke no SOCKS5 or asked for something else, and was told so. */
 export async function readSocksRequest(client: Duplex): Promise<Address | undefined> {
   const [version, methods] = await readExactly(client, 2);
-  if (version !== VERSION) return undefined;
+  if (version !== VERSION) return dismiss(client);
   const offered = await readExactly(client, methods!);
-  if (!offered.includes(NO_AUTHENTICATION)) {
-    client.end(Uint8Array.of(VERSION, NO_METHOD));
-    return undefined;
-  }
+  if (!offered.includes(NO_AUTHENTICATION)) return dismiss(client, Uint8Array.of(VERSION, NO_METHOD));
   client.write(Uint8Array.of(VERSION, NO_AUTHENTICATION));
   const [, command, , addressType] = await readExactly(client, 4);
   const host = await readHost(client, addressType!);
-  if (host === undefined) {
-    client.end(reply(REPLY.addressNotSupported));
-    return undefined;
-  }
+  if (host === undefined) return dismiss(client, reply(REPLY.addressNotSupported));
   const [high, low] = await readExactly(client, 2);
-  if (command !== CONNECT) {
-    client.end(reply(REPLY.commandNotSupported));
-    return undefined;
-  }
+  if (command !== CONNECT) return dismiss(client, reply(REPLY.commandNotSupported));
   return { kind: "tcp", host, port: high! * 256 + low! };
 }
 
@@ -58,7 +49,13 @@ export function acceptSocks(client: Duplex): void {
 
 /** Tells the client why it is not, and ends. */
 export function refuseSocks(client: Duplex, error: SrudpError): void {
-  client.end(reply(CODES[error.code] ?? REPLY.failure));
+  dismiss(client, reply(CODES[error.code] ?? REPLY.failure));
+}
+
+function dismiss(client: Duplex, lastWords: Uint8Array = new Uint8Array(0)): undefined {
+  client.end(lastWords);
+  // Only who reads to the client's end hears that it has gone.
+  client.resume();
 }
 
 async function readHost(client: Duplex, addressType: number): Promise<string | undefined> {
@@ -89,7 +86,8 @@ function reply(code: number): Uint8Array {
 const CODES: Readonly<Partial<Record<ErrorCode, number>>> = {
   ERR_TARGET_FORBIDDEN: REPLY.notAllowed,
   ERR_TARGET_REFUSED: REPLY.refused,
-  ERR_TARGET_UNREACHABLE: REPLY.networkUnreachable,
+  ERR_TARGET_NO_NETWORK: REPLY.networkUnreachable,
+  ERR_TARGET_UNREACHABLE: REPLY.hostUnreachable,
   ERR_TARGET_UNKNOWN: REPLY.hostUnreachable,
   ERR_TARGET_TIMEOUT: REPLY.expired,
 };
