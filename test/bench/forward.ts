@@ -11,10 +11,11 @@ import { type ChildProcess, execFile } from "node:child_process";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { promisify } from "node:util";
+import { startDaemon } from "../lib/daemon.ts";
 import { pause } from "../lib/deadline.ts";
 import { endServers, freePort, serve, startForwarding } from "../lib/forwarding.ts";
 import { endAll } from "../lib/srudp-process.ts";
-import { startDaemon, startSshd } from "../lib/sshd.ts";
+import { startSshd } from "../lib/sshd.ts";
 
 const run = promisify(execFile);
 const ROUND_TRIPS = 2000;

@@ -12,15 +12,20 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
+import { has, startDaemon } from "../lib/daemon.ts";
 import { endServers, type Forwarding, freePort, startForwarding } from "../lib/forwarding.ts";
 import { loopback } from "../lib/pair.ts";
 import { commandFile } from "../lib/paths.ts";
+import { hasPostgres, startPostgres } from "../lib/postgres.ts";
 import { endAll, temporaryFolder } from "../lib/srudp-process.ts";
-import { has, startDaemon, startSshd } from "../lib/sshd.ts";
+import { startSshd } from "../lib/sshd.ts";
 
 const run = promisify(execFile);
 /** `SRUDP_LONG=1` takes the sizes of the acceptance run. */
 const FILE_BYTES = process.env.SRUDP_LONG === "1" ? 200_000_000 : 10_000_000;
+
+/** No pager, no user's settings, and room for what comes. */
+const PSQL = { maxBuffer: 64 * 1024 * 1024, env: { PATH: process.env.PATH, PGCONNECT_TIMEOUT: "20" } };
 
 const children: ChildProcess[] = [];
 let web: Server;
@@ -153,6 +158,40 @@ describe.each([
     const { stdout } = await run("redis-benchmark", words);
     expect(stdout).toMatch(/SET: [\d.]+ requests[\s\S]*GET: [\d.]+ requests[\s\S]*LRANGE_100/);
   });
+
+  it.runIf(hasPostgres())(
+    "psql fills a table, and reads it back, on several connections at once",
+    async () => {
+      const { port, user, process: server } = await startPostgres();
+      children.push(server);
+      const target = `127.0.0.1:${port}`;
+      const through = await startForwarding({
+        listen: ["--expose", target],
+        forward: ["-L", `0:${target}`],
+        between,
+      });
+      const psql = async (at: number, ...commands: string[]): Promise<string> => {
+        const where = ["-h", "127.0.0.1", "-p", String(at), "-U", user, "-d", "postgres"];
+        const words = commands.flatMap((command) => ["-c", command]);
+        return (await run("psql", ["-XAtq", "-v", "ON_ERROR_STOP=1", ...where, ...words], PSQL)).stdout;
+      };
+      const local = through.ports[0]!;
+      const rows = join(temporaryFolder(), "rows");
+      const lines = Array.from({ length: 20_000 }, (_, i) => `${i}\tline ${i} of what is copied in\n`);
+      writeFileSync(rows, lines.join(""));
+      await psql(local, "create table t (id int primary key, words text)", `\\copy t from '${rows}'`);
+      const readings = await Promise.all(
+        Array.from({ length: 5 }, () => psql(local, "\\copy (select * from t order by id) to stdout")),
+      );
+      for (const reading of readings) expect(reading).toBe(lines.join(""));
+      const sum = "select count(*), sum(id), md5(string_agg(words, ',' order by id)) from t";
+      expect(await psql(local, sum)).toBe(await psql(port, sum));
+      // What the server says no to is the server's answer, not the forward's.
+      await expect(psql(local, "select 1/0")).rejects.toMatchObject({
+        stderr: expect.stringContaining("division by zero"),
+      });
+    },
+  );
 
   it.runIf(has("dig"))("dig asks by /udp, and gets answers too long for a packet", async () => {
     const server = createSocket("udp4");

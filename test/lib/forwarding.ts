@@ -24,10 +24,12 @@ export interface ForwardingOptions {
   readonly listen?: readonly string[];
   /** Behind `forward PEER`. */
   readonly forward: readonly string[];
-  /** What stands between the two, where it is not the loopback itself. */
   /** Of both processes. */
   readonly env?: Readonly<Record<string, string>>;
+  /** What stands between the two, where it is not the loopback itself. */
   readonly between?: Partial<LinkOptions> | undefined;
+  /** Words before both command lines, as `ip netns exec NAME`. */
+  readonly launcher?: readonly string[];
 }
 
 /** A secret that both sides have, as options. */
@@ -40,17 +42,18 @@ export function secretWords(): string[] {
 
 /** Both sides, once the link stands and every forward does. */
 export async function startForwarding(options: ForwardingOptions): Promise<Forwarding> {
-  const { env = {} } = options;
+  const { env = {}, launcher = [] } = options;
   const trust = secretWords();
   const listener = SrudpProcess.start(["listen", "0", "-k", ...trust, ...(options.listen ?? [])], {
     stdin: "nothing",
     env,
+    launcher,
   });
   const { port } = await listener.event("listening");
   const { between } = options;
   const peer =
     between === undefined ? loopback(port) : (await startEmulator({ targetPort: port, both: between })).peer;
-  const forwarder = SrudpProcess.start(["forward", peer, ...trust, ...options.forward], { env });
+  const forwarder = SrudpProcess.start(["forward", peer, ...trust, ...options.forward], { env, launcher });
   const wanted = options.forward.filter((word) => /^-[LRD]$/.test(word));
   const ports = new Map<string, number[]>();
   for (const _ of wanted) {
