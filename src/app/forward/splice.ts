@@ -4,6 +4,7 @@
  *
  * What either side may hold is bounded: the socket's and the stream's own buffers, and the stream's window.
  */
+import { readSync } from "node:fs";
 import type { Socket } from "node:net";
 import { SrudpError } from "../../base/errors.ts";
 import type { Stream } from "../../net/stream.ts";
@@ -91,11 +92,16 @@ export function resetSocket(socket: Socket): void {
 }
 
 /**
- * Whether the end that the socket has just told of was a reset: Node takes one that came while reading was paused
- * for an orderly end. A connection that was reset has no remote address any more; it must not have been asked
- * before, since Node remembers the answer. Once our own direction has ended, an orderly end has none either, and
- * counts as one.
+ * Whether the end that the socket has just told of was a reset. Node takes one that came while reading was paused
+ * for an orderly end, without asking: the system still has it to tell, to whoever reads next.
  */
 function wasReset(socket: Socket): boolean {
-  return socket.localPort !== undefined && !socket.writableEnded && socket.remoteAddress === undefined;
+  const { _handle: handle } = socket as { readonly _handle?: { readonly fd?: number } | null };
+  if (handle?.fd === undefined) return false;
+  try {
+    readSync(handle.fd, new Uint8Array(1));
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ECONNRESET";
+  }
 }

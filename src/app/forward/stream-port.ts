@@ -22,7 +22,7 @@ const BACKLOG_CONNECTIONS = 1024;
 /**
  * Listens on `bind`.
  *
- * @param onConnection takes each socket over; its remote address must not have been asked for (see splice.ts)
+ * @param onConnection takes each socket over
  * @throws SrudpError ERR_FORWARD_BIND
  */
 export async function openStreamPort(
