@@ -109,6 +109,12 @@ const TABLE = {
     exit: 74,
     sentence: "The peer's output was closed early, so it did not take everything that was sent.",
   },
+  ERR_CODE_SPENT: {
+    origin: "network",
+    exit: 74,
+    sentence:
+      "The link is over, and its code or ticket was good for that one only; with --save NAME on both sides, keys or a secret, forwards come back by themselves.",
+  },
   ERR_TIMEOUT: {
     origin: "network",
     exit: 75,

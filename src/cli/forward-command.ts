@@ -6,6 +6,7 @@ import { keepLink } from "../app/forward/link-keeper.ts";
 import { Permissions } from "../app/forward/permissions.ts";
 import { type ForwardSpec, parseForward } from "../app/forward/spec.ts";
 import { SrudpError } from "../base/errors.ts";
+import { configurationFolder, KeyStore } from "../net/key-store.ts";
 import type { Link } from "../net/link.ts";
 import { keepPeer, reportConnected } from "./carry-link.ts";
 import { CONNECT_TIMEOUT_MS } from "./connect-command.ts";
@@ -22,6 +23,9 @@ import { formatDuration } from "./progress.ts";
 
 /** What the network, or a peer that is away, may cause: another attempt may succeed. */
 const TEMPORARY: ReadonlySet<number> = new Set([68, 69, 71, 74, 75]);
+/** Silence says not whether the peer sleeps, is out of reach or was killed: only the first two come back. */
+const NO_WAY_BACK =
+  "; a peer that was started again is not found any more, since a code or ticket serves one link: --save NAME on both sides would keep it";
 /** After an interrupt, the peer gets so long to acknowledge what is on its way. */
 const FAREWELL_MS = 1000;
 
@@ -85,12 +89,13 @@ function specsOf(options: ForwardOptions): ForwardSpec[] {
 
 async function keep(
   context: CommandContext,
-  way: PeerWay,
+  first: PeerWay,
   forwarder: Forwarder,
   desk: ControlDesk,
   options: ForwardOptions,
 ): Promise<never> {
   const { reporter, interrupt } = context;
+  let way = first;
   let current: Link | undefined;
   let isFirst = true;
   // An interrupt, or a peer that cannot be written down.
@@ -100,7 +105,7 @@ async function keep(
   try {
     return await keepLink({
       signal: ending.signal,
-      isRepeatable: way.isRepeatable,
+      isRepeatable: () => way.isRepeatable,
       isFinal: (error) => !TEMPORARY.has(asSrudpError(error).exit),
       open: ({ signal, isRival }) => {
         const quiet = !isFirst;
@@ -120,7 +125,13 @@ async function keep(
         link.resume();
         reportConnected(context, link);
         desk.show(link, forwarder.attach(link));
-        if (isFirst) keepPeer(context, link, options, way.remember, way.address).catch(fail);
+        if (isFirst) {
+          keepPeer(context, link, options, way.remember, way.address)
+            .then(async () => {
+              way = (await wayBack(context, first, options)) ?? first;
+            })
+            .catch(fail);
+        }
         isFirst = false;
       },
       onLost: (error, pauseMs) => {
@@ -129,13 +140,31 @@ async function keep(
         reporter.event("lost", { code, message, retryMs: pauseMs }, prose);
       },
       onSilent: (silentMs) => {
-        const prose = `nothing heard from the peer for ${formatDuration(silentMs)}; the ports stay open`;
-        reporter.event("silent", { silentMs: Math.round(silentMs) }, prose);
+        const { isRepeatable } = way;
+        const outlook = isRepeatable ? "" : NO_WAY_BACK;
+        const prose = `nothing heard from the peer for ${formatDuration(silentMs)}; the ports stay open${outlook}`;
+        reporter.event("silent", { silentMs: Math.round(silentMs), isRepeatable }, prose);
       },
     });
   } finally {
     if (current !== undefined) await farewell(current);
   }
+}
+
+/**
+ * The way to a peer that was paired on the first link, where that link's own way leads there only once; undefined
+ * where there is no other.
+ */
+async function wayBack(
+  context: CommandContext,
+  first: PeerWay,
+  { save, codeFile: _file, codeFd: _descriptor, ...options }: ForwardOptions,
+): Promise<PeerWay | undefined> {
+  if (first.isRepeatable || save === undefined) return undefined;
+  const store = new KeyStore(configurationFolder(context.environment));
+  // Without the peer's --save, there is no pair.
+  if ((await store.savedPeers.find(save)) === undefined) return undefined;
+  return wayToPeer(context, [save], options);
 }
 
 /** Ends the link in order where the peer is there to hear it. */

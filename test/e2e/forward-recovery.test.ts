@@ -1,12 +1,14 @@
 /** Forwards whose peer goes away and comes back, and many clients at once. */
+import { writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
 import { pause, within } from "../lib/deadline.ts";
 import { startEmulator } from "../lib/emulator-process.ts";
 import { endServers, freePort, secretWords, serve, startForwarding } from "../lib/forwarding.ts";
 import { loopback } from "../lib/pair.ts";
-import { endAll, SrudpProcess } from "../lib/srudp-process.ts";
+import { endAll, SrudpProcess, temporaryFolder } from "../lib/srudp-process.ts";
 
 afterEach(async () => {
   endServers();
@@ -49,6 +51,57 @@ describe("a peer that is killed and started again", () => {
       expect([await ask(local), await ask(remote)]).toEqual(["here", "here"]);
     },
   );
+});
+
+describe("a peer that came by a one-use code", () => {
+  const start = async (save: { forwarder: string[]; listener: string[] }) => {
+    const code = join(temporaryFolder(), "code");
+    writeFileSync(code, "42-ocean-lizard-maple\n");
+    const configHome = temporaryFolder();
+    const target = await serve((socket) => socket.end("here"));
+    const port = await freePort();
+    const expose = ["--expose", `127.0.0.1:${target}`];
+    const listen = (...words: string[]): SrudpProcess =>
+      SrudpProcess.start(["listen", String(port), ...expose, ...words], { stdin: "nothing", configHome });
+    const listener = listen("--code-file", code, ...save.listener);
+    await listener.event("listening");
+    const forwarder = SrudpProcess.start([
+      ...["forward", loopback(port), "--code-file", code, ...save.forwarder],
+      ...["-L", `0:127.0.0.1:${target}`],
+    ]);
+    const local = Number((await forwarder.event("forwarding")).bind.split(":").pop());
+    await forwarder.event("connected");
+    expect(await ask(local)).toBe("here");
+    return { listen, listener, forwarder, local };
+  };
+
+  it("is gone when it ends: the forward ends too, and says what would have helped", async () => {
+    const { listener, forwarder } = await start({ forwarder: [], listener: [] });
+    listener.kill("SIGTERM");
+    const failed = await forwarder.failure(5000);
+    expect(failed).toMatchObject({ status: 74, code: "ERR_CODE_SPENT" });
+    expect(failed.message).toContain("--save");
+  });
+
+  it("may be asleep when it is silent: the forward stays, and says that only that link comes back", async () => {
+    const { listener, forwarder } = await start({ forwarder: [], listener: [] });
+    listener.kill("SIGKILL");
+    expect(await forwarder.event("silent")).toMatchObject({ isRepeatable: false });
+    forwarder.kill("SIGTERM");
+    expect(await forwarder.exit()).toBe(143);
+  });
+
+  it("and was paired on that link is found again by its key", async () => {
+    const save = { forwarder: ["--save", "office"], listener: ["--save", "laptop"] };
+    const { listen, listener, forwarder, local } = await start(save);
+    await forwarder.event("paired");
+    await listener.event("paired");
+    listener.kill("SIGKILL");
+    await listener.ended;
+    await listen("-k").event("listening");
+    expect(await forwarder.event("connected")).toMatchObject({ auth: "key" });
+    expect(await ask(local)).toBe("here");
+  });
 });
 
 describe("a forwarder that is killed and started again", () => {

@@ -12,8 +12,8 @@ import { answers } from "./liveness.ts";
 export interface KeeperOptions {
   /** Makes a link. `isRival`: another one stands and may come back to life, so that its local port is taken. */
   readonly open: (attempt: { signal: AbortSignal; isRival: boolean }) => Promise<Link>;
-  /** False when a link cannot be made twice. */
-  readonly isRepeatable: boolean;
+  /** Whether the link could be made again if it were lost now. */
+  readonly isRepeatable: () => boolean;
   /** Failures that no further attempt will mend. */
   readonly isFinal: (error: unknown) => boolean;
   readonly signal: AbortSignal;
@@ -33,7 +33,10 @@ const ANSWER_ROUND_TRIPS = 3;
 const SHORTEST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 15_000;
 
-/** Runs until the signal is aborted or a failure is final, and rejects with its reason. */
+/**
+ * Runs until the signal is aborted or a failure is final, and rejects with its reason; with ERR_CODE_SPENT where no
+ * second link can be made.
+ */
 export async function keepLink(options: KeeperOptions): Promise<never> {
   const { signal, isFinal, isRepeatable } = options;
   let link = await options.open({ signal, isRival: false });
@@ -46,8 +49,8 @@ export async function keepLink(options: KeeperOptions): Promise<never> {
     }
     signal.throwIfAborted();
     const error = (link.errored ?? undefined) as SrudpError | undefined;
-    if (!isRepeatable || (error !== undefined && isFinal(error)))
-      throw error ?? new SrudpError("ERR_PEER_RESET");
+    if (error !== undefined && isFinal(error)) throw error;
+    if (!isRepeatable()) throw new SrudpError("ERR_CODE_SPENT", undefined, error);
     link = await openAgain(options, error);
   }
 }
@@ -77,7 +80,7 @@ async function replaced(link: Link, options: KeeperOptions, over: AbortSignal): 
     if (silentMs < ASK_AFTER_MS + answerMs(link) || over.aborted) continue;
     if (watch.isNews) options.onSilent(silentMs);
     watch.isNews = false;
-    if (!options.isRepeatable) continue;
+    if (!options.isRepeatable()) continue;
     const rival = await openRival(watch, options, over);
     if (rival === undefined) continue;
     if (over.aborted || (await answers(link, answerMs(link)))) {
