@@ -1,77 +1,20 @@
 /**
- * What a forward carries on this machine, beside ssh's: `npm run bench:forward`, or some rows by their names.
+ * Many connections through one forward: `npm run bench:forward`, or one of the rows by its name.
  *
- *     node dist/test/bench/forward.js [direct] [ours] [ssh] [thousand] [stalled]
+ *     node dist/test/bench/forward.js [thousand] [stalled]
  *
- * direct, ours, ssh: iperf3 for five seconds, then single bytes there and back. thousand: as many connections at
- * once, a megabyte each way in each. stalled: single bytes there and back on fifty connections, beside one whose
- * reader has stopped and without it. Prints one line of JSON a row; both ends share the machine's cores.
+ * thousand: as many connections at once, a megabyte each way in each. stalled: single bytes there and back on fifty
+ * connections, beside one whose reader has stopped and without it. Prints one line of JSON a row; both ends share the
+ * machine's cores. What one connection carries, beside others: `speed.ts`.
  */
-import { type ChildProcess, execFile } from "node:child_process";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import { promisify } from "node:util";
-import { startDaemon } from "../lib/daemon.ts";
 import { pause } from "../lib/deadline.ts";
-import { endServers, freePort, serve, startForwarding } from "../lib/forwarding.ts";
+import { endServers, serve, startForwarding } from "../lib/forwarding.ts";
 import { endAll } from "../lib/srudp-process.ts";
-import { startSshd } from "../lib/sshd.ts";
 
-const run = promisify(execFile);
-const ROUND_TRIPS = 2000;
 const CONNECTIONS = 1000;
 const MEGABYTE = 1_000_000;
-
-const children: ChildProcess[] = [];
-
-interface Ports {
-  readonly iperf: number;
-  readonly echo: number;
-}
-
-async function servers(): Promise<Ports> {
-  const iperf = await freePort();
-  children.push(await startDaemon("iperf3", ["-s", "-p", String(iperf), "-B", "127.0.0.1"], iperf));
-  return { iperf, echo: await serve((socket) => socket.pipe(socket)) };
-}
-
-/** The two ports as a client reaches them. */
-const ways: Readonly<Record<string, (ports: Ports) => Promise<Ports>>> = {
-  direct: async (ports) => ports,
-  ours: async ({ iperf, echo }) => {
-    const link = await startForwarding({
-      listen: ["--expose", `127.0.0.1:${iperf}`, "--expose", `127.0.0.1:${echo}`],
-      forward: ["-L", `0:127.0.0.1:${iperf}`, "-L", `0:127.0.0.1:${echo}`],
-    });
-    await link.forwarder.event("connected");
-    return { iperf: link.ports[0]!, echo: link.ports[1]! };
-  },
-  ssh: async ({ iperf, echo }) => {
-    const sshd = await startSshd();
-    children.push(sshd.process);
-    const through = { iperf: await freePort(), echo: await freePort() };
-    const words = [
-      ...sshd.words,
-      ...["-N", "-p", String(sshd.port)],
-      ...["-L", `${through.iperf}:127.0.0.1:${iperf}`, "-L", `${through.echo}:127.0.0.1:${echo}`],
-      "127.0.0.1",
-    ];
-    children.push(await startDaemon("ssh", words, through.echo));
-    return through;
-  },
-};
-
-async function measureWay(name: string): Promise<object> {
-  const { iperf, echo } = await ways[name]!(await servers());
-  const { stdout } = await run("iperf3", ["-c", "127.0.0.1", "-p", String(iperf), "-t", "5", "-J"]);
-  const { end } = JSON.parse(stdout) as { end: { sum_received: { bits_per_second: number } } };
-  const trips = await roundTrips(echo, ROUND_TRIPS);
-  return {
-    row: name,
-    gigabitsPerSecond: round(end.sum_received.bits_per_second / 1e9, 100),
-    ...quantiles(trips),
-  };
-}
 
 async function measureThousand(): Promise<object> {
   const echo = await serve((socket) => socket.pipe(socket));
@@ -155,22 +98,19 @@ function round(value: number, parts: number): number {
 }
 
 const chosen = process.argv.slice(2);
-const rows: readonly [string, () => Promise<object>][] = [
-  ...Object.keys(ways).map((name): [string, () => Promise<object>] => [name, () => measureWay(name)]),
-  ["thousand", measureThousand],
-  ["stalled", measureStalled],
-];
+const rows: Readonly<Record<string, () => Promise<object>>> = {
+  thousand: measureThousand,
+  stalled: measureStalled,
+};
 try {
-  for (const [name, measure] of rows) {
+  for (const [name, measure] of Object.entries(rows)) {
     if (chosen.length > 0 && !chosen.includes(name)) continue;
     console.log(JSON.stringify(await measure()));
     endServers();
-    for (const child of children.splice(0)) child.kill("SIGKILL");
     await endAll();
   }
 } finally {
   endServers();
-  for (const child of children) child.kill("SIGKILL");
   await endAll();
 }
 process.exit(0);

@@ -1,41 +1,89 @@
 /**
- * How fast one stream is, beside a ceiling and beside others: `npm run bench`.
+ * How fast it is, beside a ceiling and beside others: `npm run bench`.
  *
- *     node dist/test/bench/speed.js [--runs 5] [--seconds 3] [--json FILE] [--loopback] [ROW …]
+ *     node dist/test/bench/speed.js [--runs 5] [--seconds 3] [--json FILE] [GROUP|ROW …]
  *
- * Every row is run once a round, so that what else the machine does hits all alike, and the medians are given.
- * A 1500-byte path is made of network namespaces, which needs root; without, loopback takes its place.
+ * Without words all groups of `speed/groups.ts`, one after the other; a row stands for itself in each group that is
+ * named, or in the first that has it. Every row is run once a round, so that what else the machine does hits all alike,
+ * and the medians are given. A 1500-byte path is made of network namespaces, which needs root.
  */
 import { writeFileSync } from "node:fs";
-import { cpus } from "node:os";
 import { parseArgs } from "node:util";
-import { type BenchPath, loopback, path1500 } from "./speed/path.ts";
-import { type Transfer, transfer } from "./speed/transfer.ts";
+import { missingOf } from "../lib/daemon.ts";
+import { endAll } from "../lib/srudp-process.ts";
+import type { Group } from "./speed/group.ts";
+import { GROUPS } from "./speed/groups.ts";
+import { describeMachine, load, machineText } from "./speed/machine.ts";
+import { type BenchPath, LOOPBACK, path1500 } from "./speed/path.ts";
+import { type Outcome, printOutcome } from "./speed/report.ts";
+import { Results } from "./speed/results.ts";
 
-interface Row {
-  readonly contender: string;
-  readonly environment?: Readonly<Record<string, string>>;
+interface Wanted {
+  readonly name: string;
+  readonly group: Group;
+  readonly rows: Group["rows"];
 }
 
-const NODE = { SRUDP_PROVIDER: "node", SRUDP_OFFLOAD: "off" };
-const NOBLE = { SRUDP_PROVIDER: "noble", SRUDP_OFFLOAD: "off" };
+/** @throws with what there is, where a word names nothing */
+function wantedOf(words: readonly string[]): Wanted[] {
+  const groups = Object.entries(GROUPS);
+  const rowWords = words.filter((word) => GROUPS[word] === undefined);
+  let named = groups.filter(([name]) => words.includes(name));
+  if (named.length === 0) {
+    named = groups.filter(([, { rows }]) => rowWords.every((word) => rows.some(({ name }) => name === word)));
+    if (rowWords.length > 0) named = named.slice(0, 1);
+  }
+  const known = new Set(named.flatMap(([, { rows }]) => rows.map(({ name }) => name)));
+  const unknown = rowWords.filter((word) => !known.has(word));
+  if (named.length === 0 || unknown.length > 0) {
+    const all = groups.map(([name, { rows }]) => `${name}: ${rows.map((row) => row.name).join(", ")}`);
+    throw new Error(`no such group, or no such row of it; there are\n${all.join("\n")}`);
+  }
+  return named.map(([name, group]) => ({
+    name,
+    group,
+    rows: group.rows.filter((row) => rowWords.length === 0 || rowWords.includes(row.name)),
+  }));
+}
 
-const ROWS: Readonly<Record<string, Row>> = {
-  srudp: { contender: "srudp" },
-  ceiling: { contender: "pump" },
-  hyperdht: { contender: "hyperdht" },
-  udx: { contender: "udx" },
-  "srudp-node-crypto": { contender: "srudp", environment: NODE },
-  "ceiling-node-crypto": { contender: "pump-plain", environment: NODE },
-  "srudp-noble": { contender: "srudp", environment: NOBLE },
-  "ceiling-noble": { contender: "pump-plain", environment: NOBLE },
-  tcp: { contender: "tcp" },
-  tls: { contender: "tls" },
-  "srudp-10-streams": { contender: "srudp-10-streams" },
-  "srudp-1000-streams": { contender: "srudp-1000-streams" },
-  "srudp-10-links": { contender: "srudp-10-links" },
-  "srudp-100-links": { contender: "srudp-100-links" },
-};
+async function run({ name, group, rows }: Wanted, path: BenchPath): Promise<Outcome> {
+  const before = { load: load(), atMs: performance.now() };
+  const missing: Record<string, string[]> = {};
+  const failures: string[] = [];
+  const able = rows.filter((row) => {
+    const programs = missingOf(row.needs ?? []);
+    if (programs.length > 0) missing[row.name] = programs;
+    return programs.length === 0;
+  });
+  const names = able.map((row) => row.name);
+  const results = new Results(names);
+  const runs = Math.max(Number(values.runs), group.leastRuns ?? 0);
+  for (let round = 1; round <= runs; round++) {
+    for (const row of able) {
+      try {
+        results.add(row.name, await row.run(path, Number(values.seconds) * 1000));
+      } catch (error) {
+        failures.push(
+          `${row.name}, round ${round}: ${error instanceof Error ? error.message : String(error)}`,
+        );
+        await endAll();
+      }
+    }
+    if (process.stderr.isTTY) console.error(`${name}: ${round} of ${runs}`);
+  }
+  const seconds = (performance.now() - before.atMs) / 1000;
+  return {
+    group,
+    path: path.name,
+    runs,
+    rows: names,
+    results,
+    missing,
+    failures,
+    load: [before.load, load()],
+    seconds,
+  };
+}
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -43,75 +91,48 @@ const { values, positionals } = parseArgs({
     runs: { type: "string", default: "5" },
     seconds: { type: "string", default: "3" },
     json: { type: "string" },
-    loopback: { type: "boolean", default: false },
   },
 });
-const names = positionals.length > 0 ? positionals : Object.keys(ROWS);
-const unknown = names.filter((name) => ROWS[name] === undefined);
-if (unknown.length > 0) {
-  console.error(`no such row: ${unknown.join(", ")}; there are ${Object.keys(ROWS).join(", ")}`);
+
+let wanted: Wanted[];
+try {
+  wanted = wantedOf(positionals);
+} catch (error) {
+  console.error((error as Error).message);
   process.exit(64);
 }
 
-function makePath(): BenchPath {
-  if (values.loopback) return loopback();
+let path: BenchPath | undefined;
+if (wanted.some(({ group }) => !group.isOnLoopback)) {
   try {
-    return path1500();
+    path = path1500();
   } catch (error) {
-    console.error(`no 1500-byte path (${String(error)}): loopback instead`);
-    return loopback();
+    console.error(`no 1500-byte path (root makes one): ${(error as Error).message}`);
   }
 }
 
-function median(of: (run: Transfer) => number, runs: readonly Transfer[]): number {
-  const sorted = runs.map(of).sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
-}
-
-const path = makePath();
-const results: Record<string, Transfer[]> = Object.fromEntries(names.map((name) => [name, []]));
+const command = ["npm run bench --", ...process.argv.slice(2)].join(" ");
+const machine = await describeMachine();
+console.log(`\`${command}\`: ${machineText(machine)}\n`);
+const outcomes: Record<string, object> = {};
+let failed = 0;
 try {
-  for (let run = 0; run < Number(values.runs); run++) {
-    for (const name of names) {
-      const { contender, environment = {} } = ROWS[name]!;
-      try {
-        results[name]!.push(await transfer(path, contender, environment, Number(values.seconds) * 1000));
-      } catch (error) {
-        console.error(`${name}: ${String(error)}`);
-      }
+  for (const one of wanted) {
+    const where = one.group.isOnLoopback ? LOOPBACK : path;
+    if (where === undefined) {
+      console.log(`### ${one.name}\n\nleft out: no 1500-byte path\n`);
+      continue;
     }
+    const outcome = await run(one, where);
+    printOutcome(one.name, outcome);
+    failed += outcome.failures.length;
+    const { group: _, results, ...rest } = outcome;
+    outcomes[one.name] = { ...rest, samples: results.samples };
   }
 } finally {
-  path.close();
+  path?.close();
+  await endAll();
 }
-
-console.log(
-  `${path.name}, medians of ${values.runs} (lowest–highest), ${cpus()[0]?.model}, ${cpus().length} cores, node ${process.version}\n`,
-);
-console.log("| row | Gbit/s | CPU s/GB, both ends | memory, sender / receiver |");
-console.log("|---|---|---|---|");
-for (const name of names) {
-  const runs = results[name]!;
-  const rates = runs.map(({ gigabitsPerSecond }) => gigabitsPerSecond);
-  const rate = median(({ gigabitsPerSecond }) => gigabitsPerSecond, runs).toFixed(2);
-  const spread = `${Math.min(...rates).toFixed(2)}–${Math.max(...rates).toFixed(2)}`;
-  const cpu = median(({ cpuSecondsPerGigabyte }) => cpuSecondsPerGigabyte, runs).toFixed(2);
-  const memory = [
-    median(({ senderMegabytes }) => senderMegabytes, runs),
-    median(({ receiverMegabytes }) => receiverMegabytes, runs),
-  ].map((megabytes) => `${megabytes.toFixed(0)} MB`);
-  console.log(`| ${name} | ${rate} (${spread}) | ${cpu} | ${memory.join(" / ")} |`);
-}
-const machine = {
-  cpu: cpus()[0]?.model,
-  cores: cpus().length,
-  node: process.version,
-  date: new Date().toISOString(),
-};
-const report = JSON.stringify({
-  command: process.argv.slice(2).join(" "),
-  path: path.name,
-  machine,
-  results,
-});
-if (values.json !== undefined) writeFileSync(values.json, `${report}\n`);
+if (values.json !== undefined)
+  writeFileSync(values.json, `${JSON.stringify({ command, machine, groups: outcomes })}\n`);
+process.exitCode = failed === 0 ? 0 : 1;

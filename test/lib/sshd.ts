@@ -1,4 +1,4 @@
-/** An OpenSSH server of one's own on the loopback, and the words with which its client gets in. */
+/** An OpenSSH server of one's own, and the words with which its client gets in. */
 import { type ChildProcess, spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { userInfo } from "node:os";
@@ -14,7 +14,11 @@ export interface Sshd {
   readonly process: ChildProcess;
 }
 
-export async function startSshd(): Promise<Sshd> {
+/** @param address where it listens; `launcher` puts words before its command line */
+export async function startSshd(
+  address: string = "127.0.0.1",
+  launcher: readonly string[] = [],
+): Promise<Sshd> {
   const port = await freePort();
   const folder = temporaryFolder();
   const file = (name: string): string => join(folder, name);
@@ -23,7 +27,7 @@ export async function startSshd(): Promise<Sshd> {
   writeFileSync(file("authorized"), readFileSync(file("user.pub")), { mode: 0o600 });
   const lines = [
     `Port ${port}`,
-    "ListenAddress 127.0.0.1",
+    `ListenAddress ${address}`,
     `HostKey ${file("host")}`,
     `AuthorizedKeysFile ${file("authorized")}`,
     "StrictModes no",
@@ -32,7 +36,7 @@ export async function startSshd(): Promise<Sshd> {
   ];
   writeFileSync(file("config"), `${lines.join("\n")}\n`);
   mkdirSync("/run/sshd", { recursive: true });
-  const process = await startDaemon("/usr/sbin/sshd", ["-D", "-f", file("config")], port);
+  const process = await startDaemon("/usr/sbin/sshd", ["-D", "-f", file("config")], port, { launcher });
   const words = [
     ...["-F", "none", "-i", file("user"), "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"],
     ...["-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-l", userInfo().username],

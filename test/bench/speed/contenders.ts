@@ -1,5 +1,5 @@
 /** Who is measured, by name. The environment chooses the cipher and the offload of ours. */
-import type { Contender } from "./contender.ts";
+import { type Carrier, carrierOver, type Transport } from "./channel.ts";
 import { Holepunch } from "./holepunch.ts";
 import { Ours } from "./ours.ts";
 import { Pump } from "./pump.ts";
@@ -9,16 +9,33 @@ import { Tcp, Tls } from "./sockets.ts";
 const PACKET_BYTES = 1472;
 const PLAIN_PACKET_BYTES = 1452;
 
-export const CONTENDERS: Readonly<Record<string, () => Contender>> = {
+const TRANSPORTS: Readonly<Record<string, () => Transport>> = {
   srudp: () => new Ours(),
-  "srudp-10-streams": () => new Ours(10),
-  "srudp-1000-streams": () => new Ours(1000),
-  "srudp-10-links": () => new Ours(1, 10),
-  "srudp-100-links": () => new Ours(1, 100),
-  pump: () => new Pump(PACKET_BYTES),
-  "pump-plain": () => new Pump(PLAIN_PACKET_BYTES),
+  "srudp-by-code": () => new Ours({ isByCode: true }),
+  "srudp-10-streams": () => new Ours({ streams: 10 }),
+  "srudp-100-streams": () => new Ours({ streams: 100 }),
+  "srudp-1000-streams": () => new Ours({ streams: 1000 }),
+  "srudp-10-links": () => new Ours({ links: 10 }),
+  "srudp-100-links": () => new Ours({ links: 100 }),
   hyperdht: () => new Holepunch(true),
   udx: () => new Holepunch(false),
   tcp: () => new Tcp(),
   tls: () => new Tls(),
 };
+
+const PUMPS: Readonly<Record<string, () => Carrier>> = {
+  pump: () => new Pump(PACKET_BYTES),
+  "pump-plain": () => new Pump(PLAIN_PACKET_BYTES),
+};
+
+/** @throws where there is no such transport */
+export function transportNamed(name: string): Transport {
+  const make = TRANSPORTS[name];
+  if (make === undefined) throw new Error(`no transport "${name}"`);
+  return make();
+}
+
+/** A transport by its name, or a pump. @throws where there is none */
+export function carrierNamed(name: string): Carrier {
+  return PUMPS[name]?.() ?? carrierOver(transportNamed(name));
+}

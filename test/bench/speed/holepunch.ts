@@ -6,7 +6,7 @@
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { rootFolder } from "../../lib/paths.ts";
-import { type Contender, type Writer, writeFor } from "./contender.ts";
+import type { Channel, Transport } from "./channel.ts";
 
 interface UdxSocket {
   bind(port: number, host: string): void;
@@ -17,11 +17,10 @@ interface UdxSocket {
   on(event: "message", listener: (bytes: Uint8Array, from: { host: string; port: number }) => void): void;
 }
 
-interface UdxStream extends Writer {
+interface UdxStream extends Channel {
   connect(socket: UdxSocket, remoteId: number, port: number, host: string): void;
   on(event: "data", listener: (bytes: Uint8Array) => void): unknown;
   on(event: "error" | "open", listener: () => void): unknown;
-  destroy(): void;
 }
 
 interface Udx {
@@ -29,12 +28,13 @@ interface Udx {
   createStream(id: number): UdxStream;
 }
 
-const IDS = { receiver: 2, sender: 1 } as const;
+/** Of the stream at the connecting end; the other end numbers its streams from here on, and says so. */
+const FIRST_ID = 1;
 /** What ours asks for as well. */
 const SOCKET_BUFFER_BYTES: number = 4 << 20;
 const load: NodeJS.Require = createRequire(fileURLToPath(new URL("test/bench/package.json", rootFolder)));
 
-export class Holepunch implements Contender {
+export class Holepunch implements Transport {
   readonly #isEncrypted: boolean;
   readonly #udx: Udx;
 
@@ -44,34 +44,37 @@ export class Holepunch implements Contender {
     this.#udx = new Class();
   }
 
-  async receive(address: string, onBytes: (byteLength: number) => void): Promise<number> {
+  async accept(address: string, onChannel: (channel: Channel) => void): Promise<number> {
     const socket = this.#socket(address);
-    let isOpen = false;
-    socket.on("message", (_bytes, from) => {
-      socket.trySend(Buffer.from("come"), from.port, from.host);
-      if (isOpen) return;
-      isOpen = true;
-      const raw = this.#udx.createStream(IDS.receiver);
-      raw.connect(socket, IDS.sender, from.port, from.host);
-      const stream = this.#wrap(raw, false);
-      stream.on("data", ({ length }) => onBytes(length));
-      stream.on("error", () => undefined);
+    const ids = new Map<string, number>();
+    socket.on("message", (_bytes, { host, port }) => {
+      const visitor = `${host}:${port}`;
+      const isNew = !ids.has(visitor);
+      if (isNew) ids.set(visitor, FIRST_ID + 1 + ids.size);
+      const id = ids.get(visitor)!;
+      if (isNew) {
+        const raw = this.#udx.createStream(id);
+        raw.connect(socket, FIRST_ID, port, host);
+        const stream = this.#wrap(raw, false);
+        stream.on("error", () => undefined);
+        onChannel(stream);
+      }
+      socket.trySend(Buffer.from(String(id)), port, host);
     });
     return socket.address().port;
   }
 
-  async send(address: string, port: number, forMs: number): Promise<void> {
-    const socket = this.#socket("0.0.0.0");
-    const answer = new Promise((resolve) => socket.on("message", resolve));
+  async connect(address: string, port: number): Promise<Channel[]> {
+    const socket = this.#socket(address === "127.0.0.1" ? address : "0.0.0.0");
+    const answer = new Promise<Uint8Array>((resolve) => socket.on("message", resolve));
     socket.trySend(Buffer.from("may I"), port, address);
-    await answer;
-    const raw = this.#udx.createStream(IDS.sender);
-    raw.connect(socket, IDS.receiver, port, address);
+    const remoteId = Number(Buffer.from(await answer).toString());
+    const raw = this.#udx.createStream(FIRST_ID);
+    raw.connect(socket, remoteId, port, address);
     const stream = this.#wrap(raw, true);
     stream.on("error", () => undefined);
     if (this.#isEncrypted) await new Promise<void>((resolve) => stream.on("open", resolve));
-    await writeFor(stream, forMs);
-    stream.destroy();
+    return [stream];
   }
 
   #wrap(raw: UdxStream, isInitiator: boolean): UdxStream {
