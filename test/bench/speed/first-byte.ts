@@ -12,10 +12,11 @@ import { quantile } from "./results.ts";
 export interface FirstByte {
   readonly firstMs: number;
   readonly medianMs: number;
-  readonly p99Ms: number;
+  readonly slowestMs: number;
 }
 
-const CONNECTIONS = 101;
+/** Fewer than a listener lets in from one address in a row before it asks each for a cookie, 250 ms later. */
+const CONNECTIONS = 26;
 
 /** By calls in a process that is there: a transport of `contenders.ts`. */
 export async function firstByte(contender: string): Promise<FirstByte> {
@@ -27,7 +28,7 @@ export async function firstByte(contender: string): Promise<FirstByte> {
     meeter = new PeerProcess({ role: "meet", contender, address, port, amount: CONNECTIONS });
     const { tookMs } = await meeter.says("timed");
     const [firstMs = Number.NaN, ...further] = tookMs;
-    return { firstMs, medianMs: quantile(further, 0.5), p99Ms: quantile(further, 0.99) };
+    return { firstMs, medianMs: quantile(further, 0.5), slowestMs: Math.max(...further) };
   } finally {
     await meeter?.stop();
     await greeter.stop();

@@ -151,7 +151,7 @@ const connecting: Group = {
   columns: [
     spread("first of a process, ms", "firstMs", 1),
     spread("further ones, median, ms", "medianMs", 2),
-    spread("99th percentile, ms", "p99Ms", 2),
+    spread("slowest of 25, ms", "slowestMs", 2),
     spread("of the first: start of the command, ms", "helloMs", 0),
   ],
   goals: [
