@@ -1,9 +1,13 @@
 /** `srudp connect`: reaches one peer and carries one link. */
+import { AskedPorts } from "../app/forward/asked-ports.ts";
+import { ForwardPeer } from "../app/forward/forward-peer.ts";
+import { Permissions } from "../app/forward/permissions.ts";
 import { parseTarget } from "../app/forward/spec.ts";
 import { carryLink, keepPeer, reportConnected } from "./carry-link.ts";
 import { carryTarget } from "./carry-target.ts";
 import type { CommandContext } from "./context.ts";
 import { ControlDesk } from "./control-desk.ts";
+import { failureReport } from "./forward-reports.ts";
 import { sayHello } from "./link-ways.ts";
 import { checkLinkOptions, type LinkOptions } from "./options.ts";
 import { wayToPeer } from "./peer-way.ts";
@@ -30,8 +34,14 @@ export async function runConnect(
     pipe,
   });
   reportConnected(context, link);
-  desk.show(link);
+  // The peer may reach nothing through here; but forwards to it can be added (`srudp control`).
+  const peer = new ForwardPeer(link, {
+    permissions: new Permissions(),
+    askedPorts: new AskedPorts(),
+    watcher: { failed: failureReport(context.reporter) },
+  });
+  desk.show(peer);
   const remembered = keepPeer(context, link, options, way.remember, way.address);
-  if (target !== undefined) return carryTarget(context, link, target);
+  if (target !== undefined) return carryTarget(context, peer, target);
   return carryLink(context, link, options, { remembered });
 }

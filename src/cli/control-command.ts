@@ -1,4 +1,4 @@
-/** `srudp control`: adds forwards to a running `srudp forward`, and cancels them. */
+/** `srudp control`: adds forwards to a running link, and cancels them. */
 import { ask, runningProcesses } from "../app/control/control-client.ts";
 import { controlFolder } from "../app/control/control-folder.ts";
 import { parseForward } from "../app/forward/spec.ts";
@@ -9,12 +9,17 @@ import { reportForwarding } from "./forward-reports.ts";
 import { usage } from "./operands.ts";
 import type { ForwardOptions } from "./options.ts";
 
+export interface ControlOptions extends ForwardOptions {
+  /** Number of a link, as `srudp status` has it. */
+  readonly link?: number;
+}
+
 /** @returns the status to exit with. @throws SrudpError ERR_USAGE, and what the process answers */
 export async function runControl(
   context: CommandContext,
   process: string,
   action: string,
-  options: ForwardOptions,
+  options: ControlOptions,
 ): Promise<number> {
   if (action !== "add" && action !== "cancel")
     throw usage(`"${escapeText(action)}" is neither add nor cancel`);
@@ -26,7 +31,7 @@ export async function runControl(
 
   const path = await find(context, process);
   for (const { option, forward } of wanted) {
-    const answer = await ask(path, { do: action, option, forward });
+    const answer = await ask(path, { do: action, option, forward, link: options.link });
     if (answer === undefined) throw usage(`${escapeText(process)} does not answer`);
     if ("error" in answer) throw errorOf(answer.error);
     if ("forward" in answer && answer.forward !== undefined)

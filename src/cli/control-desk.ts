@@ -3,63 +3,77 @@ import { controlFolder } from "../app/control/control-folder.ts";
 import type { ControlAnswer, ControlRequest, LinkStatus } from "../app/control/control-records.ts";
 import { serveControl } from "../app/control/control-server.ts";
 import type { ForwardPeer } from "../app/forward/forward-peer.ts";
-import type { Forwarder } from "../app/forward/forwarder.ts";
+import { Forwarder } from "../app/forward/forwarder.ts";
 import { parseForward } from "../app/forward/spec.ts";
 import { SrudpError } from "../base/errors.ts";
 import { formatAddress } from "../net/address.ts";
 import { formatTarget } from "../net/forward-wire.ts";
-import type { Link } from "../net/link.ts";
 import { encodeKey } from "../wire/key-text.ts";
 import type { CommandContext } from "./context.ts";
 import { asSrudpError } from "./exit.ts";
+import { failureReport, reportForwarding } from "./forward-reports.ts";
+import type { Reporter } from "./reporter.ts";
 
 /** Rates are measured over so long when somebody asks. */
 const RATE_WINDOW_MS = 250;
 
+/** A link, and the forwards that end with it. */
+interface Shown {
+  readonly id: number;
+  readonly peer: ForwardPeer;
+  /** Made when the first forward is added. */
+  forwarder: Forwarder | undefined;
+}
+
 export class ControlDesk {
+  readonly #reporter: Reporter;
   readonly #command: string;
   readonly #name: string;
-  readonly #forwarder: Forwarder | undefined;
-  readonly #links: Map<Link, ForwardPeer | undefined> = new Map();
+  readonly #standing: Forwarder | undefined;
+  readonly #shown: Set<Shown> = new Set();
+  #nextId = 1;
 
   /**
    * Opens the desk. Where there can be no socket, that is told with -v, and the command goes on without.
    *
    * @param name what the command was given: the peer, or the port
-   * @param forwarder whose forwards may be changed
+   * @param standing forwards that outlive links; without it, each link has its own
    */
   constructor(
     { reporter, environment }: CommandContext,
     command: string,
     name: string,
-    forwarder?: Forwarder,
+    standing?: Forwarder,
   ) {
+    this.#reporter = reporter;
     this.#command = command;
     this.#name = name;
-    this.#forwarder = forwarder;
+    this.#standing = standing;
     serveControl(controlFolder(environment), (request) => this.#answer(request)).catch((thrown: unknown) => {
       const reason = thrown instanceof SrudpError ? thrown.message : String(thrown);
       reporter.event("uncontrolled", { reason }, `no control socket: ${reason}`, "detail");
     });
   }
 
-  /** Shows `link` until it is over. */
-  show(link: Link, peer?: ForwardPeer): void {
-    this.#links.set(link, peer);
-    link.once("close", () => this.#links.delete(link));
+  /** Shows the link of `peer` until it is over. */
+  show(peer: ForwardPeer): void {
+    const shown: Shown = { id: this.#nextId++, peer, forwarder: undefined };
+    this.#shown.add(shown);
+    peer.link.once("close", () => {
+      this.#shown.delete(shown);
+      shown.forwarder?.close();
+    });
   }
 
   async #answer(request: ControlRequest): Promise<ControlAnswer> {
     if (request.do === "status") {
-      const links = await Promise.all([...this.#links].map(([link, peer]) => statusOf(link, peer)));
-      const forwards = this.#forwarder?.status ?? [];
+      const links = await Promise.all([...this.#shown].map(statusOf));
+      const forwards = this.#standing?.status ?? [];
       return { status: { pid: process.pid, command: this.#command, name: this.#name, links, forwards } };
     }
     if (request.do !== "add" && request.do !== "cancel") throw new SrudpError("ERR_USAGE");
-    const forwarder = this.#forwarder;
-    if (forwarder === undefined)
-      throw new SrudpError("ERR_USAGE", "Only the forwards of `srudp forward` can be changed");
     const spec = parseForward(request.option, request.forward);
+    const forwarder = this.#standing ?? this.#forwarderOf(request.link);
     try {
       if (request.do === "add") return { forward: await forwarder.add(spec) };
     } catch (thrown) {
@@ -68,14 +82,35 @@ export class ControlDesk {
     if (!forwarder.cancel(spec.name)) throw new SrudpError("ERR_USAGE", `There is no ${spec.name}`);
     return { forward: undefined };
   }
+
+  /** The forwards of the link with this number, or of the only link. @throws SrudpError ERR_USAGE */
+  #forwarderOf(id: number | undefined): Forwarder {
+    const [shown, another] = [...this.#shown].filter((one) => id === undefined || one.id === id);
+    if (shown === undefined)
+      throw new SrudpError("ERR_USAGE", id === undefined ? "There is no link yet" : `There is no link ${id}`);
+    if (another !== undefined) {
+      const all = [...this.#shown].map(({ id, peer }) => `${id} (${formatAddress(peer.link.remote)})`);
+      throw new SrudpError("ERR_USAGE", `Several links: name one of them with --link, ${all.join(", ")}`);
+    }
+    if (shown.forwarder === undefined) {
+      shown.forwarder = new Forwarder({
+        failed: failureReport(this.#reporter),
+        forwarding: (status) => reportForwarding(this.#reporter, status),
+      });
+      shown.forwarder.use(shown.peer);
+    }
+    return shown.forwarder;
+  }
 }
 
-async function statusOf(link: Link, peer: ForwardPeer | undefined): Promise<LinkStatus> {
+async function statusOf({ id, peer, forwarder }: Shown): Promise<LinkStatus> {
+  const { link } = peer;
   const before = link.stats();
   await new Promise((resolve) => setTimeout(resolve, RATE_WINDOW_MS));
   const { sentBytes, receivedBytes, sentPackets, lostPackets, rttMs } = link.stats();
   const perSecond = (bytes: number): number => Math.round((1000 * bytes) / RATE_WINDOW_MS);
   return {
+    id,
     peer: encodeKey(link.peer),
     remote: formatAddress(link.remote),
     path: link.path,
@@ -86,7 +121,8 @@ async function statusOf(link: Link, peer: ForwardPeer | undefined): Promise<Link
     receivedBytes,
     sentPerSecond: perSecond(sentBytes - before.sentBytes),
     receivedPerSecond: perSecond(receivedBytes - before.receivedBytes),
-    connections: peer?.connections.size ?? 0,
-    ports: (peer?.askedPorts ?? []).map(formatTarget),
+    connections: peer.connections.size,
+    ports: peer.askedPorts.map(formatTarget),
+    forwards: forwarder?.status ?? [],
   };
 }

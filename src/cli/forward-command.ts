@@ -1,7 +1,8 @@
 /** `srudp forward`: holds a link to a peer and carries ports over it. */
 import type { Command } from "commander";
 import { AskedPorts } from "../app/forward/asked-ports.ts";
-import { Forwarder } from "../app/forward/forwarder.ts";
+import { ForwardPeer } from "../app/forward/forward-peer.ts";
+import { Forwarder, type ForwardStatus } from "../app/forward/forwarder.ts";
 import { keepLink } from "../app/forward/link-keeper.ts";
 import { Permissions } from "../app/forward/permissions.ts";
 import { type ForwardSpec, parseForward } from "../app/forward/spec.ts";
@@ -45,17 +46,21 @@ export async function runForward(
     throw usage("Nothing to forward: give -L, -R or -D");
   sayHello(context);
 
-  const failed = failureReport(reporter);
-  const forwarder = new Forwarder({
-    permissions,
-    askedPorts: new AskedPorts(),
-    watcher: { failed, forwarding: (status) => reportForwarding(reporter, status) },
-  });
+  const watcher = {
+    failed: failureReport(reporter),
+    forwarding: (status: ForwardStatus) => reportForwarding(reporter, status),
+  };
+  const forwarder = new Forwarder(watcher);
+  const asks = { permissions, askedPorts: new AskedPorts(), watcher };
   try {
     for (const spec of specs) await forwarder.add(spec);
     const way = await wayToPeer(context, operands, options);
     const desk = new ControlDesk(context, "forward", way.name, forwarder);
-    return await keep(context, way, forwarder, desk, options);
+    return await keep(context, way, options, (link) => {
+      const peer = new ForwardPeer(link, asks);
+      forwarder.use(peer);
+      desk.show(peer);
+    });
   } finally {
     forwarder.close();
   }
@@ -90,9 +95,8 @@ function specsOf(options: ForwardOptions): ForwardSpec[] {
 async function keep(
   context: CommandContext,
   first: PeerWay,
-  forwarder: Forwarder,
-  desk: ControlDesk,
   options: ForwardOptions,
+  takePart: (link: Link) => void,
 ): Promise<never> {
   const { reporter, interrupt } = context;
   let way = first;
@@ -124,7 +128,7 @@ async function keep(
         // Nothing is piped, but the end of the link is found by reading.
         link.resume();
         reportConnected(context, link);
-        desk.show(link, forwarder.attach(link));
+        takePart(link);
         if (isFirst) {
           keepPeer(context, link, options, way.remember, way.address)
             .then(async () => {

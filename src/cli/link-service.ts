@@ -70,7 +70,7 @@ export class LinkService {
       askedPorts: this.#askedPorts,
       watcher: { failed: (failure) => this.#failed(failure, formatAddress(link.remote)) },
     });
-    this.#service.desk.show(link, peer);
+    this.#service.desk.show(peer);
     this.#buryDead(link);
     this.#links.add(link);
     link.once("close", () => this.#links.delete(link));

@@ -76,6 +76,12 @@ export function parseDescriptor(text: string): number {
   return Number(text);
 }
 
+/** The number of a link among those of a process. @throws SrudpError ERR_USAGE */
+export function parseLinkNumber(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw usage(`"${escapeText(text)}" is not a link's number`);
+  return Number(text);
+}
+
 /** `host:port` in the one spelling under which a peer is remembered and named. */
 export function formatPeer(host: string, port: number): string {
   return host.includes(":") ? `[${host.toLowerCase()}]:${port}` : `${host.toLowerCase()}:${port}`;

@@ -5,15 +5,17 @@
 import { Command, CommanderError } from "commander";
 import { farewellsSaid } from "../net/farewells.ts";
 import type { CommandContext } from "./context.ts";
+import type { ControlOptions } from "./control-command.ts";
 import { asSrudpError } from "./exit.ts";
 import { catchSignals } from "./interrupt.ts";
-import { hideCodes, splitWords, usage } from "./operands.ts";
+import { hideCodes, parseLinkNumber, splitWords, usage } from "./operands.ts";
 import {
   addDoctorOptions,
   addForwardOptions,
   addLinkOptions,
   type ForwardOptions,
   type LinkOptions,
+  taken,
 } from "./options.ts";
 import type { PeersAction } from "./peers-command.ts";
 import { addRendezvousOptions, type RendezvousCommandOptions } from "./rendezvous-options.ts";
@@ -153,12 +155,14 @@ function describe(context: CommandContext, settle: (action: Promise<number>) => 
     .command("control")
     .summary("change the forwards of a running link")
     .description(
-      "Add forwards to a running `srudp forward`, or cancel them; `srudp status` has its number and name.",
+      "Add forwards to a running link, or cancel them; `srudp status` has its number and name. " +
+        "Those of `srudp forward` stay when the link is made again; those of other commands end with it.",
     )
-    .argument("<process>", "its number, or the peer that it was given")
+    .argument("<process>", "its number, or the peer or port that it was given")
     .argument("<action>", "add or cancel")
+    .option("--link <n>", "which of several links (`srudp listen -k`), by its number", taken(parseLinkNumber))
     .option("--json", "events as JSON, one a line");
-  addForwardOptions(control).action((running: string, action: string, options: ForwardOptions) =>
+  addForwardOptions(control).action((running: string, action: string, options: ControlOptions) =>
     settle(
       import("./control-command.ts").then(({ runControl }) => runControl(context, running, action, options)),
     ),

@@ -2,6 +2,7 @@
 import { runningProcesses } from "../app/control/control-client.ts";
 import { controlFolder } from "../app/control/control-folder.ts";
 import type { LinkStatus, ProcessStatus } from "../app/control/control-records.ts";
+import type { ForwardStatus } from "../app/forward/forwarder.ts";
 import { decodeKey, shortKey } from "../wire/key-text.ts";
 import type { CommandContext } from "./context.ts";
 import { escapeText } from "./escape.ts";
@@ -19,16 +20,22 @@ export async function runStatus(context: CommandContext, options: { json?: true 
 function linesOf({ pid, command, name, links, forwards }: ProcessStatus): string[] {
   return [
     escapeText(`${pid} ${command} ${name}`),
-    ...(links.length === 0 ? ["  no link"] : links.map(lineOf)),
-    ...forwards.map((one) =>
-      escapeText(`  ${one.name}  ${one.bind} to ${one.target}, ${counted(one.connections, "connection")}`),
-    ),
+    ...(links.length === 0 ? ["  no link"] : links.flatMap(linesOfLink)),
+    ...forwards.map(lineOfForward),
   ];
+}
+
+function linesOfLink(link: LinkStatus): string[] {
+  return [lineOf(link), ...link.forwards.map((one) => `  ${lineOfForward(one)}`)];
+}
+
+function lineOfForward({ name, bind, target, connections }: ForwardStatus): string {
+  return escapeText(`  ${name}  ${bind} to ${target}, ${counted(connections, "connection")}`);
 }
 
 function lineOf(link: LinkStatus): string {
   const parts = [
-    `${link.path} ${link.remote}`,
+    `link ${link.id}: ${link.path} ${link.remote}`,
     `${link.auth} ${shortKey(decodeKey(link.peer))}`,
     `${link.rttMs} ms`,
     `${link.lossPct} % lost`,

@@ -4,7 +4,8 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
-import { endServers, serve, startForwarding } from "../lib/forwarding.ts";
+import { endServers, freePort, serve, startForwarding } from "../lib/forwarding.ts";
+import { loopback, startPair } from "../lib/pair.ts";
 import { endAll, SrudpProcess, temporaryFolder } from "../lib/srudp-process.ts";
 
 afterEach(async () => {
@@ -82,6 +83,77 @@ describe("a running forward", () => {
       code: "ERR_TARGET_FORBIDDEN",
       by: "peer",
     });
+  });
+});
+
+describe("a link that began without forwards", () => {
+  it("of connect gets some beside its pipe", async () => {
+    const env = { XDG_RUNTIME_DIR: temporaryFolder() };
+    const target = await serve((socket) => socket.end("here"));
+    const remote = await freePort();
+    const pair = await startPair({
+      listenWords: ["--expose", `127.0.0.1:${target}`, "--permit-listen", String(remote)],
+      listen: { env },
+      connect: { env },
+    });
+    const pid = String(pair.connector.pid);
+    const added = await says(
+      ["control", pid, "add", "-L", `0:127.0.0.1:${target}`, "-R", `${remote}:127.0.0.1:${target}`],
+      env,
+    );
+    expect(added.status).toBe(0);
+    const local = Number((await pair.connector.event("forwarding")).bind.split(":").pop());
+    expect(await text(connect(local, "127.0.0.1"))).toBe("here");
+    expect(await text(connect(remote, "127.0.0.1"))).toBe("here");
+    const listed = await says(["status", "--json"], env);
+    const mine = listed.said.split("\n").find((line) => line.includes('"connect"'));
+    expect(JSON.parse(mine!).links[0].forwards).toMatchObject([{ kind: "local" }, { kind: "remote" }]);
+
+    await pair.connector.input.write("beside them\n");
+    expect(await pair.listener.output.takeText(12)).toBe("beside them\n");
+    const cancelled = await says(["control", pid, "cancel", "-R", `${remote}:127.0.0.1:${target}`], env);
+    expect(cancelled.status).toBe(0);
+    await expect
+      .poll(() => text(connect(remote, "127.0.0.1")).catch(({ code }) => code))
+      .toBe("ECONNREFUSED");
+    pair.connector.input.end();
+    pair.listener.input.end();
+    expect([await pair.connector.exit(), await pair.listener.exit()]).toEqual([0, 0]);
+  });
+
+  it("of a listener with several is named by its number, and takes its ports along when it ends", async () => {
+    const env = { XDG_RUNTIME_DIR: temporaryFolder() };
+    const target = await serve((socket) => socket.end("here"));
+    // Here the connecting sides are those that expose.
+    const forward = ["--expose", `127.0.0.1:${target}`];
+    const first = await startForwarding({ forward, env });
+    await first.forwarder.event("connected");
+    const second = SrudpProcess.start(["forward", loopback(first.port), ...first.trust, ...forward], { env });
+    await second.event("connected");
+    const add = ["control", String(first.port), "add", "-L", `0:127.0.0.1:${target}`];
+
+    const vague = await says(add, env);
+    expect(await vague.process.failure()).toMatchObject({
+      status: 64,
+      message: expect.stringMatching(/--link, 1 \(.*2 \(/),
+    });
+    expect((await says([...add, "--link", "3"], env)).status).toBe(64);
+    const ports: number[] = [];
+    for (const link of ["1", "2"]) {
+      const added = await says([...add, "--link", link], env);
+      expect(added.status).toBe(0);
+      ports.push(Number((await added.process.event("forwarding")).bind.split(":").pop()));
+    }
+    for (const port of ports) expect(await text(connect(port, "127.0.0.1"))).toBe("here");
+
+    second.kill("SIGTERM");
+    expect(await second.exit()).toBe(143);
+    await expect
+      .poll(() => text(connect(ports[1]!, "127.0.0.1")).catch(({ code }) => code))
+      .toBe("ECONNREFUSED");
+    expect(await text(connect(ports[0]!, "127.0.0.1"))).toBe("here");
+    // The only one left needs no number.
+    expect((await says([...add.slice(0, 3), "-D", "0"], env)).status).toBe(0);
   });
 });
 

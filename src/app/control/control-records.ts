@@ -3,10 +3,18 @@ import type { ForwardStatus } from "../forward/forwarder.ts";
 
 export type ControlRequest =
   | { readonly do: "status" }
-  | { readonly do: "add" | "cancel"; readonly option: "L" | "R" | "D"; readonly forward: string };
+  | {
+      readonly do: "add" | "cancel";
+      readonly option: "L" | "R" | "D";
+      readonly forward: string;
+      /** Its number, where the process has several links with forwards of their own. */
+      readonly link?: number | undefined;
+    };
 
 /** A link as `status` shows it. Rates are of the moment, of UDP payloads. */
 export interface LinkStatus {
+  /** Its number among those of the process. */
+  readonly id: number;
   /** The peer's key. */
   readonly peer: string;
   readonly remote: string;
@@ -22,6 +30,8 @@ export interface LinkStatus {
   readonly connections: number;
   /** Ports that the peer had opened here. */
   readonly ports: readonly string[];
+  /** Forwards of this side that end with the link. */
+  readonly forwards: readonly ForwardStatus[];
 }
 
 export interface ProcessStatus {
@@ -30,6 +40,7 @@ export interface ProcessStatus {
   /** The peer or port that the command was given. */
   readonly name: string;
   readonly links: readonly LinkStatus[];
+  /** Forwards that stay when the link is made again. */
   readonly forwards: readonly ForwardStatus[];
 }
 

@@ -1,15 +1,12 @@
 /**
- * All forwards of one process to one peer. Local ports are opened once and stay; ports at the peer are asked for
- * on every link anew.
+ * All forwards to one peer. Local ports are opened once and stay while links come and go; ports at the peer are
+ * asked for on every link anew.
  */
 import { SrudpError } from "../../base/errors.ts";
 import { type Address, formatTarget } from "../../net/forward-wire.ts";
-import type { Link } from "../../net/link.ts";
-import type { AskedPorts } from "./asked-ports.ts";
 import { type Connections, carry } from "./carry.ts";
 import { CurrentPeer } from "./current-peer.ts";
-import { ForwardPeer } from "./forward-peer.ts";
-import type { Permissions } from "./permissions.ts";
+import type { ForwardPeer } from "./forward-peer.ts";
 import { type ForwardKind, type ForwardSpec, formatLead } from "./spec.ts";
 import { type OpenPort, openStreamPort } from "./stream-port.ts";
 import { openUdpPort } from "./udp-port.ts";
@@ -30,13 +27,6 @@ export interface ForwarderWatcher extends ForwardWatcher {
   forwarding(status: ForwardStatus): void;
 }
 
-export interface ForwarderOptions {
-  /** What the peer may reach and have opened here. */
-  readonly permissions: Permissions;
-  readonly askedPorts: AskedPorts;
-  readonly watcher: ForwarderWatcher;
-}
-
 interface Entry {
   readonly spec: ForwardSpec;
   /** As it came out. */
@@ -47,21 +37,16 @@ interface Entry {
 }
 
 export class Forwarder {
-  readonly #options: ForwarderOptions;
+  readonly #watcher: ForwarderWatcher;
   readonly #current: CurrentPeer = new CurrentPeer();
   readonly #entries: Map<string, Entry> = new Map();
 
-  constructor(options: ForwarderOptions) {
-    this.#options = options;
+  constructor(watcher: ForwarderWatcher) {
+    this.#watcher = watcher;
   }
 
   get status(): ForwardStatus[] {
     return [...this.#entries.values()].map(statusOf);
-  }
-
-  /** The peer of the link that stands. */
-  get peer(): ForwardPeer | undefined {
-    return this.#current.peer;
   }
 
   /**
@@ -82,7 +67,7 @@ export class Forwarder {
         const port = await this.#open(entry);
         entry.bind = port.address;
         entry.close = () => port.close();
-        this.#options.watcher.forwarding(statusOf(entry));
+        this.#watcher.forwarding(statusOf(entry));
       }
     } catch (error) {
       this.#entries.delete(spec.name);
@@ -98,13 +83,9 @@ export class Forwarder {
     return this.#entries.delete(name);
   }
 
-  /**
-   * Takes part in a link: from now on connections go over it. To be called as soon as the link is there.
-   *
-   * What the peer refuses to open is told to the watcher.
-   */
-  attach(link: Link): ForwardPeer {
-    const peer = new ForwardPeer(link, this.#options);
+  /** From now on, and until its link is over, connections go by this peer. What it refuses to open is told to the watcher. */
+  use(peer: ForwardPeer): void {
+    const { link } = peer;
     this.#current.set(peer);
     link.once("close", () => {
       if (this.#current.peer === peer) this.#current.set(undefined);
@@ -114,10 +95,9 @@ export class Forwarder {
       this.#ask(peer, entry).catch((error: unknown) => {
         if (!(error instanceof SrudpError)) throw error;
         if (!link.destroyed)
-          this.#options.watcher.failed({ by: "own", target: formatTarget(entry.spec.bind), error });
+          this.#watcher.failed({ by: "own", target: formatTarget(entry.spec.bind), error });
       });
     }
-    return peer;
   }
 
   /** Closes all ports. */
@@ -134,10 +114,9 @@ export class Forwarder {
         return port;
       });
     }
-    const { watcher } = this.#options;
     return openStreamPort(
       bind,
-      (socket) => void carry(socket, lead, this.#current, entry.connections, watcher),
+      (socket) => void carry(socket, lead, this.#current, entry.connections, this.#watcher),
     );
   }
 
@@ -151,7 +130,7 @@ export class Forwarder {
         const { port, cancel } = await peer.ask(address, lead);
         entry.bind = address.kind === "unix" ? address : { ...address, port };
         entry.close = cancel;
-        this.#options.watcher.forwarding(statusOf(entry));
+        this.#watcher.forwarding(statusOf(entry));
         return;
       } catch (error) {
         if (address === wanted.at(-1)) throw error;
