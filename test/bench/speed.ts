@@ -9,7 +9,6 @@
  */
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { missingOf } from "../lib/daemon.ts";
 import { endAll } from "../lib/srudp-process.ts";
 import type { Group } from "./speed/group.ts";
 import { GROUPS } from "./speed/groups.ts";
@@ -48,12 +47,12 @@ function wantedOf(words: readonly string[]): Wanted[] {
 
 async function run({ name, group, rows }: Wanted, path: BenchPath): Promise<Outcome> {
   const before = { load: load(), atMs: performance.now() };
-  const missing: Record<string, string[]> = {};
+  const missing: Record<string, readonly string[]> = {};
   const failures: string[] = [];
   const able = rows.filter((row) => {
-    const programs = missingOf(row.needs ?? []);
-    if (programs.length > 0) missing[row.name] = programs;
-    return programs.length === 0;
+    const names = row.missing?.() ?? [];
+    if (names.length > 0) missing[row.name] = names;
+    return names.length === 0;
   });
   const names = able.map((row) => row.name);
   const results = new Results(names);

@@ -4,8 +4,8 @@ import type { Results } from "./results.ts";
 
 export interface Row {
   readonly name: string;
-  /** Programs that it cannot do without. */
-  readonly needs?: readonly string[];
+  /** What it cannot do without and is not installed here; nothing for most. */
+  missing?(): readonly string[];
   /** One run of it; throws where that fails. */
   run(path: BenchPath, measuredMs: number): Promise<object> | object;
 }
@@ -80,25 +80,26 @@ function ratioText(ratio: number, as: "times" | "percent"): string {
   return as === "times" ? `${ratio.toFixed(2)} ×` : `${(100 * ratio).toFixed(0)} %`;
 }
 
-/** @param bound with "times" a factor, with "percent" a share of 1; the ratio has to be at least so much */
+/** @param factor the least ratio of both medians, also where it is told in percent */
 export function atLeast(
   row: string,
-  bound: number,
+  factor: number,
   other: string,
   metric: string,
   as: "times" | "percent",
 ): Goal {
-  const wanted = as === "times" ? `${bound} ×` : `${100 * bound} % of`;
+  const wanted = as === "times" ? `${factor} ×` : `${100 * factor} % of`;
   return {
     text: `${row} ≥ ${wanted} ${other}`,
-    outcome: (results) => ratioOutcome(results.ratio(row, other, metric), as, (ratio) => ratio >= bound),
+    outcome: (results) => ratioOutcome(results.ratio(row, other, metric), as, (ratio) => ratio >= factor),
   };
 }
 
-export function atMostTimes(row: string, bound: number, other: string, metric: string): Goal {
+export function atMostTimes(row: string, factor: number, other: string, metric: string): Goal {
   return {
-    text: `${row} ≤ ${bound} × ${other}`,
-    outcome: (results) => ratioOutcome(results.ratio(row, other, metric), "times", (ratio) => ratio <= bound),
+    text: `${row} ≤ ${factor} × ${other}`,
+    outcome: (results) =>
+      ratioOutcome(results.ratio(row, other, metric), "times", (ratio) => ratio <= factor),
   };
 }
 
@@ -111,23 +112,23 @@ function ratioOutcome(
   return { figure: ratioText(ratio, as), isReached: test(ratio) };
 }
 
-/** A bound in the metric's own unit. */
-export function within(
+/** @param limit in the metric's own unit */
+export function bound(
   row: string,
   sign: "≤" | "≥",
-  bound: number,
+  limit: number,
   unit: string,
   metric: string,
   what = "",
 ): Goal {
   return {
-    text: `${row}${what} ${sign} ${bound} ${unit}`,
+    text: `${row}${what} ${sign} ${limit} ${unit}`,
     outcome: (results) => {
       const median = results.median(row, metric);
       if (Number.isNaN(median)) return undefined;
       return {
         figure: `${median.toPrecision(3)} ${unit}`,
-        isReached: sign === "≤" ? median <= bound : median >= bound,
+        isReached: sign === "≤" ? median <= limit : median >= limit,
       };
     },
   };

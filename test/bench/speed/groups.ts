@@ -1,8 +1,10 @@
 /** All groups of `npm run bench`, by name. */
+import { missingOf } from "../../lib/daemon.ts";
 import { firstByte, firstByteOfCommand } from "./first-byte.ts";
 import {
   atLeast,
   atMostTimes,
+  bound,
   type Column,
   comparison,
   either,
@@ -10,8 +12,8 @@ import {
   medians,
   type Row,
   spread,
-  within,
 } from "./group.ts";
+import { missingPackages } from "./holepunch.ts";
 import { latency } from "./latency.ts";
 import { throughPipe } from "./pipe.ts";
 import { startup } from "./startup.ts";
@@ -38,12 +40,16 @@ function transferRow(
 function tunnelRow(name: string, kind: TunnelKind): Row {
   return {
     name,
-    needs: ["iperf3", ...kind.needs],
+    missing: () => missingOf(["iperf3", ...kind.needs]),
     run: (path, measuredMs) => throughTunnel(path, kind, measuredMs),
   };
 }
 
-const TLS_ROW: Row = { ...transferRow("tls"), needs: ["openssl"] };
+const NEEDS_OPENSSL = { missing: () => missingOf(["openssl"]) };
+const NEEDS_HOLEPUNCH = { missing: missingPackages };
+
+const TLS_ROW: Row = { ...transferRow("tls"), ...NEEDS_OPENSSL };
+const HYPERDHT_ROW: Row = { ...transferRow("hyperdht"), ...NEEDS_HOLEPUNCH };
 const SRUDP_ROW: Row = transferRow("srudp");
 
 /** Ours with the cipher and the sockets that every Node has, and with the cipher that is JavaScript. */
@@ -63,8 +69,8 @@ const throughput: Group = {
   rows: [
     SRUDP_ROW,
     transferRow("ceiling", "pump"),
-    transferRow("hyperdht"),
-    transferRow("udx"),
+    HYPERDHT_ROW,
+    { ...transferRow("udx"), ...NEEDS_HOLEPUNCH },
     transferRow("srudp-node-crypto", "srudp", NODE),
     transferRow("ceiling-node-crypto", "pump-plain", NODE),
     transferRow("srudp-noble", "srudp", NOBLE),
@@ -86,7 +92,7 @@ const throughput: Group = {
     atLeast("srudp", 2, "hyperdht", RATE, "times"),
     atLeast("srudp", 0.7, "ceiling", RATE, "percent"),
     either(
-      within("srudp-node-crypto", "≥", 0.6, "Gbit/s", RATE),
+      bound("srudp-node-crypto", "≥", 0.6, "Gbit/s", RATE),
       atLeast("srudp-node-crypto", 0.75, "ceiling-node-crypto", RATE, "percent"),
     ),
     atLeast("srudp-noble", 0.75, "ceiling-noble", RATE, "percent"),
@@ -99,7 +105,7 @@ const loopback: Group = {
   rows: [
     SRUDP_ROW,
     tunnelRow("ssh -L", SSH),
-    transferRow("hyperdht"),
+    HYPERDHT_ROW,
     TLS_ROW,
     transferRow("tcp"),
     tunnelRow("iperf3", DIRECT),
@@ -114,7 +120,7 @@ const loopback: Group = {
 };
 
 function latencyRow(name: string, contender: string, tunnel?: TunnelKind): Row {
-  return { name, needs: tunnel?.needs ?? [], run: () => latency(contender, tunnel) };
+  return { name, missing: () => missingOf(tunnel?.needs ?? []), run: () => latency(contender, tunnel) };
 }
 
 const idle: Group = {
@@ -122,20 +128,20 @@ const idle: Group = {
   isOnLoopback: true,
   rows: [
     latencyRow("srudp", "srudp"),
-    latencyRow("hyperdht", "hyperdht"),
+    { ...latencyRow("hyperdht", "hyperdht"), ...NEEDS_HOLEPUNCH },
     latencyRow("tcp", "tcp"),
     latencyRow("ssh -L", "tcp", SSH),
     latencyRow("forward -L", "tcp", FORWARD),
   ],
   columns: [spread("median, ms", "medianMs", 3), spread("99th percentile, ms", "p99Ms", 3)],
   goals: [
-    within("srudp", "≤", 0.3, "ms", "medianMs", ", median"),
-    within("srudp", "≤", 1, "ms", "p99Ms", ", 99th percentile"),
+    bound("srudp", "≤", 0.3, "ms", "medianMs", ", median"),
+    bound("srudp", "≤", 1, "ms", "p99Ms", ", 99th percentile"),
   ],
 };
 
-function firstByteRow(name: string, needs: readonly string[] = []): Row {
-  return { name, needs, run: () => firstByte(name) };
+function firstByteRow(name: string): Row {
+  return { name, run: () => firstByte(name) };
 }
 
 const connecting: Group = {
@@ -144,8 +150,8 @@ const connecting: Group = {
   rows: [
     firstByteRow("srudp"),
     firstByteRow("srudp-by-code"),
-    firstByteRow("hyperdht"),
-    firstByteRow("tls", ["openssl"]),
+    { ...firstByteRow("hyperdht"), ...NEEDS_HOLEPUNCH },
+    { ...firstByteRow("tls"), ...NEEDS_OPENSSL },
     { name: "srudp connect", run: () => firstByteOfCommand() },
   ],
   columns: [
@@ -155,8 +161,8 @@ const connecting: Group = {
     spread("of the first: start of the command, ms", "helloMs", 0),
   ],
   goals: [
-    within("srudp", "≤", 30, "ms", "firstMs", ", first of a process"),
-    within("srudp", "≤", 30, "ms", "medianMs", ", further ones"),
+    bound("srudp", "≤", 30, "ms", "firstMs", ", first of a process"),
+    bound("srudp", "≤", 30, "ms", "medianMs", ", further ones"),
   ],
 };
 

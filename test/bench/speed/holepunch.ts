@@ -34,6 +34,18 @@ const FIRST_ID = 1;
 const SOCKET_BUFFER_BYTES: number = 4 << 20;
 const load: NodeJS.Require = createRequire(fileURLToPath(new URL("test/bench/package.json", rootFolder)));
 
+/** Those of its packages that are not installed. */
+export function missingPackages(): string[] {
+  return ["udx-native", "@hyperswarm/secret-stream"].filter((name) => {
+    try {
+      load.resolve(name);
+      return false;
+    } catch {
+      return true;
+    }
+  });
+}
+
 export class Holepunch implements Transport {
   readonly #isEncrypted: boolean;
   readonly #udx: Udx;

@@ -36,8 +36,8 @@ export function printOutcome(name: string, outcome: Outcome): void {
     if (figure !== undefined)
       console.log(`- ${text}: ${figure.figure}, ${figure.isReached ? "reached" : "**not reached**"}`);
   }
-  for (const [row, programs] of Object.entries(missing))
-    console.log(`- ${row} left out: ${programs.join(", ")} not installed`);
+  for (const [row, names] of Object.entries(missing))
+    console.log(`- ${row} left out: ${names.join(", ")} not installed`);
   for (const failure of failures) console.log(`- FAILED ${failure}`);
   console.log();
 }
