@@ -1,5 +1,6 @@
 /** What is told of forwards, on whichever side. */
 import type { ForwardStatus } from "../app/forward/forwarder.ts";
+import type { ForwardKind } from "../app/forward/spec.ts";
 import type { ForwardFailure } from "../app/forward/watcher.ts";
 import { escapeText } from "./escape.ts";
 import type { Reporter } from "./reporter.ts";
@@ -10,22 +11,34 @@ const KINDS_LIMIT = 256;
 
 /** A forward stands. */
 export function reportForwarding(reporter: Reporter, { kind, bind, target }: ForwardStatus): void {
-  const where = kind === "remote" ? "the peer's port" : "";
-  const prose = `forwarding ${where}${where === "" ? "" : " "}${bind} to ${kind === "local" ? "the peer's " : ""}${target}`;
-  reporter.event("forwarding", { kind, bind, target }, escapeText(prose));
+  const where = kind === "remote" ? `the peer's port ${bind}` : bind;
+  const whither = target === "socks" ? SOCKS[kind] : kind === "local" ? `the peer's ${target}` : target;
+  reporter.event("forwarding", { kind, bind, target }, escapeText(`forwarding ${where} to ${whither}`));
 }
+
+/** Where the clients of a proxy come to. */
+const SOCKS: Readonly<Record<ForwardKind, string>> = {
+  local: "",
+  remote: "whatever is asked for by SOCKS, from here",
+  dynamic: "whatever is asked for by SOCKS, from the peer",
+};
 
 /** Tells of connections and ports that did not come about, of each kind at most one in a second. */
 export function failureReport(reporter: Reporter): (failure: ForwardFailure, peer?: string) => void {
   const lastMs = new Map<string, number>();
-  return ({ by, target, error }, peer) => {
+  return ({ by, what, target, error }, peer) => {
     const key = `${by} ${error.code} ${target} ${peer}`;
     const now = performance.now();
     if (now - (lastMs.get(key) ?? Number.NEGATIVE_INFINITY) < SAME_FAILURE_MS) return;
     if (lastMs.size >= KINDS_LIMIT) lastMs.clear();
     lastMs.set(key, now);
     const { code, message } = error;
-    const whose = by === "peer" ? `refused to ${peer ?? "the peer"}: ` : "not forwarded: ";
-    reporter.event("unforwarded", { by, target, code, message, peer }, escapeText(whose + message));
+    // Here it is this side that does not allow it, and can.
+    const remedy = `${target}; to allow it, name it with ${what === "port" ? "--permit-listen" : "--expose"}`;
+    const prose =
+      by === "own"
+        ? `not forwarded: ${message}`
+        : `refused to ${peer ?? "the peer"}: ${code === "ERR_TARGET_FORBIDDEN" ? remedy : message}`;
+    reporter.event("unforwarded", { by, target, code, message, peer }, escapeText(prose));
   };
 }

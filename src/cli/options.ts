@@ -192,7 +192,11 @@ export function addForwardOptions(command: Command): Command {
       collected,
     )
     .option("-R <forward>", "the same the other way: a port at the peer leads to a target here", collected)
-    .option("-D <port>", "[bind:]port: a SOCKS5 proxy whose connections the peer makes", collected);
+    .option(
+      "-D <port>",
+      "[bind:]port: a SOCKS proxy (5, 4 and 4A) whose connections the peer makes",
+      collected,
+    );
 }
 
 /** Adds what `doctor` is told: the way, and how to meet. */

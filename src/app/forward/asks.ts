@@ -127,7 +127,7 @@ export class Asks {
     } catch (thrown) {
       this.#ports.delete(askId);
       if (!(thrown instanceof SrudpError)) throw thrown;
-      watcher.failed({ by: "peer", target: formatTarget(bind), error: thrown });
+      watcher.failed({ by: "peer", what: "port", target: formatTarget(bind), error: thrown });
       answer(0, thrown);
     }
   }

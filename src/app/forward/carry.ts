@@ -2,7 +2,7 @@
 import type { Socket } from "node:net";
 import { SrudpError } from "../../base/errors.ts";
 import { formatTarget, type Target } from "../../net/forward-wire.ts";
-import { acceptSocks, readSocksRequest, refuseSocks } from "./socks.ts";
+import { readSocksRequest, type SocksRequest } from "./socks.ts";
 import type { Lead } from "./spec.ts";
 import { resetSocket, Splice } from "./splice.ts";
 import type { Via } from "./via.ts";
@@ -26,8 +26,11 @@ export async function carry(
   const forget = (): void => void connections.delete(socket);
   socket.once("close", forget);
   try {
-    const target = lead.kind === "socks" ? await readSocksRequest(socket) : lead;
-    if (target !== undefined) await carryTo(socket, target, lead.kind === "socks", via, watcher);
+    if (lead.kind !== "socks") await carryTo(socket, lead, via, watcher);
+    else {
+      const request = await readSocksRequest(socket);
+      if (request !== undefined) await carryTo(socket, request.target, via, watcher, request);
+    }
   } catch {
     // A client that went away, or spoke no SOCKS.
     resetSocket(socket);
@@ -37,20 +40,21 @@ export async function carry(
 async function carryTo(
   socket: Socket,
   target: Target,
-  isSocks: boolean,
   via: Via,
   watcher: ForwardWatcher,
+  request?: SocksRequest,
 ): Promise<void> {
   const refuse = (error: unknown): void => {
-    if (error instanceof SrudpError) watcher.failed({ by: "own", target: formatTarget(target), error });
-    if (isSocks && error instanceof SrudpError && !socket.destroyed) refuseSocks(socket, error);
+    if (error instanceof SrudpError)
+      watcher.failed({ by: "own", what: "connection", target: formatTarget(target), error });
+    if (request !== undefined && error instanceof SrudpError && !socket.destroyed) request.refuse(error);
     else resetSocket(socket);
   };
   try {
     const { stream, answered } = await via.reach(target);
-    if (isSocks) {
+    if (request !== undefined) {
       await answered;
-      acceptSocks(socket);
+      request.accept();
       new Splice(socket, stream, () => undefined).receive();
       return;
     }

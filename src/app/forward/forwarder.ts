@@ -95,7 +95,7 @@ export class Forwarder {
       this.#ask(peer, entry).catch((error: unknown) => {
         if (!(error instanceof SrudpError)) throw error;
         if (!link.destroyed)
-          this.#watcher.failed({ by: "own", target: formatTarget(entry.spec.bind), error });
+          this.#watcher.failed({ by: "own", what: "port", target: formatTarget(entry.spec.bind), error });
       });
     }
   }

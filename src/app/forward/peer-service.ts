@@ -10,7 +10,7 @@ import { dial, targetError } from "./dial.ts";
 import type { FlowChannel } from "./flow-channel.ts";
 import { readPiece } from "./head-reader.ts";
 import type { Permissions } from "./permissions.ts";
-import { acceptSocks, readSocksRequest, refuseSocks } from "./socks.ts";
+import { readSocksRequest } from "./socks.ts";
 import { Splice } from "./splice.ts";
 import { FLOW_IDLE_MS } from "./udp-port.ts";
 import type { ForwardWatcher } from "./watcher.ts";
@@ -49,6 +49,7 @@ export class PeerService {
         thrown instanceof SrudpError ? thrown : new SrudpError("ERR_TARGET_FAILED", String(thrown));
       this.#options.watcher.failed({
         by: "peer",
+        what: "connection",
         target: target === undefined ? "?" : formatTarget(target),
         error,
       });
@@ -84,16 +85,17 @@ export class PeerService {
   /** The peer's port is a SOCKS proxy whose client is at its other end; it is served from here, as ssh does. */
   async #serveSocks(stream: Stream, signal: AbortSignal): Promise<void> {
     stream.write(encodeAnswer());
-    const address = await readSocksRequest(stream);
-    if (address === undefined) return;
+    const request = await readSocksRequest(stream);
+    if (request === undefined) return;
+    const { target } = request;
     try {
-      const socket = await dial(address, signal);
-      acceptSocks(stream);
+      const socket = await dial(target, signal);
+      request.accept();
       this.#splice(stream, socket);
     } catch (error) {
       if (!(error instanceof SrudpError) || stream.destroyed) throw error;
-      this.#options.watcher.failed({ by: "peer", target: formatTarget(address), error });
-      refuseSocks(stream, error);
+      this.#options.watcher.failed({ by: "peer", what: "connection", target: formatTarget(target), error });
+      request.refuse(error);
     }
   }
 

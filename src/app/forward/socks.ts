@@ -1,6 +1,6 @@
 /**
- * The server's side of SOCKS5, as far as `ssh -D` goes: CONNECT, to a name or an address, without authentication.
- * Names are resolved where the connection is made.  // RFC 1928
+ * The server's side of SOCKS, as far as `ssh -D` goes: CONNECT, to a name or an address, without authentication,
+ * in versions 5 (RFC 1928), 4 and 4A. Names are resolved where the connection is made.
  */
 import { SocketAddress } from "node:net";
 import type { Duplex } from "node:stream";
@@ -9,10 +9,27 @@ import type { ErrorCode, SrudpError } from "../../base/errors.ts";
 import type { Address } from "../../net/forward-wire.ts";
 import { readExactly } from "./head-reader.ts";
 
-const VERSION = 5;
+/** What a client wants; it waits for one of the two answers. */
+export interface SocksRequest {
+  readonly target: Address;
+  /** Tells the client that it is connected: what follows belongs to the target. */
+  accept(): void;
+  /** Tells the client why it is not, and ends. */
+  refuse(error: SrudpError): void;
+}
+
+const CONNECT = 1;
+
+/** Undefined for a client that spoke no SOCKS or asked for something else, and was told so. */
+export async function readSocksRequest(client: Duplex): Promise<SocksRequest | undefined> {
+  const [version] = await readExactly(client, 1);
+  if (version === 5) return readVersion5(client);
+  if (version === 4) return readVersion4(client);
+  return dismiss(client);
+}
+
 const NO_AUTHENTICATION = 0;
 const NO_METHOD = 0xff;
-const CONNECT = 1;
 const ADDRESS = { ipv4: 1, name: 3, ipv6: 4 } as const;
 /** RFC 1928 §6 */
 const REPLY = {
@@ -27,35 +44,30 @@ const REPLY = {
   addressNotSupported: 8,
 } as const;
 
-/** Where a client wants to go; undefined when it spoke no SOCKS5 or asked for something else, and was told so. */
-export async function readSocksRequest(client: Duplex): Promise<Address | undefined> {
-  const [version, methods] = await readExactly(client, 2);
-  if (version !== VERSION) return dismiss(client);
+const REPLIES: Readonly<Partial<Record<ErrorCode, number>>> = {
+  ERR_TARGET_FORBIDDEN: REPLY.notAllowed,
+  ERR_TARGET_REFUSED: REPLY.refused,
+  ERR_TARGET_NO_NETWORK: REPLY.networkUnreachable,
+  ERR_TARGET_UNREACHABLE: REPLY.hostUnreachable,
+  ERR_TARGET_UNKNOWN: REPLY.hostUnreachable,
+  ERR_TARGET_TIMEOUT: REPLY.expired,
+};
+
+async function readVersion5(client: Duplex): Promise<SocksRequest | undefined> {
+  const [methods] = await readExactly(client, 1);
   const offered = await readExactly(client, methods!);
-  if (!offered.includes(NO_AUTHENTICATION)) return dismiss(client, Uint8Array.of(VERSION, NO_METHOD));
-  client.write(Uint8Array.of(VERSION, NO_AUTHENTICATION));
+  if (!offered.includes(NO_AUTHENTICATION)) return dismiss(client, Uint8Array.of(5, NO_METHOD));
+  client.write(Uint8Array.of(5, NO_AUTHENTICATION));
   const [, command, , addressType] = await readExactly(client, 4);
   const host = await readHost(client, addressType!);
-  if (host === undefined) return dismiss(client, reply(REPLY.addressNotSupported));
-  const [high, low] = await readExactly(client, 2);
-  if (command !== CONNECT) return dismiss(client, reply(REPLY.commandNotSupported));
-  return { kind: "tcp", host, port: high! * 256 + low! };
-}
-
-/** Tells the client that it is connected: what follows belongs to the target. */
-export function acceptSocks(client: Duplex): void {
-  client.write(reply(REPLY.succeeded));
-}
-
-/** Tells the client why it is not, and ends. */
-export function refuseSocks(client: Duplex, error: SrudpError): void {
-  dismiss(client, reply(CODES[error.code] ?? REPLY.failure));
-}
-
-function dismiss(client: Duplex, lastWords: Uint8Array = new Uint8Array(0)): undefined {
-  client.end(lastWords);
-  // Only who reads to the client's end hears that it has gone.
-  client.resume();
+  if (host === undefined) return dismiss(client, reply5(REPLY.addressNotSupported));
+  const port = portIn(await readExactly(client, 2));
+  if (command !== CONNECT) return dismiss(client, reply5(REPLY.commandNotSupported));
+  return {
+    target: { kind: "tcp", host, port },
+    accept: () => void client.write(reply5(REPLY.succeeded)),
+    refuse: ({ code }) => dismiss(client, reply5(REPLIES[code] ?? REPLY.failure)),
+  };
 }
 
 async function readHost(client: Duplex, addressType: number): Promise<string | undefined> {
@@ -64,9 +76,7 @@ async function readHost(client: Duplex, addressType: number): Promise<string | u
       return (await readExactly(client, 4)).join(".");
     case ADDRESS.ipv6: {
       const bytes = await readExactly(client, 16);
-      const groups = Array.from({ length: 8 }, (_, i) =>
-        (bytes[2 * i]! * 256 + bytes[2 * i + 1]!).toString(16),
-      );
+      const groups = Array.from({ length: 8 }, (_, i) => portIn(bytes.subarray(2 * i)).toString(16));
       return new SocketAddress({ address: groups.join(":"), family: "ipv6" }).address;
     }
     case ADDRESS.name: {
@@ -79,15 +89,53 @@ async function readHost(client: Duplex, addressType: number): Promise<string | u
 }
 
 /** The bound address, which no client looks at, is left at zero. */
-function reply(code: number): Uint8Array {
-  return Uint8Array.of(VERSION, code, 0, ADDRESS.ipv4, 0, 0, 0, 0, 0, 0);
+function reply5(code: number): Uint8Array {
+  return Uint8Array.of(5, code, 0, ADDRESS.ipv4, 0, 0, 0, 0, 0, 0);
 }
 
-const CODES: Readonly<Partial<Record<ErrorCode, number>>> = {
-  ERR_TARGET_FORBIDDEN: REPLY.notAllowed,
-  ERR_TARGET_REFUSED: REPLY.refused,
-  ERR_TARGET_NO_NETWORK: REPLY.networkUnreachable,
-  ERR_TARGET_UNREACHABLE: REPLY.hostUnreachable,
-  ERR_TARGET_UNKNOWN: REPLY.hostUnreachable,
-  ERR_TARGET_TIMEOUT: REPLY.expired,
-};
+/** Version 4 knows no more than these two answers. */
+const GRANTED = 90;
+const REJECTED = 91;
+/** A user's or a host's name. */
+const TEXT_LIMIT_BYTES = 255;
+
+async function readVersion4(client: Duplex): Promise<SocksRequest | undefined> {
+  const [command, ...rest] = await readExactly(client, 7);
+  const address = rest.slice(2);
+  const user = await readText(client);
+  // 4A: an address of 0.0.0.x announces a name.
+  const isNamed = address[3] !== 0 && address.slice(0, 3).every((byte) => byte === 0);
+  const host = isNamed ? await readText(client) : address.join(".");
+  if (command !== CONNECT || user === undefined || host === undefined)
+    return dismiss(client, reply4(REJECTED));
+  return {
+    target: { kind: "tcp", host, port: portIn(rest) },
+    accept: () => void client.write(reply4(GRANTED)),
+    refuse: () => dismiss(client, reply4(REJECTED)),
+  };
+}
+
+/** What stands before the next zero; undefined when it is too long. */
+async function readText(client: Duplex): Promise<string | undefined> {
+  const bytes: number[] = [];
+  while (bytes.length <= TEXT_LIMIT_BYTES) {
+    const [byte] = await readExactly(client, 1);
+    if (byte === 0) return utf8Decode(Uint8Array.from(bytes));
+    bytes.push(byte!);
+  }
+  return undefined;
+}
+
+function reply4(code: number): Uint8Array {
+  return Uint8Array.of(0, code, 0, 0, 0, 0, 0, 0);
+}
+
+function portIn([high, low]: Iterable<number>): number {
+  return high! * 256 + low!;
+}
+
+function dismiss(client: Duplex, lastWords: Uint8Array = new Uint8Array(0)): undefined {
+  client.end(lastWords);
+  // Only who reads to the client's end hears that it has gone.
+  client.resume();
+}

@@ -5,6 +5,7 @@ import type { SrudpError } from "../../base/errors.ts";
 export interface ForwardFailure {
   /** Who wanted it: a client on this side, or the peer. */
   readonly by: "own" | "peer";
+  readonly what: "connection" | "port";
   readonly target: string;
   readonly error: SrudpError;
 }
