@@ -301,7 +301,7 @@ const TABLE = {
     origin: "local",
     wire: 0x116,
     exit: 71,
-    sentence: "The port or socket to be forwarded cannot be opened; it may be taken, choose another.",
+    sentence: "The port or socket to be forwarded cannot be opened; choose another.",
   },
   ERR_INTERRUPTED: { origin: "local", exit: 130, sentence: "Interrupted." },
   ERR_OUTPUT_FAILED: {

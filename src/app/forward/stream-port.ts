@@ -3,7 +3,7 @@
  *
  * Without a host it is the loopback, of both families where the machine has them; `*` is every interface.
  */
-import { unlink } from "node:fs/promises";
+import { lstat, unlink } from "node:fs/promises";
 import { connect, createServer, type ListenOptions, type Server, type Socket } from "node:net";
 import { SrudpError } from "../../base/errors.ts";
 import { type Address, formatTarget } from "../../net/forward-wire.ts";
@@ -45,8 +45,10 @@ export async function openStreamPort(
         servers.push(server);
         port = (server.address() as { port: number }).port;
       } catch (error) {
-        // The second family is a welcome extra, and a machine may lack it.
-        if (index === 0) throw error;
+        // The second family is a welcome extra that a machine may lack; but clients that try it first must not
+        // find another program there.
+        const isTaken = (error as NodeJS.ErrnoException).code === "EADDRINUSE";
+        if (index === 0 || (isTaken && bind.port !== 0)) throw error;
       }
     }
     return { address: { ...bind, port }, close };
@@ -58,8 +60,16 @@ export async function openStreamPort(
 
 /** Why `bind` cannot be listened on. */
 export function bindError(bind: Address, error: NodeJS.ErrnoException): SrudpError {
-  return new SrudpError("ERR_FORWARD_BIND", `${formatTarget(bind)} (${error.code ?? error.message})`, error);
+  const reason = REASONS[error.code ?? ""] ?? error.code ?? error.message;
+  return new SrudpError("ERR_FORWARD_BIND", `${formatTarget(bind)} (${reason})`, error);
 }
+
+const REASONS: Readonly<Record<string, string>> = {
+  EACCES: "EACCES: not permitted to this user",
+  EADDRINUSE: "EADDRINUSE: it is taken",
+  EADDRNOTAVAIL: "EADDRNOTAVAIL: no address of this machine",
+  ENOTFOUND: "ENOTFOUND: no host of that name",
+};
 
 /** The addresses that a bind address stands for. */
 export function hostsOf(host: string): string[] {
@@ -98,7 +108,10 @@ async function listenOnPath(path: string, onConnection: (socket: Socket) => void
   try {
     return await once();
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE" || (await isAlive(path))) throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    // Whoever typed a file's name by mistake keeps the file.
+    const mayBeDead = code === "EADDRINUSE" && (await lstat(path)).isSocket();
+    if (!mayBeDead || (await isAlive(path))) throw error;
     // Left behind by a process that was killed.
     await unlink(path);
     return once();

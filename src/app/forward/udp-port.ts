@@ -89,7 +89,8 @@ export async function openUdpPort(
       socket.bind({ address: host, port });
       await once(socket, "listening");
     } catch (error) {
-      if (index > 0) continue;
+      const isTaken = (error as NodeJS.ErrnoException).code === "EADDRINUSE";
+      if (index > 0 && !(isTaken && bind.port !== 0)) continue;
       close();
       throw bindError(bind, error as NodeJS.ErrnoException);
     }
