@@ -53,8 +53,8 @@ export async function runForward(
   const forwarder = new Forwarder(watcher);
   const asks = { permissions, askedPorts: new AskedPorts(), watcher };
   try {
-    for (const spec of specs) await forwarder.add(spec);
     const way = await wayToPeer(context, operands, options);
+    for (const spec of specs) await forwarder.add(spec);
     const desk = new ControlDesk(context, "forward", way.name, forwarder);
     return await keep(context, way, options, (link) => {
       const peer = new ForwardPeer(link, asks);

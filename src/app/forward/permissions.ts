@@ -4,7 +4,7 @@
  *     --expose         host:port[/udp]   /path   network/bits:port   '*:port'
  *     --permit-listen  [bind:]port[/udp]   /path
  *
- * An entry with a host is matched by the asker's words, not by what they mean, and what is dialled is the entry
+ * A port may also be a range, low-high. An entry with a host is matched by the asker's words, not by what they mean, and what is dialled is the entry
  * itself: no other spelling of an address, and no name that leads there, gets past it. A pattern (a network or
  * `*`) looks at the address behind the words, once, and that very address is dialled, so that a name cannot mean
  * two things. Patterns leave out special addresses unless they name them (special-ranges.ts).
@@ -22,7 +22,13 @@ interface Ports {
 }
 
 type Entry =
-  | { readonly kind: "literal"; readonly address: Address }
+  | { readonly kind: "path"; readonly path: string }
+  | {
+      readonly kind: "host";
+      readonly protocol: Protocol;
+      readonly host: string;
+      readonly ports: Ports;
+    }
   | {
       readonly kind: "pattern";
       readonly protocol: Protocol;
@@ -64,7 +70,8 @@ export class Permissions {
   async dialFor(target: Target): Promise<Address> {
     if (target.kind === "asked") throw forbidden(target);
     for (const entry of this.#entries) {
-      if (entry.kind === "literal" && isMeant(entry.address, target)) return entry.address;
+      const meant = meantBy(entry, target);
+      if (meant !== undefined) return meant;
     }
     if (target.kind === "first" || target.kind === "unix") throw forbidden(target);
     const { host, port, kind } = target;
@@ -99,17 +106,25 @@ function forbidden(target: Target): SrudpError {
   return new SrudpError("ERR_TARGET_FORBIDDEN", formatTarget(target));
 }
 
-/** The asker's words against an entry: letter by letter, but for case and the ways to write one IPv6 address. */
-function isMeant(entry: Address, target: Target): boolean {
-  if (target.kind === "first") return entry.kind !== "udp";
-  if (entry.kind === "unix" || target.kind === "unix" || target.kind === "asked") {
-    return entry.kind === "unix" && target.kind === "unix" && entry.path === target.path;
+/**
+ * What an entry without a pattern has dialled for the asker's words, undefined where they mean something else: they
+ * are compared letter by letter, but for case and the ways to write one IPv6 address.
+ */
+function meantBy(entry: Entry, target: Target): Address | undefined {
+  if (entry.kind === "path") {
+    const isMeant = target.kind === "first" || (target.kind === "unix" && target.path === entry.path);
+    return isMeant ? { kind: "unix", path: entry.path } : undefined;
   }
-  return (
-    entry.kind === target.kind &&
-    entry.port === target.port &&
-    literalHost(entry.host) === literalHost(target.host)
-  );
+  if (entry.kind === "pattern") return undefined;
+  const { protocol, host, ports } = entry;
+  if (target.kind === "first")
+    return protocol === "tcp" && ports.low === ports.high
+      ? { kind: protocol, host, port: ports.low }
+      : undefined;
+  if (target.kind !== protocol || !isWithin(target.port, ports)) return undefined;
+  return literalHost(host) === literalHost(target.host)
+    ? { kind: protocol, host, port: target.port }
+    : undefined;
 }
 
 function literalHost(host: string): string {
@@ -136,7 +151,7 @@ async function addressesOf(host: string, target: Target): Promise<string[]> {
 }
 
 function parseEntry(text: string): Entry {
-  if (text.startsWith("/")) return { kind: "literal", address: { kind: "unix", path: text } };
+  if (text.startsWith("/")) return { kind: "path", path: text };
   const [whole, protocol] = splitProtocol(text);
   const parts = /^(?:\[([^[\]]+)\]|([^:[\]]+)):([^:]+)$/.exec(whole);
   if (parts === null)
@@ -149,8 +164,8 @@ function parseEntry(text: string): Entry {
     if (network === undefined) throw bad("--expose", text, "an address and its leading bits before the port");
     return { kind: "pattern", protocol, network, ports };
   }
-  if (ports.low !== ports.high || ports.low === 0) throw bad("--expose", text, "one port behind a host");
-  return { kind: "literal", address: { kind: protocol, host, port: ports.low } };
+  if (ports.high === 0) throw bad("--expose", text, "a port that can be reached");
+  return { kind: "host", protocol, host, ports };
 }
 
 function parsePermit(text: string): Permit {

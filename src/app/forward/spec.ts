@@ -90,6 +90,8 @@ function readFields(kind: ForwardKind, fields: readonly Field[], name: string): 
   if (c === undefined) {
     if (b.isPath) return { bind: a.isPath ? path(a) : bindAt(undefined, a), lead: path(b) };
     if (a.isPath) throw bad(name, "the target's port is missing");
+    // As other programs have it; here it would be a bind address, and an odd one.
+    if (isNumber(a)) throw bad(name, `it lacks the target's host, as in ${a.text}:localhost:${b.text}`);
     return { bind: bindAt(a, b), lead: alone };
   }
   if (d === undefined) {
@@ -126,6 +128,10 @@ function splitFields(text: string, name: string): Field[] {
   if (isBracketed) throw bad(name, "a bracket is not closed");
   fields.push({ text: current, isPath: current.includes("/") });
   return fields;
+}
+
+function isNumber({ text }: Field): boolean {
+  return /^\d+$/.test(text);
 }
 
 function portOf(field: Field, name: string, mayBeZero: boolean): number {

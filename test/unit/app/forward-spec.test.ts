@@ -48,6 +48,8 @@ describe("what is no forward", () => {
     ["L", "8080:"],
     ["L", "8080:localhost:"],
     ["L", "8080::80"],
+    ["L", "8080:80"],
+    ["R", "8080:80"],
     ["L", "8080:localhost:0"],
     ["L", "8080:localhost:65536"],
     ["L", "80 80:localhost:80"],

@@ -39,6 +39,16 @@ describe("an exposed host and port", () => {
     expect(await dialled(permissions, target)).toBe("ERR_TARGET_FORBIDDEN");
   });
 
+  it("may be one of a range, and the port that was asked for is dialled", async () => {
+    const range = new Permissions(["localhost:8000-8010", "[2001:db8::5]:*"]);
+    expect(await dialled(range, tcp("localhost", 8000))).toBe("localhost:8000");
+    expect(await dialled(range, tcp("localhost", 8010))).toBe("localhost:8010");
+    expect(await dialled(range, tcp("2001:db8::5", 65_535))).toBe("[2001:db8::5]:65535");
+    for (const target of [tcp("localhost", 7999), tcp("localhost", 8011), tcp("127.0.0.1", 8000)])
+      expect(await dialled(range, target)).toBe("ERR_TARGET_FORBIDDEN");
+    await expect(range.dialFor({ kind: "first" })).rejects.toMatchObject({ code: "ERR_TARGET_FORBIDDEN" });
+  });
+
   it("is what a port alone leads to", async () => {
     expect(formatTarget(await permissions.dialFor({ kind: "first" }))).toBe("localhost:22");
     await expect(new Permissions(["*:80"]).dialFor({ kind: "first" })).rejects.toMatchObject({
@@ -137,7 +147,7 @@ describe("what is no entry", () => {
     "host:",
     ":80",
     "host:0",
-    "host:1-2",
+    "host:2-1",
     "10.0.0.0/33:80",
     "a/8:80",
     "host:80:90",
