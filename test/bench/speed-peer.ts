@@ -112,4 +112,6 @@ const task: Task = {
   amount: 0,
   ...(JSON.parse(process.argv[2] ?? "{}") as PeerTask),
 };
+// Whoever started it is gone then. What `drain` reads is another matter.
+if (task.role !== "drain") process.stdin.on("end", () => process.exit()).resume();
 await ROLES[task.role](task);

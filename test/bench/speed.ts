@@ -14,6 +14,7 @@ import type { Group } from "./speed/group.ts";
 import { GROUPS } from "./speed/groups.ts";
 import { describeMachine, load, machineText } from "./speed/machine.ts";
 import { type BenchPath, LOOPBACK, path1500 } from "./speed/path.ts";
+import { endDescendants } from "./speed/processes.ts";
 import { type Outcome, printOutcome } from "./speed/report.ts";
 import { Results } from "./speed/results.ts";
 
@@ -110,7 +111,16 @@ if (wanted.some(({ group }) => !group.isOnLoopback)) {
   }
 }
 
-const command = ["npm run bench --", ...process.argv.slice(2)].join(" ");
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => {
+    endDescendants();
+    path?.close();
+    process.exit(1);
+  });
+}
+
+const words = process.argv.slice(2).map((word) => (word.includes(" ") ? `"${word}"` : word));
+const command = ["npm run bench --", ...words].join(" ");
 const machine = await describeMachine();
 console.log(`\`${command}\`: ${machineText(machine)}\n`);
 const outcomes: Record<string, object> = {};

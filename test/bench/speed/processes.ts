@@ -1,4 +1,4 @@
-/** What processes of all kinds have cost so far, with those that they started: from `/proc`, zeros where that is absent. */
+/** Processes with all that they have started: what they cost, and their end. From `/proc`; nothing where that is absent. */
 import { readdirSync, readFileSync } from "node:fs";
 import { ProcessMeter } from "../../lib/process-meter.ts";
 
@@ -20,6 +20,19 @@ export function costOf(roots: readonly number[]): Cost {
     peakBytes += meter.peakResidentBytes;
   }
   return { cpuMs, peakMegabytes: peakBytes / 1e6 };
+}
+
+/** Ends all that this process has started, and what those have. */
+export function endDescendants(): void {
+  const descendants = withDescendants([process.pid]);
+  descendants.delete(process.pid);
+  for (const pid of descendants) {
+    try {
+      process.kill(pid, "SIGTERM");
+    } catch {
+      // Ended meanwhile.
+    }
+  }
 }
 
 /** An ssh server, for one, does its work in processes that it starts for each connection. */

@@ -79,17 +79,19 @@ export const FORWARD: TunnelKind = {
 /** `ssh -L` with the cipher that it takes by itself. */
 export const SSH: TunnelKind = {
   needs: ["ssh", "sshd", "ssh-keygen"],
-  open: async (path, port) => {
-    const server = await startSshd(path.address, path.receiver);
-    const own = await freePort();
-    const words = [
-      ...server.words,
-      ...["-N", "-p", String(server.port), "-L", `127.0.0.1:${own}:${AT_THE_RECEIVER}:${port}`],
-      path.address,
-    ];
-    const client = await startDaemon("ssh", words, own, { launcher: path.sender });
-    return tunnelOf([client], [server.process], "127.0.0.1", own);
-  },
+  open: (path, port) =>
+    tunnelOf(async (senders, receivers) => {
+      const server = await startSshd(path.address, path.receiver);
+      receivers.push(server.process);
+      const own = await freePort();
+      const words = [
+        ...server.words,
+        ...["-N", "-p", String(server.port), "-L", `127.0.0.1:${own}:${AT_THE_RECEIVER}:${port}`],
+        path.address,
+      ];
+      senders.push(await startDaemon("ssh", words, own, { launcher: path.sender }));
+      return { address: "127.0.0.1", port: own };
+    }),
 };
 
 /**
@@ -98,27 +100,40 @@ export const SSH: TunnelKind = {
  */
 export const KCPTUN: TunnelKind = {
   needs: ["kcptun-client", "kcptun-server"],
-  open: async (path, port) => {
-    const [udp, own] = [await freePort(), await freePort()];
-    const words = [
-      ...["--key", "bench", "--crypt", "aes-128", "--mode", "fast3", "--nocomp", "--quiet"],
-      ...["--datashard", "0", "--parityshard", "0", "--mtu", "1472", "--sndwnd", "2048", "--rcvwnd", "2048"],
-      ...["--smuxver", "2", "--sockbuf", "16777216", "--smuxbuf", "16777216", "--streambuf", "16777216"],
-    ];
-    const server = await startDaemon(
-      "kcptun-server",
-      ["-l", `${path.address}:${udp}`, "-t", `${AT_THE_RECEIVER}:${port}`, ...words],
-      udp,
-      { protocol: "udp", launcher: path.receiver },
-    );
-    const client = await startDaemon(
-      "kcptun-client",
-      ["-l", `127.0.0.1:${own}`, "-r", `${path.address}:${udp}`, ...words],
-      own,
-      { launcher: path.sender },
-    );
-    return tunnelOf([client], [server], "127.0.0.1", own);
-  },
+  open: (path, port) =>
+    tunnelOf(async (senders, receivers) => {
+      const [udp, own] = [await freePort(), await freePort()];
+      const words = [
+        ...["--key", "bench", "--crypt", "aes-128", "--mode", "fast3", "--nocomp", "--quiet"],
+        ...[
+          "--datashard",
+          "0",
+          "--parityshard",
+          "0",
+          "--mtu",
+          "1472",
+          "--sndwnd",
+          "2048",
+          "--rcvwnd",
+          "2048",
+        ],
+        ...["--smuxver", "2", "--sockbuf", "16777216", "--smuxbuf", "16777216", "--streambuf", "16777216"],
+      ];
+      const there = `${path.address}:${udp}`;
+      receivers.push(
+        await startDaemon("kcptun-server", ["-l", there, "-t", `${AT_THE_RECEIVER}:${port}`, ...words], udp, {
+          protocol: "udp",
+          launcher: path.receiver,
+        }),
+      );
+      const here = `127.0.0.1:${own}`;
+      senders.push(
+        await startDaemon("kcptun-client", ["-l", here, "-r", there, ...words], own, {
+          launcher: path.sender,
+        }),
+      );
+      return { address: "127.0.0.1", port: own };
+    }),
 };
 
 const WIREGUARD_NET = "10.210.78";
@@ -139,27 +154,28 @@ interface WireguardEnd {
 /** WireGuard in user space, a network interface at each end: only where these have namespaces of their own. */
 export const WIREGUARD: TunnelKind = {
   needs: ["wireguard-go", "wg"],
-  open: async (path, port) => {
-    const udp = await freePort();
-    const folder = temporaryFolder();
-    const ends = (["sender", "receiver"] as const).map((end, i): WireguardEnd => {
-      const privateKey = execFileSync("wg", ["genkey"], { encoding: "utf8" });
-      const keyFile = join(folder, end);
-      writeFileSync(keyFile, privateKey, { mode: 0o600 });
-      return {
-        launcher: path[end],
-        // Namespaces share the folder of the daemons' sockets, so the names differ.
-        device: `sb${end[0]}${process.pid}`,
-        address: `${WIREGUARD_NET}.${i + 1}`,
-        keyFile,
-        publicKey: execFileSync("wg", ["pubkey"], { input: privateKey, encoding: "utf8" }).trim(),
-      };
-    });
-    const [sender, receiver] = ends as [WireguardEnd, WireguardEnd];
-    const client = await startWireguard(sender, receiver, `endpoint ${path.address}:${udp}`);
-    const server = await startWireguard(receiver, sender, "", `listen-port ${udp}`);
-    return tunnelOf([client], [server], receiver.address, port);
-  },
+  open: (path, port) =>
+    tunnelOf(async (senders, receivers) => {
+      const udp = await freePort();
+      const folder = temporaryFolder();
+      const ends = (["sender", "receiver"] as const).map((end, i): WireguardEnd => {
+        const privateKey = execFileSync("wg", ["genkey"], { encoding: "utf8" });
+        const keyFile = join(folder, end);
+        writeFileSync(keyFile, privateKey, { mode: 0o600 });
+        return {
+          launcher: path[end],
+          // Namespaces share the folder of the daemons' sockets, so the names differ.
+          device: `sb${end[0]}${process.pid}`,
+          address: `${WIREGUARD_NET}.${i + 1}`,
+          keyFile,
+          publicKey: execFileSync("wg", ["pubkey"], { input: privateKey, encoding: "utf8" }).trim(),
+        };
+      });
+      const [sender, receiver] = ends as [WireguardEnd, WireguardEnd];
+      senders.push(await startWireguard(sender, receiver, `endpoint ${path.address}:${udp}`));
+      receivers.push(await startWireguard(receiver, sender, "", `listen-port ${udp}`));
+      return { address: receiver.address, port };
+    }),
 };
 
 async function startWireguard(
@@ -190,25 +206,26 @@ async function startWireguard(
   return daemon;
 }
 
-function tunnelOf(
-  senders: readonly ChildProcess[],
-  receivers: readonly ChildProcess[],
-  address: string,
-  port: number,
-): Tunnel {
-  const ids = (children: readonly ChildProcess[]): number[] => children.map(({ pid }) => pid!);
-  return {
-    address,
-    port,
-    senders: ids(senders),
-    receivers: ids(receivers),
-    close: async () => {
-      const running = [...senders, ...receivers].filter(
-        ({ exitCode, signalCode }) => exitCode === null && signalCode === null,
-      );
-      // Not killed outright: sshd ends the processes of its connections, wireguard-go takes its interface down.
-      for (const child of running) child.kill("SIGTERM");
-      await Promise.all(running.map((child) => once(child, "exit")));
-    },
+/** @param start fills both lists with what it starts, which is ended by the tunnel's `close`, or at once where it throws */
+async function tunnelOf(
+  start: (senders: ChildProcess[], receivers: ChildProcess[]) => Promise<Pick<Tunnel, "address" | "port">>,
+): Promise<Tunnel> {
+  const senders: ChildProcess[] = [];
+  const receivers: ChildProcess[] = [];
+  const close = async (): Promise<void> => {
+    const running = [...senders, ...receivers].filter(
+      ({ exitCode, signalCode }) => exitCode === null && signalCode === null,
+    );
+    // Not killed outright: sshd ends the processes of its connections, wireguard-go takes its interface down.
+    for (const child of running) child.kill("SIGTERM");
+    await Promise.all(running.map((child) => once(child, "exit")));
   };
+  try {
+    const where = await start(senders, receivers);
+    const ids = (children: readonly ChildProcess[]): number[] => children.map(({ pid }) => pid!);
+    return { ...where, senders: ids(senders), receivers: ids(receivers), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
 }
