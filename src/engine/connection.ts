@@ -439,9 +439,14 @@ export class Connection implements FrameOwner, IncomingHost {
     this.streams.stopSending(streamId, errorCode);
   }
 
-  /** The next bytes of a stream in order, a view that stays valid; grants the peer as much. */
+  /** The next bytes of a stream in order, a view that is valid until recycled; grants the peer as much. */
   read(streamId: number): Uint8Array | undefined {
     return this.streams.read(streamId);
+  }
+
+  /** Whoever read `bytes` needs neither them any more nor what came before them on their stream. */
+  recycle(bytes: Uint8Array): void {
+    this.streams.recycle(bytes);
   }
 
   /** Whether the peer ended the stream and everything of it was read. */

@@ -68,7 +68,7 @@ export class Incoming {
       return false;
     }
     this.replay.commit(packetNumber);
-    const isNewEpoch = keys.onOpened(nowMs, epoch, recovery.ptoMs);
+    const isNewEpoch = !keys.isSettled && keys.onOpened(nowMs, epoch, recovery.ptoMs);
     this.receivedPackets++;
     if (tracer !== undefined) {
       if (isNewEpoch) tracer.keysUpdated(nowMs, keys.epoch, true);

@@ -99,6 +99,11 @@ export class KeyUpdate {
     return undefined;
   }
 
+  /** Whether there are no keys but the current ones, so that it says nothing which of them opened a packet. */
+  get isSettled(): boolean {
+    return this.next === undefined && this.previous === undefined;
+  }
+
   /** A packet of wire epoch `epoch` was opened. Returns true when it moved us to a new epoch. */
   onOpened(nowMs: number, epoch: number, ptoMs: number): boolean {
     const { next } = this;

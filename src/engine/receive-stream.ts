@@ -7,11 +7,11 @@
  * a short stream costs little.
  */
 import { RangeSet } from "../base/range-set.ts";
+import { SLAB_BYTES, type SlabPool } from "./slab-pool.ts";
 
 /** Slab boundaries: [0, 4 KiB), [4, 16 KiB), [16, 64 KiB), then 64 KiB each. */
 const SMALL_SLAB_BYTES = 4096;
 const MEDIUM_SLAB_BYTES = 16_384;
-const SLAB_BYTES = 65_536;
 /** Gaps that one stream may have: a peer that sends single bytes far apart is cut off.  // transport.md R18 */
 const GAPS_LIMIT = 1024;
 
@@ -44,9 +44,11 @@ export class ReceiveStream {
   /** Slabs from the one that holds `readBytes` on. */
   private readonly slabs: (Uint8Array | undefined)[] = [];
   private firstSlab = 0;
+  private readonly pool: SlabPool;
 
-  constructor(id: number, windowBytes: number) {
+  constructor(id: number, windowBytes: number, pool: SlabPool) {
     this.id = id;
+    this.pool = pool;
     this.windowBytes = windowBytes;
     this.maxBytes = windowBytes;
   }
@@ -108,7 +110,7 @@ export class ReceiveStream {
     return true;
   }
 
-  /** The next run of bytes in order, a view that stays valid; undefined when there is none. */
+  /** The next run of bytes in order, a view that is valid until it is given back; undefined when there is none. */
   read(): Uint8Array | undefined {
     const from = this.readBytes;
     if (this.contiguousBytes <= from) return undefined;
@@ -121,6 +123,7 @@ export class ReceiveStream {
     if (end === slabEnd) {
       this.slabs.shift();
       this.firstSlab++;
+      this.pool.lend(slab);
     }
     if (this.isFinished) this.slabs.length = 0;
     return slab.subarray(from - start, end - start);
@@ -143,7 +146,7 @@ export class ReceiveStream {
       const place = index - this.firstSlab;
       let slab = this.slabs[place];
       if (slab === undefined) {
-        slab = new Uint8Array(slabEnd - start);
+        slab = this.pool.take(slabEnd - start);
         while (this.slabs.length < place) this.slabs.push(undefined);
         this.slabs[place] = slab;
       }

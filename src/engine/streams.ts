@@ -12,6 +12,7 @@ import { FlowControl } from "./flow-control.ts";
 import { RECEIVE, ReceiveStream } from "./receive-stream.ts";
 import { SEND, SendStream } from "./send-stream.ts";
 import { RECORD, type SentPackets } from "./sent-packets.ts";
+import { SlabPool } from "./slab-pool.ts";
 import type { TransportParameters } from "./transport-parameters.ts";
 
 /**
@@ -37,11 +38,11 @@ class Stream {
   /** In the list of streams with control frames to send. */
   isListed = false;
 
-  constructor(id: number, isLocal: boolean, sendLimit: number, receiveWindow: number, priority: number) {
+  constructor(id: number, isLocal: boolean, send: SendStream, receive: ReceiveStream) {
     this.id = id;
     this.isLocal = isLocal;
-    this.send = new SendStream(id, sendLimit, priority);
-    this.receive = new ReceiveStream(id, receiveWindow);
+    this.send = send;
+    this.receive = receive;
   }
 }
 
@@ -74,6 +75,7 @@ export class Streams {
   private readonly listed: Stream[] = [];
   /** Streams that the peer reset and whose event was not taken yet: their end is no clean one. */
   private readonly unheardResets: Set<number> = new Set();
+  private readonly slabs: SlabPool = new SlabPool();
 
   constructor(events: EventQueue, local: TransportParameters) {
     this.events = events;
@@ -193,6 +195,11 @@ export class Streams {
       this.list(stream);
     }
     return bytes;
+  }
+
+  /** The reader of a stream needs `bytes` no more, nor anything that read() gave before them. */
+  recycle(bytes: Uint8Array): void {
+    this.slabs.giveBack(bytes);
   }
 
   /** Whether the peer ended the stream and all of it was read. A reset stream never is. */
@@ -361,9 +368,12 @@ export class Streams {
           this.wakeWriter(send);
         }
         at = next;
+        const hasMore = send.hasWork(Number.POSITIVE_INFINITY);
+        if (!hasMore) send.isQueued = false;
+        // One stream alone keeps its place: moving it to the back costs time in every packet.
+        if (hasMore && queue.length === 1) continue;
         queue.shift();
-        if (send.hasWork(Number.POSITIVE_INFINITY)) queue.push(send);
-        else send.isQueued = false;
+        if (hasMore) queue.push(send);
       }
     }
     return at;
@@ -449,13 +459,9 @@ export class Streams {
   }
 
   private add(id: number, isLocal: boolean, priority: number): Stream {
-    const stream = new Stream(
-      id,
-      isLocal,
-      this.peer!.maxStreamDataBytes,
-      this.local.maxStreamDataBytes,
-      priority,
-    );
+    const send = new SendStream(id, this.peer!.maxStreamDataBytes, priority);
+    const receive = new ReceiveStream(id, this.local.maxStreamDataBytes, this.slabs);
+    const stream = new Stream(id, isLocal, send, receive);
     this.open.set(id, stream);
     return stream;
   }

@@ -359,7 +359,7 @@ export class Endpoint implements AttachmentHost {
     const { connection } = attachment;
     this.#sendAll(attachment, now);
     attachment.deadlineMs = connection.pollTimeout();
-    this.#timer.wakeBy(attachment.deadlineMs, now);
+    this.#timer.wakeBy(attachment.deadlineMs, performance.now());
     const event = this.#event;
     // The owner may change on the way: a link takes over from whoever waited for it.
     while (connection.pollEvent(event)) {
@@ -376,9 +376,10 @@ export class Endpoint implements AttachmentHost {
 
   #sendAll(attachment: Attachment, now: number): void {
     const transmit = this.#transmit;
-    while (!attachment.blocked) {
+    for (let burst = 0; !attachment.blocked; burst++) {
       transmit.buffer = this.#sender.buffer;
-      if (!attachment.connection.pollTransmit(now, transmit)) return;
+      // A full window takes milliseconds to leave, which the pacer has to know of.
+      if (!attachment.connection.pollTransmit(burst === 0 ? now : performance.now(), transmit)) return;
       const socket = this.#slots[transmit.path.socket];
       if (socket !== undefined && !this.#sender.send(socket, transmit)) {
         attachment.blocked = true;

@@ -18,6 +18,7 @@ export interface StreamEngine {
   stopSending(streamId: number, errorCode: number): void;
   breakOff(streamId: number, errorCode: number): void;
   read(streamId: number): Uint8Array | undefined;
+  recycle(bytes: Uint8Array): void;
   readFinished(streamId: number): boolean;
 }
 
@@ -119,6 +120,11 @@ export class Flow {
   /** After each read of the Duplex: it may have been the last. */
   noteRead(): void {
     if (this.#over !== undefined) this.#endAfterLastByte();
+  }
+
+  /** What read() gave up to here is used no more. */
+  recycle(bytes: Uint8Array): void {
+    this.#host.engine.recycle(bytes);
   }
 
   /** The next `close` lets the peer have what was written before it learns that the stream broke off. */

@@ -3,6 +3,7 @@
  * order, what is read is what was sent, in order and once, and memory stays within the window.
  */
 import { RECEIVE, ReceiveStream } from "../../src/engine/receive-stream.ts";
+import { SlabPool } from "../../src/engine/slab-pool.ts";
 import { broken, type FuzzTarget, same } from "./target.ts";
 import type { Xorshift } from "./xorshift.ts";
 
@@ -22,7 +23,7 @@ export const receiveStreams: FuzzTarget = {
   inputsPerRun: 160,
   weight: 8,
   run(random) {
-    const stream = new ReceiveStream(0, LENGTH_BYTES);
+    const stream = new ReceiveStream(0, LENGTH_BYTES, new SlabPool());
     model.fill(0);
     let read = 0;
     let highest = 0;

@@ -6,6 +6,8 @@ export interface Channel {
   once(event: "drain", listener: () => void): unknown;
   on(event: "data", listener: (bytes: Uint8Array) => void): unknown;
   on(event: "error", listener: () => void): unknown;
+  /** Where there is such a thing: received bytes are needed no more. */
+  recycle?(bytes: Uint8Array): void;
   destroy(): void;
 }
 
@@ -30,7 +32,12 @@ export const CHUNK: Buffer = Buffer.alloc(65_536, 0x5a);
 export function carrierOver(transport: Transport): Carrier {
   return {
     receive: (address, onBytes) =>
-      transport.accept(address, (channel) => channel.on("data", ({ length }) => onBytes(length))),
+      transport.accept(address, (channel) =>
+        channel.on("data", (bytes) => {
+          onBytes(bytes.length);
+          channel.recycle?.(bytes);
+        }),
+      ),
     send: async (address, port, forMs) => {
       const channels = await transport.connect(address, port);
       await Promise.all(channels.map((channel) => writeFor(channel, forMs)));

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { RECEIVE, ReceiveStream } from "../../../src/engine/receive-stream.ts";
+import { SlabPool } from "../../../src/engine/slab-pool.ts";
 import { SEND, SendStream } from "../../../src/engine/send-stream.ts";
 import { FrameCursor } from "../../../src/wire/frames.ts";
 
@@ -18,7 +19,7 @@ describe("receiving half", () => {
     });
     fc.assert(
       fc.property(fc.array(piece, { maxLength: 60 }), (pieces) => {
-        const stream = new ReceiveStream(0, 1 << 20);
+        const stream = new ReceiveStream(0, 1 << 20, new SlabPool());
         const here = new Uint8Array(220_000);
         let read = 0;
         const drain = (): void => {
@@ -42,7 +43,7 @@ describe("receiving half", () => {
   });
 
   it("holds the peer to its final size", () => {
-    const stream = new ReceiveStream(0, 1000);
+    const stream = new ReceiveStream(0, 1000, new SlabPool());
     stream.insert(pattern(0, 10), 0, 10, 0);
     expect(stream.setFinalBytes(9)).toBe(false);
     expect(stream.setFinalBytes(20)).toBe(true);
@@ -51,14 +52,14 @@ describe("receiving half", () => {
   });
 
   it("cuts off a peer that sends single bytes far apart", () => {
-    const stream = new ReceiveStream(0, 1 << 20);
+    const stream = new ReceiveStream(0, 1 << 20, new SlabPool());
     let accepted = 0;
     while (accepted < 5000 && stream.insert(pattern(0, 1), 0, 1, 2 * accepted + 1)) accepted++;
     expect(accepted).toBeLessThanOrEqual(1024);
   });
 
   it("drops what nobody will read", () => {
-    const stream = new ReceiveStream(0, 1000);
+    const stream = new ReceiveStream(0, 1000, new SlabPool());
     stream.insert(pattern(0, 10), 0, 10, 0);
     stream.drop(RECEIVE.stopped);
     expect(stream.insert(pattern(10, 10), 0, 10, 10)).toBe(true);
