@@ -86,13 +86,14 @@ function sink(stream: Stream): void {
   let bytes = 0;
   const startMs = performance.now();
   let countedFromMs = -1;
-  stream.on("data", ({ length }: Uint8Array) => {
+  stream.on("data", (chunk: Uint8Array) => {
     const now = performance.now();
+    stream.recycle(chunk);
     if (now < startMs + WARM_UP_MS) return;
     if (countedFromMs < 0) {
       countedFromMs = now;
       bytes = 0;
-    } else bytes += length;
+    } else bytes += chunk.length;
   });
   stream.once("end", () => {
     const tookMs = performance.now() - (countedFromMs < 0 ? startMs : countedFromMs);

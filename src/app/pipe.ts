@@ -58,6 +58,8 @@ export class Bridge {
   readonly #input: Readable | undefined;
   readonly #recycling: RecyclingInput | undefined;
   readonly #output: Writable;
+  /** The output keeps nothing that it has taken, so that the link may have its memory back. */
+  readonly #isOutputOurs: boolean;
   readonly #sent: Tally = new Tally();
   readonly #received: Tally = new Tally();
   readonly #startedAtMs: number = performance.now();
@@ -86,6 +88,7 @@ export class Bridge {
     this.#input = options.recvOnly ? undefined : (options.input ?? openInput(0));
     this.#recycling = this.#input !== undefined && isRecycling(this.#input) ? this.#input : undefined;
     this.#output = options.sendOnly ? newDrain() : (options.output ?? openOutput(1));
+    this.#isOutputOurs = options.output === undefined;
     this.done = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -179,7 +182,9 @@ export class Bridge {
 
   readonly #onLinkData = (chunk: Uint8Array): void => {
     const hasRoom = this.#output.write(chunk, (error) => {
-      if (!error) this.#received.add(chunk);
+      if (error) return;
+      this.#received.add(chunk);
+      if (this.#isOutputOurs) this.#link.recycle(chunk);
     });
     if (hasRoom) return;
     this.#link.pause();

@@ -63,7 +63,7 @@ export class Splice {
   };
 
   readonly #receive = (chunk: Uint8Array): void => {
-    if (!this.#socket.write(chunk)) this.#stream.pause();
+    if (!this.#socket.write(chunk, () => this.#stream.recycle(chunk))) this.#stream.pause();
   };
 
   readonly #endSending = (): void => {
