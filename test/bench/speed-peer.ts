@@ -10,8 +10,8 @@ import type { PeerTask, Role, Said } from "./speed/peer-process.ts";
 
 /** A little longer than the receiver measures, so that its end is not the sender's. */
 const BEYOND_MS = 500;
-/** Round trips before those that count. */
-const WARM_UP_TRIPS = 500;
+/** Round trips before those that count: until then V8 compiles what it has seen to be hot, beside them. */
+const WARM_UP_TRIPS = 3000;
 
 type Task = Required<PeerTask>;
 
