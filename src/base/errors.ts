@@ -303,6 +303,12 @@ const TABLE = {
     exit: 71,
     sentence: "The port or socket to be forwarded cannot be opened; choose another.",
   },
+  ERR_FORWARD_CROWDED: {
+    origin: "local",
+    exit: 75,
+    sentence:
+      "As many connections are open as one link carries, and none of them ended; close some, or run a second forward.",
+  },
   ERR_INTERRUPTED: { origin: "local", exit: 130, sentence: "Interrupted." },
   ERR_OUTPUT_FAILED: {
     origin: "local",

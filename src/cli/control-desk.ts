@@ -4,6 +4,7 @@ import type { ControlAnswer, ControlRequest, LinkStatus } from "../app/control/c
 import { serveControl } from "../app/control/control-server.ts";
 import type { ForwardPeer } from "../app/forward/forward-peer.ts";
 import { Forwarder } from "../app/forward/forwarder.ts";
+import { answers } from "../app/forward/liveness.ts";
 import { parseForward } from "../app/forward/spec.ts";
 import { SrudpError } from "../base/errors.ts";
 import { formatAddress } from "../net/address.ts";
@@ -16,6 +17,10 @@ import type { Reporter } from "./reporter.ts";
 
 /** Rates are measured over so long when somebody asks. */
 const RATE_WINDOW_MS = 250;
+/** What a peer gets to answer when somebody asks: a time, and round trips. */
+const ANSWER_MS = 700;
+const ANSWER_ROUND_TRIPS = 3;
+const ANSWER_MOST_MS = 2000;
 
 /** A link, and the forwards that end with it. */
 interface Shown {
@@ -107,7 +112,11 @@ async function statusOf({ id, peer, forwarder }: Shown): Promise<LinkStatus> {
   const { link } = peer;
   const before = link.stats();
   await new Promise((resolve) => setTimeout(resolve, RATE_WINDOW_MS));
-  const { sentBytes, receivedBytes, sentPackets, lostPackets, rttMs } = link.stats();
+  const after = link.stats();
+  const { sentBytes, receivedBytes, sentPackets, lostPackets, rttMs } = after;
+  const isAlive =
+    after.receivedPackets > before.receivedPackets ||
+    (await answers(link, Math.min(ANSWER_MOST_MS, ANSWER_MS + ANSWER_ROUND_TRIPS * rttMs)));
   const perSecond = (bytes: number): number => Math.round((1000 * bytes) / RATE_WINDOW_MS);
   return {
     id,
@@ -115,6 +124,7 @@ async function statusOf({ id, peer, forwarder }: Shown): Promise<LinkStatus> {
     remote: formatAddress(link.remote),
     path: link.path,
     auth: link.auth,
+    isAlive,
     rttMs: Math.round(10 * rttMs) / 10,
     lossPct: sentPackets === 0 ? 0 : Math.round((10_000 * lostPackets) / sentPackets) / 100,
     sentBytes,

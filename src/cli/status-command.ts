@@ -37,7 +37,7 @@ function lineOf(link: LinkStatus): string {
   const parts = [
     `link ${link.id}: ${link.path} ${link.remote}`,
     `${link.auth} ${shortKey(decodeKey(link.peer))}`,
-    `${link.rttMs} ms`,
+    link.isAlive ? `${link.rttMs} ms` : "no answer",
     `${link.lossPct} % lost`,
     `out ${formatBytes(link.sentBytes)} (${formatBytes(link.sentPerSecond)}/s)`,
     `in ${formatBytes(link.receivedBytes)} (${formatBytes(link.receivedPerSecond)}/s)`,

@@ -49,7 +49,12 @@ describe("a running forward", () => {
     const mine = processes.find(({ command }) => command === "forward");
     expect(mine).toMatchObject({ pid: link.forwarder.pid, name: `127.0.0.1:${link.port}` });
     expect(mine.links).toHaveLength(1);
-    expect(mine.links[0]).toMatchObject({ path: "direct", auth: "secret", lossPct: expect.any(Number) });
+    expect(mine.links[0]).toMatchObject({
+      path: "direct",
+      auth: "secret",
+      isAlive: true,
+      lossPct: expect.any(Number),
+    });
     expect(mine.links[0].rttMs).toBeGreaterThan(0);
     expect(mine.forwards).toMatchObject([{ kind: "local", target: `127.0.0.1:${target}`, connections: 0 }]);
 
@@ -64,6 +69,12 @@ describe("a running forward", () => {
     expect(await text(connect(port, "127.0.0.1"))).toBe("here");
     expect((await says(["control", pid, "cancel", ...other], env)).status).toBe(0);
     await expect(text(connect(port, "127.0.0.1"))).rejects.toMatchObject({ code: "ECONNREFUSED" });
+
+    link.listener.kill("SIGSTOP");
+    const silent = await says(["status", "--json"], env);
+    // The process that is stopped answers nobody.
+    expect(JSON.parse(silent.said)).toMatchObject({ command: "forward", links: [{ isAlive: false }] });
+    link.listener.kill("SIGCONT");
 
     link.forwarder.kill("SIGTERM");
     expect(await link.forwarder.exit()).toBe(143);

@@ -20,6 +20,8 @@ export interface LinkStatus {
   readonly remote: string;
   readonly path: "direct" | "lan" | "relay";
   readonly auth: string;
+  /** Whether the peer answered just now. */
+  readonly isAlive: boolean;
   readonly rttMs: number;
   readonly lossPct: number;
   readonly sentBytes: number;

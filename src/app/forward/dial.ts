@@ -39,8 +39,13 @@ export function targetError(address: Address, thrown: NodeJS.ErrnoException): Sr
   const error = thrown instanceof AggregateError ? (thrown.errors.at(-1) as NodeJS.ErrnoException) : thrown;
   const codes = address.kind === "unix" ? PATH_CODES : CODES;
   const code = codes[error.code ?? ""] ?? "ERR_TARGET_FAILED";
-  return new SrudpError(code, `${formatTarget(address)} (${error.code ?? error.message})`, error);
+  const reason = REASONS[error.code ?? ""] ?? error.code ?? error.message;
+  return new SrudpError(code, `${formatTarget(address)} (${reason})`, error);
 }
+
+const REASONS: Readonly<Record<string, string>> = {
+  EMFILE: "EMFILE: the exposing side may open no more files, see `ulimit -n` there",
+};
 
 const CODES: Readonly<Record<string, ErrorCode>> = {
   ECONNREFUSED: "ERR_TARGET_REFUSED",

@@ -2,6 +2,7 @@
  * The peer of one link, for forwarding: reaches targets through it, has ports opened there, and does the same for
  * it here, as far as it is permitted. Both sides of a link have one; neither is the server.
  */
+import { SrudpError } from "../../base/errors.ts";
 import { type Address, decodeAnswer, encodeHead, type Target } from "../../net/forward-wire.ts";
 import type { Link } from "../../net/link.ts";
 import type { Stream } from "../../net/stream.ts";
@@ -23,6 +24,9 @@ export interface ForwardPeerOptions {
   readonly askedPorts: AskedPorts;
   readonly watcher: ForwardWatcher;
 }
+
+/** A connection that comes while the link has no stream left waits so long for others to end, and is reset then. */
+const CROWDED_PATIENCE_MS = 30_000;
 
 export class ForwardPeer implements Via {
   readonly link: Link;
@@ -54,7 +58,7 @@ export class ForwardPeer implements Via {
   }
 
   async reach(target: Target): Promise<Reached> {
-    const stream = await this.link.openStream("forward");
+    const stream = await this.#openStream();
     stream.on("error", () => undefined);
     stream.write(encodeHead(target));
     const answered = readPiece(stream).then((answer) => {
@@ -89,6 +93,25 @@ export class ForwardPeer implements Via {
    */
   ask(bind: Address, lead: Lead): Promise<{ port: number; cancel: () => void }> {
     return this.#asks.ask(bind, lead);
+  }
+
+  async #openStream(): Promise<Stream> {
+    const opening = this.link.openStream("forward");
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new SrudpError("ERR_FORWARD_CROWDED")), CROWDED_PATIENCE_MS);
+    });
+    try {
+      return await Promise.race([opening, late]);
+    } catch (error) {
+      opening.then(
+        (stream) => stream.destroy(),
+        () => undefined,
+      );
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   #newFlow(stream: Stream, deliver: (bytes: Uint8Array) => void): FlowChannel {
