@@ -58,6 +58,8 @@ describe.each([
   ["over 20 ms with 1 % loss", { delayMs: 10, lossRate: 0.01 }],
 ] as const)("%s", (_, between) => {
   let link: Forwarding;
+  const forwardTo = (target: string): Promise<Forwarding> =>
+    startForwarding({ listen: ["--expose", target], forward: ["-L", `0:${target}`], between });
 
   describe("curl", () => {
     beforeAll(async () => {
@@ -111,11 +113,7 @@ describe.each([
     const { port, words: common, process: server } = await startSshd();
     children.push(server);
     const target = `127.0.0.1:${port}`;
-    const through = await startForwarding({
-      listen: ["--expose", target],
-      forward: ["-L", `0:${target}`],
-      between,
-    });
+    const through = await forwardTo(target);
     const local = await run("ssh", [...common, "-p", String(through.ports[0]), "127.0.0.1", "echo by -L"]);
     expect(local.stdout).toBe("by -L\n");
     const words = ["connect", loopback(through.port), ...through.trust, "-W", target, "--quiet"];
@@ -149,11 +147,7 @@ describe.each([
     const redis = ["--port", String(port), "--save", "", "--bind", "127.0.0.1"];
     children.push(await startDaemon("redis-server", redis, port));
     const target = `127.0.0.1:${port}`;
-    const through = await startForwarding({
-      listen: ["--expose", target],
-      forward: ["-L", `0:${target}`],
-      between,
-    });
+    const through = await forwardTo(target);
     const words = ["-p", String(through.ports[0]), "-t", "set,get,lrange_100", "-n", "2000", "-q"];
     const { stdout } = await run("redis-benchmark", words);
     expect(stdout).toMatch(/SET: [\d.]+ requests[\s\S]*GET: [\d.]+ requests[\s\S]*LRANGE_100/);
@@ -165,11 +159,7 @@ describe.each([
       const { port, user, process: server } = await startPostgres();
       children.push(server);
       const target = `127.0.0.1:${port}`;
-      const through = await startForwarding({
-        listen: ["--expose", target],
-        forward: ["-L", `0:${target}`],
-        between,
-      });
+      const through = await forwardTo(target);
       const psql = async (at: number, ...commands: string[]): Promise<string> => {
         const where = ["-h", "127.0.0.1", "-p", String(at), "-U", user, "-d", "postgres"];
         const words = commands.flatMap((command) => ["-c", command]);
@@ -199,11 +189,7 @@ describe.each([
     server.bind(0, "127.0.0.1");
     await once(server, "listening");
     const { port } = server.address();
-    const through = await startForwarding({
-      listen: ["--expose", `127.0.0.1:${port}/udp`],
-      forward: ["-L", `0:127.0.0.1:${port}/udp`],
-      between,
-    });
+    const through = await forwardTo(`127.0.0.1:${port}/udp`);
     const words = [
       "-p",
       String(through.ports[0]),
