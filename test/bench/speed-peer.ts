@@ -102,6 +102,8 @@ const ROLES: Readonly<Record<Role, (task: Task) => Promise<void> | void>> = {
   pour: ({ amount }) => {
     const endsAtMs = performance.now() + WARM_UP_MS + amount + BEYOND_MS;
     while (performance.now() < endsAtMs) writeSync(1, CHUNK);
+    // Its end is the end of the pipe.
+    process.exit();
   },
 };
 
