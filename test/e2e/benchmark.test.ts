@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterEach, describe, expect, it } from "vitest";
+import { has } from "../lib/daemon.ts";
 import { builtFile } from "../lib/paths.ts";
 import { endAll, temporaryFolder } from "../lib/srudp-process.ts";
 
@@ -62,6 +63,17 @@ describe("the benchmark program", () => {
     expect(helloMs).toBeGreaterThan(5);
     expect(firstMs).toBeGreaterThan(helloMs!);
   });
+
+  it.runIf(process.getuid?.() === 0 && has("ip"))(
+    "carries the command's pipe over a path of its own",
+    async () => {
+      const { report, stdout } = await bench("--runs", "1", "pipe");
+      expect(stdout).toContain("1500-byte path");
+      const [sample] = report.groups.pipe!.samples.pipe!;
+      expect(sample!.gigabitsPerSecond).toBeGreaterThan(0.01);
+      expect(sample!.cpuSecondsPerGigabyte).toBeGreaterThan(0);
+    },
+  );
 
   it("refuses a word that is neither group nor row, and names all there are", async () => {
     await expect(bench("loopback", "kcptun")).rejects.toMatchObject({
