@@ -8,14 +8,14 @@
  * Other work on the machine spoils the figures: what it took is printed below the table.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
-import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Measurement, measure } from "./links/measure.ts";
 import { LINK_ROWS } from "./links/rows.ts";
 import { printTable } from "./links/table.ts";
 import { TRANSPORTS, type TransportName } from "./links/transport.ts";
-import { hasUdx } from "./links/udx.ts";
+import { missingPackages } from "./speed/holepunch.ts";
+import { describeMachine } from "./speed/machine.ts";
 
 const TRACE_EVERY_MS = 20;
 
@@ -38,7 +38,7 @@ function writeTrace(folder: string, result: Measurement): void {
 }
 
 function warnOfUdx(names: readonly TransportName[]): readonly TransportName[] {
-  if (!names.includes("udx") || hasUdx()) return names;
+  if (!names.includes("udx") || !missingPackages().includes("udx-native")) return names;
   console.error("UDX is left out: it is not installed (npm ci --prefix test/bench)");
   return names.filter((name) => name !== "udx");
 }
@@ -84,13 +84,7 @@ for (const link of links) {
 printTable(links, results);
 for (const failure of failures) console.log(`FAILED ${failure}`);
 if (values.json !== undefined) {
-  const machine = {
-    date: new Date().toISOString().slice(0, 10),
-    cpu: cpus()[0]?.model ?? "unknown",
-    cores: cpus().length,
-    memoryGigabytes: Math.round(totalmem() / 1e9),
-    node: process.version,
-  };
+  const machine = await describeMachine();
   const command = `links.js ${process.argv.slice(2).join(" ")}`.trim();
   const runs = results.map(({ trace: _, ...rest }) => rest);
   writeFileSync(values.json, `${JSON.stringify({ machine, command, links, runs, failures })}\n`);

@@ -8,7 +8,6 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { closeSync, createReadStream, openSync, writeFileSync, writeSync } from "node:fs";
-import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { BytePattern } from "../lib/byte-pattern.ts";
@@ -17,6 +16,7 @@ import { startEmulator } from "../lib/emulator-process.ts";
 import { throwJunk } from "../lib/junk.ts";
 import { startPair } from "../lib/pair.ts";
 import { endAll, type SrudpProcess, temporaryFolder } from "../lib/srudp-process.ts";
+import { describeMachine } from "./speed/machine.ts";
 
 const GIBIBYTE = 2 ** 30;
 const PATIENCE_MS = 20 * 60_000;
@@ -267,13 +267,7 @@ try {
   stopEmulator();
 }
 print(rows);
-const machine = {
-  date: new Date().toISOString().slice(0, 10),
-  cpu: cpus()[0]?.model ?? "unknown",
-  cores: cpus().length,
-  memoryGigabytes: Math.round(totalmem() / 1e9),
-  node: process.version,
-};
+const machine = await describeMachine();
 const report = JSON.stringify({
   machine,
   command: `pipe.js ${process.argv.slice(2).join(" ")}`.trim(),

@@ -2,7 +2,6 @@
  * UDX (udx-native), the transport of HyperDHT: BBR, no encryption, no handshake of its own. A question and an
  * answer by its plain messages stand for one, since a stream has to be told of its peer's address.
  */
-import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { rootFolder } from "../../lib/paths.ts";
@@ -48,11 +47,6 @@ const GAUGE_EVERY_MS = 10;
 const STATES = ["startup", "drain", "probeBandwidth", "probeRtt"];
 
 const packageFile = new URL("test/bench/package.json", rootFolder);
-
-/** Whether the benchmarks' own packages are installed. */
-export function hasUdx(): boolean {
-  return existsSync(new URL("node_modules/udx-native/package.json", packageFile));
-}
 
 export class UdxTransport implements Transport {
   readonly #udx: Udx;
