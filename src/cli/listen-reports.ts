@@ -4,6 +4,7 @@ import type { Listener } from "../net/listener.ts";
 import { encodeKey } from "../wire/key-text.ts";
 import type { CommandContext } from "./context.ts";
 import type { LinkOptions } from "./options.ts";
+import { otherSide } from "./other-side.ts";
 import { ownAddresses } from "./own-addresses.ts";
 import type { Reporter } from "./reporter.ts";
 import type { ListenerTrust } from "./trust.ts";
@@ -37,12 +38,13 @@ export function reportListening(
     return;
   }
   const { strong } = reporter.palette;
-  const hint = hintFor(trust);
+  const { before, behind } = otherSide(options);
+  const hint = hintFor(trust) + behind;
   const lines = addresses
     .slice(0, MOST_LINES)
     .map(
       (address) =>
-        `  ${strong(`srudp connect ${formatAddress({ address, port, family: familyOf(address) })}${hint}`)}`,
+        `  ${strong(`${before}${formatAddress({ address, port, family: familyOf(address) })}${hint}`)}`,
     );
   const ends: string[] = [];
   if (made !== undefined) ends.push(`and there type the code  ${strong(made)}`);
@@ -52,7 +54,7 @@ export function reportListening(
     : isMet
       ? [
           `waiting for a peer; on the other machine run`,
-          `  ${strong(`srudp connect ${meetingHint(trust, options)}`)}`,
+          `  ${strong(`${before}${meetingHint(trust, options, behind)}`)}`,
         ]
       : [`listening on UDP port ${port}; on the other machine run`, ...lines, ...ends];
   reporter.event("listening", fields, prose.join("\n"));
@@ -109,8 +111,8 @@ export function reportVisitors(reporter: Reporter, listener: Listener, trust: Li
 }
 
 /** What the other side types where it needs no address: the code or this side's key, and the same meeting places. */
-function meetingHint({ code, key }: ListenerTrust, { rendezvous = [] }: LinkOptions): string {
-  const places = rendezvous.map((url) => ` --rendezvous ${url}`).join("");
+function meetingHint({ code, key }: ListenerTrust, { rendezvous = [] }: LinkOptions, behind: string): string {
+  const places = rendezvous.map((url) => ` --rendezvous ${url}`).join("") + behind;
   if (code?.given === false) return code.text.reveal() + places;
   if (code !== undefined) return `CODE${places}  (with the code that you gave here)`;
   return (key === undefined ? "NAME" : encodeKey(key)) + places;

@@ -83,6 +83,21 @@ describe("what a listener prints", () => {
     }
   });
 
+  it.each([
+    [{ expose: ["localhost:22"] }, "srudp forward 192.0.2.7:4242 -L 8022:localhost:22\n"],
+    [{ expose: ["db:5432", "*:80"] }, "srudp forward 192.0.2.7:4242 -L 5432:db:5432\n"],
+    [{ expose: ["[::1]:8000-8010"] }, "srudp forward 192.0.2.7:4242 -L 8000:[::1]:8000\n"],
+    [{ expose: ["ns:53/udp"] }, "srudp forward 192.0.2.7:4242 -L 8053:ns:53/udp\n"],
+    [{ expose: ["/run/app.sock"] }, "srudp forward 192.0.2.7:4242 -L PORT:/run/app.sock\n"],
+    [{ expose: ["*:443"] }, "srudp forward 192.0.2.7:4242 -D 1080\n"],
+    [{ expose: ["10.0.0.0/8:22"] }, "srudp forward 192.0.2.7:4242 -D 1080\n"],
+    [{ permitListen: ["8080"] }, "srudp forward 192.0.2.7:4242 -R PORT:HOST:PORT\n"],
+  ])("is a forward where something may be reached through it: %j", (options, line) => {
+    const { context, listener, said } = setUp();
+    reportListening(context, listener, trust("code"), options, false);
+    expect(said()).toContain(line);
+  });
+
   it("has all addresses in JSON", () => {
     const { context, listener, said } = setUp({ json: true });
     reportListening(context, listener, trust("code"), {}, false);
