@@ -30,6 +30,9 @@ const NO_WAY_BACK =
 /** After an interrupt, the peer gets so long to acknowledge what is on its way. */
 const FAREWELL_MS = 1000;
 
+/** Lists that a file and a command line share. */
+const SUMMED = ["L", "R", "D", "expose", "permitListen"] as const;
+
 /** Ends with an error only: an interrupt, or what no further attempt can mend. */
 export async function runForward(
   context: CommandContext,
@@ -66,7 +69,10 @@ export async function runForward(
   }
 }
 
-/** What was typed, and behind it what the file says: options that were typed go before the file's. */
+/**
+ * What was typed, and behind it what the file says: forwards and permissions add up, other options that were typed go
+ * before the file's.
+ */
 async function withConfig(
   operands: readonly string[],
   typed: ForwardOptions,
@@ -80,9 +86,10 @@ async function withConfig(
     throw new SrudpError("ERR_CONFIG", asSrudpError(error).detail, error);
   }
   const given = Object.entries(typed).filter(([name]) => command.getOptionValueSource(name) === "cli");
+  const summed = SUMMED.map((name) => [name, [...(options[name] ?? []), ...(typed[name] ?? [])]]);
   return {
     operands: operands.length > 0 ? operands : [peer],
-    options: { ...options, ...Object.fromEntries(given) },
+    options: { ...options, ...Object.fromEntries(given), ...Object.fromEntries(summed) },
   };
 }
 

@@ -3,13 +3,14 @@
  * anything is done, and a word that means nothing is a mistake.
  *
  *     peer = "laptop.example.org:4242"
- *     secret-file = "link.secret"          # any long option of the command, by its name
+ *     secret-file = "link.secret"          # any long option of the command, by its name; files from this one's folder
  *     [forward]
  *     local = ["2222:localhost:22"]        # as behind -L, -R and -D
  *     remote = ["8080:localhost:3000"]
  *     dynamic = ["1080"]
  */
 import { readFile } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 import type { Command, Option } from "commander";
 import { SrudpError } from "../base/errors.ts";
 import type { ForwardOptions } from "./options.ts";
@@ -20,6 +21,15 @@ export interface ForwardConfig {
 }
 
 const FORWARDS = { local: "L", remote: "R", dynamic: "D" } as const;
+/** Options whose values are paths: a standing tunnel must not depend on where it is started. */
+const PATHS: ReadonlySet<string> = new Set([
+  "code-file",
+  "identity",
+  "passphrase-file",
+  "qlog",
+  "secret-file",
+  "turn-file",
+]);
 /** Options that mean something on the command line only. */
 const NOT_HERE: ReadonlySet<string> = new Set(["config", "help", "json", "verbose", "quiet", "code-fd"]);
 
@@ -73,7 +83,8 @@ function readOption(path: string, name: string, value: unknown, option: Option):
     if (typeof value !== "boolean") throw bad(path, `${name} is true or false`);
     return option.negate ? !value : value;
   }
-  const texts = Array.isArray(value) ? textsOf(path, name, value) : [textOf(path, name, value)];
+  const given = Array.isArray(value) ? textsOf(path, name, value) : [textOf(path, name, value)];
+  const texts = PATHS.has(name) ? given.map((text) => resolve(dirname(path), text)) : given;
   let read: unknown;
   try {
     for (const text of texts) read = option.parseArg === undefined ? text : option.parseArg(text, read);

@@ -148,7 +148,7 @@ export function addLinkOptions(command: Command): Command {
     command
       .option(
         "--expose <target>",
-        "what peers may reach through here: host:port[/udp], network/bits:port, '*:port', or a socket's path (repeatable)",
+        "what peers may reach through here: host:port[/udp] or host:low-high, network/bits:port, '*:port', or a socket's path (repeatable)",
         collected,
       )
       .option(

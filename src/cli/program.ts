@@ -123,7 +123,7 @@ function describe(context: CommandContext, settle: (action: Promise<number>) => 
       .command("forward")
       .summary("carry ports over a link to a peer")
       .description(FORWARD)
-      .argument("[peer...]", "host:port, [address]:port, or host and port"),
+      .argument("[peer...]", "a code, host:port, [address]:port, a saved name, a key or a ticket"),
   )
     .addHelpText("after", FORWARD_EXAMPLES)
     .action((peer: string[], options: ForwardOptions, command: Command) =>
@@ -302,8 +302,9 @@ const FORWARD_EXAMPLES = `
 Examples:
   srudp forward a.example.org:4242 -L 2222:localhost:22     then: ssh -p 2222 localhost
   srudp forward a.example.org:4242 -R 8080:localhost:3000   the peer's port 8080 leads here
-  srudp forward a.example.org:4242 -D 1080                  a SOCKS5 proxy
-  srudp forward a.example.org:4242 -L 5353:9.9.9.9:53/udp`;
+  srudp forward a.example.org:4242 -D 1080                  a SOCKS proxy
+  srudp forward a.example.org:4242 -L 5353:9.9.9.9:53/udp
+  srudp forward 42-ocean-lizard-maple --save office -L 8022:localhost:22    from now on: srudp forward office -L …`;
 const CONNECT_EXAMPLES = `
 Examples:
   srudp connect 42-ocean-lizard-maple > file                     the peer that printed this code

@@ -1,7 +1,7 @@
 /** `srudp status` and `srudp control`: running links seen and changed from outside. */
 import { readdirSync, statSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
-import { join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
 import { endServers, freePort, serve, startForwarding } from "../lib/forwarding.ts";
@@ -208,12 +208,16 @@ describe("a file of standing tunnels", () => {
       forward: ["-L", `0:127.0.0.1:${target}`],
     });
     const file = join(temporaryFolder(), "tunnels.toml");
+    const secret = relative(dirname(file), link.trust[1]!);
     writeFileSync(
       file,
-      `peer = "127.0.0.1:${link.port}"\nsecret-file = "${link.trust[1]}"\ntimeout = 20\n\n[forward]\nlocal = ["0:127.0.0.1:${target}"]\ndynamic = ["0"]\n`,
+      `peer = "127.0.0.1:${link.port}"\nsecret-file = "${secret}"\ntimeout = 20\n\n[forward]\nlocal = ["0:127.0.0.1:${target}"]\ndynamic = ["0"]\n`,
     );
-    const second = SrudpProcess.start(["forward", "--config", file]);
+    // What is typed comes on top.
+    const typed = ["-L", `127.0.0.1:0:127.0.0.1:${target}`];
+    const second = SrudpProcess.start(["forward", "--config", file, ...typed]);
     const port = Number((await second.event("forwarding")).bind.split(":").pop());
+    expect((await second.event("forwarding")).kind).toBe("local");
     expect((await second.event("forwarding")).kind).toBe("dynamic");
     await second.event("connected");
     expect(await text(connect(port, "127.0.0.1"))).toBe("here");
