@@ -117,6 +117,7 @@ async function keep(
     return await keepLink({
       signal: ending.signal,
       isRepeatable: () => way.isRepeatable,
+      isPatient: options.timeout === Number.POSITIVE_INFINITY,
       isFinal: (error) => !TEMPORARY.has(asSrudpError(error).exit),
       open: ({ signal, isRival }) => {
         const quiet = !isFirst;

@@ -1,4 +1,6 @@
 /** Forwards whose peer goes away and comes back, and many clients at once. */
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
@@ -161,6 +163,24 @@ describe("without a peer", () => {
     const taken = await serve(() => undefined);
     const late = SrudpProcess.start(["forward", loopback(gone), ...trust, "-L", `${taken}:a:1`]);
     expect(await late.failure()).toMatchObject({ status: 71, code: "ERR_FORWARD_BIND" });
+  });
+});
+
+describe("a network that is not there yet", () => {
+  it("is waited for with -w 0, and not without", async () => {
+    const trust = secretWords();
+    const listener = SrudpProcess.start(["listen", "0", "-k", ...trust], { stdin: "nothing" });
+    const { port } = await listener.event("listening");
+    const squatter = createSocket("udp4");
+    squatter.bind(0);
+    await once(squatter, "listening");
+    const own = ["-4", "-p", String(squatter.address().port), "-D", "0"];
+    const words = ["forward", loopback(port), ...trust, ...own];
+    expect(await SrudpProcess.start(words).failure()).toMatchObject({ status: 71, code: "ERR_BIND" });
+    const patient = SrudpProcess.start([...words, "-w", "0"]);
+    expect(await patient.event("lost")).toMatchObject({ code: "ERR_BIND" });
+    squatter.close();
+    await patient.event("connected");
   });
 });
 

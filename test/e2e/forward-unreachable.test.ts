@@ -85,7 +85,7 @@ const CASES: readonly Case[] = [
 ];
 
 /** How much longer than without the forward it may take until the client hears of it. */
-const AT_ONCE_MS = 500;
+const AT_ONCE_MS = 1000;
 
 describe.skipIf(obstacle !== undefined)("a target that cannot be reached", () => {
   let machine: Namespace;

@@ -14,6 +14,8 @@ export interface KeeperOptions {
   readonly open: (attempt: { signal: AbortSignal; isRival: boolean }) => Promise<Link>;
   /** Whether the link could be made again if it were lost now. */
   readonly isRepeatable: () => boolean;
+  /** Whether the first link is tried for as long as later ones are, and not once only. */
+  readonly isPatient: boolean;
   /** Failures that no further attempt will mend. */
   readonly isFinal: (error: unknown) => boolean;
   readonly signal: AbortSignal;
@@ -39,7 +41,7 @@ const LONGEST_PAUSE_MS = 15_000;
  */
 export async function keepLink(options: KeeperOptions): Promise<never> {
   const { signal, isFinal, isRepeatable } = options;
-  let link = await options.open({ signal, isRival: false });
+  let link = await (options.isPatient ? openAtLast(options) : options.open({ signal, isRival: false }));
   for (;;) {
     options.onLink(link);
     const next = await standIn(link, options);
@@ -51,7 +53,8 @@ export async function keepLink(options: KeeperOptions): Promise<never> {
     const error = (link.errored ?? undefined) as SrudpError | undefined;
     if (error !== undefined && isFinal(error)) throw error;
     if (!isRepeatable()) throw new SrudpError("ERR_CODE_SPENT", undefined, error);
-    link = await openAgain(options, error);
+    await pauseFor(options, error, 0);
+    link = await openAtLast(options);
   }
 }
 
@@ -118,21 +121,28 @@ async function openRival(
   }
 }
 
-async function openAgain(options: KeeperOptions, lost: SrudpError | undefined): Promise<Link> {
-  let error = lost;
-  for (let attempts = 0; ; attempts++) {
-    const pauseMs = pauseBefore(attempts);
-    options.onLost(error, pauseMs);
-    await pause(pauseMs, options.signal);
-    options.signal.throwIfAborted();
+/** A link, after as many attempts as it takes. */
+async function openAtLast(options: KeeperOptions): Promise<Link> {
+  for (let attempts = 1; ; attempts++) {
     try {
       return await options.open({ signal: options.signal, isRival: false });
     } catch (thrown) {
       options.signal.throwIfAborted();
       if (options.isFinal(thrown)) throw thrown;
-      error = thrown as SrudpError;
+      await pauseFor(options, thrown as SrudpError, attempts);
     }
   }
+}
+
+async function pauseFor(
+  { signal, onLost }: KeeperOptions,
+  error: SrudpError | undefined,
+  attempts: number,
+): Promise<void> {
+  const pauseMs = pauseBefore(attempts);
+  onLost(error, pauseMs);
+  await pause(pauseMs, signal);
+  signal.throwIfAborted();
 }
 
 function pauseBefore(attempts: number): number {
