@@ -7,8 +7,14 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
 import { pause, within } from "../lib/deadline.ts";
-import { startEmulator } from "../lib/emulator-process.ts";
-import { endServers, freePort, secretWords, serve, startForwarding } from "../lib/forwarding.ts";
+import {
+  endServers,
+  type Forwarding,
+  freePort,
+  secretWords,
+  serve,
+  startForwarding,
+} from "../lib/forwarding.ts";
 import { loopback } from "../lib/pair.ts";
 import { endAll, SrudpProcess, temporaryFolder } from "../lib/srudp-process.ts";
 
@@ -121,26 +127,29 @@ describe("a forwarder that is killed and started again", () => {
 });
 
 describe("a network that sleeps", () => {
+  /** A connection that is echoed, over a line of 10 ms there and back. */
+  const startEcho = async (): Promise<{ link: Forwarding; socket: Socket }> => {
+    const echo = await serve((socket) => socket.pipe(socket));
+    const link = await startForwarding({
+      listen: ["--expose", `127.0.0.1:${echo}`],
+      forward: ["-L", `0:127.0.0.1:${echo}`],
+      between: { delayMs: 5 },
+    });
+    await link.forwarder.event("connected");
+    const socket = connect(link.ports[0]!, "127.0.0.1");
+    socket.setEncoding("utf8");
+    expect(await echoed(socket, "before")).toBe("before");
+    return { link, socket };
+  };
   const sleepMs = process.env.SRUDP_LONG === "1" ? 60_000 : 12_000;
 
   it("leaves open connections as they were, and new ones wait for it", { timeout: 90_000 }, async () => {
-    const echo = await serve((socket) => socket.pipe(socket));
-    const trust = secretWords();
-    const listener = SrudpProcess.start(["listen", "0", "-k", ...trust, "--expose", `127.0.0.1:${echo}`], {
-      stdin: "nothing",
-    });
-    const { port } = await listener.event("listening");
-    const line = await startEmulator({ targetPort: port, both: { delayMs: 5 } });
-    const forwarder = SrudpProcess.start(["forward", line.peer, ...trust, "-L", `0:127.0.0.1:${echo}`]);
-    const local = Number((await forwarder.event("forwarding")).bind.split(":").pop());
-    await forwarder.event("connected");
-    const socket = connect(local, "127.0.0.1");
-    socket.setEncoding("utf8");
-    expect(await echoed(socket, "before")).toBe("before");
-    await line.blackHole(0, sleepMs);
+    const { link, socket } = await startEcho();
+    const { forwarder, line, ports } = link;
+    await line!.blackHole(0, sleepMs);
     await pause(sleepMs - 1000);
     const startedMs = performance.now();
-    const during = connect(local, "127.0.0.1");
+    const during = connect(ports[0]!, "127.0.0.1");
     during.setEncoding("utf8");
     expect(await Promise.all([echoed(socket, "after"), echoed(during, "meanwhile")])).toEqual([
       "after",
@@ -150,8 +159,18 @@ describe("a network that sleeps", () => {
     expect(forwarder.events.filter(({ event }) => event === "connected")).toHaveLength(1);
     socket.destroy();
     during.destroy();
-    line.stop();
   });
+
+  it.each(["client", "target", "both"] as const)(
+    "and one that moves (%s) leaves them as they were too",
+    async (side) => {
+      const { link, socket } = await startEcho();
+      await link.line!.rebind(side);
+      expect(await echoed(socket, "after")).toBe("after");
+      expect(link.forwarder.events.filter(({ event }) => event === "connected")).toHaveLength(1);
+      socket.destroy();
+    },
+  );
 });
 
 describe("without a peer", () => {

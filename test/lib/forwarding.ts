@@ -15,6 +15,8 @@ export interface Forwarding {
   /** Of the link. */
   readonly port: number;
   readonly trust: readonly string[];
+  /** What stands between the two, where something does. */
+  readonly line: EmulatedLink | undefined;
   /** The ports of the forwarder's -L, -R and -D, in the order in which they were given. */
   readonly ports: readonly number[];
 }
@@ -51,8 +53,9 @@ export async function startForwarding(options: ForwardingOptions): Promise<Forwa
   });
   const { port } = await listener.event("listening");
   const { between } = options;
-  const peer =
-    between === undefined ? loopback(port) : (await startEmulator({ targetPort: port, both: between })).peer;
+  const line = between === undefined ? undefined : await startEmulator({ targetPort: port, both: between });
+  if (line !== undefined) emulators.add(line);
+  const peer = line?.peer ?? loopback(port);
   const forwarder = SrudpProcess.start(["forward", peer, ...trust, ...options.forward], { env, launcher });
   const wanted = options.forward.filter((word) => /^-[LRD]$/.test(word));
   const ports = new Map<string, number[]>();
@@ -67,6 +70,7 @@ export async function startForwarding(options: ForwardingOptions): Promise<Forwa
     forwarder,
     port,
     trust,
+    line,
     ports: wanted.map((word) => ports.get(kinds[word as keyof typeof kinds])!.shift()!),
   };
 }
