@@ -27,7 +27,9 @@ const TIME_THRESHOLD = 9 / 8;
 const TIME_THRESHOLD_MOST = 5 / 4;
 /** Probe timeouts after which unbroken loss is persistent congestion.  // RFC 9002 §7.6.1 */
 const PERSISTENT_CONGESTION_PTOS = 3;
-/** A lost packet is remembered for this many probe timeouts. */
+/** A lost packet is remembered while so many more are sent, for what is remembered holds the places behind it. */
+const LOST_MEMORY_PACKETS = 32_768;
+/** And for this many probe timeouts. */
 const LOST_MEMORY_PTOS = 2;
 /** Skipped numbers that an ACK is searched for. */
 const SKIPPED_REMEMBERED = 8;
@@ -243,7 +245,11 @@ export class Recovery {
         } else if (state === PACKET.skipped) return false;
       }
     }
-    if (this.remembered.length > 0) this.noticeSpurious(nowMs, ack);
+    if (this.remembered.length > 0) {
+      this.noticeSpurious(nowMs, ack);
+      // Here as well: where acknowledgements never pause, no timer ever ends.
+      this.forgetLost(nowMs);
+    }
     if (largest > this.largestAcked) this.largestAcked = largest;
     if (largestNewlyAcked < 0) {
       sent.reclaim();
@@ -320,16 +326,18 @@ export class Recovery {
 
   /** Forgets lost packets whose acknowledgement would come too late to mean anything. */
   forgetLost(nowMs: number): void {
-    const limit = nowMs - LOST_MEMORY_PTOS * this.rtt.ptoMs(this.peerMaxAckDelayMs);
+    const { sent, remembered, rememberedLostAtMs } = this;
+    const limitMs = nowMs - LOST_MEMORY_PTOS * this.rtt.ptoMs(this.peerMaxAckDelayMs);
+    const limit = sent.next - LOST_MEMORY_PACKETS;
     let old = 0;
-    while (old < this.remembered.length && this.rememberedLostAtMs[old]! < limit) {
-      this.sent.state[this.sent.slot(this.remembered[old]!)] = PACKET.settled;
+    while (old < remembered.length && (rememberedLostAtMs[old]! < limitMs || remembered[old]! < limit)) {
+      sent.state[sent.slot(remembered[old]!)] = PACKET.settled;
       old++;
     }
     if (old === 0) return;
-    this.remembered.splice(0, old);
-    this.rememberedLostAtMs.splice(0, old);
-    this.sent.reclaim();
+    remembered.splice(0, old);
+    rememberedLostAtMs.splice(0, old);
+    sent.reclaim();
   }
 
   /** No packet below this number is in flight, and none below it has a place any more. */

@@ -1,67 +1,13 @@
 /** What the fuzzers have found, each in the shortest form that shows it. */
 import { describe, expect, it } from "vitest";
 import { ConnectionIds } from "../../../src/engine/connection-ids.ts";
-import { Cubic } from "../../../src/engine/cubic.ts";
 import { MtuDiscovery } from "../../../src/engine/mtu-discovery.ts";
 import { PathControl } from "../../../src/engine/path-control.ts";
-import { Recovery } from "../../../src/engine/recovery.ts";
-import { RECORD, SENT } from "../../../src/engine/sent-packets.ts";
-import { FrameCursor } from "../../../src/wire/frames.ts";
-
-/** Recovery with packets of 1000 bytes, one record each, and what it says of them. */
-class Sender {
-  readonly acknowledged: number[] = [];
-  readonly lost: number[] = [];
-  restored = 0;
-  readonly recovery: Recovery;
-  nowMs = 1000;
-
-  constructor() {
-    this.recovery = new Recovery(
-      {
-        frameAcknowledged: (_kind, _stream, packetNumber) => this.acknowledged.push(packetNumber),
-        frameLost: (_kind, _stream, packetNumber) => this.lost.push(packetNumber),
-      },
-      this.controller(),
-      0,
-    );
-  }
-
-  controller(): Cubic {
-    const cubic = new Cubic(1200);
-    const restore = cubic.onSpuriousLoss.bind(cubic);
-    cubic.onSpuriousLoss = () => {
-      this.restored++;
-      restore();
-    };
-    return cubic;
-  }
-
-  send(packets: number, flags: number = SENT.ackEliciting): void {
-    const { sent } = this.recovery;
-    for (let n = 0; n < packets; n++) {
-      sent.push();
-      sent.record(RECORD.control, undefined, sent.next - 1, 0);
-      this.recovery.onSent(this.nowMs, 1000, flags);
-    }
-  }
-
-  /** An ACK of these inclusive ranges, the newest first. */
-  ack(...ranges: [number, number][]): boolean {
-    const cursor = new FrameCursor();
-    cursor.ackRanges = ranges.length;
-    for (const [i, [start, end]] of ranges.entries()) {
-      cursor.ackStarts[i] = start;
-      cursor.ackEnds[i] = end;
-    }
-    this.nowMs += 20;
-    return this.recovery.onAck(this.nowMs, cursor);
-  }
-}
+import { RecoverySender } from "../engine/recovery-sender.ts";
 
 /** A sender that has mostly acknowledged until now, and whose newest 512 packets are in flight. */
-function listenerThatSpeaks(): Sender {
-  const sender = new Sender();
+function listenerThatSpeaks(): RecoverySender {
+  const sender = new RecoverySender();
   sender.send(1);
   sender.ack([0, 0]);
   sender.send(300, 0);
@@ -88,7 +34,7 @@ describe("found by fuzzing: recovery", () => {
   });
 
   it("notices an ACK of a number that was left out, also when everything before it is settled", () => {
-    const sender = new Sender();
+    const sender = new RecoverySender();
     sender.send(3);
     sender.recovery.skipNumber();
     sender.send(3);
@@ -98,7 +44,7 @@ describe("found by fuzzing: recovery", () => {
   });
 
   it("gives the window back for the losses of one event, not for those of two together", () => {
-    const sender = new Sender();
+    const sender = new RecoverySender();
     sender.send(10);
     // 0 and 1 are lost, then 0 turns out to be late only.
     sender.ack([5, 5]);
@@ -114,7 +60,7 @@ describe("found by fuzzing: recovery", () => {
   });
 
   it("does not tell a new path's controller of losses on the old one", () => {
-    const sender = new Sender();
+    const sender = new RecoverySender();
     sender.send(10);
     sender.ack([5, 5]);
     sender.recovery.resetPath(sender.controller());
