@@ -68,6 +68,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EACCES: "EACCES: not permitted to this user",
   EADDRINUSE: "EADDRINUSE: it is taken",
   EADDRNOTAVAIL: "EADDRNOTAVAIL: no address of this machine",
+  ENOENT: "ENOENT: no such folder",
   ENOTFOUND: "ENOTFOUND: no host of that name",
 };
 
