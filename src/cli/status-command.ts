@@ -29,8 +29,9 @@ function linesOfLink(link: LinkStatus): string[] {
   return [lineOf(link), ...link.forwards.map((one) => `  ${lineOfForward(one)}`)];
 }
 
-function lineOfForward({ name, bind, target, connections }: ForwardStatus): string {
-  return escapeText(`  ${name}  ${bind} to ${target}, ${counted(connections, "connection")}`);
+function lineOfForward({ name, bind, target, isOpen, connections }: ForwardStatus): string {
+  const state = isOpen ? counted(connections, "connection") : "not open";
+  return escapeText(`  ${name}  ${bind} to ${target}, ${state}`);
 }
 
 function lineOf(link: LinkStatus): string {

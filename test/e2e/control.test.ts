@@ -95,6 +95,19 @@ describe("a running forward", () => {
       by: "peer",
     });
   });
+
+  it("from the start keeps it for the next link, and lists it as not open", async () => {
+    const env = { XDG_RUNTIME_DIR: temporaryFolder() };
+    const link = await startForwarding({ forward: ["-D", "0"] });
+    const words = ["forward", loopback(link.port), ...link.trust, "-D", "0", "-R", "0:127.0.0.1:1"];
+    const second = SrudpProcess.start(words, { env });
+    await second.event("unforwarded");
+    const listed = await says(["status", "--json"], env);
+    expect(JSON.parse(listed.said).forwards).toMatchObject([
+      { kind: "remote", isOpen: false },
+      { kind: "dynamic", isOpen: true },
+    ]);
+  });
 });
 
 describe("a link that began without forwards", () => {

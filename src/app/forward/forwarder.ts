@@ -19,6 +19,8 @@ export interface ForwardStatus {
   /** Where it listens, here or at the peer, with the port that was found for 0. */
   readonly bind: string;
   readonly target: string;
+  /** False for a port at the peer that was refused, or while there is no link. */
+  readonly isOpen: boolean;
   readonly connections: number;
 }
 
@@ -31,6 +33,7 @@ interface Entry {
   readonly spec: ForwardSpec;
   /** As it came out. */
   bind: Address;
+  isOpen: boolean;
   readonly connections: Connections;
   close: () => void;
   count?: () => number;
@@ -57,7 +60,8 @@ export class Forwarder {
    */
   async add(spec: ForwardSpec): Promise<ForwardStatus> {
     if (this.#entries.has(spec.name)) throw new SrudpError("ERR_USAGE", `${spec.name} is there already`);
-    const entry: Entry = { spec, bind: spec.bind, connections: new Set(), close: () => undefined };
+    const { bind } = spec;
+    const entry: Entry = { spec, bind, isOpen: false, connections: new Set(), close: () => undefined };
     this.#entries.set(spec.name, entry);
     try {
       if (spec.kind === "remote") {
@@ -66,6 +70,7 @@ export class Forwarder {
       } else {
         const port = await this.#open(entry);
         entry.bind = port.address;
+        entry.isOpen = true;
         entry.close = () => port.close();
         this.#watcher.forwarding(statusOf(entry));
       }
@@ -88,16 +93,23 @@ export class Forwarder {
     const { link } = peer;
     this.#current.set(peer);
     link.once("close", () => {
-      if (this.#current.peer === peer) this.#current.set(undefined);
+      if (this.#current.peer !== peer) return;
+      this.#current.set(undefined);
+      for (const entry of this.#atPeer()) entry.isOpen = false;
     });
-    for (const entry of this.#entries.values()) {
-      if (entry.spec.kind !== "remote") continue;
+    for (const entry of this.#atPeer()) {
+      entry.isOpen = false;
       this.#ask(peer, entry).catch((error: unknown) => {
         if (!(error instanceof SrudpError)) throw error;
         if (!link.destroyed)
           this.#watcher.failed({ by: "own", what: "port", target: formatTarget(entry.spec.bind), error });
       });
     }
+  }
+
+  /** Those that the peer has to open. */
+  #atPeer(): Entry[] {
+    return [...this.#entries.values()].filter(({ spec }) => spec.kind === "remote");
   }
 
   /** Closes all ports. */
@@ -128,6 +140,9 @@ export class Forwarder {
     for (const address of wanted) {
       try {
         const { port, cancel } = await peer.ask(address, lead);
+        // It may have been cancelled meanwhile.
+        if (this.#entries.get(entry.spec.name) !== entry) return cancel();
+        entry.isOpen = true;
         entry.bind = address.kind === "unix" ? address : { ...address, port };
         entry.close = cancel;
         this.#watcher.forwarding(statusOf(entry));
@@ -139,12 +154,13 @@ export class Forwarder {
   }
 }
 
-function statusOf({ spec, bind, connections, count }: Entry): ForwardStatus {
+function statusOf({ spec, bind, isOpen, connections, count }: Entry): ForwardStatus {
   return {
     name: spec.name,
     kind: spec.kind,
     bind: formatTarget(bind),
     target: formatLead(spec.lead),
+    isOpen,
     connections: count?.() ?? connections.size,
   };
 }
