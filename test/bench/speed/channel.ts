@@ -5,7 +5,7 @@ export interface Channel {
   write(bytes: Uint8Array): boolean;
   once(event: "drain", listener: () => void): unknown;
   on(event: "data", listener: (bytes: Uint8Array) => void): unknown;
-  on(event: "error", listener: () => void): unknown;
+  on(event: "error", listener: (error: Error) => void): unknown;
   /** Where there is such a thing: received bytes are needed no more. */
   recycle?(bytes: Uint8Array): void;
   destroy(): void;
@@ -46,10 +46,11 @@ export function carrierOver(transport: Transport): Carrier {
   };
 }
 
-/** Writes to `channel` for `forMs`, waiting whenever it asks for that. */
+/** Writes to `channel` for `forMs`, waiting whenever it asks for that; rejects with its error. */
 function writeFor(channel: Channel, forMs: number): Promise<void> {
   const endsAtMs = performance.now() + forMs;
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
+    channel.on("error", reject);
     const go = (): void => {
       // A turn of the loop every 16 MiB at most: a stream that never asks to wait would let nobody else run.
       for (let i = 0; i < 256; i++) {

@@ -20,7 +20,8 @@ interface UdxSocket {
 interface UdxStream extends Channel {
   connect(socket: UdxSocket, remoteId: number, port: number, host: string): void;
   on(event: "data", listener: (bytes: Uint8Array) => void): unknown;
-  on(event: "error" | "open", listener: () => void): unknown;
+  on(event: "error", listener: (error: Error) => void): unknown;
+  on(event: "open", listener: () => void): unknown;
 }
 
 interface Udx {

@@ -44,6 +44,8 @@ export interface PeerOptions {
 }
 
 export class PeerProcess {
+  /** Rejects when it ends with a failure; what of is on stderr. */
+  readonly failure: Promise<never>;
   readonly #child: ChildProcess;
   readonly #said: Said[] = [];
   #hasEnded = false;
@@ -64,6 +66,13 @@ export class PeerProcess {
         this.#stir();
       });
     }
+    this.failure = new Promise((_, reject) => {
+      this.#child.once("exit", (status) => {
+        if (status !== 0 && status !== null) reject(new Error(`the end that is to ${task.role} failed`));
+      });
+    });
+    // It may well come when nobody waits any more.
+    this.failure.catch(() => undefined);
     this.#child.once("close", () => {
       this.#hasEnded = true;
       this.#stir();
