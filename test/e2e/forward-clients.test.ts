@@ -87,8 +87,10 @@ describe.each([
       const [local, remote, dynamic] = link.ports;
       expect(await fetch(`http://127.0.0.1:${local}/`)).toBe(fileSha256);
       expect(await fetch(`http://127.0.0.1:${remote}/`)).toBe(fileSha256);
-      const proxy = ["--socks5-hostname", `127.0.0.1:${dynamic}`];
-      expect(await fetch(...proxy, `http://127.0.0.1:${webPort}/`)).toBe(fileSha256);
+      for (const version of ["--socks5-hostname", "--socks5", "--socks4a", "--socks4"]) {
+        const proxy = [version, `127.0.0.1:${dynamic}`];
+        expect(await fetch(...proxy, `http://127.0.0.1:${webPort}/`), version).toBe(fileSha256);
+      }
     });
 
     it.runIf(has("curl"))("is told by SOCKS what the peer forbids", async () => {
