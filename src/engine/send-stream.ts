@@ -32,6 +32,8 @@ export class SendStream {
   breakOffCode = -1;
   /** In the scheduler's queue. */
   isQueued = false;
+  /** Bytes sent since it came to the queue's head. */
+  turnBytes = 0;
   /** The application was told to wait, and is told when there is room again. */
   isWriterBlocked = false;
   /** A frame with FIN is to be sent. */

@@ -22,6 +22,13 @@ import type { TransportParameters } from "./transport-parameters.ts";
 const WRITE_HIGH_BYTES = 512 * 1024;
 const WRITE_HIGH_CROWDED_BYTES = 4 * 1024;
 const WRITE_HIGH_ALL_BYTES: number = 8 * 1024 * 1024;
+/**
+ * How much a stream may send before the next has its turn: as much as lets all have theirs within this time, a
+ * packet at least. Longer turns spare both sides work for every change of streams, shorter ones let a stream with
+ * little to say come sooner.
+ */
+const ROUND_MS = 10;
+const TURN_MOST_BYTES = 65_536;
 /** Priorities: control before everything else. */
 export const PRIORITY = { control: 0, normal: 1, bulk: 2 } as const;
 const PRIORITIES = 3;
@@ -348,18 +355,28 @@ export class Streams {
     return at;
   }
 
-  /** Writes STREAM frames into bytes[at, end), one stream after another, and records them. */
-  writeStreams(bytes: Uint8Array, at: number, end: number, sent: SentPackets): number {
+  /**
+   * Writes STREAM frames into bytes[at, end), one stream after another, and records them.
+   *
+   * @param rate at which all of it leaves, bytes per ms; Infinity while that is not known
+   */
+  writeStreams(bytes: Uint8Array, at: number, end: number, sent: SentPackets, rate: number): number {
     for (const queue of this.ready) {
-      // Every stream gets one look a packet; those that have more go to the back.  // transport.md R18
+      const turnBytes =
+        rate === Number.POSITIVE_INFINITY
+          ? 0
+          : Math.min((rate * ROUND_MS) / Math.max(1, queue.length), TURN_MOST_BYTES);
+      // Every stream gets one look a packet; those that have more go to the back in turn.  // transport.md R18
       for (let turns = queue.length; turns > 0 && end - at > 1; turns--) {
         const send = queue[0]!;
         const { credit } = this.flow;
-        let next = at;
-        if (send.hasWork(credit)) {
-          next = send.writeFrame(bytes, at, end, credit);
+        const hasWritten = send.hasWork(credit);
+        if (hasWritten) {
+          const next = send.writeFrame(bytes, at, end, credit);
           // What does not fit keeps its turn for the next packet.
           if (next === at) return at;
+          at = next;
+          send.turnBytes += send.frameBytes;
           this.flow.sentBytes += send.frameFreshBytes;
           if (send.frameFreshBytes === 0) this.retransmittedBytes += send.frameBytes;
           const kind = send.frameFin ? RECORD.streamFin : RECORD.stream;
@@ -367,13 +384,12 @@ export class Streams {
           this.onTaken(send.frameFreshBytes);
           this.wakeWriter(send);
         }
-        at = next;
         const hasMore = send.hasWork(Number.POSITIVE_INFINITY);
-        if (!hasMore) send.isQueued = false;
-        // One stream alone keeps its place: moving it to the back costs time in every packet.
-        if (hasMore && queue.length === 1) continue;
+        if (hasMore && hasWritten && send.turnBytes < turnBytes) continue;
+        send.turnBytes = 0;
         queue.shift();
         if (hasMore) queue.push(send);
+        else send.isQueued = false;
       }
     }
     return at;

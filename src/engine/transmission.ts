@@ -300,7 +300,7 @@ export class Transmission {
       next = streams.writeControl(bytes, next, end, sent);
       const beforeData = next;
       next = this.writeDatagrams(bytes, next, end);
-      next = streams.writeStreams(bytes, next, end, sent);
+      next = streams.writeStreams(bytes, next, end, sent, recovery.controller.pacingRate);
       if (next > beforeData) this.activity.note(nowMs);
       if (next === before && (this.pingWanted || isProbe)) bytes[next++] = FRAME.ping;
     }

@@ -201,7 +201,7 @@ class World {
     const slot = sent.push();
     let next = streams.writeControl(output, at, end, sent);
     if (next > end) broken("control frames beyond the end");
-    next = streams.writeStreams(output, next, end, sent);
+    next = streams.writeStreams(output, next, end, sent, 1);
     if (next > end) broken("stream frames beyond the end");
     if (next === at) {
       sent.pop();

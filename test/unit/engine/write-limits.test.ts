@@ -35,7 +35,7 @@ class Writer {
     const event: ConnectionEvent = { kind: 0, streamId: 0, errorCode: 0 };
     for (;;) {
       this.sent.push();
-      const end = this.streams.writeStreams(this.packet, 0, this.packet.length, this.sent);
+      const end = this.streams.writeStreams(this.packet, 0, this.packet.length, this.sent, 1);
       while (this.events.poll(event)) if (event.kind === EVENT.writable) woken.push(event.streamId);
       if (end === 0) return woken;
       this.sent.state.fill(0);
