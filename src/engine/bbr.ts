@@ -42,6 +42,11 @@ const PROBE_RTT_INTERVAL_MS = 5000;
 const PROBE_RTT_DURATION_MS = 200;
 const MAX_BW_CYCLES = 2;
 const EXTRA_ACKED_ROUNDS = 10;
+/**
+ * More than links collect before they acknowledge. What comes at once beyond that is a receiver's process that stood
+ * still, and a window that makes up for it would be more than its socket holds (4 MiB, where we ask for it).
+ */
+const EXTRA_ACKED_MOST_BYTES: number = 3 * 1024 * 1024;
 /** Round trips that differ by less are the same: timers and clocks are no better. */
 const RTT_NOISE = 0.01;
 const RTT_NOISE_MS = 0.5;
@@ -324,7 +329,11 @@ export class Bbr implements CongestionController {
       expected = 0;
     }
     this.extraAckedDelivered += sample.ackedBytes;
-    const extra = Math.min(this.extraAckedDelivered - expected, this.congestionWindowBytes);
+    const extra = Math.min(
+      this.extraAckedDelivered - expected,
+      this.congestionWindowBytes,
+      EXTRA_ACKED_MOST_BYTES,
+    );
     this.extraAckedFilter.update(this.roundCount, Math.max(0, extra));
     this.extraAcked = this.extraAckedFilter.value;
   }
