@@ -3,9 +3,12 @@ import { Duplex } from "node:stream";
 import type { Flow } from "./flow.ts";
 
 /** Bytes that wait for the reader before the engine is left to hold them, and so the peer. */
-const READ_AHEAD_BYTES = 64 * 1024;
-/** Bytes of the writer that wait here before `write` returns false; the engine holds its own share beyond. */
-const WRITE_BEHIND_BYTES = 64 * 1024;
+const READ_AHEAD_BYTES = 16 * 1024;
+/**
+ * Bytes of the writer that wait here before `write` returns false; the engine holds its own share beyond. More of
+ * either is no faster, and a thousand streams hold it a thousand times.
+ */
+const WRITE_BEHIND_BYTES = 16 * 1024;
 
 /**
  * One bidirectional stream.
