@@ -193,6 +193,22 @@ describe("BBR probing for bandwidth (§5.3.3)", () => {
   });
 });
 
+describe("BBR and acknowledgements that come all at once (§5.5.9)", () => {
+  it("makes up for them, but not for a peer that stands still with more than its socket holds", () => {
+    const path = pathOf({ rate: 200_000, rttMs: 5, queueBytes: 32e6 });
+    // Forty milliseconds of a tenth of a second: eight megabytes at a time.
+    path.toldAt = (atMs) => (atMs % 100 < 40 ? atMs - (atMs % 100) + 40 : atMs);
+    let widest = 0;
+    path.run(1000);
+    path.watch = ({ windowBytes }) => {
+      widest = Math.max(widest, windowBytes);
+    };
+    path.run(2000);
+    expect(widest).toBeGreaterThan(2e6);
+    expect(widest).toBeLessThan(3 * 1024 * 1024 + 5 * path.bdpBytes);
+  });
+});
+
 describe("BBR and losses (§5.5.10)", () => {
   it("does not mind 1 % that are lost whatever is sent", () => {
     const path = pathOf();

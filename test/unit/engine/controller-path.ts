@@ -40,6 +40,8 @@ export class ControllerPath {
   queueBytes: number;
   /** Packets that are lost whatever the queue, by number. */
   isLost: (packetNumber: number) => boolean = () => false;
+  /** When the peer tells of what reached it at a time: at once, unless it stands still. */
+  toldAt: (atMs: number) => number = (atMs) => atMs;
   nowMs = 0;
   deliveredBytes = 0;
   sentPackets = 0;
@@ -135,7 +137,7 @@ export class ControllerPath {
     const waitingBytes = (this.lineFreeAtMs - nowMs) * this.rate;
     if (waitingBytes > this.queueBytes || this.isLost(packet.number)) return;
     this.lineFreeAtMs = Math.max(nowMs, this.lineFreeAtMs) + PACKET_BYTES / this.rate;
-    this.arrivals.push({ atMs: this.lineFreeAtMs + this.rttMs, packet });
+    this.arrivals.push({ atMs: this.toldAt(this.lineFreeAtMs + this.rttMs), packet });
   }
 
   private acknowledge(packet: Packet): void {
