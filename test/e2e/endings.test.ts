@@ -15,6 +15,8 @@ const LOSSY = { delayMs: 10, rateMbit: 20, queueBytes: 100_000, lossRate: 0.3, b
 const RUNS = 8;
 /** Data, its end and the receipts have to get through first; the goodbye itself takes 3 s at most. */
 const EXIT_MS = 7000;
+/** The goodbye, and the process's own end. */
+const GOODBYE_MS = 4500;
 
 async function over(seed: number): Promise<Awaited<ReturnType<typeof startPair>>> {
   return startPair({
@@ -43,8 +45,8 @@ describe("over a path that loses 30 % each way", () => {
     for (let seed = 1; seed <= 4; seed++) {
       const { listener, connector } = await over(seed);
       connector.kill("SIGINT");
-      expect(await connector.exit(3000)).toBe(130);
-      expect(await listener.failure(3000)).toMatchObject({ status: 74, code: "ERR_PEER_RESET" });
+      expect(await connector.exit(GOODBYE_MS)).toBe(130);
+      expect(await listener.failure(GOODBYE_MS)).toMatchObject({ status: 74, code: "ERR_PEER_RESET" });
     }
   });
 });

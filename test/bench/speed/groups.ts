@@ -104,7 +104,9 @@ const loopback: Group = {
   isOnLoopback: true,
   rows: [
     SRUDP_ROW,
+    tunnelRow("forward -L", FORWARD),
     tunnelRow("ssh -L", SSH),
+    tunnelRow("kcptun", KCPTUN),
     HYPERDHT_ROW,
     TLS_ROW,
     transferRow("tcp"),
