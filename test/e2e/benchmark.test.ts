@@ -76,7 +76,7 @@ describe("the benchmark program", () => {
   );
 
   it("refuses a word that is neither group nor row, and names all there are", async () => {
-    await expect(bench("loopback", "kcptun")).rejects.toMatchObject({
+    await expect(bench("loopback", "wireguard-go")).rejects.toMatchObject({
       code: 64,
       stderr: expect.stringContaining("throughput: srudp, ceiling"),
     });
