@@ -10,9 +10,8 @@
  * Read first: RFC 9000 §5, §10; handshake.ts for how keys come about; transmission.ts for what is sent.
  */
 import { copyBytes, utf8Decode, utf8Encode } from "../base/bytes.ts";
-import { ERRORS, type ErrorCode, errorOfWire, SrudpError } from "../base/errors.ts";
+import { ERRORS, errorOfWire, SrudpError } from "../base/errors.ts";
 import { exportedSecret } from "../crypto/exported-secret.ts";
-import type { Primitives } from "../crypto/primitives.ts";
 import { CLOSE_REASON_BYTES } from "../wire/frames.ts";
 import {
   HEADER_BYTES,
@@ -26,13 +25,20 @@ import { Bbr } from "./bbr.ts";
 import { Closing } from "./closing.ts";
 import type { CongestionController } from "./congestion.ts";
 import { ConnectionIds } from "./connection-ids.ts";
+import type {
+  CloseCause,
+  ConnectionConfig,
+  ConnectionState,
+  ConnectionStats,
+  Transmit,
+} from "./connection-types.ts";
 import { Cubic } from "./cubic.ts";
 import { Datagrams } from "./datagrams.ts";
 import { type ConnectionEvent, EVENT, EventQueue } from "./events.ts";
 import type { Handshake, HandshakeKeys, Role } from "./handshake.ts";
 import { HandshakeRoute, type Path } from "./handshake-route.ts";
 import { Incoming, type IncomingHost } from "./incoming.ts";
-import { KeyUpdate, REKEY_LIMITS, type RekeyLimits } from "./key-update.ts";
+import { KeyUpdate, REKEY_LIMITS } from "./key-update.ts";
 import { DATAGRAM_FLOOR_BYTES } from "./mtu-discovery.ts";
 import { type Move, PathControl } from "./path-control.ts";
 import { Activity, PathLife } from "./path-life.ts";
@@ -45,6 +51,13 @@ import type { DropReason, Tracer } from "./tracer.ts";
 import { type LinkParts, Transmission } from "./transmission.ts";
 import { decodeParameters, type TransportParameters } from "./transport-parameters.ts";
 
+export type {
+  CloseCause,
+  ConnectionConfig,
+  ConnectionState,
+  ConnectionStats,
+  Transmit,
+} from "./connection-types.ts";
 export { type ConnectionEvent, EVENT } from "./events.ts";
 export type { Path } from "./handshake-route.ts";
 export { PRIORITY } from "./streams.ts";
@@ -59,69 +72,6 @@ const HANDSHAKE_RTT_MOST_MS = 3000;
 const OVERDUE_PTOS = 2;
 /** Data packets that overtake the handshake and are kept for after it. */
 const EARLY_DATAGRAMS = 8;
-
-export interface ConnectionConfig {
-  readonly handshake: Handshake;
-  /** Initiator: addresses of the peer, tried 250 ms apart. Responder: none. */
-  readonly paths: readonly Path[];
-  readonly primitives: Primitives;
-  readonly random: (byteLength: number) => Uint8Array;
-  /** This side's limits, the same that the handshake carries. */
-  readonly parameters: TransportParameters;
-  /** Silence after which the link is lost, ms; Infinity for never. */
-  readonly idleTimeoutMs: number;
-  readonly congestion: "cubic" | "bbr";
-  /** This side's connection ID, the same that the handshake carries. */
-  readonly connectionId: Uint8Array;
-  /** Largest UDP payload that the search for the path's MTU tries; the floor of 1200 when absent. */
-  readonly mtuCeilingBytes?: number | ((path: Path) => number);
-  /** When new keys are asked for, where the defaults do not suit. */
-  readonly rekey?: RekeyLimits;
-  /** For tests: where packet numbers begin (they are 48 bits wide). */
-  readonly firstPacketNumber?: number;
-  /** Told of everything that happens. */
-  readonly tracer?: Tracer;
-}
-
-/** One datagram to be sent, or several of `segmentBytes` each (the last may be shorter) in a row. */
-export interface Transmit {
-  /** The caller's; filled from index 0. At least 1200 bytes. */
-  buffer: Uint8Array;
-  length: number;
-  segmentBytes: number;
-  path: Path;
-}
-
-export interface CloseCause {
-  readonly origin: "local" | "remote" | "network";
-  /** Undefined for an orderly end. */
-  readonly code: ErrorCode | undefined;
-  readonly errorCode: number;
-  readonly reason: string;
-}
-
-export type ConnectionState = "handshaking" | "established" | "closing" | "draining" | "closed";
-
-export interface ConnectionStats {
-  readonly sentPackets: number;
-  readonly receivedPackets: number;
-  /** Packets that did not decrypt, were no packets, came twice or too late. */
-  readonly droppedPackets: number;
-  readonly lostPackets: number;
-  readonly spuriousLosses: number;
-  readonly sentBytes: number;
-  readonly receivedBytes: number;
-  readonly retransmittedBytes: number;
-  readonly rttMs: number;
-  readonly minRttMs: number;
-  readonly rttVarMs: number;
-  readonly congestionWindowBytes: number;
-  readonly bytesInFlight: number;
-  /** Bytes per ms. */
-  readonly pacingRate: number;
-  readonly mtuBytes: number;
-  readonly congestionPhase: string;
-}
 
 /** What exists once there are keys. */
 interface Established {

@@ -362,10 +362,8 @@ export class Streams {
    */
   writeStreams(bytes: Uint8Array, at: number, end: number, sent: SentPackets, rate: number): number {
     for (const queue of this.ready) {
-      const turnBytes =
-        rate === Number.POSITIVE_INFINITY
-          ? 0
-          : Math.min((rate * ROUND_MS) / Math.max(1, queue.length), TURN_MOST_BYTES);
+      if (queue.length === 0) continue;
+      const turnBytes = turnBytesOf(rate, queue.length);
       // Every stream gets one look a packet; those that have more go to the back in turn.  // transport.md R18
       for (let turns = queue.length; turns > 0 && end - at > 1; turns--) {
         const send = queue[0]!;
@@ -545,4 +543,10 @@ export class Streams {
     stream.isListed = true;
     this.listed.push(stream);
   }
+}
+
+/** What each of `streams` may send before the next has its turn; 0 stands for a packet. */
+function turnBytesOf(rate: number, streams: number): number {
+  if (rate === Number.POSITIVE_INFINITY) return 0;
+  return Math.min((rate * ROUND_MS) / streams, TURN_MOST_BYTES);
 }

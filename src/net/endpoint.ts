@@ -143,7 +143,7 @@ export class Endpoint implements AttachmentHost {
     return this.sockets.map((socket) => socket.local);
   }
 
-  /** Monotonic milliseconds; the same throughout a batch. */
+  /** Monotonic milliseconds; within a batch only datagrams that come and bursts that leave move them on. */
   now(): number {
     return this.#batchNowMs !== 0 ? this.#batchNowMs : performance.now();
   }
@@ -345,7 +345,7 @@ export class Endpoint implements AttachmentHost {
       while (next < round.length) {
         const attachment = round[next++]!;
         attachment.dirty = false;
-        if (!attachment.detached) this.#drain(attachment, this.#batchNowMs);
+        if (!attachment.detached) this.#drain(attachment);
       }
     } finally {
       // Those behind one whose owner threw keep their turn.
@@ -355,11 +355,11 @@ export class Endpoint implements AttachmentHost {
     }
   }
 
-  #drain(attachment: Attachment, now: number): void {
+  #drain(attachment: Attachment): void {
     const { connection } = attachment;
-    this.#sendAll(attachment, now);
+    this.#sendAll(attachment);
     attachment.deadlineMs = connection.pollTimeout();
-    this.#timer.wakeBy(attachment.deadlineMs, performance.now());
+    this.#timer.wakeBy(attachment.deadlineMs, this.#batchNowMs);
     const event = this.#event;
     // The owner may change on the way: a link takes over from whoever waited for it.
     while (connection.pollEvent(event)) {
@@ -374,17 +374,18 @@ export class Endpoint implements AttachmentHost {
     }
   }
 
-  #sendAll(attachment: Attachment, now: number): void {
+  #sendAll(attachment: Attachment): void {
     const transmit = this.#transmit;
-    for (let burst = 0; !attachment.blocked; burst++) {
+    while (!attachment.blocked) {
       transmit.buffer = this.#sender.buffer;
-      // A full window takes milliseconds to leave, which the pacer has to know of.
-      if (!attachment.connection.pollTransmit(burst === 0 ? now : performance.now(), transmit)) return;
+      if (!attachment.connection.pollTransmit(this.#batchNowMs, transmit)) return;
       const socket = this.#slots[transmit.path.socket];
       if (socket !== undefined && !this.#sender.send(socket, transmit)) {
         attachment.blocked = true;
         this.#someBlocked = true;
       }
+      // A full window takes milliseconds to leave, which the pacer has to know of, and all that follows as well.
+      this.#batchNowMs = performance.now();
     }
   }
 

@@ -3,8 +3,8 @@
  *
  *     node dist/test/bench/forward.js [thousand] [stalled]
  *
- * thousand: as many connections at once, a megabyte each way in each. stalled: single bytes there and back on fifty
- * connections, beside one whose reader has stopped and without it. Prints one line of JSON a row; both ends share the
+ * thousand: as many connections at once, a megabyte each way in each. stalled: single bytes there and back on as
+ * many connections, beside one whose reader has stopped and without it. Prints one line of JSON a row; both ends share the
  * machine's cores. What one connection carries, beside others: `speed.ts`.
  */
 import { once } from "node:events";
@@ -15,6 +15,8 @@ import { endAll } from "../lib/srudp-process.ts";
 
 const CONNECTIONS = 1000;
 const MEGABYTE = 1_000_000;
+/** Of one byte on each connection. */
+const TRIPS = 10;
 
 async function measureThousand(): Promise<object> {
   const echo = await serve((socket) => socket.pipe(socket));
@@ -50,7 +52,9 @@ async function measureStalled(): Promise<object> {
   });
   await link.forwarder.event("connected");
   const many = async (): Promise<number[]> =>
-    (await Promise.all(Array.from({ length: 50 }, () => roundTrips(link.ports[0]!, 40)))).flat();
+    (
+      await Promise.all(Array.from({ length: CONNECTIONS - 1 }, () => roundTrips(link.ports[0]!, TRIPS)))
+    ).flat();
   await many();
   const without = quantiles(await many());
   const stalled = connect(link.ports[1]!, "127.0.0.1").pause();

@@ -7,21 +7,10 @@ import type { Candidate } from "../../../src/wire/candidate.ts";
 import { CHECK_BYTES, type Check, decodeCheck, encodeCheck } from "../../../src/wire/check.ts";
 import { type NatBehaviour, UNKNOWN_BEHAVIOUR } from "../../../src/wire/nat-behaviour.ts";
 import { Random } from "../../sim/random.ts";
+import { EASY, HARD } from "./nat-behaviours.ts";
 
 const KEY = new Uint8Array(32).fill(4);
 const mac = checkMac(KEY);
-const EASY: NatBehaviour = {
-  mapping: "endpointIndependent",
-  filtering: "addressAndPortDependent",
-  portPattern: "preserved",
-  isHard: false,
-};
-const HARD: NatBehaviour = {
-  ...EASY,
-  mapping: "addressAndPortDependent",
-  portPattern: "random",
-  isHard: true,
-};
 const VICTIM = "203.0.113.9";
 
 interface Sent extends PunchTransmit {

@@ -2,19 +2,8 @@ import { describe, expect, it } from "vitest";
 import { judge, predict, type Side } from "../../../../src/net/doctor/prediction.ts";
 import type { Candidate, CandidateKind } from "../../../../src/wire/candidate.ts";
 import type { NatBehaviour } from "../../../../src/wire/nat-behaviour.ts";
+import { EASY, HARD } from "../../punch/nat-behaviours.ts";
 
-const EASY: NatBehaviour = {
-  mapping: "endpointIndependent",
-  filtering: "addressAndPortDependent",
-  portPattern: "preserved",
-  isHard: false,
-};
-const HARD: NatBehaviour = {
-  ...EASY,
-  mapping: "addressAndPortDependent",
-  portPattern: "random",
-  isHard: true,
-};
 const COUNTING: NatBehaviour = { ...HARD, portPattern: "sequential", portStep: 1, isHard: false };
 const SILENT: NatBehaviour = {
   mapping: "unknown",
