@@ -10,8 +10,10 @@ export type ErrorOrigin = "local" | "remote" | "network";
 
 export interface ErrorRow {
   readonly origin: ErrorOrigin;
-  /** Code carried by a CLOSE frame, `undefined` where the condition never travels. */
+  /** Code carried by CLOSE and other frames, `undefined` where the condition is never sent. */
   readonly wire?: number;
+  /** What the side that receives `wire` reports, where that is not this error itself. */
+  readonly receivedAs?: ErrorCode;
   /** Exit status of the command (sysexits.h where one fits). */
   readonly exit: number;
   /** What happened and what to do about it, one sentence for a person. */
@@ -84,6 +86,7 @@ const TABLE = {
   ERR_INTERNAL: {
     origin: "local",
     wire: 0x01,
+    receivedAs: "ERR_PEER_INTERNAL",
     exit: 70,
     sentence: "This is a bug in srudp; please report it with the lines above.",
   },
@@ -108,6 +111,12 @@ const TABLE = {
     wire: 0x101,
     exit: 74,
     sentence: "The peer's output was closed early, so it did not take everything that was sent.",
+  },
+  ERR_PEER_INTERNAL: {
+    origin: "remote",
+    exit: 74,
+    sentence:
+      "The peer ended the link because of an internal error on its side; what arrived may be incomplete.",
   },
   ERR_CODE_SPENT: {
     origin: "network",
@@ -217,12 +226,14 @@ const TABLE = {
   ERR_PEER_KEY: {
     origin: "remote",
     wire: 0x104,
+    receivedAs: "ERR_KEY_REFUSED",
     exit: 77,
     sentence: "The peer's key is not the expected one; do not go on unless you know why it changed.",
   },
   ERR_PEER_UNKNOWN: {
     origin: "local",
     wire: 0x105,
+    receivedAs: "ERR_KEY_REFUSED",
     exit: 77,
     sentence: "The peer's key is not known here; pin it with --peer, or accept it once with --accept-new.",
   },
@@ -300,8 +311,14 @@ const TABLE = {
   ERR_FORWARD_BIND: {
     origin: "local",
     wire: 0x116,
+    receivedAs: "ERR_PEER_FORWARD_BIND",
     exit: 71,
     sentence: "The port or socket to be forwarded cannot be opened; choose another.",
+  },
+  ERR_PEER_FORWARD_BIND: {
+    origin: "remote",
+    exit: 71,
+    sentence: "The peer cannot open the port or socket to be forwarded; choose another.",
   },
   ERR_FORWARD_CROWDED: {
     origin: "local",
@@ -324,10 +341,19 @@ export type ErrorCode = keyof typeof TABLE;
 /** The row of each error code. */
 export const ERRORS: Readonly<Record<ErrorCode, ErrorRow>> = TABLE;
 
-/** The code whose CLOSE frame carries `wire`, `undefined` for a value that no row has. */
-export function errorOfWire(wire: number): ErrorCode | undefined {
+/** The error that this side sends as `wire`; undefined for a value that no row has. */
+export function errorSentAs(wire: number): ErrorCode | undefined {
   for (const code of Object.keys(TABLE) as ErrorCode[]) if (ERRORS[code].wire === wire) return code;
   return undefined;
+}
+
+/**
+ * The error to report for a `wire` code that the peer sent, never one of origin "local"; undefined for a value
+ * that no row has.
+ */
+export function errorReceivedAs(wire: number): ErrorCode | undefined {
+  const sent = errorSentAs(wire);
+  return sent && (ERRORS[sent].receivedAs ?? sent);
 }
 
 /** What this project throws: a code of the table, its sentence, and what there is to say beyond it. */

@@ -10,7 +10,7 @@
  * Read first: RFC 9000 §5, §10; handshake.ts for how keys come about; transmission.ts for what is sent.
  */
 import { copyBytes, utf8Decode, utf8Encode } from "../base/bytes.ts";
-import { ERRORS, errorOfWire, SrudpError } from "../base/errors.ts";
+import { ERRORS, errorReceivedAs, errorSentAs, SrudpError } from "../base/errors.ts";
 import { exportedSecret } from "../crypto/exported-secret.ts";
 import { CLOSE_REASON_BYTES } from "../wire/frames.ts";
 import {
@@ -463,7 +463,7 @@ export class Connection implements FrameOwner, IncomingHost {
   /** Ends the connection; `errorCode` 0 is an orderly end. What is not acknowledged by now may not arrive. */
   close(nowMs: number, errorCode: number, reason: string): void {
     if (this.phase === "closing" || this.phase === "draining" || this.phase === "closed") return;
-    const code = errorCode === 0 ? undefined : (errorOfWire(errorCode) ?? "ERR_PEER_RESET");
+    const code = errorCode === 0 ? undefined : (errorSentAs(errorCode) ?? "ERR_PEER_RESET");
     const cause: CloseCause = { origin: "local", code, errorCode, reason };
     if (this.phase === "handshaking") {
       this.end(nowMs, cause);
@@ -643,7 +643,7 @@ export class Connection implements FrameOwner, IncomingHost {
 
   onClose(nowMs: number, errorCode: number, reason: Uint8Array): void {
     if (this.phase !== "established") return;
-    const code = errorCode === 0 ? undefined : (errorOfWire(errorCode) ?? "ERR_PEER_RESET");
+    const code = errorCode === 0 ? undefined : (errorReceivedAs(errorCode) ?? "ERR_PEER_RESET");
     this.phase = "draining";
     const text = utf8Decode(reason.subarray(0, CLOSE_REASON_BYTES));
     this.closeCause = { origin: "remote", code, errorCode, reason: text };

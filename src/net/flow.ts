@@ -8,7 +8,7 @@
  * When the link is over, what had arrived is still delivered; the error, or the close, comes after it.
  */
 import type { Duplex } from "node:stream";
-import { ERRORS, type ErrorCode, errorOfWire, SrudpError } from "../base/errors.ts";
+import { ERRORS, type ErrorCode, errorReceivedAs, SrudpError } from "../base/errors.ts";
 
 /** What a flow needs of the engine's connection. */
 export interface StreamEngine {
@@ -288,7 +288,7 @@ export class Flow {
 
 /** The error that a stream broke off with. */
 function errorFor(errorCode: number, fallback: "ERR_PEER_RESET" | "ERR_PEER_OUTPUT_CLOSED"): SrudpError {
-  return new SrudpError(errorOfWire(errorCode) ?? fallback);
+  return new SrudpError(errorReceivedAs(errorCode) ?? fallback);
 }
 
 /** The wire code that tells the peer why a stream or a link breaks off. */

@@ -6,7 +6,7 @@
  * behind. The peer answers once its dial has succeeded or failed, and the target's bytes follow.
  */
 import { concatBytes, utf8Decode, utf8Encode } from "../base/bytes.ts";
-import { ERRORS, errorOfWire, SrudpError } from "../base/errors.ts";
+import { ERRORS, errorReceivedAs, SrudpError } from "../base/errors.ts";
 import { Reader } from "../base/reader.ts";
 import { varintBytes, writeVarint } from "../base/varint.ts";
 
@@ -171,7 +171,7 @@ function readFailure(reader: Reader): SrudpError | undefined {
   const wire = reader.varint();
   if (wire === 0) return undefined;
   const detail = readText(reader);
-  return new SrudpError(errorOfWire(wire) ?? "ERR_TARGET_FAILED", detail === "" ? undefined : detail);
+  return new SrudpError(errorReceivedAs(wire) ?? "ERR_TARGET_FAILED", detail === "" ? undefined : detail);
 }
 
 function checked<T>(reader: Reader, value: T | undefined, what: string): T {
