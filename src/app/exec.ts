@@ -3,7 +3,8 @@
  * is the command's.
  *
  * A program may end without having read all of its input, or close its output and go on: neither is a
- * failure here. The link ends with the program, and the peer's receipt says how far its input was read.
+ * failure here. The link ends with the program. The peer receives all of its output, how far its input was
+ * read, and whether it ended by itself.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { constants } from "node:os";
@@ -44,7 +45,7 @@ export function bridgeToProgram(
 ): ProgramBridge {
   const { SRUDP_CODE: _secret, ...environment } = process.env;
   const child = spawn(command, words, { env: environment, stdio: ["pipe", "pipe", "inherit"] });
-  const joined = bridge(link, { ...options, input: child.stdout, output: child.stdin, outputMayClose: true });
+  const joined = bridge(link, { ...options, input: child.stdout, output: child.stdin, isProgram: true });
   return { bridge: joined, done: runToEnd(link, command, child, joined) };
 }
 
@@ -60,8 +61,7 @@ async function runToEnd(
       reject(new SrudpError("ERR_FILE_UNREADABLE", `${command} (${error.code ?? error.message})`, error));
     });
     child.once("exit", (status, signal) => {
-      // Nobody is left to read what the peer may still send.
-      joined.quit();
+      joined.programEnded(signal === null);
       resolve(status ?? SIGNAL_STATUS + (signal === null ? 0 : constants.signals[signal]));
     });
   });

@@ -5,11 +5,14 @@
  * that by a receipt (count and SHA-256). The pipe is done when the peer's receipt agrees with what was sent
  * and one's own is on its way; then, and only then, it ends well. It ends well too when the peer stops early
  * in order (`quitAfterMs`, `sendOnly`), as long as its receipt covers every byte that was sent to it.
+ *
+ * A receipt for less means that the peer's output closed early. The peer's own direction is still received to
+ * its end. The pipe then fails, unless the peer says that its output was a program which ended by itself.
  */
 import { type Readable, Writable } from "node:stream";
 import { equalBytes } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
-import type { Receipt } from "../net/control.ts";
+import { PIPE_RECORD, type Receipt } from "../net/control.ts";
 import type { Link } from "../net/link.ts";
 import { isRecycling, openInput, type RecyclingInput } from "./input.ts";
 import { openOutput } from "./output.ts";
@@ -26,8 +29,11 @@ export interface BridgeOptions {
   readonly recvOnly?: boolean;
   /** After the end of input the other direction gets so long, ms (`-q`); left out, as long as it takes. */
   readonly quitAfterMs?: number;
-  /** An output that closes early (a program that has read enough) fails nothing. */
-  readonly outputMayClose?: boolean;
+  /**
+   * Input and output are those of a program. It may close its input early; what the peer sends after that is
+   * dropped. The peer is told how the program ended, so call `programEnded()`.
+   */
+  readonly isProgram?: boolean;
   /** Breaks the link off; `done` rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
@@ -36,6 +42,8 @@ export interface BridgeResult {
   readonly sent: TallyResult;
   /** What the output took. */
   readonly received: TallyResult;
+  /** Bytes of `sent` that the peer's program left unread when it ended by itself. */
+  readonly unreadBytes: number;
   /** Since the bridge began. */
   readonly durationMs: number;
 }
@@ -70,13 +78,21 @@ export class Bridge {
   #isInputEnded = false;
   /** The other direction is not waited for any more. */
   #isQuitting = false;
+  /** `quitAfterMs` is over. */
+  #isTimeUp = false;
   /** The peer's direction has ended. */
   #isReceiveEnded = false;
   /** No more goes to the output. */
   #isOutputEnding = false;
   /** The output has taken everything and is closed, and the peer was told. */
   #isOutputDone = false;
+  /** The output closed before it had taken everything; only a program's output may. */
+  #isOutputCutShort = false;
+  /** The program whose input and output these are has ended. */
+  #isProgramEnded = false;
   #receipt: Receipt | undefined;
+  /** The peer's output was a program that has ended by itself. */
+  #isPeerProgramEnded = false;
   /** The link is over, perhaps with an error. */
   #over: { readonly error: Error | undefined } | undefined;
   #quitTimer: NodeJS.Timeout | undefined;
@@ -98,6 +114,7 @@ export class Bridge {
     // The link would close by itself before the receipts have crossed.
     this.#release = link.hold();
     link.on("receipt", this.#onReceipt);
+    link.on("record", this.#onRecord);
     link.on("error", this.#onLinkError);
     link.on("close", this.#onLinkClose);
     options.signal?.addEventListener("abort", this.#onAbort, { once: true });
@@ -118,12 +135,30 @@ export class Bridge {
 
   /** How far it has come, or how far it came. */
   result(): BridgeResult {
-    const durationMs = performance.now() - this.#startedAtMs;
-    return { sent: this.#sent.result(), received: this.#received.result(), durationMs };
+    return {
+      sent: this.#sent.result(),
+      received: this.#received.result(),
+      unreadBytes: this.#unreadBytes,
+      durationMs: performance.now() - this.#startedAtMs,
+    };
+  }
+
+  /**
+   * The program at this end (`isProgram`) has ended. Nothing more is read for it, and the link ends in order once
+   * the peer has its output.
+   *
+   * @param byItself false when a signal ended it: what it left unread is then a loss to the peer
+   */
+  programEnded(byItself: boolean): void {
+    this.#isProgramEnded = true;
+    if (byItself && this.#over === undefined && !this.#isSettled) {
+      this.#link.sendRecord(PIPE_RECORD.programEnded, new Uint8Array(0));
+    }
+    this.#quit();
   }
 
   /** Ends in order without waiting for the peer's end, once the peer has taken what was sent. */
-  quit(): void {
+  #quit(): void {
     this.#isQuitting = true;
     this.#advance();
   }
@@ -155,18 +190,35 @@ export class Bridge {
   readonly #onInputEnd = (): void => this.#endSending();
 
   readonly #onInputError = (error: Error): void => {
+    if (this.#isInputEnded) return;
     const what = `Standard input (${(error as NodeJS.ErrnoException).code ?? error.message})`;
     this.#breakOff(new SrudpError("ERR_FILE_UNREADABLE", what, error));
   };
+
+  /** Ends this direction although the input has not ended. */
+  #stopInput(): void {
+    if (this.#isInputEnded) return;
+    this.#releaseInput();
+    this.#endSending();
+  }
+
+  #releaseInput(): void {
+    this.#input?.off("data", this.#onInput);
+    this.#input?.off("end", this.#onInputEnd);
+    if (!this.#isInputEnded) this.#input?.destroy();
+  }
 
   #endSending(): void {
     if (this.#isInputEnded) return;
     this.#isInputEnded = true;
     if (!this.#link.destroyed) this.#link.end();
     const { quitAfterMs, sendOnly } = this.#options;
-    if (sendOnly) this.quit();
+    if (sendOnly) this.#quit();
     else if (quitAfterMs !== undefined && Number.isFinite(quitAfterMs)) {
-      this.#quitTimer = setTimeout(() => this.quit(), quitAfterMs);
+      this.#quitTimer = setTimeout(() => {
+        this.#isTimeUp = true;
+        this.#quit();
+      }, quitAfterMs);
     }
     this.#advance();
   }
@@ -176,6 +228,7 @@ export class Bridge {
   #startReceiving(): void {
     this.#output.on("error", this.#onOutputError);
     this.#output.on("finish", this.#onOutputFinish);
+    this.#output.on("close", this.#onOutputClose);
     this.#link.on("data", this.#onLinkData);
     this.#link.on("end", this.#onLinkEnd);
   }
@@ -220,12 +273,8 @@ export class Bridge {
   readonly #onOutputError = (error: NodeJS.ErrnoException): void => {
     const isClosed =
       error.code === "EPIPE" || error.code === "ECONNRESET" || error.code === "ERR_STREAM_DESTROYED";
-    if (isClosed && this.#options.outputMayClose) {
-      // The receipt will say how far it came; the peer draws its own conclusion.
-      this.#isOutputEnding = true;
-      this.#link.off("data", this.#onLinkData);
-      this.#link.pause();
-      this.#onOutputFinish();
+    if (isClosed && this.#options.isProgram) {
+      this.#cutOutputShort();
       return;
     }
     const failure = isClosed
@@ -234,10 +283,40 @@ export class Bridge {
     this.#breakOff(failure, "ERR_PEER_OUTPUT_CLOSED");
   };
 
+  /** A stream that is destroyed, as Node does with the stdin of a program that ends, may say nothing else. */
+  readonly #onOutputClose = (): void => {
+    if (this.#isOutputDone || this.#isSettled) return;
+    if (this.#options.isProgram) this.#cutOutputShort();
+    else this.#breakOff(new SrudpError("ERR_OUTPUT_CLOSED"), "ERR_PEER_OUTPUT_CLOSED");
+  };
+
+  /** The program takes no more. The receipt says how far it came; the rest is dropped, so that the peer can end. */
+  #cutOutputShort(): void {
+    if (this.#isOutputDone) return;
+    this.#isOutputCutShort = true;
+    this.#isOutputEnding = true;
+    this.#link.off("data", this.#onLinkData);
+    this.#link.on("data", this.#dropLinkData);
+    this.#link.resume();
+    this.#onOutputFinish();
+  }
+
+  readonly #dropLinkData = (chunk: Uint8Array): void => this.#link.recycle(chunk);
+
   // ------------------------------------------------------------------ the end
 
   readonly #onReceipt = (receipt: Receipt): void => {
-    if (receipt.streamId === this.#link.streamId) this.#receipt = receipt;
+    if (receipt.streamId === this.#link.streamId) {
+      this.#receipt = receipt;
+      // The peer's output is closed: more input would go nowhere.
+      this.#stopInput();
+    }
+    this.#advance();
+  };
+
+  readonly #onRecord = (type: number): void => {
+    if (type !== PIPE_RECORD.programEnded) return;
+    this.#isPeerProgramEnded = true;
     this.#advance();
   };
 
@@ -260,9 +339,11 @@ export class Bridge {
     if (isTaken && this.#isQuitting) this.#endOutput();
     if (this.#over !== undefined) {
       if (this.#isOutputDone) this.#conclude(isTaken);
-    } else if (this.#isInputEnded && this.#receipt !== undefined && !isTaken) {
+    } else if (this.#isInputEnded && !isTaken && this.#isReceiptFinal()) {
       this.#breakOff(new SrudpError("ERR_PEER_OUTPUT_CLOSED"));
     } else if (this.#isInputEnded && isTaken && this.#isOutputDone) {
+      // The peer must learn whether the program ended by itself before the link closes.
+      if (this.#isOutputCutShort && !this.#isProgramEnded) return;
       this.#settle(
         () => void this.#link.close(),
         (result) => this.#resolve(result),
@@ -277,20 +358,34 @@ export class Bridge {
     const code = (error as SrudpError | undefined)?.code;
     const isOrderly = error === undefined || code === "ERR_PEER_OUTPUT_CLOSED" || code === "ERR_LINK_LOST";
     const isWell = isTaken && this.#isReceiveEnded && isOrderly;
+    const isCutShort = this.#receipt !== undefined && !isTaken;
+    const failure = new SrudpError(isCutShort ? "ERR_PEER_OUTPUT_CLOSED" : "ERR_PEER_RESET");
     this.#settle(undefined, (result) => {
       if (isWell) this.#resolve(result);
-      else this.#reject(error ?? new SrudpError("ERR_PEER_RESET"));
+      else this.#reject(error ?? failure);
     });
   }
 
-  /** Whether the peer's output took every byte that was sent until now. */
+  /** Whether the peer's output took every byte that was sent until now, or all that its program wanted. */
   #isTaken(): boolean {
     const receipt = this.#receipt;
-    return (
-      receipt !== undefined &&
-      receipt.bytes === this.#sent.bytes &&
-      equalBytes(receipt.sha256, this.#sent.digest())
-    );
+    if (receipt === undefined) return false;
+    if (this.#unreadBytes > 0) return true;
+    return receipt.bytes === this.#sent.bytes && equalBytes(receipt.sha256, this.#sent.digest());
+  }
+
+  get #unreadBytes(): number {
+    if (this.#receipt === undefined || !this.#isPeerProgramEnded) return 0;
+    return Math.max(0, this.#sent.bytes - this.#receipt.bytes);
+  }
+
+  /**
+   * Whether a receipt that does not agree with what was sent ends the link at once. One for fewer bytes does not:
+   * the peer's direction is still received, and how its program ended is still to come.
+   */
+  #isReceiptFinal(): boolean {
+    const receipt = this.#receipt;
+    return receipt !== undefined && (receipt.bytes >= this.#sent.bytes || this.#isTimeUp);
   }
 
   #breakOff(error: unknown, forPeer: "ERR_PEER_RESET" | "ERR_PEER_OUTPUT_CLOSED" = "ERR_PEER_RESET"): void {
@@ -307,9 +402,7 @@ export class Bridge {
     const result = this.result();
     clearTimeout(this.#quitTimer);
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
-    this.#input?.off("data", this.#onInput);
-    this.#input?.off("end", this.#onInputEnd);
-    if (!this.#isInputEnded) this.#input?.destroy();
+    this.#releaseInput();
     end?.();
     this.#release();
     void this.#link.whenGone().then(() => settle(result));

@@ -116,8 +116,12 @@ function reportPath({ reporter }: CommandContext, link: Link, { from, to, outage
 }
 
 function reportClosed({ reporter }: CommandContext, link: Link, result: BridgeResult): void {
-  const { sent, received, durationMs } = result;
+  const { sent, received, unreadBytes, durationMs } = result;
   const { lossPct } = lossOf(link);
+  if (unreadBytes > 0) {
+    const prose = `the peer's program ended without reading ${unreadBytes} of the ${sent.bytes} bytes sent to it`;
+    reporter.event("unread", { bytes: unreadBytes }, prose);
+  }
   const lines = [
     `sent      ${sent.bytes} bytes${rateOf(sent.bytes, durationMs)}  sha256 ${sent.sha256}`,
     `received  ${received.bytes} bytes${rateOf(received.bytes, durationMs)}  sha256 ${received.sha256}`,

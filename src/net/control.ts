@@ -21,6 +21,12 @@ export interface Receipt {
   readonly sha256: Uint8Array;
 }
 
+/** Control records of the pipe, beside the receipt. */
+export const PIPE_RECORD = {
+  /** Empty body: the sender's end of the pipe is a program, and it has ended by itself. */
+  programEnded: 32,
+} as const;
+
 const RECEIPT_TYPE = 1;
 const SHA256_BYTES = 32;
 /** Longer than any record that this version knows: a peer that announces more is not building one up here. */

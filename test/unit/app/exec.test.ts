@@ -47,11 +47,29 @@ describe("a program at one end", () => {
     expect((await peer.done).sent.bytes).toBe(0);
   });
 
-  it("may leave its input unread, which the peer learns of", async () => {
+  it("may end with its input unread, and the peer learns how much of it", async () => {
     const { input, output, peer, done } = await program("echo no thanks");
     input.write(Buffer.alloc(5_000_000));
     expect(await output).toBe("no thanks\n");
+    const { sent, unreadBytes } = await peer.done;
+    expect(unreadBytes).toBeGreaterThan(0);
+    expect(unreadBytes).toBeLessThanOrEqual(sent.bytes);
+    expect((await done).status).toBe(0);
+  });
+
+  it("that a signal ends with its input unread fails the peer, which has all of its output", async () => {
+    const { input, output, peer, done } = await program("echo so far; kill -KILL $$");
+    input.write(Buffer.alloc(5_000_000));
+    expect(await output).toBe("so far\n");
     await expect(peer.done).rejects.toMatchObject({ code: "ERR_PEER_OUTPUT_CLOSED" });
+    expect((await done).status).toBe(137);
+  });
+
+  it("may close its input and go on: the peer has what it prints later", async () => {
+    const { input, output, peer, done } = await program("exec <&-; sleep 0.2; echo later");
+    input.end(Buffer.alloc(5_000_000));
+    expect(await output).toBe("later\n");
+    expect((await peer.done).unreadBytes).toBeGreaterThan(0);
     expect((await done).status).toBe(0);
   });
 

@@ -85,6 +85,36 @@ describe("a bridge", () => {
     await expect(near.joined.done).rejects.toMatchObject({ code: "ERR_PEER_OUTPUT_CLOSED" });
   });
 
+  it("receives the peer's direction to its end after the peer's output closed early, and then fails", async () => {
+    const cut = new PassThrough();
+    const [near, far] = await bridges({}, { output: cut, isProgram: true });
+    const heard = text(near.output);
+    near.input.end("for nobody");
+    cut.destroy();
+    await expect.poll(() => cut.closed).toBe(true);
+    far.input.write("half of ");
+    await expect.poll(() => near.joined.receivedBytes).toBe(8);
+    far.input.end("the output");
+    expect(await heard).toBe("half of the output");
+    far.joined.programEnded(false);
+    await expect(near.joined.done).rejects.toMatchObject({ code: "ERR_PEER_OUTPUT_CLOSED" });
+    await far.joined.done;
+  });
+
+  it("is done when its output is destroyed while it is ending, as Node destroys the stdin of a program", async () => {
+    const stuck = new Writable({ write: () => undefined });
+    const [near, far] = await bridges({}, { output: stuck, isProgram: true });
+    const heard = text(near.output);
+    near.input.end("unread");
+    await expect.poll(() => stuck.writableEnded).toBe(true);
+    stuck.destroy();
+    far.input.end("its output");
+    far.joined.programEnded(true);
+    expect(await heard).toBe("its output");
+    expect((await far.joined.done).received.bytes).toBe(0);
+    expect((await near.joined.done).unreadBytes).toBe(6);
+  });
+
   it("fails with ERR_FILE_UNREADABLE when its input does, and its peer with ERR_PEER_RESET", async () => {
     const [near, far] = await bridges();
     near.input.destroy(Object.assign(new Error("read EIO"), { code: "EIO" }));
