@@ -66,22 +66,26 @@ export async function createPrivateFile(path: string, text: string): Promise<boo
       () => false,
     );
     if (taken) {
-      await unlink(draftPath);
+      if (await isSameFile(draft, draftPath)) await unlink(draftPath);
       return false;
     }
-    await settle(draft, draftPath, path, text);
-    return true;
+    return (await settle(draft, draftPath, path, text)) ? true : LOCK_LOST;
   });
 }
 
-/** Replaces what a private file holds by what `change` makes of it (`undefined` where there was no file), as one step. */
+/**
+ * Replaces what a private file holds by what `change` makes of it (`undefined` where there was no file), as one step.
+ *
+ * @param change may be called again, with a newer text, when another process took the lock away
+ */
 export async function changePrivateFile(
   path: string,
   change: (text: string | undefined) => string,
 ): Promise<void> {
   await withDraft(path, async (draft, draftPath) => {
     // Read under the lock: two that add a line at once must not lose one.
-    await settle(draft, draftPath, path, change(await readPrivateFile(path)));
+    const isDone = await settle(draft, draftPath, path, change(await readPrivateFile(path)));
+    return isDone ? undefined : LOCK_LOST;
   });
 }
 
@@ -96,9 +100,24 @@ export async function ensurePrivateFolder(path: string): Promise<void> {
   }
   if (!status.isDirectory()) throw untrusted(path, "is not a folder");
   checkOwner(path, status);
-  if (hasPermissions && (status.mode & 0o022) !== 0) {
+  if (isOpenTo(status, WRITE_BY_OTHERS)) {
     throw untrusted(path, `can be written by others; run: chmod 700 ${quotePath(path)}`);
   }
+}
+
+/** Mode bits that give somebody beside the owner access. */
+export const WRITE_BY_OTHERS = 0o022;
+export const ANYTHING_BY_OTHERS = 0o077;
+
+/** Whether this user owns the file; always true on a system without owners. */
+export function isOwn(status: Stats): boolean {
+  const user = process.geteuid?.();
+  return user === undefined || status.uid === user;
+}
+
+/** Whether any of the mode bits `bits` is set; never on a system without permissions. */
+export function isOpenTo(status: Stats, bits: number): boolean {
+  return hasPermissions && (status.mode & bits) !== 0;
 }
 
 /** `path` as a shell takes it, with whatever could act on a terminal left out. */
@@ -111,16 +130,14 @@ export function quotePath(path: string): string {
 function checkPrivate(path: string, status: Stats): void {
   if (!status.isFile()) throw untrusted(path, "is not a regular file");
   checkOwner(path, status);
-  if (hasPermissions && (status.mode & 0o077) !== 0) {
+  if (isOpenTo(status, ANYTHING_BY_OTHERS)) {
     throw untrusted(path, `is open to others than its owner; run: chmod 600 ${quotePath(path)}`);
   }
 }
 
 function checkOwner(path: string, status: Stats): void {
-  const user = process.geteuid?.();
-  if (user !== undefined && status.uid !== user) {
-    throw untrusted(path, `belongs to another user; run: chown ${user} ${quotePath(path)}`);
-  }
+  if (isOwn(status)) return;
+  throw untrusted(path, `belongs to another user; run: chown ${process.geteuid?.()} ${quotePath(path)}`);
 }
 
 function decodeText(path: string, bytes: Uint8Array): string {
@@ -143,13 +160,16 @@ function untrusted(path: string, what: string): SrudpError {
   return new SrudpError("ERR_KEY_FILE", `${quotePath(path)} ${what}`);
 }
 
+/** Another process took this one's draft for an abandoned one and deleted it: nothing was changed. */
+const LOCK_LOST: unique symbol = Symbol("lock lost");
+
 /**
  * Opens `path.new` for `use`, which leaves it renamed or unlinked. Its creation can succeed once
  * only, so it is the lock between processes as well.
  */
 async function withDraft<T>(
   path: string,
-  use: (draft: FileHandle, draftPath: string) => Promise<T>,
+  use: (draft: FileHandle, draftPath: string) => Promise<T | typeof LOCK_LOST>,
 ): Promise<T> {
   const draftPath = `${path}.new`;
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
@@ -159,7 +179,7 @@ async function withDraft<T>(
       draft = await open(draftPath, flags, 0o600);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      if (code !== "EEXIST" || attempt === LOCK_RETRIES) {
+      if (code !== "EEXIST" || attempt >= LOCK_RETRIES) {
         throw failed(draftPath, "cannot be created", error);
       }
       await dropStaleDraft(draftPath);
@@ -167,9 +187,10 @@ async function withDraft<T>(
       continue;
     }
     try {
-      return await use(draft, draftPath);
+      const result = await use(draft, draftPath);
+      if (result !== LOCK_LOST) return result;
     } catch (error) {
-      await unlink(draftPath).catch(() => undefined);
+      if (await isSameFile(draft, draftPath)) await unlink(draftPath).catch(() => undefined);
       throw error instanceof SrudpError ? error : failed(path, "cannot be written", error);
     } finally {
       await draft.close();
@@ -185,11 +206,22 @@ async function dropStaleDraft(draftPath: string): Promise<void> {
   }
 }
 
-async function settle(draft: FileHandle, draftPath: string, path: string, text: string): Promise<void> {
+/** @returns false, and nothing changed, when the draft is not this process's any more */
+async function settle(draft: FileHandle, draftPath: string, path: string, text: string): Promise<boolean> {
   await draft.writeFile(text);
   await draft.sync();
+  // A process that was stopped for long finds its draft deleted, and another's under the name: perhaps half written.
+  if (!(await isSameFile(draft, draftPath))) return false;
   await rename(draftPath, path);
   await syncFolder(path);
+  return true;
+}
+
+/** Whether `path` still names the file that is open as `file`. */
+async function isSameFile(file: FileHandle, path: string): Promise<boolean> {
+  const own = await file.stat();
+  const named = await lstat(path).catch(() => undefined);
+  return named !== undefined && named.ino === own.ino && named.dev === own.dev;
 }
 
 /** A rename lasts through a power cut only when the folder is on the disk too. */
