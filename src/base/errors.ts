@@ -243,6 +243,23 @@ const TABLE = {
     sentence:
       "The key or configuration file cannot be trusted; set its owner and permissions as told and try again.",
   },
+  ERR_CONTROL_FOLDER: {
+    origin: "local",
+    exit: 78,
+    sentence:
+      "The control sockets cannot be used, so nothing was sent; set XDG_RUNTIME_DIR to a folder that only you can write to.",
+  },
+  ERR_CONTROL_ANSWER: {
+    origin: "local",
+    exit: 76,
+    sentence:
+      "The running process sent an answer that cannot be read; it may be another version of srudp, start it again.",
+  },
+  ERR_CONTROL_TIMEOUT: {
+    origin: "local",
+    exit: 75,
+    sentence: "The running process does not answer; it may be stopped or overloaded.",
+  },
   ERR_CONFIG: {
     origin: "local",
     exit: 78,

@@ -26,7 +26,7 @@ export async function runConnect(
   const { signal } = context.interrupt;
   sayHello(context);
   const way = await wayToPeer(context, operands, options);
-  const desk = new ControlDesk(context, "connect", way.name);
+  const desk = await ControlDesk.open(context, "connect", way.name);
   const pipe = target === undefined;
   const link = await way.open({
     timeoutMs: options.timeout ?? way.timeoutMs ?? CONNECT_TIMEOUT_MS,

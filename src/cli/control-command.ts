@@ -32,7 +32,7 @@ export async function runControl(
   const path = await find(context, process);
   for (const { option, forward } of wanted) {
     const answer = await ask(path, { do: action, option, forward, link: options.link });
-    if (answer === undefined) throw usage(`${escapeText(process)} does not answer`);
+    if (answer === undefined) throw new SrudpError("ERR_CONTROL_TIMEOUT", `${escapeText(process)} has ended`);
     if ("error" in answer) throw errorOf(answer.error);
     if ("forward" in answer && answer.forward !== undefined)
       reportForwarding(context.reporter, answer.forward);
@@ -45,10 +45,14 @@ export async function runControl(
 /** The socket of the one process that goes by this number or name. */
 async function find({ environment }: CommandContext, wanted: string): Promise<string> {
   const running = await runningProcesses(controlFolder(environment));
-  const found = running.filter(({ status: { pid, name } }) => String(pid) === wanted || name === wanted);
+  const found = running.filter(
+    ({ pid, state }) => String(pid) === wanted || (!(state instanceof SrudpError) && state.name === wanted),
+  );
   if (found.length === 0) throw usage(`Nothing runs as ${escapeText(wanted)}; see \`srudp status\``);
   if (found.length > 1) throw usage(`Several processes go by ${escapeText(wanted)}: name one by its number`);
-  return found[0]!.path;
+  const { path, state } = found[0]!;
+  if (state instanceof SrudpError) throw new SrudpError(state.code, escapeText(wanted), state);
+  return path;
 }
 
 /** The process's own words, which hold the table's sentence already. */

@@ -31,33 +31,42 @@ interface Shown {
 }
 
 export class ControlDesk {
+  /** What the command was given: the peer, or the port. */
+  name: string;
   readonly #reporter: Reporter;
   readonly #command: string;
-  readonly #name: string;
   readonly #standing: Forwarder | undefined;
   readonly #shown: Set<Shown> = new Set();
   #nextId = 1;
 
   /**
-   * Opens the desk. Where there can be no socket, that is told with -v, and the command goes on without.
+   * Opens the desk: its socket is there when this resolves, so that whoever reads the command's events finds it. Where
+   * there can be no socket, that is told with -v, and the command goes on without.
    *
    * @param name what the command was given: the peer, or the port
    * @param standing forwards that outlive links; without it, each link has its own
    */
-  constructor(
+  static async open(
     { reporter, environment }: CommandContext,
     command: string,
     name: string,
     standing?: Forwarder,
-  ) {
-    this.#reporter = reporter;
-    this.#command = command;
-    this.#name = name;
-    this.#standing = standing;
-    serveControl(controlFolder(environment), (request) => this.#answer(request)).catch((thrown: unknown) => {
+  ): Promise<ControlDesk> {
+    const desk = new ControlDesk(reporter, command, name, standing);
+    try {
+      await serveControl(controlFolder(environment), (request) => desk.#answer(request));
+    } catch (thrown) {
       const reason = thrown instanceof SrudpError ? thrown.message : String(thrown);
       reporter.event("uncontrolled", { reason }, `no control socket: ${reason}`, "detail");
-    });
+    }
+    return desk;
+  }
+
+  private constructor(reporter: Reporter, command: string, name: string, standing: Forwarder | undefined) {
+    this.#reporter = reporter;
+    this.#command = command;
+    this.name = name;
+    this.#standing = standing;
   }
 
   /** Shows the link of `peer` until it is over. */
@@ -74,9 +83,8 @@ export class ControlDesk {
     if (request.do === "status") {
       const links = await Promise.all([...this.#shown].map(statusOf));
       const forwards = this.#standing?.status ?? [];
-      return { status: { pid: process.pid, command: this.#command, name: this.#name, links, forwards } };
+      return { status: { pid: process.pid, command: this.#command, name: this.name, links, forwards } };
     }
-    if (request.do !== "add" && request.do !== "cancel") throw new SrudpError("ERR_USAGE");
     const spec = parseForward(request.option, request.forward);
     const forwarder = this.#standing ?? this.#forwarderOf(request.link);
     try {

@@ -57,8 +57,8 @@ export async function runForward(
   const asks = { permissions, askedPorts: new AskedPorts(), watcher };
   try {
     const way = await wayToPeer(context, operands, options);
+    const desk = await ControlDesk.open(context, "forward", way.name, forwarder);
     for (const spec of specs) await forwarder.add(spec);
-    const desk = new ControlDesk(context, "forward", way.name, forwarder);
     return await keep(context, way, options, (link) => {
       const peer = new ForwardPeer(link, asks);
       forwarder.use(peer);

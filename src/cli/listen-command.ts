@@ -49,6 +49,7 @@ export async function runListen(
   // Whatever ends the waiting for good: a signal, a code that is void, a ticket that nobody took up.
   const ending = new AbortController();
   interrupt.signal.addEventListener("abort", () => ending.abort(interrupt.signal.reason));
+  const desk = await ControlDesk.open(context, "listen", String(port ?? 0));
   const ticket = psk && offerTicket(context, psk, options.answerFile, ending);
   const listener = await listen({
     ...(options.keepOpen && { idleTimeoutMs: Number.POSITIVE_INFINITY }),
@@ -62,6 +63,7 @@ export async function runListen(
     }),
     maxLinks: options.keepOpen ? LINKS_LIMIT : 1,
   });
+  desk.name = String(listener.port);
   let life: CodeLife | undefined;
   try {
     reportListening(context, listener, trust, options, isMet);
@@ -81,7 +83,6 @@ export async function runListen(
       });
       listener.on("burnt", () => life?.handleBurnt());
     }
-    const desk = new ControlDesk(context, "listen", String(listener.port));
     const service = new LinkService(context, options, { permissions, desk, remember: trust.remember });
     return await serve(context, listener, service, life, ending.signal, options);
   } finally {

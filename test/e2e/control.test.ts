@@ -23,6 +23,15 @@ async function says(
   return { status: await process.exit(), said, process };
 }
 
+/** The processes of `status --json`, that of `command` first. */
+function inOrder(said: string, command: string): Record<string, unknown>[] {
+  const all = said
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  return all.sort((one, other) => Number(other.command === command) - Number(one.command === command));
+}
+
 describe("a running forward", () => {
   it("is listed, gets another port and loses it, and is gone when it ends", async () => {
     const env = { XDG_RUNTIME_DIR: temporaryFolder() };
@@ -72,8 +81,9 @@ describe("a running forward", () => {
 
     link.listener.kill("SIGSTOP");
     const silent = await says(["status", "--json"], env);
-    // The process that is stopped answers nobody.
-    expect(JSON.parse(silent.said)).toMatchObject({ command: "forward", links: [{ isAlive: false }] });
+    const [shown, stopped] = inOrder(silent.said, "forward");
+    expect(shown).toMatchObject({ command: "forward", links: [{ isAlive: false }] });
+    expect(stopped).toEqual({ pid: link.listener.pid, isAnswering: false });
     link.listener.kill("SIGCONT");
 
     link.forwarder.kill("SIGTERM");

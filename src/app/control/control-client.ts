@@ -1,46 +1,85 @@
 /** Asks the running processes of this user. */
 import { unlink } from "node:fs/promises";
 import { connect } from "node:net";
-import { controlPaths } from "./control-folder.ts";
-import type { ControlAnswer, ControlRequest, ProcessStatus } from "./control-records.ts";
+import { SrudpError } from "../../base/errors.ts";
+import { controlSockets } from "./control-folder.ts";
+import {
+  type ControlAnswer,
+  type ControlRequest,
+  type ProcessStatus,
+  parseAnswer,
+} from "./control-records.ts";
 import { onLine } from "./lines.ts";
 
-/** A process that does not answer for so long is stopped, or busy beyond help. */
-const PATIENCE_MS = 3000;
+/** A process that does not answer for so long is stopped, or overloaded. */
+const ANSWER_TIMEOUT_MS = 3000;
 
-/** A process that runs, and how to ask it. */
+/** A process that runs, how to ask it, and what it says of itself. */
 export interface RunningProcess {
+  readonly pid: number;
   readonly path: string;
-  readonly status: ProcessStatus;
+  /** What it says, or why that is not known: ERR_CONTROL_TIMEOUT or ERR_CONTROL_ANSWER. */
+  readonly state: ProcessStatus | SrudpError;
 }
 
-/** All that run, in the order of their numbers; what killed ones left behind is cleared away. */
+/**
+ * All that run, in the order of their numbers. Sockets that killed processes left behind are deleted.
+ *
+ * @throws SrudpError ERR_CONTROL_FOLDER when the sockets may be another user's; then nothing was sent
+ */
 export async function runningProcesses(folder: string): Promise<RunningProcess[]> {
+  const sockets = await controlSockets(folder);
   const found = await Promise.all(
-    (await controlPaths(folder)).map(async (path): Promise<RunningProcess | undefined> => {
-      const answer = await ask(path, { do: "status" });
-      return answer !== undefined && "status" in answer ? { path, status: answer.status } : undefined;
+    sockets.map(async ({ pid, path }): Promise<RunningProcess | undefined> => {
+      try {
+        const answer = await ask(path, { do: "status" });
+        if (answer === undefined) return undefined;
+        return {
+          pid,
+          path,
+          state: "status" in answer ? answer.status : new SrudpError("ERR_CONTROL_ANSWER"),
+        };
+      } catch (error) {
+        return { pid, path, state: error as SrudpError };
+      }
     }),
   );
-  return found.filter((one) => one !== undefined).sort((one, other) => one.status.pid - other.status.pid);
+  return found.filter((one) => one !== undefined);
 }
 
-/** The answer of the process at `path`; undefined when it does not answer, or is not there any more. */
+/**
+ * The answer of the process at `path`; undefined when there is no such process any more.
+ *
+ * @throws SrudpError ERR_CONTROL_TIMEOUT, ERR_CONTROL_ANSWER
+ */
 export function ask(path: string, request: ControlRequest): Promise<ControlAnswer | undefined> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const socket = connect({ path });
-    const settle = (answer: ControlAnswer | undefined): void => {
+    const settle = (how: () => void): void => {
       clearTimeout(timer);
       socket.destroy();
-      resolve(answer);
+      how();
     };
-    const timer = setTimeout(() => settle(undefined), PATIENCE_MS);
-    socket.once("error", (error: NodeJS.ErrnoException) => {
-      if (error.code === "ECONNREFUSED") unlink(path).catch(() => undefined);
-      settle(undefined);
+    const fail = (error: SrudpError): void => settle(() => reject(error));
+    const timer = setTimeout(() => fail(new SrudpError("ERR_CONTROL_TIMEOUT")), ANSWER_TIMEOUT_MS);
+    socket.once("error", ({ code }: NodeJS.ErrnoException) => {
+      // EAGAIN: so many wait for an answer already that there is no room for one more.
+      if (code === "EAGAIN") return fail(new SrudpError("ERR_CONTROL_TIMEOUT"));
+      // A socket gets its name when it listens already, so this one's process is gone.
+      if (code === "ECONNREFUSED") unlink(path).catch(() => undefined);
+      settle(() => resolve(undefined));
     });
-    socket.once("close", () => settle(undefined));
-    onLine(socket, (line) => settle(JSON.parse(line) as ControlAnswer));
+    socket.once("close", () => settle(() => resolve(undefined)));
+    const refuse = (): void => fail(new SrudpError("ERR_CONTROL_ANSWER", "The answer is too long"));
+    const take = (line: string): void => {
+      try {
+        const answer = parseAnswer(line);
+        settle(() => resolve(answer));
+      } catch (error) {
+        fail(error as SrudpError);
+      }
+    };
+    onLine(socket, take, refuse);
     socket.write(`${JSON.stringify(request)}\n`);
   });
 }

@@ -2,16 +2,28 @@
 import type { Socket } from "node:net";
 
 /** No honest line is longer. */
-const LINE_LIMIT_CHARACTERS = 4 * 1024 * 1024;
+const MAX_LINE_CHARACTERS = 4 * 1024 * 1024;
 
-/** Calls `take` with each whole line that arrives, without its end. Whoever sends none is cut off. */
-export function onLine(socket: Socket, take: (line: string) => void): void {
+/**
+ * Calls `take` with each whole line that arrives, without its end.
+ *
+ * @param refuse called once, in place of any further line, when a line is longer than 4 Mi characters
+ */
+export function onLine(socket: Socket, take: (line: string) => void, refuse: () => void): void {
   let held = "";
+  let isRefused = false;
   socket.setEncoding("utf8");
   socket.on("data", (text: string) => {
+    if (isRefused) return;
     const lines = (held + text).split("\n");
     held = lines.pop()!;
-    for (const line of lines) take(line);
-    if (held.length > LINE_LIMIT_CHARACTERS) socket.destroy();
+    for (const line of lines) {
+      if (line.length <= MAX_LINE_CHARACTERS) take(line);
+      else isRefused = true;
+    }
+    if (!isRefused && held.length <= MAX_LINE_CHARACTERS) return;
+    isRefused = true;
+    held = "";
+    refuse();
   });
 }
