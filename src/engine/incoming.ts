@@ -13,6 +13,12 @@ import { EVENT, type EventQueue } from "./events.ts";
 import type { Path } from "./handshake-route.ts";
 import type { LinkParts } from "./transmission.ts";
 
+/**
+ * ACK frames of one packet that are looked at; further ones are skipped. An honest peer sends one, and each can
+ * name 64 ranges in 130 bytes, which is more work for its length than any other frame.
+ */
+const ACK_FRAMES_LIMIT = 4;
+
 /** Told of what concerns the connection as a whole. */
 export interface IncomingHost {
   /** The peer ends the connection. */
@@ -87,10 +93,12 @@ export class Incoming {
     const packetNumber = packetNumberOf(bytes, at);
     let ackEliciting = false;
     let onlyProbes = true;
+    let ackFrames = 0;
     frames.reset(bytes, at + HEADER_BYTES, end - TAG_BYTES);
     while (frames.next()) {
       if (isAckEliciting(frames.type)) ackEliciting = true;
       if (!isProbing(frames.type)) onlyProbes = false;
+      if (frames.type === FRAME.ack && ++ackFrames > ACK_FRAMES_LIMIT) continue;
       this.takeFrame(nowMs, frames);
       // What stands behind the end of the link is of no concern.
       if (frames.type === FRAME.close) return;

@@ -11,6 +11,7 @@
  */
 import type { FrameCursor } from "../wire/frames.ts";
 import type { AckSample, CongestionController, LostPacket } from "./congestion.ts";
+import { LOST_PACKETS_LIMIT, LostPackets } from "./lost-packets.ts";
 import { DATAGRAM_FLOOR_BYTES } from "./mtu-discovery.ts";
 import { RttEstimator, TIMER_GRANULARITY_MS } from "./rtt.ts";
 import type { SendStream } from "./send-stream.ts";
@@ -79,9 +80,10 @@ export class Recovery {
   private lastAckElicitingAtMs = 0;
   private lossAtMs = Number.POSITIVE_INFINITY;
   private firstRttSampleAtMs = Number.POSITIVE_INFINITY;
-  // Packets lost lately, in the order of their numbers.
-  private readonly remembered: number[] = [];
-  private rememberedLostAtMs: number[] = [];
+  /** Packets that were declared lost a short time ago. */
+  private readonly remembered: LostPackets = new LostPackets();
+  /** Packets of the present path that the ACK under way proves to have been late. */
+  private latePackets = 0;
   private lossEventPackets = 0;
   private lossEventSpurious = 0;
   /** The loss event under way: packets above the first and up to the second number belong to it. */
@@ -223,7 +225,7 @@ export class Recovery {
     const { sent, sample } = this;
     const largest = ack.ackEnds[0]!;
     if (largest >= sent.next) return false;
-    for (const packetNumber of this.skipped) if (acknowledges(ack, packetNumber)) return false;
+    for (let i = 0; i < SKIPPED_REMEMBERED; i++) if (acknowledges(ack, this.skipped[i]!)) return false;
     this.beginSample(nowMs);
     let ackElicitingAcked = false;
     let largestNewlyAcked = -1;
@@ -245,7 +247,7 @@ export class Recovery {
         } else if (state === PACKET.skipped) return false;
       }
     }
-    if (this.remembered.length > 0) {
+    if (this.remembered.count > 0) {
       this.noticeSpurious(nowMs, ack);
       // Here as well: where acknowledgements never pause, no timer ever ends.
       this.forgetLost(nowMs);
@@ -326,18 +328,19 @@ export class Recovery {
 
   /** Forgets lost packets whose acknowledgement would come too late to mean anything. */
   forgetLost(nowMs: number): void {
-    const { sent, remembered, rememberedLostAtMs } = this;
+    const { sent, remembered } = this;
     const limitMs = nowMs - LOST_MEMORY_PTOS * this.rtt.ptoMs(this.peerMaxAckDelayMs);
     const limit = sent.next - LOST_MEMORY_PACKETS;
-    let old = 0;
-    while (old < remembered.length && (rememberedLostAtMs[old]! < limitMs || remembered[old]! < limit)) {
-      sent.state[sent.slot(remembered[old]!)] = PACKET.settled;
-      old++;
-    }
-    if (old === 0) return;
-    remembered.splice(0, old);
-    rememberedLostAtMs.splice(0, old);
-    sent.reclaim();
+    const before = remembered.count;
+    while (remembered.count > 0 && (remembered.oldestLostAtMs < limitMs || remembered.oldest < limit))
+      this.forgetOldestLost();
+    if (remembered.count < before) sent.reclaim();
+  }
+
+  private forgetOldestLost(): void {
+    const { sent, remembered } = this;
+    sent.state[sent.slot(remembered.oldest)] = PACKET.settled;
+    remembered.removeOldest();
   }
 
   /** No packet below this number is in flight, and none below it has a place any more. */
@@ -454,8 +457,8 @@ export class Recovery {
     sent.state[slot] = PACKET.lost;
     this.bytesInFlight -= bytes;
     this.ackElicitingInFlight--;
-    this.remembered.push(packetNumber);
-    this.rememberedLostAtMs.push(nowMs);
+    if (this.remembered.count === LOST_PACKETS_LIMIT) this.forgetOldestLost();
+    this.remembered.add(packetNumber, nowMs);
     if (this.tracer !== undefined) {
       const isOvertaken = this.largestAcked - packetNumber >= this.packetThreshold;
       this.tracer.packetLost(nowMs, packetNumber, isOvertaken, (flags & SENT.mtuProbe) !== 0);
@@ -494,42 +497,39 @@ export class Recovery {
 
   /** Finds remembered packets in `ack`: they were late, not lost. */
   private noticeSpurious(nowMs: number, ack: FrameCursor): void {
-    const { sent, remembered } = this;
-    let kept = 0;
-    let late = 0;
-    for (let i = 0; i < remembered.length; i++) {
-      const packetNumber = remembered[i]!;
-      if (!acknowledges(ack, packetNumber)) {
-        remembered[kept] = packetNumber;
-        this.rememberedLostAtMs[kept++] = this.rememberedLostAtMs[i]!;
-        continue;
-      }
-      const slot = sent.slot(packetNumber);
-      sent.state[slot] = PACKET.settled;
-      this.tellOwner(packetNumber, true);
-      const isOfThisPath = sent.pathGeneration[slot] === this.pathGeneration;
-      if (sent.flags[slot]! & SENT.mtuProbe) {
-        if (isOfThisPath) this.ackedMtuProbeBytes = sent.bytes[slot]!;
-        continue;
-      }
-      this.spuriousLosses++;
-      this.deliveredBytes += sent.bytes[slot]!;
-      if (!isOfThisPath) continue;
-      late++;
-      // transport.md R6: both thresholds grow on proof, up to a bound.
-      const distance = this.largestAcked - packetNumber + 1;
-      this.packetThreshold = Math.min(PACKET_THRESHOLD_MOST, Math.max(this.packetThreshold, distance));
-      this.timeThreshold = TIME_THRESHOLD_MOST;
-      if (packetNumber > this.lossEventStartPacket) this.lossEventSpurious++;
-    }
-    remembered.length = kept;
-    this.rememberedLostAtMs.length = kept;
-    if (late > 0 && this.lossEventSpurious >= this.lossEventPackets && this.lossEventPackets > 0) {
+    this.latePackets = 0;
+    this.remembered.removeAcknowledged(ack, this.onLate);
+    if (
+      this.latePackets > 0 &&
+      this.lossEventSpurious >= this.lossEventPackets &&
+      this.lossEventPackets > 0
+    ) {
       this.lossEventPackets = 0;
       this.lossEventSpurious = 0;
       this.controllerInUse.onSpuriousLoss(nowMs);
     }
   }
+
+  private readonly onLate = (packetNumber: number): void => {
+    const { sent } = this;
+    const slot = sent.slot(packetNumber);
+    sent.state[slot] = PACKET.settled;
+    this.tellOwner(packetNumber, true);
+    const isOfThisPath = sent.pathGeneration[slot] === this.pathGeneration;
+    if (sent.flags[slot]! & SENT.mtuProbe) {
+      if (isOfThisPath) this.ackedMtuProbeBytes = sent.bytes[slot]!;
+      return;
+    }
+    this.spuriousLosses++;
+    this.deliveredBytes += sent.bytes[slot]!;
+    if (!isOfThisPath) return;
+    this.latePackets++;
+    // transport.md R6: both thresholds grow on proof, up to a bound.
+    const distance = this.largestAcked - packetNumber + 1;
+    this.packetThreshold = Math.min(PACKET_THRESHOLD_MOST, Math.max(this.packetThreshold, distance));
+    this.timeThreshold = TIME_THRESHOLD_MOST;
+    if (packetNumber > this.lossEventStartPacket) this.lossEventSpurious++;
+  };
 
   private tellOwner(packetNumber: number, acknowledged: boolean): void {
     const { sent, owner } = this;
@@ -554,6 +554,7 @@ export class Recovery {
 }
 
 function acknowledges(ack: FrameCursor, packetNumber: number): boolean {
+  if (packetNumber < ack.ackStarts[ack.ackRanges - 1]!) return false;
   for (let range = 0; range < ack.ackRanges; range++) {
     if (packetNumber > ack.ackEnds[range]!) return false;
     if (packetNumber >= ack.ackStarts[range]!) return true;
