@@ -70,8 +70,12 @@ const HALF_OPEN_MS = 120_000;
 const HANDSHAKE_RTT_MOST_MS = 3000;
 /** Probe timeouts in a row that no jitter explains. */
 const OVERDUE_PTOS = 2;
-/** Data packets that overtake the handshake and are kept for after it. */
-const EARLY_DATAGRAMS = 8;
+/**
+ * Data packets that overtake the handshake and are kept for after it: how many, and how long each may be. Nothing
+ * proves yet who sent them. An honest peer begins with packets of DATAGRAM_FLOOR_BYTES.
+ */
+const EARLY_PACKETS_LIMIT = 8;
+const EARLY_PACKET_MAX_BYTES = 1500;
 
 /** What exists once there are keys. */
 interface Established {
@@ -614,7 +618,7 @@ export class Connection implements FrameOwner, IncomingHost {
     const { link } = this;
     if (link === undefined) {
       // It overtook the message that makes its keys.
-      if (this.early.length < EARLY_DATAGRAMS) {
+      if (this.early.length < EARLY_PACKETS_LIMIT && end - at <= EARLY_PACKET_MAX_BYTES) {
         this.early.push({ path, bytes: copyBytes(bytes, at, end) });
         if (this.tracer !== undefined) this.tracer.packetBuffered(nowMs, end - at);
       } else this.drop(nowMs, end - at, "key_unavailable");

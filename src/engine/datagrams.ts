@@ -2,8 +2,9 @@
 
 /** Datagrams that wait for the window; a sender that is faster is told to wait.  // transport.md R19 */
 const OUTGOING_LIMIT = 256;
-/** Datagrams that wait for the application; then the oldest is dropped. */
+/** Datagrams that wait for the application, and their bytes; then the oldest is dropped. */
 const INCOMING_LIMIT = 512;
+const INCOMING_LIMIT_BYTES: number = 4 * 1024 * 1024;
 
 export class Datagrams {
   sentCount = 0;
@@ -14,6 +15,7 @@ export class Datagrams {
   isAnnounced = false;
   private readonly outgoing: Uint8Array[] = [];
   private readonly incoming: Uint8Array[] = [];
+  private incomingBytes = 0;
 
   /** Queues `bytes`, which may not change until sent; false when too many wait. */
   send(bytes: Uint8Array): boolean {
@@ -33,16 +35,18 @@ export class Datagrams {
 
   receive(bytes: Uint8Array): void {
     this.receivedCount++;
-    if (this.incoming.length >= INCOMING_LIMIT) {
-      this.incoming.shift();
+    this.incoming.push(bytes);
+    this.incomingBytes += bytes.length;
+    while (this.incoming.length > INCOMING_LIMIT || this.incomingBytes > INCOMING_LIMIT_BYTES) {
+      this.incomingBytes -= this.incoming.shift()!.length;
       this.droppedCount++;
     }
-    this.incoming.push(bytes);
   }
 
   read(): Uint8Array | undefined {
     const bytes = this.incoming.shift();
     if (bytes === undefined) this.isAnnounced = false;
+    else this.incomingBytes -= bytes.length;
     return bytes;
   }
 }

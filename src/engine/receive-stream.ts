@@ -132,6 +132,11 @@ export class ReceiveStream {
   /** The peer gave the stream up, or we do not want it any more: what is here is dropped. */
   drop(state: number): void {
     this.state = state;
+    for (let place = 0; place < this.slabs.length; place++) {
+      const slab = this.slabs[place];
+      // Of any other slab the reader may still hold a part.
+      if (slab !== undefined && slabStart(this.firstSlab + place) >= this.readBytes) this.pool.takeBack(slab);
+    }
     this.slabs.length = 0;
     this.beyond.clear();
     this.contiguousBytes = 0;

@@ -237,7 +237,9 @@ export class SendStream {
       if (chunkStarts[this.head]! + chunk.length > this.ackedBytes) break;
       chunks[this.head++] = undefined;
     }
-    if (this.head < COMPACT_CHUNKS && this.head < chunks.length) return;
+    // As much is let go as is moved, so that many small chunks cost no more each than few.
+    const left = chunks.length - this.head;
+    if (left > 0 && (this.head < COMPACT_CHUNKS || this.head < left)) return;
     chunks.splice(0, this.head);
     chunkStarts.splice(0, this.head);
     this.cursor = Math.max(0, this.cursor - this.head);

@@ -9,15 +9,35 @@
 export const SLAB_BYTES = 65_536;
 /** Slabs kept for later: more than arrive between two turns of the event loop. */
 const SPARE_MOST = 64;
+/** Slabs of each smaller size that are kept for later. */
+const SMALL_SPARE_MOST = 16;
 
 export class SlabPool {
   private readonly spare: Uint8Array[] = [];
+  /** Slabs of other lengths, which the beginnings of streams are laid into, by length. */
+  private readonly smallSpare: Map<number, Uint8Array[]> = new Map();
   /** Memory that a reader has, which may come back once. */
   private readonly lent: WeakSet<ArrayBufferLike> = new WeakSet();
   private isUsed = false;
 
   take(byteLength: number): Uint8Array {
-    return (byteLength === SLAB_BYTES ? this.spare.pop() : undefined) ?? new Uint8Array(byteLength);
+    const spare = byteLength === SLAB_BYTES ? this.spare : this.smallSpare.get(byteLength);
+    return spare?.pop() ?? new Uint8Array(byteLength);
+  }
+
+  /**
+   * Takes back a slab of which the reader was given nothing. A peer that resets stream after stream would otherwise
+   * have fresh memory zeroed for each.
+   */
+  takeBack(slab: Uint8Array): void {
+    const { length } = slab;
+    if (length === SLAB_BYTES) {
+      if (this.spare.length < SPARE_MOST) this.spare.push(slab);
+      return;
+    }
+    const spare = this.smallSpare.get(length);
+    if (spare === undefined) this.smallSpare.set(length, [slab]);
+    else if (spare.length < SMALL_SPARE_MOST) spare.push(slab);
   }
 
   /** The last bytes of `slab` go to the reader. */

@@ -1,6 +1,7 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterAll, describe, expect, it } from "vitest";
+import { writeU16 } from "../../../src/base/bytes.ts";
 import type { Connection, Path } from "../../../src/engine/connection.ts";
 import { DEFAULT_PARAMETERS } from "../../../src/engine/transport-parameters.ts";
 import {
@@ -9,7 +10,9 @@ import {
   writeNewConnectionId,
   writePathToken,
 } from "../../../src/wire/frames.ts";
-import { EVENT, type MaliciousPeer } from "../../fuzz/malicious-peer.ts";
+import { HEADER_BYTES, PACKET_DATA } from "../../../src/wire/packet.ts";
+import { EVENT, type MaliciousPeer, newConnection } from "../../fuzz/malicious-peer.ts";
+import { Xorshift } from "../../fuzz/xorshift.ts";
 import { toyPrimitives } from "../../sim/primitives.ts";
 import {
   against,
@@ -202,6 +205,14 @@ describe.each(ROLES)("a malicious peer of the %s that floods", (role) => {
     expectUnharmed(peer);
   });
 
+  it("costs a bounded number of bytes when nobody reads its largest datagrams", () => {
+    const peer = against(role, { primitives: toyPrimitives });
+    expectBounded(`${role}: 600 datagrams of 60,000 bytes that nobody reads`, 6 * MiB, peer, () => {
+      for (let n = 0; n < 600; n++) peer.send((bytes, at) => writeDatagramHeader(bytes, at, 60_000) + 60_000);
+    });
+    expectUnharmed(peer);
+  });
+
   it("does not make the victim send keep-alives without end by a patience of a millisecond", () => {
     const peer = against(role, { peerParameters: { idleTimeoutMs: 1 } });
     peer.acknowledge();
@@ -214,6 +225,35 @@ describe.each(ROLES)("a malicious peer of the %s that floods", (role) => {
     measured.push(`${role}: ${packets} packets in 10 s to a peer with a patience of 1 ms`);
     // One per answer, and ten a second besides: what an honest peer of little patience could want.
     expect(packets).toBeLessThan(1000 + 100);
+  });
+});
+
+describe("a stranger in a handshake", () => {
+  it("costs 12 KB at most with data packets that nothing can open yet", () => {
+    const random = new Xorshift(1, "half-open");
+    const packet = new Uint8Array(65_507);
+    packet[0] = PACKET_DATA;
+    const sizes = [65_507, 9000, 1501, 1500, 1200, 100];
+    const path: Path = { address: "192.0.2.1", port: 1, socket: 0 };
+    const heldByEach = (packets: number): number => {
+      const before = heldBytes();
+      const halfOpen = Array.from({ length: 128 }, () => {
+        const connection = newConnection(toyPrimitives, "responder", (byteLength) =>
+          random.bytes(byteLength),
+        );
+        for (let n = 0; n < packets; n++) {
+          const byteLength = sizes[n % sizes.length]!;
+          writeU16(packet, 15, byteLength - HEADER_BYTES);
+          connection.handleDatagram(0, path, packet.slice(0, byteLength));
+        }
+        return connection;
+      });
+      return (heldBytes() - before) / halfOpen.length;
+    };
+    const withoutBytes = heldByEach(0);
+    const withBytes = heldByEach(60);
+    measured.push(`a half-open connection: ${withoutBytes} bytes, with early data ${withBytes} bytes`);
+    expect(withBytes - withoutBytes).toBeLessThan(14_000);
   });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ReceiveStream } from "../../../src/engine/receive-stream.ts";
+import { RECEIVE, ReceiveStream } from "../../../src/engine/receive-stream.ts";
 import { SLAB_BYTES, SlabPool } from "../../../src/engine/slab-pool.ts";
 
 /** Any byte of the stream, by its offset alone. */
@@ -69,4 +69,35 @@ describe("memory of a stream that comes back", () => {
     pool.giveBack(slab.subarray(1000));
     expect(pool.take(SLAB_BYTES).buffer).toBe(slab.buffer);
   });
+
+  it("comes back from a stream that was reset before anything of it was read", () => {
+    const pool = new SlabPool();
+    const offsets = [0, 5000, 20_000, 70_000, 140_000];
+    const fill = (): Set<ArrayBufferLike> => {
+      const stream = new ReceiveStream(0, 1 << 24, pool);
+      for (const offset of offsets) stream.insert(bytesAt(offset, 10), 0, 10, offset);
+      const buffers = new Set(slabsOf(stream).map((slab) => slab.buffer));
+      stream.drop(RECEIVE.reset);
+      return buffers;
+    };
+    const first = fill();
+    expect(first.size).toBe(offsets.length);
+    expect(fill()).toEqual(first);
+  });
+
+  it("stays with the reader when the stream is reset after a part was read", () => {
+    const pool = new SlabPool();
+    const stream = new ReceiveStream(0, 1 << 24, pool);
+    stream.insert(bytesAt(0, 100), 0, 100, 0);
+    const read = stream.read()!;
+    stream.drop(RECEIVE.reset);
+    const next = new ReceiveStream(4, 1 << 24, pool);
+    next.insert(new Uint8Array(100).fill(7), 0, 100, 0);
+    expect(read).toEqual(bytesAt(0, 100));
+  });
 });
+
+function slabsOf(stream: ReceiveStream): Uint8Array[] {
+  const { slabs } = stream as unknown as { slabs: (Uint8Array | undefined)[] };
+  return slabs.filter((slab) => slab !== undefined);
+}
