@@ -127,14 +127,17 @@ class Asker {
   static open(router: string, port: number): Promise<Asker> {
     return new Promise((resolve, reject) => {
       const socket = createSocket("udp4");
-      socket.once("error", (error) => {
+      const refused = (error: Error): void => {
         socket.close();
         reject(error);
-      });
-      socket.connect(port, router, () => {
+      };
+      socket.once("error", refused);
+      // dgram hands a failure (no route) to the callback; a socket that is not connected must not be used.
+      socket.connect(port, router, ((error?: Error) => {
         socket.removeAllListeners("error");
-        resolve(new Asker(socket));
-      });
+        if (error !== undefined) refused(error);
+        else resolve(new Asker(socket));
+      }) as () => void);
     });
   }
 

@@ -161,9 +161,14 @@ async function* search(options: {
       socket.send(text, port, group, () => undefined);
     }
   };
-  await new Promise<void>((resolve) =>
-    socket.bind({ port: 0, ...(via === undefined ? {} : { address: via }) }, resolve),
-  );
+  const isBound = await new Promise<boolean>((resolve) => {
+    socket.once("error", () => resolve(false));
+    socket.bind({ port: 0, ...(via === undefined ? {} : { address: via }) }, () => resolve(true));
+  });
+  if (!isBound) {
+    socket.close();
+    return;
+  }
   let isOver = false;
   const timers = SSDP_REPEAT_MS.map((atMs) => setTimeout(ask, atMs));
   timers.push(
