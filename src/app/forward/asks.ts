@@ -135,7 +135,7 @@ export class Asks {
   #listen(askId: number, bind: Address): Promise<OpenPort> {
     const { via, connections, watcher } = this.#options;
     const target = { kind: "asked", askId } as const;
-    if (bind.kind === "udp") return openUdpPort(bind, target, via);
+    if (bind.kind === "udp") return openUdpPort(bind, target, via, watcher);
     return openStreamPort(bind, (socket) => void carry(socket, target, via, connections, watcher));
   }
 

@@ -1,7 +1,7 @@
 /** The peer of whichever link stands at the moment: local ports stay open while links come and go. */
 import { SrudpError } from "../../base/errors.ts";
 import type { Target } from "../../net/forward-wire.ts";
-import type { FlowChannel } from "./flow-channel.ts";
+import type { FlowChannel, FlowOptions } from "./flow-channel.ts";
 import type { ForwardPeer } from "./forward-peer.ts";
 import type { Reached, Via } from "./via.ts";
 
@@ -29,10 +29,10 @@ export class CurrentPeer implements Via {
 
   async reachFlow(
     target: Target,
-    deliver: (bytes: Uint8Array) => void,
+    flow: FlowOptions,
     onOpen: (channel: FlowChannel) => void,
-  ): Promise<void> {
-    return (await this.#await()).reachFlow(target, deliver, onOpen);
+  ): Promise<SrudpError | undefined> {
+    return (await this.#await()).reachFlow(target, flow, onOpen);
   }
 
   #await(): Promise<ForwardPeer> {

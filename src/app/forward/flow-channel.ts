@@ -6,6 +6,7 @@
  * travel as pieces on the stream.
  */
 import { concatBytes } from "../../base/bytes.ts";
+import { SrudpError } from "../../base/errors.ts";
 import { Reader } from "../../base/reader.ts";
 import { varintBytes, writeVarint } from "../../base/varint.ts";
 import type { Link } from "../../net/link.ts";
@@ -17,28 +18,47 @@ const DATAGRAM_LIMIT_BYTES = 65_535;
 /** What may wait on the stream before further datagrams are dropped, as a full queue drops them. */
 const WAITING_LIMIT_BYTES = 512 * 1024;
 
+export interface FlowOptions {
+  /** Takes each datagram of the peer while the flow is open; must not throw. */
+  readonly deliver: (bytes: Uint8Array) => void;
+  /** Called once, when the flow closes for any reason. */
+  readonly onClose: () => void;
+}
+
+/** The flows of one link, by the number of their stream: where the link's datagrams find them. */
+export type Flows = Map<number, FlowChannel>;
+
+/** Owns the stream of a flow and its entry among the link's flows; nothing here throws. */
 export class FlowChannel {
   /** Monotonic time of the last datagram either way. */
   lastAtMs: number = performance.now();
   readonly #link: Link;
   readonly #stream: Stream;
-  readonly #deliver: (bytes: Uint8Array) => void;
+  readonly #flows: Flows;
+  readonly #options: FlowOptions;
   #isConfirmed = false;
+  #isClosed = false;
 
-  /** @param deliver takes each datagram of the peer */
-  constructor(link: Link, stream: Stream, deliver: (bytes: Uint8Array) => void) {
+  /** @param stream closed already, or open; a closed one makes a closed flow */
+  constructor(link: Link, stream: Stream, flows: Flows, options: FlowOptions) {
     this.#link = link;
     this.#stream = stream;
-    this.#deliver = deliver;
+    this.#flows = flows;
+    this.#options = options;
+    flows.set(stream.streamId, this);
+    // The event does not come twice: a stream that was reset before this call would never be freed.
+    if (stream.destroyed) this.close();
+    else stream.once("close", () => this.close());
   }
 
-  get streamId(): number {
-    return this.#stream.streamId;
+  get isClosed(): boolean {
+    return this.#isClosed;
   }
 
   send(bytes: Uint8Array): void {
+    if (this.#isClosed) return;
     this.lastAtMs = performance.now();
-    const { streamId } = this;
+    const { streamId } = this.#stream;
     const whole = varintBytes(streamId) + bytes.length;
     if (this.#isConfirmed && whole <= this.#link.maxDatagramBytes) {
       this.#link.send(withNumber(streamId, bytes));
@@ -48,24 +68,35 @@ export class FlowChannel {
   }
 
   handleDatagram(bytes: Uint8Array): void {
+    if (this.#isClosed) return;
     this.lastAtMs = performance.now();
-    this.#deliver(bytes);
+    this.#options.deliver(bytes);
   }
 
-  /** Both sides know the flow: reads the pieces on the stream until it ends. */
-  async run(): Promise<void> {
+  /**
+   * Both sides know the flow: reads the pieces on the stream until it ends.
+   *
+   * @returns why the peer's target refused the flow (ERR_TARGET_…); undefined for every other end
+   */
+  async run(): Promise<SrudpError | undefined> {
     this.#isConfirmed = true;
     try {
       for (;;) this.handleDatagram(await readPiece(this.#stream, DATAGRAM_LIMIT_BYTES));
-    } catch {
-      // The flow is over.
+    } catch (thrown) {
+      return thrown instanceof SrudpError && thrown.code.startsWith("ERR_TARGET_") ? thrown : undefined;
     } finally {
       this.close();
     }
   }
 
-  close(): void {
-    this.#stream.destroy();
+  /** Frees everything, once. @param error the peer's side of the flow ends with its code */
+  close(error?: SrudpError): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    const { streamId } = this.#stream;
+    if (this.#flows.get(streamId) === this) this.#flows.delete(streamId);
+    this.#stream.destroy(error);
+    this.#options.onClose();
   }
 }
 

@@ -9,7 +9,7 @@ import type { Stream } from "../../net/stream.ts";
 import type { AskedPorts } from "./asked-ports.ts";
 import { Asks } from "./asks.ts";
 import type { Connections } from "./carry.ts";
-import { FlowChannel, readFlowDatagram } from "./flow-channel.ts";
+import { FlowChannel, type FlowOptions, type Flows, readFlowDatagram } from "./flow-channel.ts";
 import { readPiece } from "./head-reader.ts";
 import { PeerService } from "./peer-service.ts";
 import type { Permissions } from "./permissions.ts";
@@ -32,7 +32,7 @@ export class ForwardPeer implements Via {
   readonly link: Link;
   /** Connections that the peer leads through this side, and those of ports that it had opened here. */
   readonly connections: Connections = new Set();
-  readonly #flows: Map<number, FlowChannel> = new Map();
+  readonly #flows: Flows = new Map();
   readonly #asks: Asks;
 
   /** Takes part in `link` from now on; what the peer does before is refused by the link itself. */
@@ -42,7 +42,7 @@ export class ForwardPeer implements Via {
     const service = new PeerService({
       asks: this.#asks,
       connections: this.connections,
-      openFlow: (stream, deliver) => this.#newFlow(stream, deliver),
+      openFlow: (stream, flow) => new FlowChannel(this.link, stream, this.#flows, flow),
       ...options,
     });
     link.on("forward", (stream) => void service.serve(stream));
@@ -71,17 +71,17 @@ export class ForwardPeer implements Via {
 
   async reachFlow(
     target: Target,
-    deliver: (bytes: Uint8Array) => void,
+    flow: FlowOptions,
     onOpen: (channel: FlowChannel) => void,
-  ): Promise<void> {
+  ): Promise<SrudpError | undefined> {
     const { stream, answered } = await this.reach(target);
-    const flow = this.#newFlow(stream, deliver);
-    onOpen(flow);
+    const channel = new FlowChannel(this.link, stream, this.#flows, flow);
+    onOpen(channel);
     try {
       await answered;
-      await flow.run();
+      return await channel.run();
     } finally {
-      flow.close();
+      channel.close();
     }
   }
 
@@ -112,13 +112,5 @@ export class ForwardPeer implements Via {
     } finally {
       clearTimeout(timer);
     }
-  }
-
-  #newFlow(stream: Stream, deliver: (bytes: Uint8Array) => void): FlowChannel {
-    const flow = new FlowChannel(this.link, stream, deliver);
-    const { streamId } = stream;
-    this.#flows.set(streamId, flow);
-    stream.once("close", () => this.#flows.delete(streamId));
-    return flow;
   }
 }

@@ -121,7 +121,7 @@ export class Forwarder {
   #open(entry: Entry): Promise<OpenPort> {
     const { bind, lead } = entry.spec;
     if (bind.kind === "udp" && lead.kind === "udp") {
-      return openUdpPort(bind, lead, this.#current).then((port) => {
+      return openUdpPort(bind, lead, this.#current, this.#watcher).then((port) => {
         entry.count = () => port.flowCount;
         return port;
       });

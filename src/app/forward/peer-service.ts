@@ -1,18 +1,16 @@
 /** Serves the forwarded streams of one peer: finds out where each may lead, goes there, and answers. */
-import { createSocket, type Socket as UdpSocket } from "node:dgram";
-import { lookup } from "node:dns/promises";
 import { SrudpError } from "../../base/errors.ts";
 import { type Address, decodeHead, encodeAnswer, formatTarget, type Target } from "../../net/forward-wire.ts";
 import type { Stream } from "../../net/stream.ts";
 import type { Asks } from "./asks.ts";
 import type { Connections } from "./carry.ts";
-import { dial, targetError } from "./dial.ts";
-import type { FlowChannel } from "./flow-channel.ts";
+import { dial } from "./dial.ts";
+import type { FlowChannel, FlowOptions } from "./flow-channel.ts";
 import { readPiece } from "./head-reader.ts";
 import type { Permissions } from "./permissions.ts";
 import { readSocksRequest } from "./socks.ts";
 import { Splice } from "./splice.ts";
-import { FLOW_IDLE_MS } from "./udp-port.ts";
+import { type PortAddress, TargetFlow } from "./target-flow.ts";
 import type { ForwardWatcher } from "./watcher.ts";
 
 export interface PeerServiceOptions {
@@ -21,11 +19,8 @@ export interface PeerServiceOptions {
   readonly connections: Connections;
   readonly watcher: ForwardWatcher;
   /** Makes the flow of a UDP stream known, so that datagrams find it. */
-  readonly openFlow: (stream: Stream, deliver: (bytes: Uint8Array) => void) => FlowChannel;
+  readonly openFlow: (stream: Stream, flow: FlowOptions) => FlowChannel;
 }
-
-/** An address with a host and a port. */
-type PortAddress = Exclude<Address, { kind: "unix" }>;
 
 export class PeerService {
   readonly #options: PeerServiceOptions;
@@ -106,38 +101,13 @@ export class PeerService {
   }
 
   async #leadFlow(stream: Stream, address: PortAddress): Promise<void> {
-    const socket = await connectUdp(address);
-    const channel = this.#options.openFlow(stream, (bytes) => socket.send(bytes));
-    socket.on("message", (bytes) => channel.send(bytes));
-    // The target's refusals come as errors; to the flow they are lost datagrams.
-    socket.on("error", () => undefined);
-    const sweep = setInterval(() => {
-      if (performance.now() - channel.lastAtMs >= FLOW_IDLE_MS) channel.close();
-    }, FLOW_IDLE_MS);
-    sweep.unref();
-    stream.once("close", () => {
-      clearInterval(sweep);
-      socket.close();
+    const { openFlow, watcher } = this.#options;
+    const flow = new TargetFlow({
+      address,
+      openChannel: (options) => openFlow(stream, options),
+      onRefused: (error) =>
+        watcher.failed({ by: "peer", what: "connection", target: formatTarget(address), error }),
     });
-    stream.write(encodeAnswer());
-    await channel.run();
-  }
-}
-
-/** A socket that hears nobody but `address`. */
-async function connectUdp(address: PortAddress): Promise<UdpSocket> {
-  try {
-    const { address: host, family } = await lookup(address.host);
-    const socket = createSocket(family === 6 ? "udp6" : "udp4");
-    await new Promise<void>((resolve, reject) => {
-      socket.once("error", reject);
-      socket.connect(address.port, host, () => {
-        socket.off("error", reject);
-        resolve();
-      });
-    });
-    return socket;
-  } catch (error) {
-    throw targetError(address, error as NodeJS.ErrnoException);
+    await flow.run(() => void stream.write(encodeAnswer()));
   }
 }

@@ -1,7 +1,8 @@
 /** The way to targets at the peer: one link, or whichever link stands at the moment. */
+import type { SrudpError } from "../../base/errors.ts";
 import type { Target } from "../../net/forward-wire.ts";
 import type { Stream } from "../../net/stream.ts";
-import type { FlowChannel } from "./flow-channel.ts";
+import type { FlowChannel, FlowOptions } from "./flow-channel.ts";
 
 /** A stream on its way to a target. */
 export interface Reached {
@@ -17,13 +18,13 @@ export interface Via {
   /**
    * A UDP flow to `target`, until it is over.
    *
-   * @param deliver takes the peer's datagrams
-   * @param onOpen is given the flow as soon as datagrams may be sent
+   * @param onOpen is given the flow as soon as datagrams may be sent; it may close the flow at once
+   * @returns why the target refused the flow after the peer had set it up; undefined for every other end
    * @throws SrudpError as `reach`, and ERR_TARGET_…
    */
   reachFlow(
     target: Target,
-    deliver: (bytes: Uint8Array) => void,
+    flow: FlowOptions,
     onOpen: (channel: FlowChannel) => void,
-  ): Promise<void>;
+  ): Promise<SrudpError | undefined>;
 }
