@@ -71,7 +71,7 @@ function answer(stream: Stream, head: Uint8Array): void {
       return;
     case QUESTION.source: {
       const forMs = new DataView(head.buffer, head.byteOffset).getUint32(1);
-      void source(stream, Math.min(forMs, LONGEST_MS));
+      source(stream, Math.min(forMs, LONGEST_MS)).catch((fault) => stream.fail(fault));
       return;
     }
     case QUESTION.echo:

@@ -373,6 +373,11 @@ export function errorReceivedAs(wire: number): ErrorCode | undefined {
   return sent && (ERRORS[sent].receivedAs ?? sent);
 }
 
+/** Whether `error` tells of a peer that broke the rules or reported a failure; anything else that is thrown is a bug here. */
+export function isRemoteError(error: unknown): error is SrudpError {
+  return error instanceof SrudpError && ERRORS[error.code].origin === "remote";
+}
+
 /** What this project throws: a code of the table, its sentence, and what there is to say beyond it. */
 export class SrudpError extends Error {
   override readonly name = "SrudpError";

@@ -1,10 +1,13 @@
 /** What every command is handed. */
+import type { FaultReports } from "./faults.ts";
 import type { Interrupt } from "./interrupt.ts";
 import type { Reporter } from "./reporter.ts";
 
 export interface CommandContext {
   readonly reporter: Reporter;
   readonly interrupt: Interrupt;
+  /** Faults of links, counted and reported. */
+  readonly faults: FaultReports;
   readonly environment: NodeJS.ProcessEnv;
   readonly version: string;
   /** The words behind `--`, if there was one. */

@@ -12,6 +12,7 @@ import { formatTarget } from "../net/forward-wire.ts";
 import { encodeKey } from "../wire/key-text.ts";
 import type { CommandContext } from "./context.ts";
 import { asSrudpError } from "./exit.ts";
+import type { FaultReports } from "./faults.ts";
 import { failureReport, reportForwarding } from "./forward-reports.ts";
 import type { Reporter } from "./reporter.ts";
 
@@ -34,6 +35,7 @@ export class ControlDesk {
   /** What the command was given: the peer, or the port. */
   name: string;
   readonly #reporter: Reporter;
+  readonly #faults: FaultReports;
   readonly #command: string;
   readonly #standing: Forwarder | undefined;
   readonly #shown: Set<Shown> = new Set();
@@ -47,12 +49,12 @@ export class ControlDesk {
    * @param standing forwards that outlive links; without it, each link has its own
    */
   static async open(
-    { reporter, environment }: CommandContext,
+    { reporter, environment, faults }: CommandContext,
     command: string,
     name: string,
     standing?: Forwarder,
   ): Promise<ControlDesk> {
-    const desk = new ControlDesk(reporter, command, name, standing);
+    const desk = new ControlDesk(reporter, faults, command, name, standing);
     try {
       await serveControl(controlFolder(environment), (request) => desk.#answer(request));
     } catch (thrown) {
@@ -62,8 +64,15 @@ export class ControlDesk {
     return desk;
   }
 
-  private constructor(reporter: Reporter, command: string, name: string, standing: Forwarder | undefined) {
+  private constructor(
+    reporter: Reporter,
+    faults: FaultReports,
+    command: string,
+    name: string,
+    standing: Forwarder | undefined,
+  ) {
     this.#reporter = reporter;
+    this.#faults = faults;
     this.#command = command;
     this.name = name;
     this.#standing = standing;
@@ -83,7 +92,10 @@ export class ControlDesk {
     if (request.do === "status") {
       const links = await Promise.all([...this.#shown].map(statusOf));
       const forwards = this.#standing?.status ?? [];
-      return { status: { pid: process.pid, command: this.#command, name: this.name, links, forwards } };
+      const { count: faults } = this.#faults;
+      return {
+        status: { pid: process.pid, command: this.#command, name: this.name, faults, links, forwards },
+      };
     }
     const spec = parseForward(request.option, request.forward);
     const forwarder = this.#standing ?? this.#forwarderOf(request.link);

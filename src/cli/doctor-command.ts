@@ -26,7 +26,7 @@ export async function runDoctor(
   const { reporter, interrupt, environment } = context;
   const code = await codeOf(operands, options, environment);
   const turn = await turnOf(options, environment);
-  const common = { ...waysOf(options), signal: interrupt.signal };
+  const common = { ...waysOf(options, context), signal: interrupt.signal };
   const meet = reachOf({ ...options, turn }, reporter);
   const diagnosis = await diagnose({
     stunServers: stunServersOf(meet),

@@ -9,6 +9,7 @@ import { ForwardPeer } from "../app/forward/forward-peer.ts";
 import { answers } from "../app/forward/liveness.ts";
 import { openOutput } from "../app/output.ts";
 import { equalBytes } from "../base/bytes.ts";
+import { SrudpError } from "../base/errors.ts";
 import { formatAddress } from "../net/address.ts";
 import type { Link } from "../net/link.ts";
 import { carryLink, keepPeer, reportConnected, reportOver } from "./carry-link.ts";
@@ -57,6 +58,17 @@ export class LinkService {
    * @throws SrudpError for every end but the right one; the reason of the interrupt
    */
   async serve(link: Link): Promise<number> {
+    try {
+      return await this.#serve(link);
+    } catch (error) {
+      // The link's own fault is counted already.
+      const isFault = !(error instanceof SrudpError) || error.code === "ERR_INTERNAL";
+      if (isFault && link.errored !== error) link.fail(error);
+      throw error;
+    }
+  }
+
+  async #serve(link: Link): Promise<number> {
     const startedAtMs = performance.now();
     // It may fail while nobody listens; that is found when its turn comes.
     link.on("error", () => undefined);
@@ -99,9 +111,11 @@ export class LinkService {
     for (const link of this.#links) {
       const isSame = link.auth === "key" && equalBytes(link.peer, newcomer.peer);
       if (!isSame && !isCrowded) continue;
-      void answers(link, DEAD_AFTER_MS).then((isAlive) => {
-        if (!isAlive) link.destroy();
-      });
+      answers(link, DEAD_AFTER_MS)
+        .then((isAlive) => {
+          if (!isAlive) link.destroy();
+        })
+        .catch((fault) => link.fail(fault));
     }
   }
 

@@ -16,9 +16,10 @@ export function sayHello({ reporter, version }: CommandContext): void {
 }
 
 /** The options that say how packets travel. */
-export function waysOf(options: LinkOptions): CommonOptions {
+export function waysOf(options: LinkOptions, { faults }: CommandContext): CommonOptions {
   const family = options[4] ? 4 : options[6] ? 6 : undefined;
   return {
+    onFault: faults.report,
     ...(family !== undefined && { family }),
     ...(options.source !== undefined && { localAddress: options.source }),
     ...(options.localPort !== undefined && { localPort: options.localPort }),

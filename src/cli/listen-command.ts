@@ -53,7 +53,7 @@ export async function runListen(
   const ticket = psk && offerTicket(context, psk, options.answerFile, ending);
   const listener = await listen({
     ...(options.keepOpen && { idleTimeoutMs: Number.POSITIVE_INFINITY }),
-    ...waysOf(options),
+    ...waysOf(options, context),
     ...trust.options,
     silent: trust.isSilent,
     port: port ?? 0,
@@ -84,7 +84,7 @@ export async function runListen(
       listener.on("burnt", () => life?.handleBurnt());
     }
     const service = new LinkService(context, options, { permissions, desk, remember: trust.remember });
-    return await serve(context, listener, service, life, ending.signal, options);
+    return await serve(context, listener, service, life, ending, options);
   } finally {
     life?.stop();
     await listener.close();
@@ -97,7 +97,7 @@ async function serve(
   listener: Listener,
   service: LinkService,
   life: CodeLife | undefined,
-  ending: AbortSignal,
+  ending: AbortController,
   options: LinkOptions,
 ): Promise<number> {
   const links = listener[Symbol.asyncIterator]();
@@ -107,23 +107,18 @@ async function serve(
     life?.handlePeer(link.auth === "code");
     served.set(link, service.serve(link));
   });
-  // Whatever ends one peer's link only, with -k, is told and forgotten.
-  let fatal: (error: unknown) => void = () => undefined;
-  const failed = new Promise<never>((_, reject) => {
-    fatal = reject;
-  });
-  failed.catch(() => undefined);
   for (;;) {
-    const wait = nextLink(links, options.timeout ?? Number.POSITIVE_INFINITY, ending);
-    const link = await Promise.race([wait, failed]);
+    const link = await nextLink(links, options.timeout ?? Number.POSITIVE_INFINITY, ending.signal);
     const status = served.get(link)!;
     served.delete(link);
     if (!options.keepOpen) return status;
     status.catch((thrown: unknown) => {
-      // One peer's misfortune is not the next one's; without an own output there is no next one.
+      // The end of one link is reported and forgotten. Without an output, there is nothing to do for the next one.
       const error = asSrudpError(thrown);
-      if (error.code === "ERR_OUTPUT_CLOSED" || error.code === "ERR_INTERNAL") fatal(error);
-      else if (!context.interrupt.signal.aborted) context.reporter.error(error);
+      if (error.code === "ERR_OUTPUT_CLOSED") ending.abort(error);
+      // A fault of the link has been reported when it showed.
+      else if (error.code !== "ERR_INTERNAL" && !context.interrupt.signal.aborted)
+        context.reporter.error(error);
     });
   }
 }

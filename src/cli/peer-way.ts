@@ -97,7 +97,7 @@ export async function wayToPeer(
 
   const open = async ({ quiet, isRival, ...how }: OpenOptions): Promise<Link> => {
     if (!quiet) tellWaiting();
-    const ways = { ...how, ...waysOf(options), ...(isRival && { localPort: 0 }) };
+    const ways = { ...how, ...waysOf(options, context), ...(isRival && { localPort: 0 }) };
     const wanted: ConnectOptions = { host, port, ...ways, ...trust.options };
     try {
       return await connect(wanted);
@@ -147,7 +147,7 @@ async function wayByMeeting(
     const stopWaiting = quiet ? () => undefined : showWaiting(reporter, "looking for the peer");
     try {
       const { meet } = await import("../net/meet.ts");
-      return await meet({ ...how, ...waysOf(options), ...trust.options, meet: ways });
+      return await meet({ ...how, ...waysOf(options, context), ...trust.options, meet: ways });
     } catch (thrown) {
       if (how.signal.aborted) throw how.signal.reason;
       throw trust.explain(asSrudpError(thrown));

@@ -7,6 +7,7 @@ import { farewellsSaid } from "../net/farewells.ts";
 import type { CommandContext } from "./context.ts";
 import type { ControlOptions } from "./control-command.ts";
 import { asSrudpError } from "./exit.ts";
+import { FaultReports } from "./faults.ts";
 import { catchSignals } from "./interrupt.ts";
 import { hideCodes, parseLinkNumber, splitWords, usage } from "./operands.ts";
 import {
@@ -47,7 +48,15 @@ export async function run(words: readonly string[], version: string): Promise<vo
   process.on("uncaughtException", fail);
   try {
     await reporter.useColors();
-    const context: CommandContext = { reporter, interrupt, environment: process.env, version, program };
+    const faults = new FaultReports(reporter);
+    const context: CommandContext = {
+      reporter,
+      interrupt,
+      faults,
+      environment: process.env,
+      version,
+      program,
+    };
     const status = await parse(options, context);
     await farewellsSaid();
     process.exit(status);

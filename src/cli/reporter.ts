@@ -97,6 +97,13 @@ export class Reporter {
     }
   }
 
+  /** Tells of a fault that ended one link; where it came from is detail, as nobody but a developer can use it. */
+  fault(fields: object, prose: string, thrown: unknown): void {
+    const trace = stackOf(thrown);
+    this.event("fault", { ...fields, trace }, escapeText(prose));
+    if (!this.json) this.event("fault", {}, trace.map(escapeText).join("\n"), "detail");
+  }
+
   /** Puts a line at the bottom (`undefined` takes it away); the one that was there is cleared. */
   setLiveLine(line: LiveLine | undefined): void {
     this.#liveLine?.clear();
@@ -114,8 +121,11 @@ export class Reporter {
 const LOUDNESS: Readonly<Record<Volume, number>> = { always: 0, normal: 1, detail: 2, debug: 3 };
 
 function traceOf(error: SrudpError): string[] {
-  const origin = error.cause instanceof Error ? error.cause : error;
-  return (origin.stack ?? String(origin))
-    .split("\n")
-    .filter((line) => !line.includes(ERRORS.ERR_INTERNAL.sentence));
+  return stackOf(error.cause instanceof Error ? error.cause : error).filter(
+    (line) => !line.includes(ERRORS.ERR_INTERNAL.sentence),
+  );
+}
+
+function stackOf(thrown: unknown): string[] {
+  return (thrown instanceof Error ? (thrown.stack ?? String(thrown)) : String(thrown)).split("\n");
 }

@@ -34,9 +34,9 @@ function jsonOf({ pid, state }: RunningProcess): object {
 
 function linesOf({ pid, state }: RunningProcess): string[] {
   if (state instanceof SrudpError) return [`${pid} not answering`];
-  const { command, name, links, forwards } = state;
+  const { command, name, faults, links, forwards } = state;
   return [
-    escapeText(`${pid} ${command} ${name}`),
+    escapeText(`${pid} ${command} ${name}${faults > 0 ? `, ${counted(faults, "internal error")}` : ""}`),
     ...(links.length === 0 ? ["  no link"] : links.flatMap(linesOfLink)),
     ...forwards.map(lineOfForward),
   ];

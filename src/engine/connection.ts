@@ -10,7 +10,7 @@
  * Read first: RFC 9000 §5, §10; handshake.ts for how keys come about; transmission.ts for what is sent.
  */
 import { copyBytes, utf8Decode, utf8Encode } from "../base/bytes.ts";
-import { ERRORS, errorReceivedAs, errorSentAs, SrudpError } from "../base/errors.ts";
+import { ERRORS, errorReceivedAs, errorSentAs, isRemoteError, SrudpError } from "../base/errors.ts";
 import { exportedSecret } from "../crypto/exported-secret.ts";
 import { CLOSE_REASON_BYTES } from "../wire/frames.ts";
 import {
@@ -712,11 +712,11 @@ export class Connection implements FrameOwner, IncomingHost {
     if (nowMs >= this.keepAliveAtMs(nowMs)) transmission.pingWanted = true;
   }
 
-  /** The peer broke the rules (or we did): closes with the error's wire code. */
+  /** The peer broke the rules: closes with the error's wire code. @throws `error` when it is no violation of the peer's */
   private fail(nowMs: number, error: unknown): void {
     // What is no violation of the peer's is a bug of ours, and no bug may pass for one.
-    if (!(error instanceof SrudpError)) throw error;
-    const wire = ERRORS[error.code].wire ?? ERRORS.ERR_INTERNAL.wire!;
+    if (!isRemoteError(error)) throw error;
+    const wire = ERRORS[error.code].wire ?? ERRORS.ERR_PROTOCOL.wire!;
     this.close(nowMs, wire, error.message);
     this.closeCause = { origin: "remote", code: error.code, errorCode: wire, reason: error.message };
   }

@@ -32,6 +32,11 @@ export function parseAddress(text: string): HostAddress | undefined {
   return { address: zoneAt < 0 ? address : address + text.slice(zoneAt), family: 6 };
 }
 
+/** The family of a plain address. */
+export function familyOf(address: string): 4 | 6 {
+  return address.includes(":") ? 6 : 4;
+}
+
 /** `192.0.2.7:4242` or `[2001:db8::7]:4242`. */
 export function formatAddress(remote: RemoteAddress): string {
   return remote.family === 6 ? `[${remote.address}]:${remote.port}` : `${remote.address}:${remote.port}`;

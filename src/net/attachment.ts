@@ -4,6 +4,7 @@
  */
 import type { Path, Transmit } from "../engine/connection.ts";
 import type { ConnectionEvent } from "../engine/events.ts";
+import { guarded } from "./fault.ts";
 
 /** What the endpoint drives: the engine's `Connection`, or a stand-in of a test. */
 export interface Drivable {
@@ -29,6 +30,8 @@ export interface ConnectionOwner {
   handleEvent(event: ConnectionEvent): void;
   /** The connection is over for good and the endpoint has let go of it. */
   handleDetached(): void;
+  /** A fault showed while the connection was served: ends it, and tells whoever waits for it. */
+  handleFault(fault: unknown): void;
   /** Where it exists, handshake packets come here instead of to the connection. */
   handleHandshake?(now: number, path: Path, bytes: Uint8Array): void;
 }
@@ -39,6 +42,8 @@ export interface AttachmentHost {
   touch(attachment: Attachment): void;
   flush(): void;
   detach(attachment: Attachment): void;
+  fail(attachment: Attachment, fault: unknown): void;
+  failByListener(attachment: Attachment, thrown: unknown): void;
 }
 
 /** Paths that one connection is remembered on; someone who replays its packets cannot grow the list. */
@@ -60,6 +65,8 @@ export class Attachment {
   onDetached: (() => void) | undefined;
   /** The peer ended it: no reason any more to keep the process running. */
   ending = false;
+  /** A fault has ended it. */
+  hasFailed = false;
 
   readonly #host: AttachmentHost;
   readonly #paths: Path[];
@@ -91,6 +98,21 @@ export class Attachment {
   /** Lets the connection go as it is; nothing further is sent for it. */
   detach(): void {
     this.#host.detach(this);
+  }
+
+  /** A fault showed while this connection was served: it ends, and no other (`fault.ts`). */
+  fail(fault: unknown): void {
+    this.#host.fail(this, fault);
+  }
+
+  /** A listener threw, perhaps one of the user's. */
+  failByListener(thrown: unknown): void {
+    this.#host.failByListener(this, thrown);
+  }
+
+  /** `work` with its exceptions made faults of this connection: for timers and callbacks that serve it. */
+  guard<Values extends unknown[]>(work: (...values: Values) => void): (...values: Values) => void {
+    return guarded(work, (error) => this.fail(error));
   }
 
   /** The path of the datagram that came last. */

@@ -3,6 +3,7 @@ import { SrudpError } from "../base/errors.ts";
 import { type Connection, type ConnectionEvent, EVENT, type Path } from "../engine/connection.ts";
 import type { Attachment, ConnectionOwner } from "./attachment.ts";
 import type { Endpoint } from "./endpoint.ts";
+import { faultError } from "./fault.ts";
 import { wireOfCode } from "./flow.ts";
 import { Link } from "./link.ts";
 import { LinkCore } from "./link-core.ts";
@@ -65,9 +66,14 @@ export class Attempt implements ConnectionOwner {
   handleEvent(event: ConnectionEvent): void {
     if (event.kind === EVENT.established) this.#make();
     // Together with the first packet may come a CLOSE: what else has arrived is looked at before that counts.
-    else if (event.kind === EVENT.confirmed) queueMicrotask(() => this.#succeed());
+    else if (event.kind === EVENT.confirmed) queueMicrotask(this.#attachment.guard(() => this.#succeed()));
     else if (event.kind === EVENT.closed) this.#fail();
     else this.#made?.core.handleEvent(event);
+  }
+
+  handleFault(fault: unknown): void {
+    this.#settle(() => this.#reject(faultError(fault)));
+    this.#connection.close(this.#attachment.now(), wireOfCode("ERR_INTERNAL"), "");
   }
 
   handleDetached(): void {

@@ -29,7 +29,7 @@ export async function bindListening(options: ListenOptions): Promise<Endpoint> {
     try {
       for (const family of families)
         await bindFamily(bound, family, bound[0]?.local.port ?? port, options, families);
-      return new Endpoint(bound);
+      return new Endpoint(bound, options.onFault);
     } catch (error) {
       for (const socket of bound) socket.close();
       if (port !== 0 || bound.length === 0 || tries === PORT_TRIES || codeOf(error) !== "EADDRINUSE") {
@@ -62,7 +62,7 @@ export async function bindConnecting(
       }
     }
     if (bound.length === 0) throw new SrudpError("ERR_BIND", "No address family works here");
-    return new Endpoint(bound);
+    return new Endpoint(bound, options.onFault);
   } catch (error) {
     for (const socket of bound) socket.close();
     throw bindError(localPort ?? 0, error);

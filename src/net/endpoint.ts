@@ -9,6 +9,7 @@
  * Read `attachment.ts` first; `batch-sender.ts` has the sending.
  */
 import { copyBytes } from "../base/bytes.ts";
+import { SrudpError } from "../base/errors.ts";
 import type { Path, Transmit } from "../engine/connection.ts";
 import { type ConnectionEvent, EVENT } from "../engine/events.ts";
 import { strideOf } from "../wire/coalesced.ts";
@@ -20,11 +21,12 @@ import {
   PACKET_HANDSHAKE,
   PACKET_NOTICE,
 } from "../wire/packet.ts";
-import type { RemoteAddress } from "./address.ts";
+import { familyOf, type RemoteAddress } from "./address.ts";
 import { Attachment, type AttachmentHost, type ConnectionOwner, type Drivable } from "./attachment.ts";
 import { BatchSender } from "./batch-sender.ts";
 import type { DatagramHandler, DatagramSocket } from "./datagram-socket.ts";
 import { DeadlineTimer } from "./deadline-timer.ts";
+import { type FaultHandler, throwLater } from "./fault.ts";
 import { SLEPT_MS, SleepWatch } from "./sleep-watch.ts";
 
 /** Where a datagram came from, and by which socket. */
@@ -63,6 +65,8 @@ export class Endpoint implements AttachmentHost {
   onFirstMessage: FirstMessageHandler | undefined;
   /** Datagrams that belong to nothing here: of an unknown connection, or no packet of ours. */
   strayDatagrams = 0;
+  /** Faults so far, of connections and of datagrams that belong to none. */
+  faults = 0;
   /** Told once when the endpoint closes, whoever closed it. */
   onClosed: (() => void) | undefined;
 
@@ -90,8 +94,14 @@ export class Endpoint implements AttachmentHost {
   #isHeld = true;
   #open = true;
 
-  /** @param sockets bound already, at least one; the endpoint closes them */
-  constructor(sockets: readonly DatagramSocket[]) {
+  readonly #onFault: FaultHandler | undefined;
+
+  /**
+   * @param sockets bound already, at least one; the endpoint closes them
+   * @param onFault told of each fault; with it, exceptions of listeners are faults too
+   */
+  constructor(sockets: readonly DatagramSocket[], onFault?: FaultHandler) {
+    this.#onFault = onFault;
     for (const socket of sockets) this.addSocket(socket);
   }
 
@@ -175,9 +185,50 @@ export class Endpoint implements AttachmentHost {
     this.#attachments.delete(attachment);
     for (const id of attachment.ids) this.#byId.delete(connectionKey(id, 0));
     if (this.#latest === attachment) this.#latest = undefined;
-    attachment.owner.handleDetached();
+    try {
+      attachment.owner.handleDetached();
+    } catch (fault) {
+      this.noteFault(fault, attachment.latestPath);
+    }
     attachment.onDetached?.();
     this.#settle();
+  }
+
+  /** Ends the connection at `attachment` because of a fault; one that cannot even be closed is let go as it is. */
+  fail(attachment: Attachment, fault: unknown): void {
+    this.noteFault(fault, attachment.latestPath);
+    if (attachment.detached || attachment.hasFailed) return;
+    attachment.hasFailed = true;
+    try {
+      attachment.owner.handleFault(fault);
+    } catch (another) {
+      this.noteFault(another, attachment.latestPath);
+      this.detach(attachment);
+    }
+    this.touch(attachment);
+  }
+
+  /** As `fail`, for a connection that threw while it was driven: the second time it is not driven any further. */
+  #failDriven(attachment: Attachment, fault: unknown): void {
+    const isSecond = attachment.hasFailed;
+    this.fail(attachment, fault);
+    if (isSecond) this.detach(attachment);
+  }
+
+  /** A listener of a link, or of this endpoint's listener (without `attachment`), threw. */
+  failByListener(attachment: Attachment | undefined, thrown: unknown): void {
+    if (this.#onFault === undefined) throwLater(thrown);
+    // An `error` event that nobody listens to, because the fault came before that.
+    else if (attachment?.hasFailed && thrown instanceof SrudpError) return;
+    else if (attachment === undefined) this.noteFault(thrown, undefined);
+    else this.fail(attachment, thrown);
+  }
+
+  /** Counts and reports a fault that no connection has to end for. */
+  noteFault(fault: unknown, from: { readonly address: string; readonly port: number } | undefined): void {
+    this.faults++;
+    const remote = from && { address: from.address, port: from.port, family: familyOf(from.address) };
+    this.#onFault?.(fault, remote);
   }
 
   /** Hands `bytes` to the connection at `attachment`, which they do not name themselves. */
@@ -200,7 +251,6 @@ export class Endpoint implements AttachmentHost {
     try {
       for (let round = 0; this.#dirty.length > 0 && round < ROUNDS_LIMIT; round++) this.#drainRound();
     } finally {
-      // An owner's exception goes on to the process; the endpoint has to be whole if that survives it.
       this.#flushing = false;
       this.#batchNowMs = 0;
       if (this.#dirty.length > 0) this.#schedule();
@@ -220,8 +270,14 @@ export class Endpoint implements AttachmentHost {
     this.onClosed?.();
   }
 
-  readonly #onDatagram: DatagramHandler = (socket, address, port, bytes) =>
-    this.#receive(socket, address, port, bytes);
+  readonly #onDatagram: DatagramHandler = (socket, address, port, bytes) => {
+    try {
+      this.#receive(socket, address, port, bytes);
+    } catch (fault) {
+      // Of a first message, or of another protocol: no link has to end for it, and no stranger may end the process.
+      this.noteFault(fault, { address, port });
+    }
+  };
   readonly #onSent = (): void => this.#unblock();
 
   /** One buffer of a socket: mostly a datagram, or several that the kernel has joined. */
@@ -301,9 +357,13 @@ export class Endpoint implements AttachmentHost {
   ): void {
     const path = attachment.pathOf(socket.index, address, port);
     const { owner } = attachment;
-    if (owner.handleHandshake !== undefined && (bytes[0]! & 0xf0) === PACKET_HANDSHAKE) {
-      owner.handleHandshake(now, path, bytes);
-    } else attachment.connection.handleDatagram(now, path, bytes);
+    try {
+      if (owner.handleHandshake !== undefined && (bytes[0]! & 0xf0) === PACKET_HANDSHAKE) {
+        owner.handleHandshake(now, path, bytes);
+      } else attachment.connection.handleDatagram(now, path, bytes);
+    } catch (fault) {
+      this.#failDriven(attachment, fault);
+    }
     this.touch(attachment);
   }
 
@@ -340,19 +400,17 @@ export class Endpoint implements AttachmentHost {
   #drainRound(): void {
     const round = this.#dirty;
     this.#dirty = this.#spare;
-    let next = 0;
-    try {
-      while (next < round.length) {
-        const attachment = round[next++]!;
-        attachment.dirty = false;
-        if (!attachment.detached) this.#drain(attachment);
+    for (const attachment of round) {
+      attachment.dirty = false;
+      if (attachment.detached) continue;
+      try {
+        this.#drain(attachment);
+      } catch (fault) {
+        this.#failDriven(attachment, fault);
       }
-    } finally {
-      // Those behind one whose owner threw keep their turn.
-      for (; next < round.length; next++) this.#dirty.push(round[next]!);
-      round.length = 0;
-      this.#spare = round;
     }
+    round.length = 0;
+    this.#spare = round;
   }
 
   #drain(attachment: Attachment): void {
@@ -405,12 +463,20 @@ export class Endpoint implements AttachmentHost {
     const hasSlept = this.#sleepWatch.hasSlept(now);
     let nextMs = Infinity;
     for (const attachment of this.#attachments) {
-      if (hasSlept || now - attachment.deadlineMs > SLEPT_MS) attachment.connection.handleWake?.(now);
-      if (hasSlept || attachment.deadlineMs <= now) {
-        attachment.deadlineMs = Infinity;
+      const isDue = hasSlept || attachment.deadlineMs <= now;
+      if (!isDue) {
+        if (attachment.deadlineMs < nextMs) nextMs = attachment.deadlineMs;
+        continue;
+      }
+      const wasLate = now - attachment.deadlineMs > SLEPT_MS;
+      attachment.deadlineMs = Infinity;
+      try {
+        if (hasSlept || wasLate) attachment.connection.handleWake?.(now);
         attachment.connection.handleTimeout(now);
-        this.touch(attachment);
-      } else if (attachment.deadlineMs < nextMs) nextMs = attachment.deadlineMs;
+      } catch (fault) {
+        this.#failDriven(attachment, fault);
+      }
+      this.touch(attachment);
     }
     this.#timer.wakeBy(nextMs, now);
     this.flush();

@@ -27,6 +27,10 @@ export interface FlowHost {
   readonly engine: StreamEngine;
   /** After every command to the engine. */
   touch(): void;
+  /** A fault showed: the link ends (`fault.ts`). */
+  fail(fault: unknown): void;
+  /** A listener, or a callback of the writer's, threw. */
+  failByListener(thrown: unknown): void;
   /** Something ended; `flow.isSettled` tells whether all of it has. */
   flowChanged(flow: Flow): void;
 }
@@ -69,6 +73,11 @@ export class Flow {
   }
 
   // ------------------------------------------------------------------ from the Duplex
+
+  /** Where a fault of the Duplex's goes. */
+  get host(): FlowHost {
+    return this.#host;
+  }
 
   join(duplex: Duplex): void {
     this.#duplex = duplex;
@@ -282,7 +291,12 @@ export class Flow {
     const waiting = this.#waiting;
     this.#waiting = undefined;
     this.#unopened = undefined;
-    waiting?.(error);
+    try {
+      waiting?.(error);
+    } catch (thrown) {
+      // Node calls the callback that was given to write() from in here.
+      this.#host.failByListener(thrown);
+    }
   }
 }
 

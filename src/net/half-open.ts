@@ -4,6 +4,7 @@
  * It looks at every handshake packet before and after the engine does, because guesses are to be counted
  * one by one, and limits enforced before the next packet is looked at.
  */
+import { ERRORS } from "../base/errors.ts";
 import { type Connection, type ConnectionEvent, EVENT, type Path } from "../engine/connection.ts";
 import type { Handshake, Mode } from "../engine/handshake.ts";
 import type { RemoteAddress } from "./address.ts";
@@ -22,7 +23,8 @@ export interface HalfOpenWatcher {
   established(halfOpen: HalfOpen): void;
   /** The peer's key was refused. */
   refused(halfOpen: HalfOpen): void;
-  gone(halfOpen: HalfOpen): void;
+  /** It ended before the link was there; `hadPlace`: `proved` had given it one. */
+  gone(halfOpen: HalfOpen, hadPlace: boolean): void;
 }
 
 const NOISE1 = 0xd2;
@@ -81,8 +83,12 @@ export class HalfOpen implements ConnectionOwner {
     }
   }
 
+  handleFault(): void {
+    this.connection.close(this.attachment.now(), ERRORS.ERR_INTERNAL.wire!, "");
+  }
+
   handleDetached(): void {
-    this.#watcher.gone(this);
+    this.#watcher.gone(this, this.#isAdmitted === true);
   }
 
   #admit(now: number): boolean {

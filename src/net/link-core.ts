@@ -6,7 +6,7 @@
  * direction was read to its end, so that the other side can tell a clean end from a truncation.
  */
 import { concatBytes } from "../base/bytes.ts";
-import { type ErrorCode, SrudpError } from "../base/errors.ts";
+import { type ErrorCode, isRemoteError, SrudpError } from "../base/errors.ts";
 import { Reader } from "../base/reader.ts";
 import { type Connection, type ConnectionEvent, EVENT, type Path, PRIORITY } from "../engine/connection.ts";
 import type { Attachment, ConnectionOwner } from "./attachment.ts";
@@ -18,6 +18,7 @@ import {
   type Receipt,
   STREAM_KIND,
 } from "./control.ts";
+import { faultError } from "./fault.ts";
 import { Flow, type FlowHost, wireOfCode } from "./flow.ts";
 import { Stream } from "./stream.ts";
 
@@ -90,7 +91,10 @@ export class LinkCore implements ConnectionOwner, FlowHost {
   /** Set when the connection has ended. */
   #over: { readonly error: SrudpError | undefined } | undefined;
   #isDetached = false;
-  #violation: SrudpError | undefined;
+  /** Why this side has closed the link, where that is an error. */
+  #failure: SrudpError | undefined;
+  /** The close was this object's doing, not the engine's own. */
+  #isClosing = false;
   #holds = 0;
   /** The pipe has ended both ways, so the link may end by itself. */
   #isIdle = false;
@@ -123,13 +127,10 @@ export class LinkCore implements ConnectionOwner, FlowHost {
       const backlog = this.#backlog ?? [];
       this.#backlog = undefined;
       try {
-        for (let event = backlog.shift(); event !== undefined; event = backlog.shift()) this.#handle(event);
-      } finally {
-        // A listener that throws is its process's affair; the events behind it are still ours.
-        if (backlog.length > 0) {
-          this.#backlog = backlog;
-          this.handOut();
-        }
+        if (this.#failure !== undefined) this.#finish(this.#failure, true);
+        else for (const event of backlog) this.#handle(event);
+      } catch (fault) {
+        this.fail(fault);
       }
       if (this.#isDetached) this.handleDetached();
       this.touch();
@@ -246,6 +247,16 @@ export class LinkCore implements ConnectionOwner, FlowHost {
     this.#attachment.touch();
   }
 
+  /** A fault showed while the link was served: it ends with ERR_INTERNAL. */
+  fail(fault: unknown): void {
+    this.#attachment.fail(fault);
+  }
+
+  /** A listener of the link, or of one of its streams, threw. */
+  failByListener(thrown: unknown): void {
+    this.#attachment.failByListener(thrown);
+  }
+
   flowChanged(flow: Flow): void {
     if (flow.isSettled && flow !== this.pipe) this.#flows.delete(flow.streamId);
     this.#endWhenIdle();
@@ -305,6 +316,18 @@ export class LinkCore implements ConnectionOwner, FlowHost {
         break;
       default:
         this.keeper?.handlePathEvent(event.kind, event.path);
+    }
+  }
+
+  handleFault(fault: unknown): void {
+    if (this.#over !== undefined) return;
+    this.#failure = faultError(fault);
+    try {
+      // Not flushed: who is about to throw again is better driven by the endpoint, which lets go of it then.
+      this.#isClosing = true;
+      this.engine.close(this.#attachment.now(), wireOfCode("ERR_INTERNAL"), "");
+    } finally {
+      if (this.#backlog === undefined) this.#finish(this.#failure, true);
     }
   }
 
@@ -410,7 +433,7 @@ export class LinkCore implements ConnectionOwner, FlowHost {
     try {
       this.#controlReader.take(bytes);
     } catch (error) {
-      if (!(error instanceof SrudpError)) throw error;
+      if (!isRemoteError(error)) throw error;
       this.#violated(error.code);
     }
   }
@@ -448,10 +471,11 @@ export class LinkCore implements ConnectionOwner, FlowHost {
     if (!this.#isControlDelivered && this.#controlId >= 0 && this.#patience === undefined) {
       // While the peer is there, what it lacks is sent again until it has it. It may have gone with all that it
       // wanted, though, and its last acknowledgement and CLOSE be lost: then this side has what it needs too.
-      this.#patience = setTimeout(() => {
+      const giveUp = this.#attachment.guard(() => {
         this.#isControlDelivered = true;
         this.#endWhenDelivered();
-      }, PATIENCE_MS);
+      });
+      this.#patience = setTimeout(giveUp, PATIENCE_MS);
     }
     if (!this.#isControlDelivered && this.#controlId >= 0) return;
     // The peer's bytes that nobody here will read are told of, should there be any.
@@ -462,20 +486,23 @@ export class LinkCore implements ConnectionOwner, FlowHost {
   /** The peer broke the rules of streams and records, which the engine knows nothing of. */
   #violated(code: ErrorCode): void {
     if (this.#over !== undefined) return;
-    this.#violation = new SrudpError(code);
+    this.#failure = new SrudpError(code);
     this.#close(wireOfCode(code), "");
   }
 
   #close(errorCode: number, reason: string): void {
+    this.#isClosing = true;
     this.engine.close(this.#attachment.now(), errorCode, reason);
     this.#attachment.touch();
     this.#attachment.flush();
   }
 
   #handleClosed(): void {
-    const { origin, code, errorCode } = this.engine.closeCause!;
+    const { origin, code, errorCode, reason } = this.engine.closeCause!;
     const isOurs = origin === "local";
-    if (this.#violation !== undefined) this.#finish(this.#violation, false);
+    if (this.#failure !== undefined) this.#finish(this.#failure, false);
+    else if (isOurs && !this.#isClosing && code !== undefined)
+      this.#finish(new SrudpError(code, reason), false);
     else if (isOurs || code === undefined) this.#finish(undefined, isOurs);
     // What the peer did not read is no loss where there was nothing.
     else if (errorCode === WIRE_NOT_READ && this.pipe.writtenBytes === 0) this.#finish(undefined, false);

@@ -174,7 +174,21 @@ export class Link extends Stream {
     this.destroy();
   }
 
+  /** A listener that was handed this link threw. */
+  failByListener(thrown: unknown): void {
+    this.#core.failByListener(thrown);
+  }
+
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    try {
+      this.#endFor(error, done);
+    } catch (fault) {
+      this.fail(fault);
+      done(error);
+    }
+  }
+
+  #endFor(error: Error | null, done: (error?: Error | null) => void): void {
     const core = this.#core;
     const { pipe } = core;
     const isClean = error === null && pipe.isFinished && pipe.isReadEnded;

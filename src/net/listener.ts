@@ -118,6 +118,19 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
     return Promise.resolve();
   }
 
+  /** A listener that throws does so beside this call, never into it (`fault.ts`). */
+  // biome-ignore lint/suspicious/noExplicitAny: as every EventEmitter has it
+  override emit(event: any, ...values: any[]): boolean {
+    try {
+      return super.emit(event, ...values);
+    } catch (thrown) {
+      const [link] = values;
+      if (link instanceof Link) link.failByListener(thrown);
+      else this.#endpoint.failByListener(undefined, thrown);
+      return true;
+    }
+  }
+
   [Symbol.asyncIterator](): AsyncIterableIterator<Link> {
     return this.#queue.iterate();
   }
@@ -262,17 +275,18 @@ class Door implements HalfOpenWatcher {
     const { connection, attachment } = halfOpen;
     const core = new LinkCore(connection, attachment);
     const visitors = this.#visitors;
+    core.notifyWhenOver(() => {
+      this.#links--;
+    });
     attachment.owner = {
       handleEvent: (event) => core.handleEvent(event),
+      handleFault: (fault) => core.handleFault(fault),
       handleDetached: () => {
         visitors.delete(halfOpen.key);
         core.handleDetached();
       },
     };
     const link = new Link(core);
-    core.notifyWhenOver(() => {
-      this.#links--;
-    });
     this.meetings?.adopt(core, attachment);
     core.start(link);
     core.handOut();
@@ -284,9 +298,10 @@ class Door implements HalfOpenWatcher {
     this.#listener.emit("refused", { remote: halfOpen.remote, key: halfOpen.connection.peer!.peerStatic });
   }
 
-  gone(halfOpen: HalfOpen): void {
+  gone(halfOpen: HalfOpen, hadPlace: boolean): void {
     this.#visitors.delete(halfOpen.key);
     this.#halfOpen.delete(halfOpen);
+    if (hadPlace) this.#links--;
   }
 
   #isFull(): boolean {
@@ -336,6 +351,12 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     throw options.signal.reason;
   }
   const listener = new Listener(endpoint, trust, options, meeting?.meetingsOf(endpoint, options));
-  options.signal?.addEventListener("abort", () => void listener.close(), { once: true });
+  const { signal } = options;
+  if (signal !== undefined) {
+    const close = (): void => void listener.close();
+    signal.addEventListener("abort", close, { once: true });
+    // The signal may outlive the listener.
+    listener.once("close", () => signal.removeEventListener("abort", close));
+  }
   return listener;
 }

@@ -5,7 +5,7 @@ import { Connection, type Path } from "../engine/connection.ts";
 import { Handshake, type Role } from "../engine/handshake.ts";
 import { DEFAULT_PARAMETERS, encodeParameters } from "../engine/transport-parameters.ts";
 import { CONNECTION_ID_BYTES } from "../wire/packet.ts";
-import type { RemoteAddress } from "./address.ts";
+import { familyOf, type RemoteAddress } from "./address.ts";
 import type { Attachment, ConnectionOwner } from "./attachment.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { largestPayload, mtuCeilingOf } from "./mtu-ceiling.ts";
@@ -143,7 +143,7 @@ function newQlog(
 export function remoteOf(path: Path | undefined): RemoteAddress {
   if (path === undefined) return { address: "", port: 0, family: 4 };
   const { address, port } = path;
-  return { address, port, family: address.includes(":") ? 6 : 4 };
+  return { address, port, family: familyOf(address) };
 }
 
 function random(byteLength: number): Uint8Array {

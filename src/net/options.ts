@@ -2,6 +2,7 @@
 import type { KeyPair } from "../crypto/primitives.ts";
 import type { Mode } from "../wire/handshake-packet.ts";
 import type { RemoteAddress } from "./address.ts";
+import type { FaultHandler } from "./fault.ts";
 import type { ReachOptions } from "./reach/options.ts";
 
 /** How the two ends proved themselves to each other. */
@@ -52,6 +53,12 @@ export interface CommonOptions extends TrustOptions {
    * when nothing can be written there; left out, nothing is traced.
    */
   readonly qlogDirectory?: string;
+  /**
+   * Told of each fault, a bug on this side that has ended one link with ERR_INTERNAL. With it, an exception that
+   * a listener of a link, of its streams or of the listener throws is such a fault too; without it, that is an
+   * uncaught exception of the process, as it is with `node:net`.
+   */
+  readonly onFault?: FaultHandler;
   /** False: hosts are addresses, and no name is looked up. */
   readonly resolve?: boolean;
 }

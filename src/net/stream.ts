@@ -1,5 +1,6 @@
 /** A stream of a link as a `node:stream` Duplex: used like a socket, ended in each direction on its own. */
 import { Duplex } from "node:stream";
+import { faultError, guarded } from "./fault.ts";
 import type { Flow } from "./flow.ts";
 
 /** Bytes that wait for the reader before the engine is left to hold them, and so the peer. */
@@ -74,27 +75,75 @@ export class Stream extends Duplex {
     return undefined;
   }
 
+  /**
+   * Ends the link because of a fault: an exception that means a bug on this side. It fails with ERR_INTERNAL here
+   * and with ERR_PEER_INTERNAL at the peer.
+   */
+  fail(fault: unknown): void {
+    this.#flow.host.fail(fault);
+  }
+
+  /** `work` with its exceptions made faults of this link: for timers, sockets and promises that serve it. */
+  guard<Values extends unknown[]>(work: (...values: Values) => void): (...values: Values) => void {
+    return guarded(work, (fault) => this.fail(fault));
+  }
+
+  /** A listener that throws does so beside this call, never into it (`fault.ts`). */
+  // biome-ignore lint/suspicious/noExplicitAny: as every Duplex has it
+  override emit(event: string | symbol, ...values: any[]): boolean {
+    try {
+      return super.emit(event, ...values);
+    } catch (thrown) {
+      this.#flow.host.failByListener(thrown);
+      return true;
+    }
+  }
+
+  // What Node calls from here on may be called from anywhere, so that a fault must not leave it.
+
   override _read(): void {
-    this.#flow.want();
+    try {
+      this.#flow.want();
+    } catch (fault) {
+      this.fail(fault);
+    }
   }
 
   override _write(chunk: Uint8Array, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    this.#flow.write([chunk], done);
+    this.#write([chunk], done);
   }
 
   override _writev(entries: { chunk: Uint8Array }[], done: (error?: Error | null) => void): void {
-    this.#flow.write(
+    this.#write(
       entries.map((entry) => entry.chunk),
       done,
     );
   }
 
+  #write(chunks: readonly Uint8Array[], done: (error?: Error | null) => void): void {
+    try {
+      this.#flow.write(chunks, done);
+    } catch (fault) {
+      this.fail(fault);
+      done(faultError(fault));
+    }
+  }
+
   override _final(done: (error?: Error | null) => void): void {
-    this.#flow.finish(done);
+    try {
+      this.#flow.finish(done);
+    } catch (fault) {
+      this.fail(fault);
+      done(faultError(fault));
+    }
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.#flow.close(error);
+    try {
+      this.#flow.close(error);
+    } catch (fault) {
+      this.fail(fault);
+    }
     done(error);
   }
 }

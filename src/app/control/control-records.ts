@@ -47,6 +47,8 @@ export interface ProcessStatus {
   readonly command: string;
   /** The peer or port that the command was given. */
   readonly name: string;
+  /** Internal errors so far; each ended one link only. */
+  readonly faults: number;
   readonly links: readonly LinkStatus[];
   /** Forwards that stay when the link is made again. */
   readonly forwards: readonly ForwardStatus[];

@@ -2,7 +2,7 @@
  * Ports that one side of a link has the other open: those that were asked of the peer, with what they lead to
  * here, and those that the peer asked for, which are open on this machine.
  */
-import { SrudpError } from "../../base/errors.ts";
+import { isRemoteError, SrudpError } from "../../base/errors.ts";
 import {
   type Address,
   decodeAsk,
@@ -92,7 +92,7 @@ export class Asks {
     try {
       if (type === FORWARD_RECORD.ask) {
         const { askId, bind } = decodeAsk(body);
-        void this.#open(askId, bind);
+        this.#open(askId, bind).catch((fault) => this.#link.fail(fault));
       } else if (type === FORWARD_RECORD.answer) {
         const { askId, port, failure } = decodeAskAnswer(body);
         const question = this.#questions.get(askId);
@@ -101,7 +101,7 @@ export class Asks {
         else question?.reject(failure);
       } else if (type === FORWARD_RECORD.cancel) this.#close(decodeCancel(body));
     } catch (error) {
-      if (!(error instanceof SrudpError)) throw error;
+      if (!isRemoteError(error)) throw error;
       this.#link.reset(error.code);
     }
   }

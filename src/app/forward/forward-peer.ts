@@ -45,7 +45,9 @@ export class ForwardPeer implements Via {
       openFlow: (stream, flow) => new FlowChannel(this.link, stream, this.#flows, flow),
       ...options,
     });
-    link.on("forward", (stream) => void service.serve(stream));
+    link.on("forward", (stream) => {
+      service.serve(stream).catch((fault) => link.fail(fault));
+    });
     link.on("datagram", (bytes) => {
       const datagram = readFlowDatagram(bytes);
       if (datagram !== undefined) this.#flows.get(datagram.streamId)?.handleDatagram(datagram.payload);

@@ -100,8 +100,8 @@ export class Forwarder {
     for (const entry of this.#atPeer()) {
       entry.isOpen = false;
       this.#ask(peer, entry).catch((error: unknown) => {
-        if (!(error instanceof SrudpError)) throw error;
-        if (!link.destroyed)
+        if (!(error instanceof SrudpError)) link.fail(error);
+        else if (!link.destroyed)
           this.#watcher.failed({ by: "own", what: "port", target: formatTarget(entry.spec.bind), error });
       });
     }

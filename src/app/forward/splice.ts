@@ -25,18 +25,21 @@ export class Splice {
     this.#socket = socket;
     this.#stream = stream;
     this.#onOver = onOver;
-    socket.on("error", () => this.breakOff());
-    stream.on("error", () => this.breakOff());
-    socket.on("close", () => this.#handleClose(socket));
-    stream.on("close", () => this.#handleClose(stream));
+    const breakOff = stream.guard(() => this.breakOff());
+    socket.on("error", breakOff);
+    stream.on("error", breakOff);
+    for (const one of [socket, stream]) {
+      const handleClose = stream.guard(() => this.#handleClose(one));
+      one.on("close", handleClose);
+    }
     this.#open = (socket.closed ? 0 : 1) + (stream.closed ? 0 : 1);
     if (socket.destroyed || stream.destroyed) {
       this.breakOff();
       if (this.#open === 0) onOver();
       return;
     }
-    socket.on("data", this.#send);
-    socket.on("end", this.#endSending);
+    socket.on("data", stream.guard(this.#send));
+    socket.on("end", stream.guard(this.#endSending));
     stream.on("drain", () => socket.resume());
     socket.resume();
   }
@@ -48,7 +51,8 @@ export class Splice {
     if (socket.destroyed || stream.destroyed) return;
     stream.on("data", this.#receive);
     stream.on("end", () => socket.end());
-    socket.on("drain", () => stream.resume());
+    const resume = stream.guard(() => stream.resume());
+    socket.on("drain", resume);
     stream.resume();
   }
 

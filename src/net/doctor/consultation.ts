@@ -7,6 +7,7 @@ import type { PunchFailure, WorkingPair } from "../../punch/events.ts";
 import type { Signal } from "../../wire/signal.ts";
 import { formatAddress } from "../address.ts";
 import { bindListening } from "../bind.ts";
+import { faultError } from "../fault.ts";
 import { placesOfCode } from "../meeting-place.ts";
 import type { CommonOptions } from "../options.ts";
 import { Patience } from "../patience.ts";
@@ -117,6 +118,10 @@ class Visit implements RallyWatcher {
 
   wantsRelay(): boolean {
     return true;
+  }
+
+  onFault(fault: unknown): void {
+    this.fail(faultError(fault));
   }
 
   fail(error: SrudpError): void {

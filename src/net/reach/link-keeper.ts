@@ -79,13 +79,17 @@ export class LinkKeeper {
       });
       this.#rally.join(placeOfLink(secret));
     }
-    this.#looking = setInterval(() => this.#look(), LOOK_MS);
+    this.#looking = setInterval(
+      attachment.guard(() => this.#look()),
+      LOOK_MS,
+    );
     this.#looking.unref();
-    this.#endWatch = reach.watchNetwork(() => {
+    const handleNetworkChange = attachment.guard(() => {
       engine.handleWake(attachment.now());
       attachment.touch();
       this.#beginRound();
     });
+    this.#endWatch = reach.watchNetwork(handleNetworkChange);
     if (this.#kind === "relay") this.#nextRoundAtMs = attachment.now() + this.#relayedMs;
     this.#letRelayGo(engine.path);
   }
@@ -145,6 +149,10 @@ export class LinkKeeper {
     return this.#options.engine.path?.socket === socket || this.#wanted?.path.socket === socket;
   }
 
+  onFault(fault: unknown): void {
+    this.#options.attachment.fail(fault);
+  }
+
   close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
@@ -197,15 +205,16 @@ export class LinkKeeper {
 
   /** A relay that the link has left is given back, once the other path has proved that it lasts. */
   #letRelayGo(path: Path | undefined): void {
-    const { reach } = this.#options;
+    const { reach, attachment } = this.#options;
     clearTimeout(this.#relayTimer);
     if (this.#kind === "relay") this.#relaySocket = path?.socket;
     const relay = this.#relaySocket;
     if (this.#kind === "relay" || relay === undefined) return;
-    this.#relayTimer = setTimeout(() => {
+    const letGo = attachment.guard(() => {
       this.#relaySocket = undefined;
       reach.endpoint.removeSocket(relay);
-    }, RELAY_LINGERS_MS);
+    });
+    this.#relayTimer = setTimeout(letGo, RELAY_LINGERS_MS);
     this.#relayTimer.unref();
   }
 

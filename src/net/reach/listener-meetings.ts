@@ -110,6 +110,10 @@ export class ListenerMeetings implements RallyWatcher {
     return false;
   }
 
+  onFault(fault: unknown): void {
+    this.#reach.endpoint.noteFault(fault, undefined);
+  }
+
   /** Waits for nobody any more; links go on. */
   close(): void {
     this.#isOpen = false;

@@ -8,6 +8,7 @@ import { Attempt, type AttemptOptions } from "../attempt.ts";
 import type { Place } from "../carriers/carrier.ts";
 import type { Endpoint } from "../endpoint.ts";
 import { sayFarewell } from "../farewells.ts";
+import { faultError, guarded } from "../fault.ts";
 import type { Link } from "../link.ts";
 import type { Trust } from "../trust.ts";
 import { LinkKeeper } from "./link-keeper.ts";
@@ -90,6 +91,15 @@ export class MeetingAttempt implements RallyWatcher {
     return this.#attempt?.parts.connection.path?.socket === socket;
   }
 
+  onFault(fault: unknown): void {
+    if (this.#attempt !== undefined) {
+      this.#attempt.parts.attachment.fail(fault);
+      return;
+    }
+    this.#endpoint.noteFault(fault, undefined);
+    this.#fail(faultError(fault));
+  }
+
   /** What to say to somebody who has waited in vain. */
   explain(error: SrudpError): SrudpError {
     if (error.code !== "ERR_TIMEOUT") return error;
@@ -156,7 +166,10 @@ export class MeetingAttempt implements RallyWatcher {
   }
 
   #after(delayMs: number, act: () => void): void {
-    const timer = setTimeout(act, delayMs);
+    const timer = setTimeout(
+      guarded(act, (fault) => this.onFault(fault)),
+      delayMs,
+    );
     timer.unref();
     this.#timers.push(timer);
   }

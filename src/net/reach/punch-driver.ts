@@ -32,15 +32,14 @@ export interface PunchDriverOptions {
   readonly onFreshSockets: (sockets: readonly UdpSocket[]) => void;
   /** Whether a socket carries a link by now, and has to stay when the agent is done with it. */
   readonly isInUse: (socket: number) => boolean;
+  /** A fault showed: the punching is over. */
+  readonly onFault: (fault: unknown) => void;
 }
 
 export class PunchDriver {
   readonly agent: PunchAgent;
   readonly #options: PunchDriverOptions;
-  readonly #timer: DeadlineTimer = new DeadlineTimer(() => {
-    this.agent.handleTimeout(this.#now());
-    this.pump();
-  });
+  readonly #timer: DeadlineTimer = new DeadlineTimer(() => this.#handleDue());
   readonly #endRoute: () => void;
   readonly #transmit: PunchTransmit = {
     socket: 0,
@@ -62,8 +61,12 @@ export class PunchDriver {
       CHECK_LOWEST_BYTE,
       CHECK_HIGHEST_BYTE,
       (now, { socket, address, port }, bytes) => {
-        if (!this.agent.handleDatagram(now, socket.index, address, port, bytes)) return false;
-        this.pump();
+        try {
+          if (!this.agent.handleDatagram(now, socket.index, address, port, bytes)) return false;
+          this.pump();
+        } catch (fault) {
+          options.onFault(fault);
+        }
         return true;
       },
     );
@@ -77,21 +80,33 @@ export class PunchDriver {
     const { endpoint, onNews } = this.#options;
     const { agent } = this;
     const transmit = this.#transmit;
-    for (;;) {
-      while (agent.pollTransmit(transmit)) {
-        const socket = endpoint.socketAt(transmit.socket);
-        const { bytes, address, port, ttl } = transmit;
-        if (ttl === 0) socket?.send(bytes, address, port);
-        else socket?.sendWithTtl(bytes, address, port, ttl);
+    try {
+      for (;;) {
+        while (agent.pollTransmit(transmit)) {
+          const socket = endpoint.socketAt(transmit.socket);
+          const { bytes, address, port, ttl } = transmit;
+          if (ttl === 0) socket?.send(bytes, address, port);
+          else socket?.sendWithTtl(bytes, address, port, ttl);
+        }
+        const event = this.#isOpen ? agent.pollEvent() : undefined;
+        if (event === undefined) break;
+        if (event.kind === "needSockets") this.#openSockets(event).catch(this.#options.onFault);
+        else if (event.kind === "dropSockets") this.#dropSockets(event.sockets);
+        else onNews(event);
       }
-      const event = this.#isOpen ? agent.pollEvent() : undefined;
-      if (event === undefined) break;
-      if (event.kind === "needSockets") void this.#openSockets(event);
-      else if (event.kind === "dropSockets") this.#dropSockets(event.sockets);
-      else onNews(event);
+    } finally {
+      this.#isPumping = false;
     }
-    this.#isPumping = false;
     if (this.#isOpen) this.#timer.wakeBy(agent.pollTimeout(), this.#now());
+  }
+
+  #handleDue(): void {
+    try {
+      this.agent.handleTimeout(this.#now());
+      this.pump();
+    } catch (fault) {
+      this.#options.onFault(fault);
+    }
   }
 
   /** Ends the punching; sockets that carry nothing are closed. */

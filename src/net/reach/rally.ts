@@ -14,6 +14,7 @@ import type { PunchFailure, WorkingPair } from "../../punch/events.ts";
 import { openSignal, sealSignal } from "../../punch/sealed-signal.ts";
 import { SESSION_NONCE_BYTES, type Signal } from "../../wire/signal.ts";
 import type { Carrier, Meeting, MeetingSide, Place } from "../carriers/carrier.ts";
+import { guarded } from "../fault.ts";
 import { PunchDriver, type PunchNews } from "./punch-driver.ts";
 import type { OpenedRelay, Reach } from "./reach.ts";
 
@@ -43,6 +44,8 @@ export interface RallyWatcher {
   wantsRelay(): boolean;
   /** Whether a link uses this socket of the endpoint. */
   isInUse(socket: number): boolean;
+  /** A fault showed, for the link that the rally is held for (`fault.ts`). */
+  onFault(fault: unknown): void;
 }
 
 export interface RallyOptions {
@@ -90,7 +93,7 @@ export class Rally {
     const { reach, side } = options;
     this.#nonce = reach.random(SESSION_NONCE_BYTES);
     this.#isSpeaking = side === "initiator" && options.isEager;
-    this.#endWatch = reach.watch(() => this.#handleGathered());
+    this.#endWatch = reach.watch(this.#guard(() => this.#handleGathered()));
   }
 
   /** Goes to one more place, by every carrier. */
@@ -99,7 +102,7 @@ export class Rally {
     const { reach, side, carriers } = this.#options;
     for (const carrier of carriers) {
       const meeting = carrier.meet(place, side);
-      meeting.onBlob = (blob) => this.#handleBlob(place, blob);
+      meeting.onBlob = this.#guard((blob) => this.#handleBlob(place, blob));
       meeting.onTrouble = (error) => reach.noteTrouble(carrier.name, error);
       this.#presences.push({ place, meeting, said: "" });
     }
@@ -140,7 +143,8 @@ export class Rally {
     if (atMs >= this.#publishAtMs) return;
     this.#publishAtMs = atMs;
     clearTimeout(this.#publishTimer);
-    this.#publishTimer = setTimeout(() => this.#publish(), delayMs);
+    const publish = this.#guard(() => this.#publish());
+    this.#publishTimer = setTimeout(publish, delayMs);
     this.#publishTimer.unref();
   }
 
@@ -178,6 +182,11 @@ export class Rally {
       meeting.publish(sealSignal(place.sealKey, reach.random, signal));
     }
     if (isSaid) reach.note({ kind: "signal", from: "self", candidates: own.length });
+  }
+
+  /** What is called by timers, carriers and promises: its faults are those of the rally's link. */
+  #guard<Values extends unknown[]>(work: (...values: Values) => void): (...values: Values) => void {
+    return guarded(work, (fault) => this.#options.watcher.onFault(fault));
   }
 
   /** The session with whoever came last to a place. */
@@ -253,6 +262,10 @@ export class Rally {
       onNews: (news) => this.#handleNews(session, news),
       onFreshSockets: (sockets) => reach.useSockets(sockets),
       isInUse: (socket) => watcher.isInUse(socket),
+      onFault: (fault) => {
+        this.#endSession(session);
+        watcher.onFault(fault);
+      },
     });
     const session: Session = {
       key,
@@ -307,7 +320,8 @@ export class Rally {
     clearTimeout(session.relayTimer);
     if (session.relays.length > 0 || only === "direct") return;
     const delayMs = only === "relay" ? 0 : RELAY_AFTER_MS;
-    session.relayTimer = setTimeout(() => this.#openRelays(session), delayMs);
+    const open = this.#guard(() => this.#openRelays(session));
+    session.relayTimer = setTimeout(open, delayMs);
     session.relayTimer.unref();
   }
 
@@ -316,11 +330,12 @@ export class Rally {
     if (session.hasDirect || !watcher.wantsRelay()) return;
     const isWanted = (): boolean => this.#isOpen && this.#sessions.has(session.key);
     for (const opening of reach.openRelays(session.place, side)) {
-      void opening.then((opened) => {
+      const use = this.#guard((opened: OpenedRelay | undefined) => {
         if (opened === undefined) return;
         if (isWanted()) this.#useRelay(session, opened);
         else opened.socket.close();
       });
+      void opening.then(use);
     }
   }
 

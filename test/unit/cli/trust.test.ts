@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { SrudpError } from "../../../src/base/errors.ts";
 import type { CommandContext } from "../../../src/cli/context.ts";
+import { FaultReports } from "../../../src/cli/faults.ts";
 import type { LinkOptions } from "../../../src/cli/options.ts";
 import { Reporter } from "../../../src/cli/reporter.ts";
 import { trustForConnector, trustForListener } from "../../../src/cli/trust.ts";
@@ -32,8 +33,10 @@ beforeEach(() => {
     },
   };
   abort = new AbortController();
+  const reporter = new Reporter(stream, { json: true, quiet: false, verbosity: 0 });
   context = {
-    reporter: new Reporter(stream, { json: true, quiet: false, verbosity: 0 }),
+    reporter,
+    faults: new FaultReports(reporter),
     interrupt: { signal: abort.signal, release: () => undefined },
     environment: { XDG_CONFIG_HOME: home },
     version: "0",

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { afterEach, describe, expect, it } from "vitest";
 import { concatBytes } from "../../../src/base/bytes.ts";
 import { Endpoint } from "../../../src/net/endpoint.ts";
+import type { FaultHandler } from "../../../src/net/fault.ts";
 import { UdpSocket } from "../../../src/net/udp-socket.ts";
 import { HEADER_BYTES, writeHeader } from "../../../src/wire/packet.ts";
 import { FakeConnection, FakeOwner } from "./fake-connection.ts";
@@ -18,8 +19,8 @@ afterEach(() => {
   for (const one of opened.splice(0)) one.close();
 });
 
-async function newEndpoint(): Promise<Endpoint> {
-  const endpoint = new Endpoint([await UdpSocket.bind({ family: 4, address: LOOPBACK, port: 0 })]);
+async function newEndpoint(onFault?: FaultHandler): Promise<Endpoint> {
+  const endpoint = new Endpoint([await UdpSocket.bind({ family: 4, address: LOOPBACK, port: 0 })], onFault);
   opened.push(endpoint);
   return endpoint;
 }
@@ -342,22 +343,76 @@ describe("the endpoint", () => {
     owner.onEvent = undefined;
   });
 
-  it("stays whole when an owner throws: the other connections get their turn", async () => {
+  it("gives what an owner throws to that owner alone, and the other connections their turn", async () => {
     const endpoint = await newEndpoint();
     const one = new FakeConnection(...ONE);
     const three = new FakeConnection(...THREE);
     const owner = new FakeOwner();
+    const bug = new Error("a bug");
     owner.onEvent = () => {
-      throw new Error("the application's own");
+      throw bug;
     };
     const other = new FakeOwner();
     const attachment = endpoint.attach(one, owner, [])!;
     endpoint.attach(three, other, []);
     one.events.push(1);
     three.events.push(2);
-    expect(() => attachment.flush()).toThrow("the application's own");
-    await new Promise(setImmediate);
+    attachment.flush();
+    expect(owner.faults).toEqual([bug]);
     expect(other.kinds).toEqual([2]);
+    expect(other.faults).toEqual([]);
+    expect(endpoint.faults).toBe(1);
+  });
+
+  it.each([
+    ["takes a datagram", "handleDatagram"],
+    ["handles a timeout", "handleTimeout"],
+    ["fills a packet", "pollTransmit"],
+    ["gives an event", "pollEvent"],
+  ] as const)(
+    "ends a connection that throws while it %s, and lets go of it the second time",
+    async (_what, method) => {
+      const faults: unknown[] = [];
+      const endpoint = await newEndpoint((fault) => faults.push(fault));
+      const peer = await newPeer();
+      const one = new FakeConnection(...ONE);
+      const three = new FakeConnection(...THREE);
+      const owner = new FakeOwner();
+      const other = new FakeOwner();
+      one[method] = (): never => {
+        throw new Error(method);
+      };
+      const attachment = endpoint.attach(one, owner, [])!;
+      endpoint.attach(three, other, []);
+      for (let turn = 0; turn < 2; turn++) {
+        one.deadlineMs = performance.now();
+        attachment.touch();
+        await deliver(endpoint, peer, dataPacket(ONE, 1), dataPacket(THREE, 2));
+      }
+      await expect.poll(() => owner.isDetached).toBe(true);
+      expect(owner.faults).toEqual([expect.objectContaining({ message: method })]);
+      expect(faults.length).toBeGreaterThanOrEqual(2);
+      await deliver(endpoint, peer, dataPacket(THREE, 3));
+      expect(three.received).toHaveLength(3);
+      expect(other.faults).toEqual([]);
+    },
+  );
+
+  it("survives a handler of first messages, or of another protocol, that throws", async () => {
+    const remotes: unknown[] = [];
+    const endpoint = await newEndpoint((_fault, remote) => remotes.push(remote));
+    const peer = await newPeer();
+    endpoint.onFirstMessage = () => {
+      throw new Error("a bug");
+    };
+    endpoint.route(0x00, 0x0f, (_now, _from, bytes) => {
+      if (bytes.length > 1) throw new Error("another bug");
+      return false;
+    });
+    await deliver(endpoint, peer, handshakePacket([0, 0, 0, 0, 0, 0, 0, 0]));
+    peer.send(Uint8Array.of(1, 1), endpoint.sockets[0]!.local.port, LOOPBACK);
+    await expect.poll(() => endpoint.faults).toBe(2);
+    expect(remotes).toEqual(Array(2).fill({ address: LOOPBACK, port: peer.address().port, family: 4 }));
   });
 
   it("lets go of a connection that is closed, and with the last one closes its sockets", async () => {

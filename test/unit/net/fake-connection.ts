@@ -59,12 +59,17 @@ export class FakeConnection implements Drivable {
 /** An owner that remembers the events, and may do something about them. */
 export class FakeOwner implements ConnectionOwner {
   readonly kinds: number[] = [];
+  readonly faults: unknown[] = [];
   isDetached = false;
   onEvent: ((kind: number) => void) | undefined;
 
   handleEvent(event: ConnectionEvent): void {
     this.kinds.push(event.kind);
     this.onEvent?.(event.kind);
+  }
+
+  handleFault(fault: unknown): void {
+    this.faults.push(fault);
   }
 
   handleDetached(): void {

@@ -62,6 +62,8 @@ const deafHost: FlowHost = {
     readFinished: () => false,
   },
   touch: () => undefined,
+  fail: (fault) => expect.unreachable(String(fault)),
+  failByListener: (thrown) => expect.unreachable(String(thrown)),
   flowChanged: () => undefined,
 };
 

@@ -1,0 +1,29 @@
+/** Faults of links (`net/fault.ts`), counted for `srudp status` and reported. */
+import { formatAddress } from "../net/address.ts";
+import type { FaultHandler } from "../net/fault.ts";
+import type { Reporter } from "./reporter.ts";
+
+/** A peer may be able to cause faults as fast as it likes: one report in this time, with the count. */
+const REPORT_INTERVAL_MS = 1000;
+
+export class FaultReports {
+  /** Faults of this process so far. */
+  count = 0;
+  readonly #reporter: Reporter;
+  #reportedAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(reporter: Reporter) {
+    this.#reporter = reporter;
+  }
+
+  readonly report: FaultHandler = (thrown, remoteAddress) => {
+    this.count++;
+    const now = performance.now();
+    if (now - this.#reportedAtMs < REPORT_INTERVAL_MS) return;
+    this.#reportedAtMs = now;
+    const remote = remoteAddress && formatAddress(remoteAddress);
+    const message = thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown);
+    const prose = `internal error while serving ${remote ?? "a peer"}: ${message}; only that link has ended. Please report it, with what -v shows`;
+    this.#reporter.fault({ remote, message, faults: this.count }, prose, thrown);
+  };
+}
