@@ -75,7 +75,7 @@ function reportStatistics(reporter: Reporter, server: RendezvousServer, uptimeMs
       `up ${Math.round(uptimeMs / 1000)} s, ${megabytes(memoryBytes)} of memory`,
       `${waiting} waiting at ${places} places, ${webSockets} of them by WebSocket; ${published} blobs left`,
       `${relays} relayed links, ${megabytes(relayedBytes)} passed on, ${relayDropped} datagrams dropped`,
-      `${stunRequests} STUN requests; ${refused} requests refused, ${statistics.malformed} not understood`,
+      `${stunRequests} STUN requests; ${refused} requests refused, ${statistics.overRate} over the rate, ${statistics.malformed} not understood`,
     ].join("\n"),
   );
 }

@@ -13,6 +13,7 @@ export interface RendezvousCommandOptions {
   readonly tlsKey?: string;
   readonly maxPlaces?: number;
   readonly maxPerAddress?: number;
+  readonly maxMessageRate?: number;
   readonly maxWebsockets?: number;
   readonly maxRelays?: number;
   readonly maxRelaysPerAddress?: number;
@@ -28,7 +29,8 @@ const BYTES_OF_MEGABIT = 125_000;
 const BYTES_OF_MEGABYTE = 1_000_000;
 
 export function addRendezvousOptions(command: Command): Command {
-  const { places, entriesPerAddress, webSockets, relays, relaysPerAddress } = USUAL_LIMITS;
+  const { places, entriesPerAddress, messagesPerAddress, webSockets, relays, relaysPerAddress } =
+    USUAL_LIMITS;
   const rate = USUAL_LIMITS.relayRateBytes / BYTES_OF_MEGABIT;
   const totalRate = USUAL_LIMITS.relayTotalRateBytes / BYTES_OF_MEGABIT;
   const quota = USUAL_LIMITS.relayQuotaBytes / BYTES_OF_MEGABYTE;
@@ -46,6 +48,11 @@ export function addRendezvousOptions(command: Command): Command {
     .option(
       "--max-per-address <n>",
       `peers waiting behind one address (default: ${entriesPerAddress})`,
+      taken(parseCount),
+    )
+    .option(
+      "--max-message-rate <n>",
+      `messages a second from one address (default: ${messagesPerAddress}, or half of --max-per-address)`,
       taken(parseCount),
     )
     .option("--max-websockets <n>", `WebSockets (default: ${webSockets})`, taken(parseCount))
@@ -75,6 +82,8 @@ export function limitsOf(options: RendezvousCommandOptions): RendezvousLimits {
   return {
     places: options.maxPlaces ?? limits.places,
     entriesPerAddress: options.maxPerAddress ?? limits.entriesPerAddress,
+    messagesPerAddress:
+      options.maxMessageRate ?? Math.max(limits.messagesPerAddress, (options.maxPerAddress ?? 0) / 2),
     webSockets: options.maxWebsockets ?? limits.webSockets,
     webSocketsPerAddress: Math.max(limits.webSocketsPerAddress, options.maxPerAddress ?? 0),
     relays: options.relay === false ? 0 : (options.maxRelays ?? limits.relays),

@@ -39,6 +39,31 @@ export class UdpCorrespondent implements Correspondent {
   }
 }
 
+/**
+ * What each connection owns, so that all of it is given back when the connection ends. Owners by UDP are not in it:
+ * what they own expires. An item is here exactly as long as it is owned, so this needs no bound of its own.
+ */
+export class Holdings<T> {
+  readonly #itemsOf: Map<Correspondent, Set<T>> = new Map();
+
+  add(owner: Correspondent, item: T): void {
+    if (!owner.isReliable) return;
+    const items = this.#itemsOf.get(owner);
+    if (items === undefined) this.#itemsOf.set(owner, new Set([item]));
+    else items.add(item);
+  }
+
+  delete(owner: Correspondent, item: T): void {
+    const items = this.#itemsOf.get(owner);
+    if (items?.delete(item) && items.size === 0) this.#itemsOf.delete(owner);
+  }
+
+  /** A copy: items may be deleted meanwhile. */
+  of(owner: Correspondent): T[] {
+    return [...(this.#itemsOf.get(owner) ?? [])];
+  }
+}
+
 /** What of an address belongs to one customer of a provider: all of an IPv4 address, the /64 of IPv6. */
 export function quotaKey(address: string): string {
   if (!isIPv6(address)) return address;

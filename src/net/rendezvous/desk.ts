@@ -1,6 +1,6 @@
 /**
- * Where messages come in, whatever carries them: it asks UDP for a proof of address first, hands requests to
- * mailbox and relay, and says no where they do.
+ * Where messages come in, whatever carries them: it asks UDP for a proof of address first, limits the rate of each
+ * source, hands requests to mailbox and relay, and says no where they do.
  */
 import {
   COOKIE_BYTES,
@@ -13,9 +13,10 @@ import {
 } from "../../wire/mailbox.ts";
 import { Cookies } from "./cookies.ts";
 import type { Correspondent } from "./correspondent.ts";
-import type { RendezvousLimits } from "./limits.ts";
+import { MESSAGE_BURST_S, type RendezvousLimits, UNPROVED_RATE } from "./limits.ts";
 import { Mailbox } from "./mailbox.ts";
 import { Relay } from "./relay.ts";
+import { SourceRates } from "./source-rates.ts";
 import { emptyStatistics, type RendezvousStatistics } from "./statistics.ts";
 
 export class Desk {
@@ -23,11 +24,17 @@ export class Desk {
   readonly mailbox: Mailbox;
   readonly relay: Relay;
   readonly #cookies: Cookies;
+  /** By addresses that may be forged. */
+  readonly #unproved: SourceRates = new SourceRates(UNPROVED_RATE);
+  /** By proved addresses: whoever forges an address cannot use up its rate. */
+  readonly #proved: SourceRates;
 
   constructor(nowMs: number, limits: RendezvousLimits) {
     this.mailbox = new Mailbox(limits, this.statistics);
     this.relay = new Relay(nowMs, limits, this.statistics);
     this.#cookies = new Cookies(nowMs);
+    const perSecond = limits.messagesPerAddress;
+    this.#proved = new SourceRates({ perSecond, burst: perSecond * MESSAGE_BURST_S });
   }
 
   /** A message by UDP, whose sender's address may be forged. */
@@ -43,42 +50,59 @@ export class Desk {
     }
     const { address, port } = from;
     if (request.kind === "hello" || !this.#cookies.isGood(nowMs, request.cookie, address, port)) {
+      if (!this.takeUnproved(nowMs, address)) return;
       this.statistics.cookies++;
       const cookie = this.#cookies.make(nowMs, address, port);
       from.send(encodeReply({ kind: "cookie", transaction: request.transaction, cookie }));
-    } else this.#handle(nowMs, from, request);
+    } else if (this.takeProved(nowMs, address)) this.#handle(nowMs, from, request);
   }
 
-  /** A message by a connection, which has proved the address by being there. @returns the place that it was about */
-  handleMessage(nowMs: number, from: Correspondent, bytes: Uint8Array): Uint8Array | undefined {
-    if (isRelayed(bytes)) {
-      this.relay.pass(nowMs, from, bytes);
-      return undefined;
-    }
+  /**
+   * A message by a connection, which has proved the address by being there.
+   *
+   * @returns false when its address sends too fast, and the message was dropped
+   */
+  handleMessage(nowMs: number, from: Correspondent, bytes: Uint8Array): boolean {
+    if (isRelayed(bytes)) return this.relay.pass(nowMs, from, bytes) || this.takeProved(nowMs, from.address);
+    if (!this.takeProved(nowMs, from.address)) return false;
     const request = decodeRequest(bytes);
     if (request === undefined) {
       this.statistics.malformed++;
-      return undefined;
-    }
-    if (request.kind !== "hello") return this.#handle(nowMs, from, request) ? request.place : undefined;
-    this.statistics.cookies++;
-    from.send(encodeReply({ kind: "cookie", transaction: request.transaction, cookie: NO_COOKIE }));
-    return undefined;
+    } else if (request.kind === "hello") {
+      this.statistics.cookies++;
+      from.send(encodeReply({ kind: "cookie", transaction: request.transaction, cookie: NO_COOKIE }));
+    } else this.#handle(nowMs, from, request);
+    return true;
   }
 
-  /** A connection has ended: what it had at these places, keys of theirs, is given back. */
-  forget(owner: Correspondent, places: ReadonlySet<string>): void {
-    this.mailbox.forget(owner, places);
-    this.relay.forget(owner, places);
+  /** Whether an address that may be forged is answered now. */
+  takeUnproved(nowMs: number, address: string): boolean {
+    const isWithin = this.#unproved.take(nowMs, address);
+    if (!isWithin) this.statistics.overRate++;
+    return isWithin;
+  }
+
+  /** Whether a proved address is served now. @param tokens what it costs, in messages */
+  takeProved(nowMs: number, address: string, tokens = 1): boolean {
+    const isWithin = this.#proved.take(nowMs, address, tokens);
+    if (!isWithin) this.statistics.overRate++;
+    return isWithin;
+  }
+
+  /** A connection has ended: its entries and ends of relays are removed. */
+  forget(owner: Correspondent): void {
+    this.mailbox.forget(owner);
+    this.relay.forget(owner);
   }
 
   sweep(nowMs: number): void {
     this.mailbox.sweep(nowMs);
     this.relay.sweep(nowMs);
+    this.#unproved.sweep(nowMs);
+    this.#proved.sweep(nowMs);
   }
 
-  /** @returns whether it was done */
-  #handle(nowMs: number, from: Correspondent, request: Exclude<MailboxRequest, { kind: "hello" }>): boolean {
+  #handle(nowMs: number, from: Correspondent, request: Exclude<MailboxRequest, { kind: "hello" }>): void {
     let refusal: Refusal | undefined;
     switch (request.kind) {
       case "meet":
@@ -94,13 +118,12 @@ export class Desk {
         this.relay.close(from, request);
         break;
     }
-    if (refusal === undefined) return true;
+    if (refusal === undefined) return;
     if (refusal === REFUSAL.full) this.statistics.refusedFull++;
     else if (refusal === REFUSAL.tooMany) this.statistics.refusedTooMany++;
     else this.statistics.refusedRelay++;
     const { transaction, place, side } = request;
     from.send(encodeReply({ kind: "refused", transaction, place, side, reason: refusal }));
-    return false;
   }
 }
 

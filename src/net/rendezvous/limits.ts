@@ -1,25 +1,40 @@
 /**
- * Every bound of a rendezvous server in one place. What is out of bounds is refused or dropped; nothing that
- * a stranger does makes a server grow beyond these.
+ * Every bound of a rendezvous server in one place. Whatever exceeds one is refused or dropped. "Address" means one
+ * IPv4 address or one IPv6 /64. What each bound costs when it is reached is in `docs/threat-model.md`, measured.
+ *
+ * Bounds per address do not stop an attacker that has many; the totals (`places`, `webSockets`, `relays`,
+ * `relayTotalRateBytes`) bound memory and relayed traffic then, and honest clients are refused while they are used up.
  */
+import type { SourceRate } from "./source-rates.ts";
 
 /** What whoever runs a server may change. */
 export interface RendezvousLimits {
-  /** Places that are kept at the same time; about 3 KiB each where both sides wait with full blobs. */
+  /** Places that are kept at the same time; about 4 KiB each where both sides wait with full blobs. */
   readonly places: number;
-  /** Of them, entries of one source address (IPv6: of one /64). */
+  /** Entries of one address; a place has two. */
   readonly entriesPerAddress: number;
-  /** WebSocket connections; about 15 KiB each. */
+  /**
+   * Messages a second from one address, by UDP and WebSocket together, with a burst of five seconds' worth. Relayed
+   * datagrams do not count as long as they are passed on.
+   */
+  readonly messagesPerAddress: number;
+  /**
+   * TCP connections, WebSockets or about to become one; about 15 KiB each, and up to WEBSOCKET_BACKLOG_BYTES more when
+   * the client does not read.
+   */
   readonly webSockets: number;
-  /** Of them, those of one source address (IPv6: of one /64). */
+  /** WebSockets of one address, and as many connections of its that are not one yet. */
   readonly webSocketsPerAddress: number;
   /** Relayed connections at the same time, both ends counted as one; 0 relays nothing. */
   readonly relays: number;
-  /** Of them, those of one source address (IPv6: of one /64). */
+  /** Ends of them that belong to one address. */
   readonly relaysPerAddress: number;
   /** What one relayed connection carries each way, bytes a second. */
   readonly relayRateBytes: number;
-  /** What one relayed connection carries in all, bytes. */
+  /**
+   * What one relayed connection carries in all, bytes. It bounds a connection, not an address: peers that agree on
+   * another room have another quota.
+   */
   readonly relayQuotaBytes: number;
   /** What all relayed connections carry together, bytes a second. */
   readonly relayTotalRateBytes: number;
@@ -28,6 +43,7 @@ export interface RendezvousLimits {
 export const USUAL_LIMITS: RendezvousLimits = {
   places: 100_000,
   entriesPerAddress: 256,
+  messagesPerAddress: 128,
   webSockets: 10_000,
   webSocketsPerAddress: 64,
   relays: 1000,
@@ -41,6 +57,28 @@ export const USUAL_LIMITS: RendezvousLimits = {
 export const ENTRY_LIFE_MS = 120_000;
 /** How long an end of a relayed connection stays when its owner does not ask for it again. */
 export const RELAY_END_LIFE_MS = 60_000;
+/** How long the traffic of a relayed connection counts after both ends have left. */
+export const RELAY_QUOTA_MEMORY_MS = 3_600_000;
+/** Connections whose traffic is remembered so; about 150 bytes each. */
+export const MAX_REMEMBERED_QUOTAS = 10_000;
+/**
+ * The mean size from which a relayed connection is limited by its bytes; smaller datagrams are limited by their
+ * number, because each costs the same time.
+ */
+export const RELAY_SMALL_DATAGRAM_BYTES = 400;
+/** How many seconds' worth of messages may come at once. */
+export const MESSAGE_BURST_S = 5;
+/**
+ * Answers to an address that has proved nothing (STUN, cookies): a forged source gets no more than 50 answers of at
+ * most 100 bytes a second, whoever asks in its name. A client asks about 25 times when it starts.
+ */
+export const UNPROVED_RATE: SourceRate = { perSecond: 50, burst: 250 };
+/** What opening a TCP connection counts, in messages. */
+export const CONNECTION_TOKENS = 5;
+/** How long nothing is read from a WebSocket whose address sends too fast. */
+export const OVER_RATE_PAUSE_MS = 250;
+/** A proxy on this machine may have this share of `webSockets` in connections that are not a WebSocket yet. */
+export const LOCAL_PENDING_SHARE = 0.25;
 /** A cookie is good for one to two of these. */
 export const COOKIE_SPAN_MS = 120_000;
 /** How often what has expired is looked for. */

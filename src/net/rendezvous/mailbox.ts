@@ -16,7 +16,7 @@ import {
   type Refusal,
   TRANSACTION_BYTES,
 } from "../../wire/mailbox.ts";
-import { type Correspondent, Quota } from "./correspondent.ts";
+import { type Correspondent, Holdings, Quota } from "./correspondent.ts";
 import { ENTRY_LIFE_MS, PUSH_AGAIN_AFTER_MS, type RendezvousLimits } from "./limits.ts";
 import { digestOf, placeKey } from "./names.ts";
 import type { RendezvousStatistics } from "./statistics.ts";
@@ -27,6 +27,7 @@ const NONE: Uint8Array = new Uint8Array(DIGEST_BYTES);
 const EMPTY: Uint8Array = new Uint8Array(0);
 
 interface Entry {
+  readonly place: Place;
   readonly side: MailboxSide;
   owner: Correspondent;
   blob: Uint8Array;
@@ -51,6 +52,7 @@ export class Mailbox {
   readonly #places: Map<string, Place> = new Map();
   /** Places where somebody has something to be told again. */
   readonly #pushing: Set<Place> = new Set();
+  readonly #holdings: Holdings<Entry> = new Holdings();
   readonly #limits: RendezvousLimits;
   readonly #quota: Quota;
   readonly #statistics: RendezvousStatistics;
@@ -79,10 +81,13 @@ export class Mailbox {
     }
     if (place === undefined) place = { key, id: copyBytes(request.place), entries: [undefined, undefined] };
     if (entry === undefined) {
-      entry = newEntry(from, side);
+      entry = newEntry(place, from, side);
       place.entries[side] = entry;
       this.#statistics.waiting++;
     }
+    // The same object over again, or its successor from elsewhere.
+    this.#holdings.delete(entry.owner, entry);
+    this.#holdings.add(from, entry);
     entry.owner = from;
     entry.expiresAtMs = nowMs + ENTRY_LIFE_MS;
     entry.knownDigest = copyBytes(request.peerDigest);
@@ -117,13 +122,8 @@ export class Mailbox {
   }
 
   /** Lets go of everything that belongs to a connection which has ended. */
-  forget(owner: Correspondent, places: Iterable<string>): void {
-    for (const key of places) {
-      const place = this.#places.get(key);
-      for (const side of [0, 1] as const) {
-        if (place?.entries[side]?.owner.equals(owner)) this.#remove(place, side);
-      }
-    }
+  forget(owner: Correspondent): void {
+    for (const { place, side } of this.#holdings.of(owner)) this.#remove(place, side);
   }
 
   /** Tells again what was not confirmed. @returns when to call next, Infinity for never */
@@ -207,6 +207,7 @@ export class Mailbox {
     const entry = place.entries[side];
     if (entry === undefined) return;
     this.#quota.giveBack(entry.owner.address);
+    this.#holdings.delete(entry.owner, entry);
     place.entries[side] = undefined;
     this.#statistics.waiting--;
     if (place.entries[side === 0 ? 1 : 0] !== undefined) return;
@@ -216,8 +217,9 @@ export class Mailbox {
   }
 }
 
-function newEntry(owner: Correspondent, side: MailboxSide): Entry {
+function newEntry(place: Place, owner: Correspondent, side: MailboxSide): Entry {
   return {
+    place,
     side,
     owner,
     blob: EMPTY,

@@ -101,6 +101,8 @@ export class RendezvousServer {
 
   #receive(socket: UdpSocket, address: string, port: number, bytes: Uint8Array): void {
     if (((bytes[0] ?? 0) & 0xf0) !== PACKET_RENDEZVOUS || socket.local.port !== this.port) {
+      // Looked at before it is parsed: whatever is not STUN costs its sender as much.
+      if (!this.#desk.takeUnproved(performance.now(), address)) return;
       const isStun = this.#stun?.handle(socket, address, port, bytes) ?? false;
       if (isStun) this.#desk.statistics.stunRequests++;
       else this.#desk.statistics.malformed++;

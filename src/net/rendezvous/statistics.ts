@@ -11,6 +11,8 @@ export interface RendezvousStatistics {
   refusedFull: number;
   refusedTooMany: number;
   refusedRelay: number;
+  /** Requests and connections that were dropped because their address sends too many. */
+  overRate: number;
   /** Datagrams and messages that mean nothing here. */
   malformed: number;
   webSockets: number;
@@ -33,6 +35,7 @@ export function emptyStatistics(): RendezvousStatistics {
     refusedFull: 0,
     refusedTooMany: 0,
     refusedRelay: 0,
+    overRate: 0,
     malformed: 0,
     webSockets: 0,
     stunRequests: 0,

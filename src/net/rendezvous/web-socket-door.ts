@@ -14,13 +14,15 @@ import type { RemoteAddress } from "../address.ts";
 import { type Correspondent, Quota } from "./correspondent.ts";
 import type { Desk } from "./desk.ts";
 import {
+  CONNECTION_TOKENS,
+  LOCAL_PENDING_SHARE,
+  OVER_RATE_PAUSE_MS,
   type RendezvousLimits,
   UPGRADE_TIMEOUT_MS,
   WEBSOCKET_BACKLOG_BYTES,
   WEBSOCKET_MESSAGE_BYTES,
   WEBSOCKET_SILENCE_MS,
 } from "./limits.ts";
-import { placeKey } from "./names.ts";
 
 /** First byte of a TLS connection: a handshake record.  // RFC 8446 §5.1 */
 const TLS_HANDSHAKE = 22;
@@ -35,23 +37,31 @@ export interface TlsFiles {
 
 export class WebSocketDoor {
   readonly #desk: Desk;
+  /** WebSockets by address, and connections that are not one yet: from elsewhere, and from this machine. */
   readonly #quota: Quota;
+  readonly #pending: Quota;
+  readonly #localPending: Quota;
   readonly #limits: RendezvousLimits;
   readonly #http: HttpServer = createHttpServer();
   #https: HttpsServer | undefined;
   readonly #tcp: Server[] = [];
   readonly #webSockets: WebSocketServer;
   readonly #visitors: Set<Visitor> = new Set();
-  /** All TCP connections, each with the time by which it has to be a WebSocket, by its source. */
   readonly #sockets: Set<Socket> = new Set();
-  readonly #deadlines: Map<string, NodeJS.Timeout> = new Map();
+  /** By its source, what a connection stops to be that becomes a WebSocket. */
+  readonly #waiting: Map<string, () => void> = new Map();
   readonly #checker: NodeJS.Timeout;
   #renewer: NodeJS.Timeout | undefined;
 
   constructor(desk: Desk, limits: RendezvousLimits) {
     this.#desk = desk;
     this.#limits = limits;
-    this.#quota = new Quota(limits.webSocketsPerAddress);
+    const { webSockets, webSocketsPerAddress } = limits;
+    this.#quota = new Quota(webSocketsPerAddress);
+    this.#pending = new Quota(webSocketsPerAddress);
+    this.#localPending = new Quota(
+      Math.max(webSocketsPerAddress, Math.ceil(webSockets * LOCAL_PENDING_SHARE)),
+    );
     this.#webSockets = new WebSocketServer({
       noServer: true,
       clientTracking: false,
@@ -126,18 +136,26 @@ export class WebSocketDoor {
 
   /** A fresh TCP connection, which has some seconds to become a WebSocket. */
   #greet(socket: Socket): void {
-    if (this.#sockets.size >= this.#limits.webSockets) {
+    const address = socket.remoteAddress ?? "";
+    if (this.#sockets.size >= this.#limits.webSockets || !this.#mayWait(address)) {
       socket.destroy();
       return;
     }
     const source = connectionOf(socket);
     const deadline = setTimeout(() => socket.destroy(), UPGRADE_TIMEOUT_MS);
-    this.#sockets.add(socket);
-    this.#deadlines.set(source, deadline);
-    socket.once("close", () => {
+    let isWaiting = true;
+    const stopWaiting = (): void => {
+      if (!isWaiting) return;
+      isWaiting = false;
       clearTimeout(deadline);
+      this.#pendingOf(address).giveBack(address);
+      if (this.#waiting.get(source) === stopWaiting) this.#waiting.delete(source);
+    };
+    this.#sockets.add(socket);
+    this.#waiting.set(source, stopWaiting);
+    socket.once("close", () => {
+      stopWaiting();
       this.#sockets.delete(socket);
-      if (this.#deadlines.get(source) === deadline) this.#deadlines.delete(source);
     });
     socket.on("error", () => socket.destroy());
     socket.setNoDelay(true);
@@ -154,6 +172,18 @@ export class WebSocketDoor {
     });
   }
 
+  /** Whether an address may have one more connection that is not a WebSocket yet, and takes it. */
+  #mayWait(address: string): boolean {
+    // A proxy on this machine connects for many; it is counted by whom it names, at the upgrade.
+    const isWithinRate =
+      isLocal(address) || this.#desk.takeProved(performance.now(), address, CONNECTION_TOKENS);
+    return isWithinRate && this.#pendingOf(address).take(address);
+  }
+
+  #pendingOf(address: string): Quota {
+    return isLocal(address) ? this.#localPending : this.#pending;
+  }
+
   #serve(server: HttpServer | HttpsServer): void {
     server.on("request", (_request, response) => {
       response.writeHead(426, { Connection: "close", Upgrade: "websocket", "Content-Type": "text/plain" });
@@ -168,7 +198,7 @@ export class WebSocketDoor {
       const giveBack = (): void => this.#quota.giveBack(address);
       socket.once("close", giveBack);
       this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
-        clearTimeout(this.#deadlines.get(connectionOf(request.socket)));
+        this.#waiting.get(connectionOf(request.socket))?.();
         this.#welcome(webSocket, address);
       });
     });
@@ -181,18 +211,31 @@ export class WebSocketDoor {
     this.#desk.statistics.webSockets = this.#visitors.size;
     webSocket.on("error", () => webSocket.terminate());
     webSocket.on("message", (message, isBinary) => {
-      visitor.heardAtMs = performance.now();
-      if (!isBinary || !(message instanceof Uint8Array)) {
+      const nowMs = performance.now();
+      visitor.heardAtMs = nowMs;
+      let isWithinRate: boolean;
+      if (isBinary && message instanceof Uint8Array) {
+        isWithinRate = this.#desk.handleMessage(nowMs, visitor, message);
+      } else {
         this.#desk.statistics.malformed++;
-        return;
+        isWithinRate = this.#desk.takeProved(nowMs, address);
       }
-      const place = this.#desk.handleMessage(visitor.heardAtMs, visitor, message);
-      if (place !== undefined) visitor.places.add(placeKey(place));
+      if (!isWithinRate) visitor.pause();
+    });
+    webSocket.on("ping", () => {
+      const nowMs = performance.now();
+      visitor.heardAtMs = nowMs;
+      if (!this.#desk.takeProved(nowMs, address)) visitor.pause();
+    });
+    // Nothing was asked, so it is junk.
+    webSocket.on("pong", () => {
+      if (!this.#desk.takeProved(performance.now(), address)) visitor.pause();
     });
     webSocket.on("close", () => {
+      visitor.stop();
       this.#visitors.delete(visitor);
       this.#desk.statistics.webSockets = this.#visitors.size;
-      this.#desk.forget(visitor, visitor.places);
+      this.#desk.forget(visitor);
     });
   }
 
@@ -206,10 +249,9 @@ export class WebSocketDoor {
 class Visitor implements Correspondent {
   readonly address: string;
   readonly isReliable = true;
-  /** Where it has been; at most as many as its quota of entries and relays lets it. */
-  readonly places: Set<string> = new Set();
   heardAtMs: number = performance.now();
   readonly #webSocket: WebSocket;
+  #pause: NodeJS.Timeout | undefined;
 
   constructor(webSocket: WebSocket, address: string) {
     this.#webSocket = webSocket;
@@ -221,12 +263,27 @@ class Visitor implements Correspondent {
     if (readyState === OPEN && bufferedAmount <= WEBSOCKET_BACKLOG_BYTES) this.#webSocket.send(bytes);
   }
 
+  /** Reads nothing for a moment, so that TCP slows the sender. */
+  pause(): void {
+    if (this.#pause !== undefined) return;
+    this.#webSocket.pause();
+    this.#pause = setTimeout(() => {
+      this.#pause = undefined;
+      this.#webSocket.resume();
+    }, OVER_RATE_PAUSE_MS);
+  }
+
   equals(other: Correspondent): boolean {
     return other === this;
   }
 
   end(): void {
     this.#webSocket.terminate();
+  }
+
+  /** It has closed. */
+  stop(): void {
+    clearTimeout(this.#pause);
   }
 }
 
@@ -238,10 +295,13 @@ function connectionOf({ remoteAddress, remotePort, localAddress }: Socket): stri
 /** Whose connection it is: behind a proxy on this machine, whoever the proxy names. */
 function sourceOf(request: IncomingMessage): string {
   const direct = request.socket.remoteAddress ?? "";
-  const isLocal = direct === "::1" || /^(::ffff:)?127\./.test(direct);
   const forwarded = request.headers["x-forwarded-for"];
   const last = (Array.isArray(forwarded) ? forwarded.join(",") : forwarded)?.split(",").at(-1)?.trim();
-  return isLocal && last !== undefined && isIP(last) !== 0 ? last : direct;
+  return isLocal(direct) && last !== undefined && isIP(last) !== 0 ? last : direct;
+}
+
+function isLocal(address: string): boolean {
+  return address === "::1" || /^(::ffff:)?127\./.test(address);
 }
 
 async function readCertificate(files: TlsFiles): Promise<{ cert: Buffer; key: Buffer }> {
