@@ -13,7 +13,7 @@ interface Insides {
     probesWanted: number;
     timeoutAt: number;
     ackElicitingInFlight: number;
-    remembered: number[];
+    remembered: { count: number };
     controller: { congestionWindowBytes: number; pacingRate: number };
     sent: {
       first: number;
@@ -107,7 +107,7 @@ export function bufferSizes(connection: Connection): BufferSizes {
     receiveWindowBytes: streams.flow.maxBytes - streams.flow.readBytes,
     sentPackets: recovery.sent.next - recovery.sent.first,
     frameRecords: recovery.sent.nextRecord - recovery.sent.oldestRecord,
-    rememberedLost: recovery.remembered.length,
+    rememberedLost: recovery.remembered.count,
     ackRanges: received.ranges.count,
     streams: streams.open.size,
     outgoingDatagrams: datagrams.outgoing.length,

@@ -38,7 +38,7 @@ const BOUNDS: BufferSizes = {
   receiveWindowBytes: 16 * 1024 * 1024,
   sentPackets: 131_072,
   frameRecords: 262_144,
-  rememberedLost: 65_536,
+  rememberedLost: 4096,
   ackRanges: 64,
   streams: 4096,
   outgoingDatagrams: 256,
