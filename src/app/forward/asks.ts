@@ -5,6 +5,7 @@
 import { isRemoteError, SrudpError } from "../../base/errors.ts";
 import {
   type Address,
+  type Ask,
   decodeAsk,
   decodeAskAnswer,
   decodeCancel,
@@ -38,7 +39,16 @@ interface Question {
   readonly reject: (error: Error) => void;
 }
 
-/** Ports that one peer may have open here. */
+/** A port that the peer asked for, from its record until it is closed or refused. */
+interface Opening {
+  readonly askId: number;
+  /** Undefined while it is being opened. */
+  port: OpenPort | undefined;
+  /** Cancelled, or its link is over: whatever opens is closed again. */
+  isCancelled: boolean;
+}
+
+/** Ports that one peer may have open here, those that are still being opened included. */
 const PORTS_LIMIT = 256;
 
 export class Asks {
@@ -48,19 +58,22 @@ export class Asks {
   /** What was asked of the peer, and what its connections lead to. */
   readonly #leads: Map<number, Lead> = new Map();
   readonly #questions: Map<number, Question> = new Map();
-  /** What the peer asked for, by its numbers; undefined while it is being opened. */
-  readonly #ports: Map<number, OpenPort | undefined> = new Map();
+  /** What the peer asked for and has open, or will have. */
+  readonly #openings: Set<Opening> = new Set();
+  /** The peer counts what it asks for; no number comes twice. */
+  #lastAskId = -1;
 
   constructor(link: Link, options: AsksOptions) {
     this.#link = link;
     this.#options = options;
     link.on("record", (type, body) => this.#handleRecord(type, body));
-    link.on("close", () => this.#end());
+    if (link.closed) this.#end();
+    else link.once("close", () => this.#end());
   }
 
   /** Ports of the peer that are open here. */
   get open(): Address[] {
-    return [...this.#ports.values()].filter((port) => port !== undefined).map(({ address }) => address);
+    return [...this.#openings].flatMap(({ port }) => (port === undefined ? [] : [port.address]));
   }
 
   /** What a connection of ask `askId` leads to. */
@@ -73,12 +86,15 @@ export class Asks {
     this.#leads.set(askId, lead);
     try {
       const port = await new Promise<number>((resolve, reject) => {
-        if (this.#link.destroyed) reject(this.#link.errored ?? new SrudpError("ERR_PEER_RESET"));
+        if (this.#link.destroyed) {
+          reject(this.#link.errored ?? new SrudpError("ERR_PEER_RESET"));
+          return;
+        }
         this.#questions.set(askId, { resolve, reject });
         this.#link.sendRecord(FORWARD_RECORD.ask, encodeAsk({ askId, bind }));
       });
       const cancel = (): void => {
-        this.#leads.delete(askId);
+        if (!this.#leads.delete(askId)) return;
         if (!this.#link.destroyed) this.#link.sendRecord(FORWARD_RECORD.cancel, encodeCancel(askId));
       };
       return { port, cancel };
@@ -91,8 +107,7 @@ export class Asks {
   #handleRecord(type: number, body: Uint8Array): void {
     try {
       if (type === FORWARD_RECORD.ask) {
-        const { askId, bind } = decodeAsk(body);
-        this.#open(askId, bind).catch((fault) => this.#link.fail(fault));
+        this.#handleAsk(decodeAsk(body));
       } else if (type === FORWARD_RECORD.answer) {
         const { askId, port, failure } = decodeAskAnswer(body);
         const question = this.#questions.get(askId);
@@ -106,30 +121,47 @@ export class Asks {
     }
   }
 
-  async #open(askId: number, bind: Address): Promise<void> {
-    const { permissions, askedPorts, watcher } = this.#options;
-    if (this.#ports.has(askId) || this.#ports.size >= PORTS_LIMIT) return;
-    this.#ports.set(askId, undefined);
-    const answer = (port: number, failure?: SrudpError): void => {
-      if (!this.#link.destroyed)
-        this.#link.sendRecord(FORWARD_RECORD.answer, encodeAskAnswer({ askId, port, failure }));
-    };
+  /** @throws SrudpError ERR_PROTOCOL */
+  #handleAsk({ askId, bind }: Ask): void {
+    if (askId <= this.#lastAskId) throw new SrudpError("ERR_PROTOCOL", "number of an ask used again");
+    this.#lastAskId = askId;
+    if (this.#openings.size >= PORTS_LIMIT) {
+      this.#refuse(askId, bind, new SrudpError("ERR_FORWARD_BIND", `${formatTarget(bind)} (too many ports)`));
+      return;
+    }
+    const opening: Opening = { askId, port: undefined, isCancelled: false };
+    this.#openings.add(opening);
+    this.#open(opening, bind).catch((fault) => this.#link.fail(fault));
+  }
+
+  async #open(opening: Opening, bind: Address): Promise<void> {
+    const { permissions, askedPorts } = this.#options;
+    const { askId } = opening;
     try {
       if (!permissions.mayListen(bind)) throw new SrudpError("ERR_TARGET_FORBIDDEN", formatTarget(bind));
       const port = await askedPorts.take(bind, this.#link, () => this.#listen(askId, bind));
-      // The peer may have gone, or thought better of it, meanwhile.
-      if (this.#link.destroyed || !this.#ports.has(askId)) {
+      if (opening.isCancelled) {
+        this.#openings.delete(opening);
         askedPorts.release(port);
         return;
       }
-      this.#ports.set(askId, port);
-      answer(port.address.kind === "unix" ? 0 : port.address.port);
+      opening.port = port;
+      this.#answer(askId, port.address.kind === "unix" ? 0 : port.address.port);
     } catch (thrown) {
-      this.#ports.delete(askId);
+      this.#openings.delete(opening);
       if (!(thrown instanceof SrudpError)) throw thrown;
-      watcher.failed({ by: "peer", what: "port", target: formatTarget(bind), error: thrown });
-      answer(0, thrown);
+      if (!opening.isCancelled) this.#refuse(askId, bind, thrown);
     }
+  }
+
+  #refuse(askId: number, bind: Address, error: SrudpError): void {
+    this.#options.watcher.failed({ by: "peer", what: "port", target: formatTarget(bind), error });
+    this.#answer(askId, 0, error);
+  }
+
+  #answer(askId: number, port: number, failure?: SrudpError): void {
+    if (!this.#link.destroyed)
+      this.#link.sendRecord(FORWARD_RECORD.answer, encodeAskAnswer({ askId, port, failure }));
   }
 
   #listen(askId: number, bind: Address): Promise<OpenPort> {
@@ -140,15 +172,22 @@ export class Asks {
   }
 
   #close(askId: number): void {
-    const port = this.#ports.get(askId);
-    this.#ports.delete(askId);
-    if (port !== undefined) this.#options.askedPorts.release(port);
+    for (const opening of this.#openings) if (opening.askId === askId) this.#cancel(opening);
+  }
+
+  #cancel(opening: Opening): void {
+    opening.isCancelled = true;
+    // One that is still being opened counts as a port until it is closed.
+    if (opening.port === undefined) return;
+    this.#openings.delete(opening);
+    this.#options.askedPorts.release(opening.port);
   }
 
   #end(): void {
-    for (const askId of [...this.#ports.keys()]) this.#close(askId);
+    for (const opening of this.#openings) this.#cancel(opening);
     const error = this.#link.errored ?? new SrudpError("ERR_PEER_RESET");
     for (const { reject } of this.#questions.values()) reject(error);
     this.#questions.clear();
+    this.#leads.clear();
   }
 }

@@ -8,9 +8,16 @@ import type { Reached, Via } from "./via.ts";
 /** A connection that comes while there is no link waits so long for the next one, and is reset then. */
 const PATIENCE_MS = 10_000;
 
+interface Waiting {
+  readonly resolve: (peer: ForwardPeer) => void;
+  readonly reject: (error: SrudpError) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
 export class CurrentPeer implements Via {
   #peer: ForwardPeer | undefined;
-  #waiting: ((peer: ForwardPeer) => void)[] = [];
+  readonly #waiting: Set<Waiting> = new Set();
+  #isClosed = false;
 
   get peer(): ForwardPeer | undefined {
     return this.#peer;
@@ -20,7 +27,14 @@ export class CurrentPeer implements Via {
   set(peer: ForwardPeer | undefined): void {
     this.#peer = peer;
     if (peer === undefined) return;
-    for (const go of this.#waiting.splice(0)) go(peer);
+    for (const one of this.#takeWaiting()) one.resolve(peer);
+  }
+
+  /** There will be no further link: nobody waits for one, now or later. */
+  close(): void {
+    this.#peer = undefined;
+    this.#isClosed = true;
+    for (const one of this.#takeWaiting()) one.reject(new SrudpError("ERR_LINK_LOST"));
   }
 
   async reach(target: Target): Promise<Reached> {
@@ -37,16 +51,21 @@ export class CurrentPeer implements Via {
 
   #await(): Promise<ForwardPeer> {
     if (this.#peer !== undefined) return Promise.resolve(this.#peer);
+    if (this.#isClosed) return Promise.reject(new SrudpError("ERR_LINK_LOST"));
     return new Promise((resolve, reject) => {
-      const go = (peer: ForwardPeer): void => {
-        clearTimeout(timer);
-        resolve(peer);
-      };
       const timer = setTimeout(() => {
-        this.#waiting = this.#waiting.filter((one) => one !== go);
+        this.#waiting.delete(waiting);
         reject(new SrudpError("ERR_LINK_LOST"));
       }, PATIENCE_MS);
-      this.#waiting.push(go);
+      const waiting: Waiting = { resolve, reject, timer };
+      this.#waiting.add(waiting);
     });
+  }
+
+  #takeWaiting(): Waiting[] {
+    const all = [...this.#waiting];
+    this.#waiting.clear();
+    for (const { timer } of all) clearTimeout(timer);
+    return all;
   }
 }

@@ -8,6 +8,7 @@ import { type Connections, carry } from "./carry.ts";
 import { CurrentPeer } from "./current-peer.ts";
 import type { ForwardPeer } from "./forward-peer.ts";
 import { type ForwardKind, type ForwardSpec, formatLead } from "./spec.ts";
+import { resetSocket } from "./splice.ts";
 import { type OpenPort, openStreamPort } from "./stream-port.ts";
 import { openUdpPort } from "./udp-port.ts";
 import type { ForwardWatcher } from "./watcher.ts";
@@ -69,13 +70,18 @@ export class Forwarder {
         if (peer !== undefined) await this.#ask(peer, entry);
       } else {
         const port = await this.#open(entry);
+        // It may have been cancelled meanwhile, or everything closed.
+        if (this.#entries.get(spec.name) !== entry) {
+          port.close();
+          throw new SrudpError("ERR_FORWARD_BIND", `${spec.name} was cancelled`);
+        }
         entry.bind = port.address;
         entry.isOpen = true;
         entry.close = () => port.close();
         this.#watcher.forwarding(statusOf(entry));
       }
     } catch (error) {
-      this.#entries.delete(spec.name);
+      if (this.#entries.get(spec.name) === entry) this.#entries.delete(spec.name);
       throw error;
     }
     return statusOf(entry);
@@ -91,6 +97,8 @@ export class Forwarder {
   /** From now on, and until its link is over, connections go by this peer. What it refuses to open is told to the watcher. */
   use(peer: ForwardPeer): void {
     const { link } = peer;
+    // Its end would not be reported again.
+    if (link.closed) return;
     this.#current.set(peer);
     link.once("close", () => {
       if (this.#current.peer !== peer) return;
@@ -112,10 +120,18 @@ export class Forwarder {
     return [...this.#entries.values()].filter(({ spec }) => spec.kind === "remote");
   }
 
-  /** Closes all ports. */
+  /**
+   * Closes all ports and resets the connections that are left: clients that wait for a link, and SOCKS clients that
+   * have not asked for anything yet.
+   */
   close(): void {
-    for (const { close } of this.#entries.values()) close();
+    const entries = [...this.#entries.values()];
     this.#entries.clear();
+    this.#current.close();
+    for (const { close, connections } of entries) {
+      close();
+      for (const socket of connections) resetSocket(socket);
+    }
   }
 
   #open(entry: Entry): Promise<OpenPort> {

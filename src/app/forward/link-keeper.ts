@@ -61,16 +61,22 @@ export async function keepLink(options: KeeperOptions): Promise<never> {
 /** Waits until `link` is over; fulfilled with the link that has taken its place already, if there is one. */
 async function standIn(link: Link, options: KeeperOptions): Promise<Link | undefined> {
   const over = new AbortController();
+  let end = (): void => undefined;
   const closed = new Promise<undefined>((resolve) => {
-    const end = (): void => {
+    end = (): void => {
       over.abort();
       resolve(undefined);
     };
-    if (link.closed) end();
-    else link.once("close", end);
-    options.signal.addEventListener("abort", end, { once: true });
   });
-  return Promise.race([closed, replaced(link, options, over.signal)]);
+  if (link.closed) end();
+  else link.once("close", end);
+  options.signal.addEventListener("abort", end, { once: true });
+  try {
+    return await Promise.race([closed, replaced(link, options, over.signal)]);
+  } finally {
+    // The signal outlives every link.
+    options.signal.removeEventListener("abort", end);
+  }
 }
 
 /** Watches over a link; fulfilled with a new one when its peer has gone and come back. */
