@@ -12,11 +12,22 @@ export class Allowance {
     this.left = burst;
   }
 
-  /** Whether there was one left, which is then gone. */
-  take(nowMs: number): boolean {
+  /** Whether there is one left. */
+  has(nowMs: number): boolean {
     this.left = Math.min(this.burst, this.left + (nowMs - this.countedAtMs) * this.perMs);
     this.countedAtMs = nowMs;
-    if (this.left < 1) return false;
+    return this.left >= 1;
+  }
+
+  /** Takes one, left or not: what is spent beyond the allowance is missing later. */
+  spend(nowMs: number): void {
+    this.has(nowMs);
+    this.left--;
+  }
+
+  /** Whether there was one left, which is then gone. */
+  take(nowMs: number): boolean {
+    if (!this.has(nowMs)) return false;
     this.left--;
     return true;
   }

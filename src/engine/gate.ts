@@ -11,6 +11,8 @@
  * second, and a flood from true ones as many handshakes as are put up with. Whoever is acquainted has an
  * allowance of its own, which strangers cannot use up.
  *
+ * Who comes with a code or passphrase may guess, and guesses have limits of their own: guess-limits.ts.
+ *
  * Pure: the owner sends what comes out, and hands in the time, the randomness and what may be offered.
  * Read first: WireGuard (Donenfeld, NDSS 2017), §5.3; crypto/gate.ts; wire/first-message.ts.
  */
@@ -19,6 +21,7 @@ import { COOKIE_NONCE_BYTES, cookieOf, GateMac, gateKey, proofOfCookie, sealCook
 import { encodeCookiePacket, type Knock, readKnock } from "../wire/first-message.ts";
 import type { Mode } from "../wire/handshake-packet.ts";
 import { Allowance } from "./allowance.ts";
+import { GuessLimits, type RunVerdict } from "./guess-limits.ts";
 import type { Credentials } from "./handshake-config.ts";
 import { isPakeMode } from "./handshake-transcript.ts";
 
@@ -55,12 +58,16 @@ const COOKIE_PAUSE_MS = 250;
 const COOKIE_PLACES = 1 << 14;
 
 export class Gate {
+  /** Limits of guesses at the code or passphrase. */
+  readonly guesses: GuessLimits = new GuessLimits();
   private readonly config: GateConfig;
   private readonly publicMac: GateMac = new GateMac(gateKey("public"));
   private readonly ownMac: GateMac;
   /** mac1 of the modes in which both sides have a secret. */
   private readonly secretMacs: Map<Mode, GateMac> = new Map();
   private readonly offered: Set<Mode> = new Set();
+  /** Modes in which a peer may guess now. */
+  private readonly guessable: Set<Mode> = new Set();
   private readonly allowances: readonly Allowances[] = [newAllowances(), newAllowances()];
   private cookieSecret: GateMac;
   private cookieSecretAtMs: number;
@@ -82,9 +89,11 @@ export class Gate {
       const secret = credentials[mode];
       if (secret !== undefined) this.secretMacs.set(mode, new GateMac(gateKey("secret", secret)));
     }
+    this.guessable.clear();
+    if (code !== undefined) this.guessable.add("code");
+    if (passphrase !== undefined) this.guessable.add("passphrase");
     if (key !== undefined) this.offered.add("key");
-    if (code !== undefined) this.offered.add("code");
-    if (passphrase !== undefined) this.offered.add("passphrase");
+    for (const mode of this.guessable) this.offered.add(mode);
   }
 
   /** The first message in `bytes` if its mode and mac1 let it pass, with views into `bytes`. */
@@ -106,10 +115,15 @@ export class Gate {
     return isTold && isUnder(this.publicMac, knock) ? { ...knock, isAcquainted: false } : undefined;
   }
 
-  /** Whether the visitor from this address may begin a handshake now. */
-  admit(nowMs: number, visitor: Visitor, address: string, port: number): Admission {
+  /**
+   * Whether the visitor from this address may begin a handshake now.
+   *
+   * @param source what its guesses are counted by, see `sourceOf`
+   */
+  admit(nowMs: number, visitor: Visitor, address: string, port: number, source: string = address): Admission {
     const { free, proven } = this.allowances[visitor.isAcquainted ? 1 : 0]!;
-    if (free.take(nowMs)) return "enter";
+    const mustProve = this.mayGuess(visitor.mode) && this.guesses.wantsProof(source);
+    if (!mustProve && free.take(nowMs)) return "enter";
     if (nowMs - this.cookieSecretAtMs >= COOKIE_SECRET_MS) {
       this.cookieSecret = this.newCookieSecret();
       this.cookieSecretAtMs = nowMs;
@@ -128,6 +142,15 @@ export class Gate {
     const nonce = this.config.random(COOKIE_NONCE_BYTES);
     const sealed = sealCookie(visitor, visitor.mac1, nonce, cookie);
     return encodeCookiePacket({ destinationId: visitor.sourceId, nonce, sealed });
+  }
+
+  /** Begins the run of a visitor that was admitted; undefined where there is nothing to guess. */
+  beginRun(nowMs: number, mode: Mode | undefined, source: string): RunVerdict | undefined {
+    return this.mayGuess(mode) ? this.guesses.begin(nowMs, source) : undefined;
+  }
+
+  private mayGuess(mode: Mode | undefined): boolean {
+    return mode !== undefined && this.guessable.has(mode);
   }
 
   /** Whether strangers may learn that somebody is here. */

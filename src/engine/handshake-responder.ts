@@ -87,6 +87,12 @@ export function judgeFirst(config: HandshakeConfig, packet: HandshakePacket): Fi
   return packet.kind === opensWith && isZeroId(packet.destinationId) ? "answer" : "silence";
 }
 
+/**
+ * Wrong confirmations of one run that are tried. They are all the same guess, but each costs a decryption. An
+ * initiator with a wrong code repeats its own for a second; somebody on the path may add others.
+ */
+const CONFIRMATIONS_LIMIT = 32;
+
 export class HandshakeResponder {
   /** An intact noise1 did not open: the peer has guessed. A run of the PAKE is one guess, whatever follows. */
   guessFailed = false;
@@ -96,6 +102,7 @@ export class HandshakeResponder {
   private state: ResponderState = { kind: "waiting" };
   /** The peer's header in its first message; set in every state but "waiting". */
   private peer: PublicFields | undefined;
+  private wrongConfirmations = 0;
 
   constructor(config: HandshakeConfig) {
     this.config = config;
@@ -103,6 +110,13 @@ export class HandshakeResponder {
 
   get kind(): ResponderState["kind"] {
     return this.state.kind;
+  }
+
+  /** The peer has confirmed the code or passphrase. */
+  get guessPassed(): boolean {
+    const { kind } = this.state;
+    const hasProved = kind === "noiseAnswered" || kind === "asking" || kind === "established";
+    return hasProved && isPakeMode(this.peer!.mode);
   }
 
   get keys(): HandshakeKeys | undefined {
@@ -217,11 +231,13 @@ export class HandshakeResponder {
     bytes: Uint8Array,
   ): Outcome {
     if (packet.body.length !== X25519_BYTES + AEAD_TAG_BYTES) return IGNORED;
+    if (this.wrongConfirmations >= CONFIRMATIONS_LIMIT) return IGNORED;
     const peer = this.peer!;
     state.noise ??= this.newNoise(peer, state.psk, state.pake);
     if (state.noise.readMessage(packet.body) !== undefined)
       return this.answerNoise1(peer, state.noise, bytes);
     this.guessFailed = true;
+    this.wrongConfirmations++;
     return { result: "repeat", reply: noticeFor(this.config, packet, "refused") };
   }
 

@@ -143,6 +143,11 @@ export class Handshake {
     return this.failedGuesses > 0;
   }
 
+  /** Responder: the peer has confirmed the code or passphrase. */
+  get guessPassed(): boolean {
+    return this.initiator === undefined && this.responders[0]!.guessPassed;
+  }
+
   /** Wrong guesses so far: at most one at a responder, a few at an initiator that may respond. */
   get failedGuesses(): number {
     return this.guesses;

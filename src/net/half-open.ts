@@ -6,17 +6,18 @@
  */
 import { ERRORS } from "../base/errors.ts";
 import { type Connection, type ConnectionEvent, EVENT, type Path } from "../engine/connection.ts";
+import type { GuessRun } from "../engine/guess-limits.ts";
 import type { Handshake, Mode } from "../engine/handshake.ts";
 import type { RemoteAddress } from "./address.ts";
 import type { Attachment, ConnectionOwner } from "./attachment.ts";
 
 /** What a half-open tells its listener, each at most once. */
 export interface HalfOpenWatcher {
-  /** Whether a confirmation, which may be a guess, may be looked at now. */
-  mayGuess(halfOpen: HalfOpen, now: number): boolean;
+  /** The peer has confirmed the code or passphrase. */
+  guessPassed(halfOpen: HalfOpen): void;
   guessed(halfOpen: HalfOpen, now: number): void;
   /** A void half-open has sent something, and is to hear that it is in vain. */
-  knockedInVain(path: Path, bytes: Uint8Array): void;
+  knockedInVain(halfOpen: HalfOpen, path: Path, bytes: Uint8Array): void;
   /** The peer has proved itself, and is not yet told so; false when there is no place for it. */
   proved(halfOpen: HalfOpen, now: number): boolean;
   /** The link is there, for a peer that had its place. */
@@ -27,8 +28,6 @@ export interface HalfOpenWatcher {
   gone(halfOpen: HalfOpen, hadPlace: boolean): void;
 }
 
-const NOISE1 = 0xd2;
-
 export class HalfOpen implements ConnectionOwner {
   readonly key: string;
   /** The peer's connection ID, in hexadecimal. */
@@ -36,6 +35,8 @@ export class HalfOpen implements ConnectionOwner {
   /** How the peer wants to prove itself; undefined for a way that this version does not know. */
   readonly mode: Mode | undefined;
   readonly remote: RemoteAddress;
+  /** Its guess at a code or passphrase, where it has one. */
+  readonly run: GuessRun | undefined;
   hasGuessed = false;
   /** What it tries to prove does not count any more. */
   isVoid = false;
@@ -44,6 +45,7 @@ export class HalfOpen implements ConnectionOwner {
   attachment!: Attachment;
   readonly #watcher: HalfOpenWatcher;
   #isAdmitted: boolean | undefined;
+  #hasPassed = false;
 
   constructor(
     watcher: HalfOpenWatcher,
@@ -51,25 +53,29 @@ export class HalfOpen implements ConnectionOwner {
     peerId: string,
     mode: Mode | undefined,
     remote: RemoteAddress,
+    run: GuessRun | undefined,
   ) {
     this.#watcher = watcher;
     this.key = key;
     this.peerId = peerId;
     this.mode = mode;
     this.remote = remote;
+    this.run = run;
   }
 
   handleHandshake(now: number, path: Path, bytes: Uint8Array): void {
-    if (this.isVoid) {
-      this.#watcher.knockedInVain(path, bytes);
+    if (this.isVoid || this.run?.isVoid) {
+      this.#watcher.knockedInVain(this, path, bytes);
       return;
     }
-    const isGuess = bytes[0] === NOISE1 && (this.mode === "code" || this.mode === "passphrase");
-    if (isGuess && !this.hasGuessed && !this.#watcher.mayGuess(this, now)) return;
     this.connection.handleDatagram(now, path, bytes);
     if (this.handshake.guessFailed && !this.hasGuessed) {
       this.hasGuessed = true;
       this.#watcher.guessed(this, now);
+    }
+    if (this.handshake.guessPassed && !this.#hasPassed) {
+      this.#hasPassed = true;
+      this.#watcher.guessPassed(this);
     }
     // Seen here, before anything is sent, so that a peer without a place hears of nothing else.
     if (this.connection.state === "established") this.#admit(now);

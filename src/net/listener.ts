@@ -2,7 +2,8 @@
  * A listener: waits on a UDP port and makes links of the peers that prove themselves.
  *
  * Strangers cost little: a first message has to pass the gate, and at most 128 handshakes are under way, of
- * which the oldest goes. Guesses at a code are counted over all of them.
+ * which the oldest goes. Guesses at a code are counted over all of them; how fast anybody may guess is the gate's
+ * matter (engine/guess-limits.ts).
  */
 import { EventEmitter } from "node:events";
 import { toHex } from "../base/bytes.ts";
@@ -10,6 +11,7 @@ import { ERRORS, SrudpError } from "../base/errors.ts";
 import { packetIntegrity } from "../crypto/integrity.ts";
 import type { Path } from "../engine/connection.ts";
 import type { Gate } from "../engine/gate.ts";
+import { sourceOf } from "../engine/guess-limits.ts";
 import { busyNotice } from "../engine/handshake.ts";
 import { parseCode } from "../wire/code.ts";
 import { decodeHandshakePacket, encodeNotice, WIRE_VERSION } from "../wire/handshake-packet.ts";
@@ -48,8 +50,6 @@ export interface ListenerEvents {
 const HALF_OPEN_LIMIT = 128;
 /** Wrong guesses that void a code.  // security.md, code */
 const GUESSES_LIMIT = 3;
-/** Pause after a wrong passphrase before another is looked at.  // security.md, passphrase */
-const PASSPHRASE_PAUSE_MS = 10_000;
 
 /**
  * Waits for peers. Each becomes an event `link`, and a value of `for await (const link of listener)`, which
@@ -151,7 +151,6 @@ class Door implements HalfOpenWatcher {
   readonly #halfOpen: Set<HalfOpen> = new Set();
   #links = 0;
   #failures = 0;
-  #passphraseOpensAtMs = 0;
 
   constructor(
     listener: Listener,
@@ -191,7 +190,8 @@ class Door implements HalfOpenWatcher {
       this.#endpoint.deliver(known.attachment, now, from, bytes);
       return;
     }
-    const admission = this.#gate.admit(now, visitor, from.address, from.port);
+    const source = guessSourceOf(from);
+    const admission = this.#gate.admit(now, visitor, from.address, from.port, source);
     if (admission === "drop") return;
     if (admission !== "enter") {
       from.socket.send(admission, from.address, from.port);
@@ -203,16 +203,16 @@ class Door implements HalfOpenWatcher {
     if (isPake && this.#isFull()) {
       // Said before anything is proved: whoever was given a code is to know that it was not wrong.
       if ([...this.#visitors.values()].some((visitor) => visitor.peerId === peerId)) return;
-      const notice = busyNotice(bytes);
-      if (notice === undefined) return;
-      from.socket.send(notice, from.address, from.port);
-      this.#listener.emit("busy", { remote });
+      if (answerBusy(from, bytes)) this.#listener.emit("busy", { remote });
       return;
     }
-    if (mode === "passphrase" && now < this.#passphraseOpensAtMs) return;
     if (decodeHandshakePacket(bytes, packetIntegrity) === undefined) return;
+    const run = this.#gate.beginRun(now, mode, source);
+    if (run === "busy") answerBusy(from, bytes);
+    // What has to wait is repeated by the peer.
+    if (run === "busy" || run === "wait") return;
     this.#makeRoom();
-    const halfOpen = new HalfOpen(this, key, peerId, mode, remote);
+    const halfOpen = new HalfOpen(this, key, peerId, mode, remote, run);
     const { connection, handshake, attachment } = newConnection(this.#endpoint, halfOpen, {
       role: "responder",
       trust: this.#trust,
@@ -233,13 +233,13 @@ class Door implements HalfOpenWatcher {
     attachment.detach();
   }
 
-  mayGuess(halfOpen: HalfOpen, now: number): boolean {
-    return halfOpen.mode !== "passphrase" || now >= this.#passphraseOpensAtMs;
+  guessPassed({ run }: HalfOpen): void {
+    if (run !== undefined) this.#gate.guesses.endRun(run);
   }
 
   guessed(halfOpen: HalfOpen, now: number): void {
-    const { remote, mode } = halfOpen;
-    if (mode === "passphrase") this.#passphraseOpensAtMs = now + PASSPHRASE_PAUSE_MS;
+    const { remote, mode, run } = halfOpen;
+    if (run !== undefined) this.#gate.guesses.guessedWrong(now, run);
     const failures = ++this.#failures;
     const isBurnt = mode === "code" && failures >= GUESSES_LIMIT;
     if (isBurnt) this.#burn();
@@ -247,11 +247,11 @@ class Door implements HalfOpenWatcher {
     if (isBurnt) this.#listener.emit("burnt");
   }
 
-  knockedInVain(path: Path, bytes: Uint8Array): void {
+  knockedInVain({ run }: HalfOpen, path: Path, bytes: Uint8Array): void {
     const packet = decodeHandshakePacket(bytes, packetIntegrity);
     if (packet === undefined) return;
     const versions = { lowest: WIRE_VERSION, highest: WIRE_VERSION };
-    const reason = this.#isFull() ? "busy" : "refused";
+    const reason = this.#isFull() || run?.isVoid ? "busy" : "refused";
     const notice = encodeNotice({ reason, destinationId: packet.sourceId, versions }, packetIntegrity);
     this.#endpoint.socketAt(path.socket)?.send(notice, path.address, path.port);
   }
@@ -302,6 +302,7 @@ class Door implements HalfOpenWatcher {
     this.#visitors.delete(halfOpen.key);
     this.#halfOpen.delete(halfOpen);
     if (hadPlace) this.#links--;
+    if (halfOpen.run !== undefined) this.#gate.guesses.endRun(halfOpen.run);
   }
 
   #isFull(): boolean {
@@ -331,6 +332,22 @@ class Door implements HalfOpenWatcher {
   #drop(applies: (halfOpen: HalfOpen) => boolean): void {
     for (const halfOpen of [...this.#halfOpen]) if (applies(halfOpen)) halfOpen.attachment.detach();
   }
+}
+
+/**
+ * What the guesses of a peer are counted by: its network, and at a relay, where any address may be the relay's,
+ * the relay's socket as well. One socket is one room.
+ */
+export function guessSourceOf({ socket, address }: DatagramOrigin): string {
+  const network = sourceOf(address);
+  return socket.kind === "relay" ? `relay ${socket.index} ${network}` : network;
+}
+
+/** Answers a first message with "busy"; false when it is none. */
+function answerBusy({ socket, address, port }: DatagramOrigin, bytes: Uint8Array): boolean {
+  const notice = busyNotice(bytes);
+  if (notice !== undefined) socket.send(notice, address, port);
+  return notice !== undefined;
 }
 
 /**

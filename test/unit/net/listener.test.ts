@@ -1,11 +1,16 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
-import { describe, expect, it } from "vitest";
-import { toHex } from "../../../src/base/bytes.ts";
+import { describe, expect, it, vi } from "vitest";
+import { toHex, utf8Encode } from "../../../src/base/bytes.ts";
 import { connect, type Link, listen } from "../../../src/index.ts";
+import type { DatagramSocket } from "../../../src/net/datagram-socket.ts";
+import type { DatagramOrigin } from "../../../src/net/endpoint.ts";
+import { guessSourceOf } from "../../../src/net/listener.ts";
 import { nodePrimitives } from "../../../src/net/node-primitives.ts";
+import { RELAY_ADDRESS } from "../../../src/net/relay-socket.ts";
 import { forgedFirst } from "../../lib/first-message.ts";
+import { guess } from "../../lib/guesser.ts";
 import { CODE, connecting, failureOf, LOOPBACK, listening, SECRET } from "./loopback.ts";
 
 const WRONG = "43-ocean-lizard-maple";
@@ -109,7 +114,10 @@ describe("a code", () => {
     expect(burnt).toBe(1);
     await expect(connecting(listener.port, { code: CODE })).rejects.toMatchObject({ code: "ERR_WRONG_CODE" });
     listener.setCode(WRONG);
-    const link = await connecting(listener.port, { code: WRONG });
+    // Who has guessed three times is refused for a while; others are not.
+    const again = connecting(listener.port, { code: WRONG });
+    await expect(again).rejects.toMatchObject({ code: "ERR_BUSY" });
+    const link = await connecting(listener.port, { code: WRONG, localAddress: "127.0.0.2" });
     expect(link.auth).toBe("code");
     expect(guesses).toEqual([1, 2, 3]);
   });
@@ -122,15 +130,42 @@ describe("a code", () => {
 });
 
 describe("a passphrase", () => {
-  it("lets one wrong guess in ten seconds be looked at", async () => {
+  it("that was wrong three times makes the listener busy for that source, and for no other", async () => {
     const listener = await listening({ passphrase: PASSPHRASE });
     let guesses = 0;
     listener.on("guess", () => guesses++);
-    const wrong = connecting(listener.port, { passphrase: "another passphrase" });
-    await expect(wrong).rejects.toMatchObject({ code: "ERR_WRONG_PASSPHRASE" });
-    const next = connecting(listener.port, { passphrase: "yet another passphrase", timeoutMs: 1500 });
-    await expect(next).rejects.toMatchObject({ code: "ERR_TIMEOUT" });
-    expect(guesses).toBe(1);
+    const wrong = { passphrase: utf8Encode("another passphrase") };
+    const outcomes: string[] = [];
+    for (let n = 0; n < 6; n++) outcomes.push(await guess(listener.port, LOOPBACK, wrong));
+    expect(outcomes).toEqual(["refused", "refused", "refused", "busy", "busy", "busy"]);
+    expect(guesses).toBe(3);
+    const late = connecting(listener.port, { passphrase: PASSPHRASE });
+    await expect(late).rejects.toMatchObject({ code: "ERR_BUSY" });
+    const link = await connecting(listener.port, { passphrase: PASSPHRASE, localAddress: "127.0.0.2" });
+    expect(link.auth).toBe("passphrase");
+  });
+
+  it("gets three of three in while twelve strangers guess as fast as they can", async () => {
+    const listener = await listening({ passphrase: PASSPHRASE, maxLinks: 10 });
+    let guesses = 0;
+    listener.on("guess", () => guesses++);
+    let isOver = false;
+    const wrong = { passphrase: utf8Encode("another passphrase") };
+    const loops = Array.from({ length: 12 }, async () => {
+      while (!isOver) await guess(listener.port, LOOPBACK, wrong);
+    });
+    await vi.waitUntil(() => guesses >= 3, { timeout: 10_000 });
+    for (let n = 1; n <= 3; n++) {
+      const link = await connecting(listener.port, {
+        passphrase: PASSPHRASE,
+        localAddress: `127.0.0.${n + 1}`,
+        timeoutMs: 5000,
+      });
+      expect(link.auth).toBe("passphrase");
+    }
+    isOver = true;
+    await Promise.all(loops);
+    expect(guesses).toBeLessThanOrEqual(4);
   });
 
   it("links again and again", async () => {
@@ -138,6 +173,21 @@ describe("a passphrase", () => {
     for (let i = 0; i < 3; i++) {
       expect((await connecting(listener.port, { passphrase: PASSPHRASE })).auth).toBe("passphrase");
     }
+  });
+});
+
+describe("the source of a guess", () => {
+  const at = (kind: "udp" | "relay", index: number, address: string): DatagramOrigin => {
+    const socket = { kind, index } as DatagramSocket;
+    return { socket, address, port: 5 };
+  };
+
+  it("is an address or a /64, and behind a relay the relay's room as well", () => {
+    expect(guessSourceOf(at("udp", 0, "192.0.2.7"))).toBe(guessSourceOf(at("udp", 3, "192.0.2.7")));
+    expect(guessSourceOf(at("udp", 1, "2001:db8::1"))).toBe(guessSourceOf(at("udp", 1, "2001:db8::2")));
+    const rooms = [3, 4].map((index) => guessSourceOf(at("relay", index, RELAY_ADDRESS.address)));
+    expect(rooms[0]).not.toBe(rooms[1]);
+    expect(guessSourceOf(at("relay", 3, "192.0.2.7"))).not.toBe(guessSourceOf(at("udp", 3, "192.0.2.7")));
   });
 });
 
