@@ -9,7 +9,7 @@ import { asSrudpError } from "./exit.ts";
 import { unlessAborted } from "./interrupt.ts";
 import { LinkService } from "./link-service.ts";
 import { sayHello, waysOf } from "./link-ways.ts";
-import { reportListening, reportNewCode, reportVisitors } from "./listen-reports.ts";
+import { reportBurnt, reportListening, reportNewCode, reportVisitors } from "./listen-reports.ts";
 import { parsePort, usage } from "./operands.ts";
 import { checkLinkOptions, type LinkOptions } from "./options.ts";
 import { PeerPermissions } from "./peer-permissions.ts";
@@ -78,6 +78,7 @@ export async function runListen(
           listener.setCode(code);
           if (code !== undefined) reportNewCode(context.reporter, code);
         },
+        pause: (pauseMs) => reportBurnt(context.reporter, pauseMs),
         // Who guessed last is still to hear that it was wrong, and may have to ask again.
         fail: (error) => setTimeout(() => ending.abort(error), FAREWELL_MS),
       });

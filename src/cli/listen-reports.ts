@@ -6,13 +6,16 @@ import type { CommandContext } from "./context.ts";
 import type { LinkOptions } from "./options.ts";
 import { otherSide } from "./other-side.ts";
 import { ownAddresses } from "./own-addresses.ts";
+import { formatDuration } from "./progress.ts";
 import type { Reporter } from "./reporter.ts";
 import type { ListenerTrust } from "./trust.ts";
 
 /** Addresses that are offered in prose; JSON has them all. */
 const MOST_LINES = 4;
-/** Strangers can come as fast as the network lets them: of each kind one is told in so long. */
+/** Strangers can come as fast as the network lets them: of each kind one is reported in so long. */
 const VISITOR_INTERVAL_MS = 1000;
+/** Wrong guesses that are reported without such a pause: as many as make a code void. */
+const GUESSES_AT_ONCE = 3;
 
 /** Prints the complete line for the other side. */
 export function reportListening(
@@ -66,19 +69,28 @@ export function reportNewCode(reporter: Reporter, code: string): void {
   reporter.event("code", { code }, reporter.quiet ? code : `the code is now  ${strong(code)}`, "always");
 }
 
+/** Prints that wrong guesses have made the code void, and when the next one follows. */
+export function reportBurnt(reporter: Reporter, pauseMs: number): void {
+  const prose = `three wrong guesses made the code void; the next code comes in ${formatDuration(pauseMs)}`;
+  reporter.event("burnt", { nextInMs: pauseMs }, prose);
+}
+
 /** Tells of whoever did not get in. */
 export function reportVisitors(reporter: Reporter, listener: Listener, trust: ListenerTrust): void {
   const guessed = trust.auths.filter((auth) => auth === "code" || auth === "passphrase").join(" or ");
   // A passphrase is not void after three: it has a pause after each.
   const limit = trust.auths.includes("code") ? " of 3" : "";
-  listener.on("guess", ({ remote, failures }: { remote: RemoteAddress; failures: number }) => {
-    const from = formatAddress(remote);
-    reporter.event(
-      "guess",
-      { remote: from, failures },
-      `a wrong ${guessed} came from ${from} (${failures}${limit})`,
-    );
-  });
+  listener.on(
+    "guess",
+    limited(({ remote, failures }: { remote: RemoteAddress; failures: number }) => {
+      const from = formatAddress(remote);
+      reporter.event(
+        "guess",
+        { remote: from, failures },
+        `a wrong ${guessed} came from ${from} (${failures}${limit})`,
+      );
+    }, GUESSES_AT_ONCE),
+  );
   listener.on(
     "version",
     limited(({ remote, lowest, highest }: { remote: RemoteAddress; lowest: number; highest: number }) => {
@@ -118,12 +130,15 @@ function meetingHint({ code, key }: ListenerTrust, { rendezvous = [] }: LinkOpti
   return (key === undefined ? "NAME" : encodeKey(key)) + places;
 }
 
-function limited<T>(tell: (event: T) => void): (event: T) => void {
-  let lastMs = Number.NEGATIVE_INFINITY;
+/** Calls `tell` for `burst` events at once, and after that for one in each interval. */
+function limited<T>(tell: (event: T) => void, burst = 1): (event: T) => void {
+  let fullAtMs = Number.NEGATIVE_INFINITY;
   return (event) => {
     const now = performance.now();
-    if (now - lastMs < VISITOR_INTERVAL_MS) return;
-    lastMs = now;
+    // Each event that is reported moves the time at which the whole burst is free again.
+    const nextFullAtMs = Math.max(fullAtMs, now) + VISITOR_INTERVAL_MS;
+    if (nextFullAtMs - now > burst * VISITOR_INTERVAL_MS) return;
+    fullAtMs = nextFullAtMs;
     tell(event);
   };
 }

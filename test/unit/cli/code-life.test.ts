@@ -13,9 +13,11 @@ function begin(options: { given?: boolean; keepOpen?: boolean } = {}): {
   life: CodeLife;
   used: (string | undefined)[];
   failures: SrudpError[];
+  pauses: number[];
 } {
   const used: (string | undefined)[] = [];
   const failures: SrudpError[] = [];
+  const pauses: number[] = [];
   let made = 0;
   const life = new CodeLife({
     code: "first",
@@ -23,9 +25,10 @@ function begin(options: { given?: boolean; keepOpen?: boolean } = {}): {
     keepOpen: options.keepOpen ?? false,
     newCode: () => `made${++made}`,
     use: (code) => used.push(code),
+    pause: (pauseMs) => pauses.push(pauseMs),
     fail: (error) => failures.push(error),
   });
-  return { life, used, failures };
+  return { life, used, failures, pauses };
 }
 
 describe("a code that was made", () => {
@@ -68,7 +71,38 @@ describe("a code that was made", () => {
     const kept = begin({ keepOpen: true });
     kept.life.handleBurnt();
     expect(kept.failures).toEqual([]);
+    expect(kept.used).toEqual([]);
+    vi.advanceTimersByTime(2000);
     expect(kept.used).toEqual(["made1"]);
+  });
+
+  it("with -k is replaced four times as late each time that strangers use it up, ten minutes at most", () => {
+    const { life, used, pauses } = begin({ keepOpen: true });
+    for (let burnt = 1; burnt <= 7; burnt++) {
+      life.handleBurnt();
+      expect(life.code).toBeUndefined();
+      vi.advanceTimersByTime(pauses.at(-1)! - 1);
+      expect(used).toHaveLength(burnt - 1);
+      vi.advanceTimersByTime(1);
+      expect(life.code).toBe(`made${burnt}`);
+    }
+    expect(pauses).toEqual([2000, 8000, 32_000, 128_000, 512_000, 600_000, 600_000]);
+  });
+
+  it("with -k is replaced soon again once a peer has used one, or one has expired", () => {
+    const { life, pauses } = begin({ keepOpen: true });
+    const burn = (): void => {
+      life.handleBurnt();
+      vi.advanceTimersByTime(pauses.at(-1)!);
+    };
+    burn();
+    burn();
+    life.handlePeer(true);
+    burn();
+    burn();
+    vi.advanceTimersByTime(CODE_LIFE_MS);
+    burn();
+    expect(pauses).toEqual([2000, 8000, 2000, 8000, 2000]);
   });
 });
 

@@ -126,6 +126,22 @@ describe("visitors", () => {
     expect(said().match(/a wrong code came from \[2001:db8::7\]:999 \(\d of 3\)/g)).toHaveLength(3);
   });
 
+  it("that guess in floods are told three times at once, and then once a second", () => {
+    const { context, listener, said } = setUp({ json: true });
+    reportVisitors(context.reporter, listener, trust("passphrase"));
+    const guesses = (): number[] =>
+      said()
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line).failures);
+    let failures = 0;
+    for (let i = 0; i < 1000; i++) listener.emit("guess", { remote: FROM, failures: ++failures });
+    expect(guesses()).toEqual([1, 2, 3]);
+    vi.advanceTimersByTime(1000);
+    for (let i = 0; i < 1000; i++) listener.emit("guess", { remote: FROM, failures: ++failures });
+    expect(guesses()).toEqual([1, 2, 3, 1001]);
+  });
+
   it("with a wrong passphrase are not told of a limit that there is not", () => {
     const { context, listener, said } = setUp();
     reportVisitors(context.reporter, listener, trust("passphrase"));
