@@ -28,6 +28,8 @@ export class ListenerMeetings implements RallyWatcher {
   #ofPeers: Rally[] = [];
   /** Counts codes: the places of one that was replaced come too late. */
   #codes = 0;
+  /** Ends when the places of the code before are not being made any more. */
+  #placesMade: Promise<void> = Promise.resolve();
   #hourly: NodeJS.Timeout | undefined;
   #ofTicket: Rally | undefined;
   #freshening: NodeJS.Timeout | undefined;
@@ -37,7 +39,10 @@ export class ListenerMeetings implements RallyWatcher {
     this.#reach = reach;
   }
 
-  /** Waits where `code` leads, in normal form; those who came by the one before may still find better paths. */
+  /**
+   * Waits where `code` leads, in normal form; those who came by the one before may still find better paths. The
+   * places of one code are made at a time, and none of a code that was replaced meanwhile: each takes scrypt.
+   */
   async setCode(code: string | undefined): Promise<void> {
     const count = ++this.#codes;
     if (this.#ofCode !== undefined) this.#retire(this.#ofCode);
@@ -45,9 +50,20 @@ export class ListenerMeetings implements RallyWatcher {
     if (code === undefined) return;
     const rally = this.#newRally();
     this.#ofCode = rally;
-    for await (const place of placesOfCode(code, Date.now())) {
+    const before = this.#placesMade;
+    let made: () => void = () => undefined;
+    this.#placesMade = new Promise((resolve) => {
+      made = resolve;
+    });
+    try {
+      await before;
       if (!this.#isOpen || count !== this.#codes) return;
-      rally.join(place);
+      for await (const place of placesOfCode(code, Date.now())) {
+        if (!this.#isOpen || count !== this.#codes) return;
+        rally.join(place);
+      }
+    } finally {
+      made();
     }
   }
 
