@@ -6,11 +6,13 @@
  * failure here. The link ends with the program. The peer receives all of its output, how far its input was
  * read, and whether it ended by itself.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { constants } from "node:os";
+import type { Readable, Writable } from "node:stream";
 import { SrudpError } from "../base/errors.ts";
 import type { Link } from "../net/link.ts";
 import { type Bridge, type BridgeResult, bridge } from "./pipe.ts";
+import { ProgramGroup } from "./program-group.ts";
 
 export interface ProgramOptions {
   /** Breaks the link off and hangs the program up; `done` rejects with the signal's reason. */
@@ -36,7 +38,12 @@ export interface ProgramBridge {
 
 const SIGNAL_STATUS = 128;
 
-/** Starts `command` with `words` (no shell in between) and joins the link to it. Its stderr is ours. */
+/**
+ * Starts `command` with `words` (no shell in between) and joins the link to it. Its stderr is ours.
+ *
+ * It runs in a session of its own, without a controlling terminal. When the link ends, its process group is
+ * hung up. A program that closed its output before that may finish its work first.
+ */
 export function bridgeToProgram(
   link: Link,
   command: string,
@@ -44,31 +51,47 @@ export function bridgeToProgram(
   options: ProgramOptions = {},
 ): ProgramBridge {
   const { SRUDP_CODE: _secret, ...environment } = process.env;
-  const child = spawn(command, words, { env: environment, stdio: ["pipe", "pipe", "inherit"] });
+  const child = spawn(command, words, {
+    env: environment,
+    stdio: ["pipe", "pipe", "inherit"],
+    detached: true,
+  });
   const joined = bridge(link, { ...options, input: child.stdout, output: child.stdin, isProgram: true });
-  return { bridge: joined, done: runToEnd(link, command, child, joined) };
+  return { bridge: joined, done: runToEnd(link, command, child, joined, options.signal) };
 }
 
 async function runToEnd(
   link: Link,
   command: string,
-  child: ChildProcess,
+  child: ChildProcessByStdio<Writable, Readable, null>,
   joined: Bridge,
+  signal: AbortSignal | undefined,
 ): Promise<ProgramResult> {
+  const group = child.pid === undefined ? undefined : new ProgramGroup(child.pid);
+  const endGroup = (): void => void group?.end();
   const ended = new Promise<number>((resolve, reject) => {
     child.once("error", (error: NodeJS.ErrnoException) => {
       link.reset();
       reject(new SrudpError("ERR_FILE_UNREADABLE", `${command} (${error.code ?? error.message})`, error));
     });
-    child.once("exit", (status, signal) => {
-      joined.programEnded(signal === null);
-      resolve(status ?? SIGNAL_STATUS + (signal === null ? 0 : constants.signals[signal]));
+    child.once("exit", (status, signalName) => {
+      joined.programEnded(signalName === null);
+      resolve(status ?? SIGNAL_STATUS + (signalName === null ? 0 : constants.signals[signalName]));
     });
   });
-  const hangUp = (): void => {
-    child.kill("SIGHUP");
-  };
-  joined.done.catch(hangUp);
-  const [status, result] = await Promise.all([ended, joined.done]);
-  return { ...result, status };
+  // At once: the goodbye to a peer that is gone takes seconds.
+  signal?.addEventListener("abort", endGroup, { once: true });
+  link.once("close", () => {
+    if (!child.stdout.readableEnded) endGroup();
+  });
+  joined.done.catch(endGroup);
+  try {
+    const [status, result] = await Promise.all([ended, joined.done]);
+    // It was still at work after the link had ended, and was hung up by the signal.
+    signal?.throwIfAborted();
+    return { ...result, status };
+  } finally {
+    signal?.removeEventListener("abort", endGroup);
+    endGroup();
+  }
 }

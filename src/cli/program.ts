@@ -3,12 +3,13 @@
  * loaded when it runs, so that help costs nothing but commander.
  */
 import { Command, CommanderError } from "commander";
+import { endPrograms } from "../app/program-group.ts";
 import { farewellsSaid } from "../net/farewells.ts";
 import type { CommandContext } from "./context.ts";
 import type { ControlOptions } from "./control-command.ts";
 import { asSrudpError } from "./exit.ts";
 import { FaultReports } from "./faults.ts";
-import { catchSignals } from "./interrupt.ts";
+import { catchSignals, type Interrupt, unlessAborted } from "./interrupt.ts";
 import { hideCodes, parseLinkNumber, splitWords, usage } from "./operands.ts";
 import {
   addDoctorOptions,
@@ -58,12 +59,19 @@ export async function run(words: readonly string[], version: string): Promise<vo
       program,
     };
     const status = await parse(options, context);
-    await farewellsSaid();
+    await settleAll(interrupt);
     process.exit(status);
   } catch (thrown) {
-    await farewellsSaid();
+    await settleAll(interrupt);
     fail(thrown);
   }
+}
+
+/** What has to end before the process may. A signal that comes meanwhile ends the wait. */
+async function settleAll({ signal }: Interrupt): Promise<void> {
+  const settled = Promise.all([farewellsSaid(), endPrograms()]).then(() => undefined);
+  if (signal.aborted) await settled;
+  else await unlessAborted(signal, settled).catch(() => undefined);
 }
 
 /** @returns the status to exit with */
