@@ -3,6 +3,7 @@
  *
  * Whoever waits for something listens to `signal`; its reason is the error that the command exits with.
  */
+import { setMaxListeners } from "node:events";
 import { Interruption, SIGNAL_STATUS } from "./exit.ts";
 
 export interface Interrupt {
@@ -14,6 +15,8 @@ export interface Interrupt {
 /** @param beforeQuitting called when a second signal ends the process, to leave the terminal as it was */
 export function catchSignals(beforeQuitting: () => void): Interrupt {
   const controller = new AbortController();
+  // Every link of a listener listens, and Node would print a warning from the eleventh on.
+  setMaxListeners(0, controller.signal);
   const handle = (name: NodeJS.Signals): void => {
     if (controller.signal.aborted) {
       beforeQuitting();

@@ -33,6 +33,20 @@ describe("signals", () => {
   });
 });
 
+it("may be waited for by as many links as there are, without a warning of Node's", async () => {
+  const warned = vi.fn();
+  process.on("warning", warned);
+  try {
+    interrupt = catchSignals(() => undefined);
+    for (let link = 0; link < 300; link++) interrupt.signal.addEventListener("abort", () => undefined);
+    // Node warns on a later tick.
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(warned).not.toHaveBeenCalled();
+  } finally {
+    process.off("warning", warned);
+  }
+});
+
 describe("waiting", () => {
   it("gives what it waited for, and leaves no listener behind", async () => {
     const controller = new AbortController();
