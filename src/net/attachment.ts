@@ -32,8 +32,8 @@ export interface ConnectionOwner {
   handleDetached(): void;
   /** A fault showed while the connection was served: ends it, and tells whoever waits for it. */
   handleFault(fault: unknown): void;
-  /** Where it exists, handshake packets come here instead of to the connection. */
-  handleHandshake?(now: number, path: Path, bytes: Uint8Array): void;
+  /** Where it exists, datagrams come here instead of to the connection. */
+  handleDatagram?(now: number, path: Path, bytes: Uint8Array): void;
 }
 
 /** What an attachment asks of its endpoint. */

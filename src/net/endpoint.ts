@@ -358,9 +358,8 @@ export class Endpoint implements AttachmentHost {
     const path = attachment.pathOf(socket.index, address, port);
     const { owner } = attachment;
     try {
-      if (owner.handleHandshake !== undefined && (bytes[0]! & 0xf0) === PACKET_HANDSHAKE) {
-        owner.handleHandshake(now, path, bytes);
-      } else attachment.connection.handleDatagram(now, path, bytes);
+      if (owner.handleDatagram !== undefined) owner.handleDatagram(now, path, bytes);
+      else attachment.connection.handleDatagram(now, path, bytes);
     } catch (fault) {
       this.#failDriven(attachment, fault);
     }

@@ -1,8 +1,9 @@
 /**
  * A peer at the door: a responder's handshake between its first message and its end.
  *
- * It looks at every handshake packet before and after the engine does, because guesses are to be counted
- * one by one, and limits enforced before the next packet is looked at.
+ * It looks at every datagram before and after the engine does, because guesses are to be counted one by one, and
+ * limits enforced before the next one is looked at. Every datagram, because a handshake packet may stand behind
+ * another packet.
  */
 import { ERRORS } from "../base/errors.ts";
 import { type Connection, type ConnectionEvent, EVENT, type Path } from "../engine/connection.ts";
@@ -63,7 +64,7 @@ export class HalfOpen implements ConnectionOwner {
     this.run = run;
   }
 
-  handleHandshake(now: number, path: Path, bytes: Uint8Array): void {
+  handleDatagram(now: number, path: Path, bytes: Uint8Array): void {
     if (this.isVoid || this.run?.isVoid) {
       this.#watcher.knockedInVain(this, path, bytes);
       return;

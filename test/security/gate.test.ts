@@ -105,6 +105,22 @@ describe("the gate", () => {
     expect([knock(open, stranger), knock(open, mistaken)]).toEqual(["enter", "enter"]);
   });
 
+  it("lets nobody begin a second run without proof of the address while one is under way from there", () => {
+    const gate = newGate({ passphrase: CREDENTIALS.passphrase });
+    const [address, port] = HERE;
+    const visitorOf = (seed: number) => gate.examine(started(newInitiator("passphrase", {}, seed)))!;
+    expect(gate.admit(0, visitorOf(1), address, port)).toBe("enter");
+    const run = gate.beginRun(0, "passphrase", address);
+    if (run === undefined || typeof run === "string") throw new Error("no run");
+    expect(gate.admit(0, visitorOf(2), address, port)).toBeInstanceOf(Uint8Array);
+    expect(gate.admit(0, visitorOf(3), "192.0.2.8", port)).toBe("enter");
+    gate.guesses.endRun(run);
+    expect(gate.admit(0, visitorOf(4), address, port)).toBe("enter");
+    // Where there is no passphrase any more, there is nothing to guess.
+    gate.setCredentials({});
+    expect(gate.beginRun(0, "passphrase", address)).toBeUndefined();
+  });
+
   it("drops any first message whose mac1 is not right, and each bit that it covers counts", () => {
     const first = started(newInitiator("secret"));
     const gate = newGate({ secret: CREDENTIALS.secret });

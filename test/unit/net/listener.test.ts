@@ -122,6 +122,16 @@ describe("a code", () => {
     expect(guesses).toEqual([1, 2, 3]);
   });
 
+  it("counts a guess that stands behind another packet in its datagram", async () => {
+    const listener = await listening({ code: CODE });
+    let burnt = 0;
+    listener.on("burnt", () => burnt++);
+    const wrong = { code: utf8Encode(WRONG) };
+    for (let n = 1; n <= 4; n++)
+      expect(await guess(listener.port, `127.0.0.${n}`, wrong, { isHidden: true })).toBe("refused");
+    expect(burnt).toBe(1);
+  });
+
   it("is forgiven two wrong guesses", async () => {
     const listener = await listening({ code: CODE });
     for (let i = 0; i < 2; i++) await expect(connecting(listener.port, { code: WRONG })).rejects.toThrow();
