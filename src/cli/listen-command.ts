@@ -109,7 +109,7 @@ async function serve(
     served.set(link, service.serve(link));
   });
   for (;;) {
-    const link = await nextLink(links, options.timeout ?? Number.POSITIVE_INFINITY, ending.signal);
+    const link = await nextLink(listener, links, options.timeout ?? Number.POSITIVE_INFINITY, ending.signal);
     const status = served.get(link)!;
     served.delete(link);
     if (!options.keepOpen) return status;
@@ -124,12 +124,17 @@ async function serve(
   }
 }
 
-async function nextLink(links: AsyncIterator<Link>, timeoutMs: number, ending: AbortSignal): Promise<Link> {
+async function nextLink(
+  listener: Listener,
+  links: AsyncIterator<Link>,
+  timeoutMs: number,
+  ending: AbortSignal,
+): Promise<Link> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     if (timeoutMs === Number.POSITIVE_INFINITY) return;
-    const error = new SrudpError("ERR_TIMEOUT", `Nobody came within ${formatDuration(timeoutMs)}`);
-    timer = setTimeout(() => reject(error), timeoutMs);
+    const error = new SrudpError("ERR_TIMEOUT", `No peer connected within ${formatDuration(timeoutMs)}`);
+    timer = setTimeout(() => reject(listener.meetingFailure ?? error), timeoutMs);
   });
   try {
     const next = await unlessAborted(ending, Promise.race([links.next(), late]));

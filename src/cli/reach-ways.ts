@@ -20,11 +20,22 @@ export function reachOf(options: LinkOptions, reporter: Reporter): ReachOptions 
   };
 }
 
+function meetingProse({ carrier, trouble }: Extract<ReachNote, { kind: "meeting" }>): string {
+  const way = WAY_NAMES[carrier] ?? carrier;
+  return trouble === undefined ? `${way} works again` : `${way}: ${trouble}; retrying`;
+}
+
+const WAY_NAMES: Readonly<Record<string, string>> = {
+  mailbox: "rendezvous server",
+  dht: "DHT",
+  lan: "local network",
+};
+
 function reportNote(reporter: Reporter, note: ReachNote): void {
   const { kind, ...fields } = note;
   switch (note.kind) {
     case "meeting":
-      reporter.event("meeting", fields, `meeting by ${note.carrier}: ${note.trouble ?? "there"}`);
+      reporter.event("meeting", fields, meetingProse(note));
       break;
     case "candidate":
       reporter.event("candidate", fields, `own address: ${note.text}`, "debug");

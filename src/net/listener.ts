@@ -80,7 +80,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
     if (Number.isFinite(timeoutMs)) {
       this.#timer = setTimeout(() => {
         void this.close();
-        this.emit("error", new SrudpError("ERR_TIMEOUT", "Nobody came"));
+        this.emit("error", this.meetingFailure ?? new SrudpError("ERR_TIMEOUT", "No peer connected"));
       }, timeoutMs);
     }
   }
@@ -92,6 +92,11 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
 
   get port(): number {
     return this.#endpoint.sockets[0]!.local.port;
+  }
+
+  /** Why nothing has ever worked to meet peers by; undefined once something has, and without `meet`. */
+  get meetingFailure(): SrudpError | undefined {
+    return this.#meetings?.failure;
   }
 
   /**

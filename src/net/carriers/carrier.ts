@@ -34,8 +34,10 @@ export interface Meeting {
    * before it is believed.
    */
   onBlob: ((blob: Uint8Array) => void) | undefined;
-  /** Told why the carrier does not get on, once each time it stops to; it goes on trying. */
+  /** Told why the carrier fails, once for each outage; it keeps retrying. */
   onTrouble: ((error: SrudpError) => void) | undefined;
+  /** Told when the carrier works: for the first time, and after each outage; maybe more often. */
+  onContact: (() => void) | undefined;
   close(): Promise<void>;
 }
 

@@ -72,6 +72,7 @@ export class DhtCarrier implements Carrier {
 class DhtMeeting implements Meeting {
   onBlob: ((blob: Uint8Array) => void) | undefined;
   onTrouble: ((error: SrudpError) => void) | undefined;
+  onContact: (() => void) | undefined;
   readonly #start: () => Promise<DhtNode>;
   readonly #key: DhtKey;
   readonly #side: MeetingSide;
@@ -122,7 +123,7 @@ class DhtMeeting implements Meeting {
     this.#isPutting = false;
     if (!this.#open) return;
     if (takers === 0) this.#tell(new SrudpError("ERR_NO_MEETING_PLACE", "No node of the DHT answers"));
-    else this.#isTold = false;
+    else this.#handleContact();
     const waitMs = sequence !== this.#sequence ? 0 : takers === 0 ? RETRY_MS : PUT_AGAIN_MS;
     this.#cancel(this.#putTimer);
     this.#putTimer = this.#after(waitMs, () => void this.#put());
@@ -141,6 +142,9 @@ class DhtMeeting implements Meeting {
     const other = this.#side === "initiator" ? "responder" : "initiator";
     const blob = await node.get(this.#key, SALTS[other]);
     if (!this.#open) return;
+    // A listener puts nothing before somebody has come: for it only this shows whether the DHT works.
+    if (node.neighbours > 0) this.#handleContact();
+    else this.#tell(new SrudpError("ERR_NO_MEETING_PLACE", "No node of the DHT answers"));
     const isSoon = performance.now() - this.#begunAtMs < OFTEN_FOR_MS;
     this.#after(isSoon ? LOOK_OFTEN_MS : LOOK_SELDOM_MS, () => void this.#look());
     if (blob === undefined || placeKey(blob) === this.#latestKey) return;
@@ -157,6 +161,11 @@ class DhtMeeting implements Meeting {
       );
       return undefined;
     }
+  }
+
+  #handleContact(): void {
+    this.#isTold = false;
+    this.onContact?.();
   }
 
   #tell(error: SrudpError): void {

@@ -77,6 +77,7 @@ export class LanCarrier implements Carrier {
 class LanMeeting implements Meeting {
   onBlob: ((blob: Uint8Array) => void) | undefined;
   onTrouble: ((error: SrudpError) => void) | undefined;
+  onContact: (() => void) | undefined;
   readonly #group: LanGroup;
   readonly #place: Uint8Array;
   readonly #side: MailboxSide;
@@ -129,6 +130,7 @@ class LanMeeting implements Meeting {
 
   handleNetworks(count: number): void {
     if (count > 0) {
+      this.onContact?.();
       this.#said = 0;
       this.#say();
     } else this.onTrouble?.(new SrudpError("ERR_NO_MEETING_PLACE", "No local network here takes multicast"));

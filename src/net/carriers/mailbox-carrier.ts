@@ -143,6 +143,7 @@ class MailboxMeeting implements Meeting {
   readonly side: MailboxSide;
   onBlob: ((blob: Uint8Array) => void) | undefined;
   onTrouble: ((error: SrudpError) => void) | undefined;
+  onContact: (() => void) | undefined;
   readonly #servers: readonly RendezvousUrl[];
   readonly #placeId: Uint8Array;
   readonly #host: MeetingHost;
@@ -183,6 +184,7 @@ class MailboxMeeting implements Meeting {
 
   handleAnswer(channel: RendezvousChannel): void {
     this.#troubled.delete(channel);
+    this.onContact?.();
   }
 
   /** One server is in trouble: the next may serve. When all are, somebody is told. */

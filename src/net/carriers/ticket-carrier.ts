@@ -46,6 +46,7 @@ export class TicketCarrier implements Carrier {
 class TicketMeeting implements Meeting {
   onBlob: ((blob: Uint8Array) => void) | undefined;
   onTrouble: undefined;
+  onContact: undefined;
   readonly #way: TicketWay;
   readonly #place: Place;
   readonly #side: MeetingSide;

@@ -57,7 +57,7 @@ export async function consult(
     isEager: true,
   });
   reach.onTrouble = () => {
-    if (reach.isDeserted) visit.fail(reach.trouble ?? new SrudpError("ERR_NO_MEETING_PLACE"));
+    if (reach.isDeserted) visit.fail(reach.troubles[0] ?? new SrudpError("ERR_NO_MEETING_PLACE"));
   };
   try {
     endpoint.setListening(true);

@@ -2,6 +2,7 @@
  * The meetings of a listener: it waits where whoever has its code will look, and where each peer that it is paired
  * with will. Who comes there finds a path and knocks at the door like everybody else.
  */
+import type { SrudpError } from "../../base/errors.ts";
 import type { KeyPair } from "../../crypto/primitives.ts";
 import { parseCode } from "../../wire/code.ts";
 import type { Attachment } from "../attachment.ts";
@@ -37,6 +38,11 @@ export class ListenerMeetings implements RallyWatcher {
 
   constructor(reach: Reach) {
     this.#reach = reach;
+  }
+
+  /** Why nobody could be met at all until now; undefined once a carrier has worked. */
+  get failure(): SrudpError | undefined {
+    return this.#reach.failure;
   }
 
   /**

@@ -50,8 +50,8 @@ export class MeetingAttempt implements RallyWatcher {
     endpoint.setListening(true);
     this.#reach = new Reach(endpoint, meet, options);
     endpoint.onClosed = () => sayFarewell(this.#reach.close());
-    this.#reach.onTrouble = () => this.#failIfAlone();
-    this.#failIfAlone();
+    // A way that fails for now is retried until the caller's time is over; without any there is nothing to wait for.
+    if (this.#reach.hasNoWay) this.#fail(new SrudpError("ERR_NO_MEETING_PLACE"));
   }
 
   /** Goes to one more place. */
@@ -103,11 +103,14 @@ export class MeetingAttempt implements RallyWatcher {
   /** What to say to somebody who has waited in vain. */
   explain(error: SrudpError): SrudpError {
     if (error.code !== "ERR_TIMEOUT") return error;
-    const { trouble } = this.#reach;
-    if (!this.#hasMet && trouble !== undefined) return trouble;
+    const { failure, troubles } = this.#reach;
+    if (!this.#hasMet && failure !== undefined) return failure;
     if (this.#indirect !== undefined)
       return new SrudpError("ERR_NO_PATH", `No direct path: ${NO_DIRECT_PATH[this.#indirect]}`, error);
-    return new SrudpError("ERR_TIMEOUT", "Nobody came to the meeting place", error);
+    if (this.#hasMet) return error;
+    const reasons = troubles.map(({ detail }) => detail).join("; ");
+    const detail = "The peer did not come to the meeting place";
+    return new SrudpError("ERR_TIMEOUT", reasons === "" ? detail : `${detail} (${reasons})`, error);
   }
 
   /** Ends the attempt; the promise is left to whoever gave up. */
@@ -144,13 +147,6 @@ export class MeetingAttempt implements RallyWatcher {
       },
       (error: unknown) => this.#fail(error),
     );
-  }
-
-  /** Without any carrier there is nothing to wait for. */
-  #failIfAlone(): void {
-    const { trouble, carriers, isDeserted } = this.#reach;
-    if (carriers.length === 0) this.#fail(new SrudpError("ERR_NO_MEETING_PLACE"));
-    else if (trouble !== undefined && !this.#hasMet && isDeserted) this.#fail(trouble);
   }
 
   #fail(error: unknown): void {

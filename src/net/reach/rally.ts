@@ -104,6 +104,7 @@ export class Rally {
       const meeting = carrier.meet(place, side);
       meeting.onBlob = this.#guard((blob) => this.#handleBlob(place, blob));
       meeting.onTrouble = (error) => reach.noteTrouble(carrier.name, error);
+      meeting.onContact = () => reach.noteContact(carrier.name);
       this.#presences.push({ place, meeting, said: "" });
     }
     if (this.#isSpeaking) this.#publishWhenGathered();

@@ -3,6 +3,7 @@
  * carriers of signals, and relays. One for each endpoint; rallies and links share it.
  */
 import { randomBytes } from "node:crypto";
+import { isIP } from "node:net";
 import type { SrudpError } from "../../base/errors.ts";
 import type { Path } from "../../engine/connection.ts";
 import { type Candidate, inPreferenceOrder, type PathKind } from "../../punch/candidate.ts";
@@ -60,8 +61,9 @@ export class Reach {
   readonly #networkWatchers: Set<() => void> = new Set();
   /** What kind of path the agents found a pair to be. */
   readonly #kinds: Map<string, PathKind> = new Map();
-  /** Carriers that do not get on, with what they said. */
+  /** Carriers that fail now, with the reason, and those that have worked at any time. */
   readonly #troubles: Map<string, SrudpError> = new Map();
+  readonly #contacts: Set<string> = new Set();
   /** Those whose addresses the peer is told: one of each family. */
   #sockets: DatagramSocket[] = [];
   #isOpen = true;
@@ -135,13 +137,23 @@ export class Reach {
     }));
   }
 
-  /** What those carriers said that reach beyond this network; undefined while one of them gets on. */
-  get trouble(): SrudpError | undefined {
-    if (this.carriers.some(({ name }) => name !== "lan" && !this.#troubles.has(name))) return undefined;
-    return this.#troubles.values().next().value;
+  /** Whether the options leave nothing to meet by. */
+  get hasNoWay(): boolean {
+    if (this.carriers.some(({ name }) => name !== "mailbox")) return false;
+    return !this.#rendezvous.some(({ host }) => !this.#isNumeric || isIP(host) !== 0);
   }
 
-  /** Whether no carrier gets on, not even on the local network. */
+  /** Why nothing has ever worked to meet by; undefined once a carrier has, or while none has failed. */
+  get failure(): SrudpError | undefined {
+    return this.#contacts.size > 0 ? undefined : this.troubles[0];
+  }
+
+  /** Why carriers fail now, in the order in which they are tried. */
+  get troubles(): SrudpError[] {
+    return this.carriers.flatMap(({ name }) => this.#troubles.get(name) ?? []);
+  }
+
+  /** Whether all carriers fail now. */
   get isDeserted(): boolean {
     return this.carriers.every(({ name }) => this.#troubles.has(name));
   }
@@ -187,10 +199,16 @@ export class Reach {
   }
 
   noteTrouble(carrier: string, error: SrudpError): void {
-    if (this.#troubles.get(carrier)?.message === error.message) return;
+    const isKnown = this.#troubles.has(carrier);
     this.#troubles.set(carrier, error);
-    this.note({ kind: "meeting", carrier, trouble: error.message });
+    // Once for each outage: places and servers each have their own words for the same one.
+    if (!isKnown) this.note({ kind: "meeting", carrier, trouble: error.detail || error.message });
     this.onTrouble?.();
+  }
+
+  noteContact(carrier: string): void {
+    this.#contacts.add(carrier);
+    if (this.#troubles.delete(carrier)) this.note({ kind: "meeting", carrier });
   }
 
   note(note: ReachNote): void {
