@@ -1,13 +1,18 @@
 /** What a peer may not reach, however it spells it; and one listener for many peers, of forwards and of a pipe. */
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
+import { Namespace, removeAllNamespaces, whyNoLab, wire } from "../lab/namespaces.ts";
 import { endServers, type Forwarding, serve, startForwarding } from "../lib/forwarding.ts";
 import { loopback } from "../lib/pair.ts";
 import { endAll, SrudpProcess, temporaryFolder } from "../lib/srudp-process.ts";
+
+const obstacle = whyNoLab({ python3: "python3" });
+if (obstacle !== undefined) console.log(`skipped: ${obstacle}`);
 
 afterEach(async () => {
   endServers();
@@ -81,6 +86,58 @@ describe("a target that is not exposed", () => {
     });
   });
 });
+
+describe.skipIf(obstacle !== undefined)("a machine with a global address", () => {
+  it("is reached at it by an entry that names it, and not by a pattern, from behind its own firewall", async () => {
+    const machine = new Namespace("own");
+    const router = new Namespace("router");
+    wire(
+      { namespace: machine, device: "out", addresses: ["203.0.113.77/24"] },
+      { namespace: router, device: "in", addresses: ["203.0.113.1/24"] },
+    );
+    const start = (namespace: Namespace, bind: string): ChildProcess =>
+      spawn(namespace.launcher[0]!, [...namespace.launcher.slice(1), "python3", "-c", SERVICE, bind], {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+    const children = [start(machine, "203.0.113.77"), start(router, "203.0.113.1")];
+    try {
+      await Promise.all(children.map((child) => once(child.stdout!, "data")));
+      const asked = ["203.0.113.77:2222", "203.0.113.1:2222", "203.0.113.77:2223", "203.0.113.1:2223"];
+      const link = await startForwarding({
+        listen: [
+          ...["--expose", "*:2222", "--expose", "203.0.112.0/20:2223", "--expose", "203.0.113.77/32:2224"],
+          ...["--expose", "203.0.113.77:2225"],
+        ],
+        forward: [...asked, "203.0.113.77:2224", "203.0.113.77:2225"].flatMap((to) => ["-L", `0:${to}`]),
+        launcher: machine.launcher,
+      });
+      const heard = link.ports.map((port) => machine.run(["python3", "-c", CLIENT, String(port)]).trim());
+      // `*` reaches neither; a network reaches the neighbour, and the machine itself only when it is named.
+      expect(heard).toEqual(["reset", "reset", "reset", "203.0.113.1", "203.0.113.77", "203.0.113.77"]);
+      for (let i = 0; i < 3; i++)
+        expect(await link.listener.event("unforwarded")).toMatchObject({ code: "ERR_TARGET_FORBIDDEN" });
+    } finally {
+      for (const child of children) child.kill();
+      removeAllNamespaces();
+    }
+  });
+});
+
+/** Says its own address on ports 2222 to 2225 of it. */
+const SERVICE = `import socket,select,sys
+servers=[]
+for port in range(2222,2226):
+    s=socket.socket(); s.setsockopt(socket.SOL_SOCKET,socket.SO_REUSEADDR,1)
+    s.bind((sys.argv[1],port)); s.listen(); servers.append(s)
+print('ready',flush=True)
+while True:
+    for s in select.select(servers,[],[])[0]:
+        c,_=s.accept(); c.sendall(sys.argv[1].encode()); c.close()`;
+
+const CLIENT = `import socket,sys
+s=socket.create_connection(('127.0.0.1',int(sys.argv[1])))
+try: print(s.recv(100).decode())
+except ConnectionResetError: print('reset')`;
 
 describe("a peer with a list of its own", () => {
   it("may do what the list says, and nothing that others may", async () => {

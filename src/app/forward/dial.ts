@@ -11,6 +11,8 @@ import { type Address, formatTarget } from "../../net/forward-wire.ts";
  */
 export function dial(address: Address, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
+    // Node would take it for this machine.
+    if (address.kind !== "unix" && address.host === "") throw new SrudpError("ERR_TARGET_UNKNOWN", "no host");
     const where =
       address.kind === "unix" ? { path: address.path } : { host: address.host, port: address.port };
     const socket = connect({ ...where, allowHalfOpen: true, noDelay: true, keepAlive: true });

@@ -4,15 +4,20 @@
  *     --expose         host:port[/udp]   /path   network/bits:port   '*:port'
  *     --permit-listen  [bind:]port[/udp]   /path
  *
- * A port may also be a range, low-high. An entry with a host is matched by the asker's words, not by what they mean, and what is dialled is the entry
- * itself: no other spelling of an address, and no name that leads there, gets past it. A pattern (a network or
- * `*`) looks at the address behind the words, once, and that very address is dialled, so that a name cannot mean
- * two things. Patterns leave out special addresses unless they name them (special-ranges.ts).
+ * A port may also be a range, low-high. An entry with a host is matched by the asker's words, not by what they mean,
+ * and what is dialled is the entry itself: no other spelling of an address, and no name that leads there, gets past
+ * it. A pattern (a network or `*`) looks at the address behind the words, once, and that very address is dialled, so
+ * that a name cannot mean two things.
+ *
+ * Patterns leave out special addresses unless they name them (special-ranges.ts). `*` reaches no address of this
+ * machine and of the networks it is directly connected to; a network reaches those of its hosts that are on such a
+ * network, but an address of this machine only as a whole: /32 or /128 (own-networks.ts).
  */
 import { lookup } from "node:dns/promises";
 import { SrudpError } from "../../base/errors.ts";
 import { type Address, formatTarget, type Target } from "../../net/forward-wire.ts";
-import { canonicalAddress, isOpenTo, Network } from "./special-ranges.ts";
+import { type Interfaces, OwnNetworks } from "./own-networks.ts";
+import { canonicalAddress, isLoopback, isOpenTo, Network } from "./special-ranges.ts";
 
 type Protocol = "tcp" | "udp";
 
@@ -29,13 +34,23 @@ type Entry =
       readonly host: string;
       readonly ports: Ports;
     }
-  | {
-      readonly kind: "pattern";
-      readonly protocol: Protocol;
-      /** Undefined for every address. */
-      readonly network: Network | undefined;
-      readonly ports: Ports;
-    };
+  | Pattern;
+
+interface Pattern {
+  readonly kind: "pattern";
+  readonly protocol: Protocol;
+  /** Undefined for every address. */
+  readonly network: Network | undefined;
+  readonly ports: Ports;
+}
+
+/** What a peer that asks for a target gets, and by which entry. */
+export interface Allowed {
+  /** What is dialled. */
+  readonly address: Address;
+  /** The entry that allows it, as it was given. */
+  readonly entry: string;
+}
 
 interface Permit {
   readonly kind: Address["kind"];
@@ -53,9 +68,18 @@ export class Permissions {
   readonly permitted: readonly string[];
   readonly #entries: readonly Entry[];
   readonly #permits: readonly Permit[];
+  readonly #interfaces: Interfaces | undefined;
 
-  /** @throws SrudpError ERR_USAGE for an entry that cannot be read */
-  constructor(exposed: readonly string[] = [], permitted: readonly string[] = []) {
+  /**
+   * @param interfaces for tests; by default those of this machine, looked at for each target anew
+   * @throws SrudpError ERR_USAGE for an entry that cannot be read
+   */
+  constructor(
+    exposed: readonly string[] = [],
+    permitted: readonly string[] = [],
+    interfaces?: Interfaces | undefined,
+  ) {
+    this.#interfaces = interfaces;
     this.exposed = exposed;
     this.permitted = permitted;
     this.#entries = exposed.map(parseEntry);
@@ -68,21 +92,29 @@ export class Permissions {
    * @throws SrudpError ERR_TARGET_FORBIDDEN, ERR_TARGET_UNKNOWN
    */
   async dialFor(target: Target): Promise<Address> {
+    return (await this.allow(target)).address;
+  }
+
+  /** As `dialFor`, with the entry that allows it. */
+  async allow(target: Target): Promise<Allowed> {
     if (target.kind === "asked") throw forbidden(target);
-    for (const entry of this.#entries) {
-      const meant = meantBy(entry, target);
-      if (meant !== undefined) return meant;
+    for (const [index, entry] of this.#entries.entries()) {
+      const address = meantBy(entry, target);
+      if (address !== undefined) return { address, entry: this.exposed[index]! };
     }
     if (target.kind === "first" || target.kind === "unix") throw forbidden(target);
     const { host, port, kind } = target;
-    const patterns = this.#entries.filter(
-      (entry) => entry.kind === "pattern" && entry.protocol === kind && isWithin(port, entry.ports),
-    );
-    if (patterns.length === 0) throw forbidden(target);
-    for (const address of await addressesOf(host, target)) {
-      for (const entry of patterns) {
-        if (entry.kind !== "pattern" || entry.network?.has(address) === false) continue;
-        if (isOpenTo(address, entry.network)) return { kind, host: address, port };
+    // An empty host would be this machine, and nothing can be sent to port 0.
+    if (host === "" || port === 0) throw forbidden(target);
+    const hasPattern = this.#entries.some((entry) => isPatternFor(entry, target));
+    if (!hasPattern) throw forbidden(target);
+    const addresses = await addressesOf(host, target);
+    // After the look-up: interfaces may have changed meanwhile.
+    const own = new OwnNetworks(this.#interfaces);
+    for (const address of addresses) {
+      for (const [index, entry] of this.#entries.entries()) {
+        if (isPatternFor(entry, target) && reaches(entry, address, own))
+          return { address: { kind, host: address, port }, entry: this.exposed[index]! };
       }
     }
     throw forbidden(target);
@@ -98,6 +130,18 @@ export class Permissions {
       return permit.place === place || (permit.place === "localhost" && LOOPBACKS.has(place));
     });
   }
+}
+
+function isPatternFor(entry: Entry, target: Exclude<Address, { kind: "unix" }>): entry is Pattern {
+  return entry.kind === "pattern" && entry.protocol === target.kind && isWithin(target.port, entry.ports);
+}
+
+function reaches({ network }: Pattern, address: string, own: OwnNetworks): boolean {
+  if (network?.has(address) === false || !isOpenTo(address, network)) return false;
+  // Loopback has been named, or it is not open.
+  if (isLoopback(address)) return true;
+  if (own.isOwn(address)) return network?.isOneHost === true;
+  return network !== undefined || !own.isOnLink(address);
 }
 
 const LOOPBACKS: ReadonlySet<string> = new Set(["localhost", "127.0.0.1", "::1"]);

@@ -1,4 +1,4 @@
-/** Addresses that no pattern of an exposure covers by accident: one's own machine, its links, private networks. */
+/** Ranges that no pattern of an exposure covers by accident: loopback, link-local, private and metadata addresses. */
 import { BlockList, isIPv4, isIPv6, SocketAddress } from "node:net";
 
 /** A network: an address and the number of its leading bits that count. */
@@ -23,6 +23,11 @@ export class Network {
     return new Network(address, prefixBits);
   }
 
+  /** A single address: /32 or /128. */
+  get isOneHost(): boolean {
+    return this.prefixBits === (isIPv4(this.address) ? 32 : 128);
+  }
+
   has(address: string): boolean {
     return familyOf(address) === familyOf(this.address) && this.#members.check(address, familyOf(address));
   }
@@ -45,14 +50,25 @@ export function canonicalAddress(text: string): string | undefined {
 
 /** Whether `address` may be reached by a pattern that covers it, `named` being the network that the pattern names. */
 export function isOpenTo(address: string, named: Network | undefined): boolean {
+  if (STATELESS_TRANSLATION.has(address)) return false;
   return SPECIAL.every(
     (special) => !special.has(address) || (named?.isWithin(special) === true && named.has(address)),
   );
 }
 
+/** Whether `address` is this machine by definition. */
+export function isLoopback(address: string): boolean {
+  return LOOPBACK.some((network) => network.has(address));
+}
+
 function familyOf(address: string): "ipv4" | "ipv6" {
   return isIPv4(address) ? "ipv4" : "ipv6";
 }
+
+const LOOPBACK: readonly Network[] = [new Network("127.0.0.0", 8), new Network("::1", 128)];
+
+/** IPv4-translated addresses: no pattern reaches them, since each stands for an IPv4 address.  // RFC 7915, RFC 2765 */
+const STATELESS_TRANSLATION: Network = new Network("::ffff:0:0:0", 96);
 
 // RFC 6890, RFC 8190 and what clouds answer metadata on; IPv6 ranges that carry IPv4 addresses are closed as a whole.
 const SPECIAL: readonly Network[] = [

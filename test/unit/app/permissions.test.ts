@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { Interfaces } from "../../../src/app/forward/own-networks.ts";
 import { Permissions } from "../../../src/app/forward/permissions.ts";
 import { type Address, formatTarget } from "../../../src/net/forward-wire.ts";
 
@@ -159,5 +160,120 @@ describe("what is no entry", () => {
 
   it.each(["", "host:", "1:2:3", "99999", "9-1"])("--permit-listen %j is refused", (text) => {
     expect(() => new Permissions([], [text])).toThrow(expect.objectContaining({ code: "ERR_USAGE" }));
+  });
+});
+
+/** A machine with a global address of each family, a VPN, and an address on its loopback interface. */
+const INTERFACES: Interfaces = () => ({
+  lo: [
+    address("127.0.0.1", 8, true),
+    address("::1", 128, true),
+    address("192.0.2.53", 32, true),
+    address("203.0.114.0", 24, true),
+  ],
+  eth0: [
+    address("203.0.113.77", 24),
+    address("2001:db8:1::77", 64),
+    // By DHCPv6: the prefix of the link is not in it.
+    address("2001:db8:2::77", 128),
+    address("10.0.0.7", 24),
+  ],
+  wg0: [address("198.51.100.2", 32)],
+});
+
+function address(text: string, prefixBits: number, internal = false) {
+  const family = text.includes(":") ? ("IPv6" as const) : ("IPv4" as const);
+  const common = { address: text, netmask: "", mac: "", internal, cidr: `${text}/${prefixBits}` };
+  return family === "IPv6" ? { ...common, family, scopeid: 0 } : { ...common, family };
+}
+
+describe("this machine and its neighbours", () => {
+  const OWN = [
+    "203.0.113.77",
+    "::ffff:203.0.113.77",
+    "2001:db8:1::77",
+    "2001:db8:2::77",
+    "198.51.100.2",
+    "192.0.2.53",
+    // The loopback interface answers for the whole network.
+    "203.0.114.9",
+  ];
+  const NEIGHBOURS = ["203.0.113.1", "2001:db8:1::1", "2001:db8:2::1"];
+  const BEYOND = ["203.0.112.1", "2001:db8:3::1", "192.0.2.54", "198.51.100.3"];
+
+  const reached = (exposed: string[], host: string): Promise<string> =>
+    dialled(new Permissions(exposed, [], INTERFACES), tcp(host, 80));
+
+  it.each([...OWN, ...NEIGHBOURS])("%s is not reached by `*`", async (host) => {
+    expect(await reached(["*:80"], host)).toBe("ERR_TARGET_FORBIDDEN");
+  });
+
+  it.each(BEYOND)("%s, beyond a router, is reached by `*`", async (host) => {
+    expect(await reached(["*:80"], host)).toMatch(/:80$/);
+  });
+
+  const NETWORKS = ["203.0.112.0/20:80", "192.0.2.0/24:80", "198.51.100.0/24:80", "[2001:db8::/32]:80"];
+
+  it.each([...NEIGHBOURS, ...BEYOND])("%s is reached by a network that it is in", async (host) => {
+    expect(await reached(NETWORKS, host)).toMatch(/:80$/);
+  });
+
+  it.each(OWN)("%s is not reached by a network that it is in", async (host) => {
+    expect(await reached(NETWORKS, host)).toBe("ERR_TARGET_FORBIDDEN");
+  });
+
+  it.each(OWN)("%s is reached when it is named, as a network of one or as a host", async (host) => {
+    const canonical = host.replace("::ffff:", "");
+    const bits = canonical.includes(":") ? `[${canonical}/128]` : `${canonical}/32`;
+    expect(await reached([`${bits}:80`], host)).toMatch(/:80$/);
+    expect(
+      await reached([canonical.includes(":") ? `[${canonical}]:80` : `${canonical}:80`], canonical),
+    ).toMatch(/:80$/);
+  });
+
+  it("on a private network is reached by that network, and the machine itself is not", async () => {
+    expect(await reached(["10.0.0.0/24:80"], "10.0.0.9")).toBe("10.0.0.9:80");
+    expect(await reached(["10.0.0.0/24:80"], "10.0.0.7")).toBe("ERR_TARGET_FORBIDDEN");
+    expect(await reached(["10.0.0.7/32:80"], "10.0.0.7")).toBe("10.0.0.7:80");
+  });
+
+  it("are those of the moment at which a target is asked for", async () => {
+    let interfaces: ReturnType<Interfaces> = {};
+    const permissions = new Permissions(["*:80"], [], () => interfaces);
+    expect(await dialled(permissions, tcp("203.0.113.77", 80))).toBe("203.0.113.77:80");
+    interfaces = INTERFACES();
+    expect(await dialled(permissions, tcp("203.0.113.77", 80))).toBe("ERR_TARGET_FORBIDDEN");
+  });
+});
+
+describe("an IPv4 address that is translated to IPv6", () => {
+  it.each(["*:80", "[::/0]:80", "[::ffff:0:0:0/96]:80", "[::ffff:0:a00:1/128]:80"])(
+    "is not reached by %s",
+    async (entry) => {
+      for (const host of ["::ffff:0:10.0.0.1", "::ffff:0:a00:1", "::ffff:0:7f00:1"])
+        expect(await dialled(new Permissions([entry]), tcp(host, 80))).toBe("ERR_TARGET_FORBIDDEN");
+    },
+  );
+});
+
+describe("a target without a host or a port", () => {
+  it("is not reached by any pattern, and no look-up warns of it", async () => {
+    const permissions = new Permissions(["*:*", "0.0.0.0/0:*", "*:*/udp"]);
+    const warnings: Error[] = [];
+    const hear = (warning: Error): number => warnings.push(warning);
+    process.on("warning", hear);
+    for (const target of [tcp("", 80), tcp("9.9.9.9", 0), { kind: "udp", host: "", port: 53 } as const])
+      expect(await dialled(permissions, target)).toBe("ERR_TARGET_FORBIDDEN");
+    await new Promise(setImmediate);
+    process.off("warning", hear);
+    expect(warnings).toEqual([]);
+  });
+});
+
+describe("the entry that allows a target", () => {
+  it("is the first that means it, hosts before patterns", async () => {
+    const permissions = new Permissions(["*:80", "9.0.0.0/8:80", "db:80"], [], INTERFACES);
+    expect(await permissions.allow(tcp("db", 80))).toEqual({ address: tcp("db", 80), entry: "db:80" });
+    expect((await permissions.allow(tcp("9.9.9.9", 80))).entry).toBe("*:80");
   });
 });
