@@ -122,7 +122,7 @@ async function keep(
       open: ({ signal, isRival }) => {
         const quiet = !isFirst;
         const timeoutMs = options.timeout ?? CONNECT_TIMEOUT_MS;
-        // A peer on this machine that starts again must find its port free.
+        // While the peer is away for long, a listener that starts here must find its port free.
         const localPort = isFirst ? {} : { localPort: 0 };
         return way.open({
           ...{ signal, isRival, quiet, timeoutMs, ...localPort },

@@ -8,6 +8,8 @@ export interface LinkOptions {
   readonly 4?: true;
   readonly 6?: true;
   readonly localPort?: number;
+  /** Of the commands that connect; false for `--no-cross`. */
+  readonly cross?: boolean;
   readonly source?: string;
   readonly numeric?: true;
   /** Milliseconds, Infinity for never. */
@@ -116,7 +118,9 @@ export function addLinkOptions(command: Command): Command {
     .option("-6", "IPv6 only")
     .option("-p, --local-port <port>", "own UDP port", taken(parsePort))
     .option("-s, --source <address>", "own address")
-    .option("-n, --numeric", "look up no names")
+    .option("-n, --numeric", "look up no names");
+  if (!isListener) command.option("--no-cross", "never bind the peer's port number on this machine");
+  command
     .option(
       "-w, --timeout <seconds>",
       isListener

@@ -33,7 +33,7 @@ export interface OpenOptions {
   readonly idleTimeoutMs?: number;
   /** Says nothing while it tries: somebody has been told already. */
   readonly quiet?: boolean;
-  /** Own UDP port where the command line does not say; left out, the peer's number when that is free. */
+  /** Own UDP port where the command line does not say; left out, see `connect` of the library. */
   readonly localPort?: number;
   /** Takes any local port, whatever was asked for: another link has that. */
   readonly isRival?: boolean;
@@ -98,7 +98,14 @@ export async function wayToPeer(
   const open = async ({ quiet, isRival, ...how }: OpenOptions): Promise<Link> => {
     if (!quiet) tellWaiting();
     const ways = { ...how, ...waysOf(options, context), ...(isRival && { localPort: 0 }) };
-    const wanted: ConnectOptions = { host, port, ...ways, ...trust.options };
+    const { cross } = options;
+    const wanted: ConnectOptions = {
+      host,
+      port,
+      ...ways,
+      ...(cross === false && { cross }),
+      ...trust.options,
+    };
     try {
       return await connect(wanted);
     } catch (thrown) {

@@ -276,8 +276,13 @@ export class Connection implements FrameOwner, IncomingHost {
   }
 
   /** Initiator, before the peer has answered: it may be reached over `path` too. */
-  addPath(nowMs: number, path: Path): void {
-    if (this.phase === "handshaking") this.route.addCandidate(nowMs, path);
+  addPath(path: Path): void {
+    if (this.phase === "handshaking") this.route.addCandidate(path);
+  }
+
+  /** As `addPath`, for a path that is to carry the connection only if no other does: it is called after the others. */
+  addSecondaryPath(path: Path): void {
+    if (this.phase === "handshaking") this.route.addSecondary(path);
   }
 
   /** Initiator, before the peer has answered: paths by this socket are none any more. */
@@ -460,7 +465,7 @@ export class Connection implements FrameOwner, IncomingHost {
   /** Answers the handshake's question whether the peer's key is welcome. */
   answerPeer(nowMs: number, accepted: boolean): void {
     this.handshake.answerPeer(nowMs, accepted);
-    this.route.onHandshakeChanged();
+    this.route.onHandshakeChanged(nowMs);
     this.afterHandshake(nowMs);
   }
 

@@ -22,6 +22,8 @@ interface Outgoing {
 
 /** Pause before the next address of the peer is tried as well.  // RFC 8305 §5 */
 const CANDIDATE_PAUSE_MS = 250;
+/** A secondary path is called so long after the others that their answers come first. */
+const SECONDARY_LAG_MS = 50;
 /** Paths that were asked beside the one that an answer came over, and still get what follows. */
 const OTHERS_LIMIT = 3;
 /** Times that they get it, unless we called them ourselves: they may have asked for nothing. */
@@ -41,6 +43,14 @@ export class HandshakeRoute {
   /** Candidates in use, from the first. */
   private started: number;
   private nextCandidateAtMs: number;
+  /** Paths that are to carry the connection only if no other does, so they are called last. */
+  private readonly secondary: Set<Path> = new Set();
+  /** When the message that left over the others leaves over these. */
+  private secondaryAtMs: number = Number.POSITIVE_INFINITY;
+  /** A secondary path has answered, and the others were called once more for that reason. */
+  private hasDeferred = false;
+  /** They have had their time: an answer over a secondary path counts. */
+  private mayUseSecondary = false;
   private packet: Uint8Array | undefined;
   private targets: Path[] = [];
   /** Paths that our request went to: answers are taken from nowhere else. */
@@ -64,7 +74,7 @@ export class HandshakeRoute {
     this.nextCandidateAtMs = candidates.length > 1 ? nowMs + CANDIDATE_PAUSE_MS : Number.POSITIVE_INFINITY;
     if (handshake.role === "initiator") {
       handshake.start(nowMs);
-      this.send(this.inUse);
+      this.sendToAll(nowMs);
     }
   }
 
@@ -92,16 +102,22 @@ export class HandshakeRoute {
   get timeoutAt(): number {
     return this.stopped
       ? Number.POSITIVE_INFINITY
-      : Math.min(this.nextCandidateAtMs, this.handshake.timeoutAt);
+      : Math.min(this.nextCandidateAtMs, this.secondaryAtMs, this.handshake.timeoutAt);
   }
 
   /** The peer may be reached over `path` as well: the request goes there at once. */
-  addCandidate(nowMs: number, path: Path): void {
+  addCandidate(path: Path): void {
     if (this.stopped || this.hasAnswer || this.candidates.includes(path)) return;
-    // Behind those in use, before those that wait for their turn.
-    this.candidates.splice(this.started, 0, path);
+    // Behind those in use; those that wait keep their turns.
+    this.candidates.splice(this.started++, 0, path);
     this.called.push(path);
-    this.nextCandidateAtMs = nowMs;
+    this.sendRequest([path]);
+  }
+
+  /** As `addCandidate`; but from now on each message leaves over `path` a moment after it left over the others. */
+  addSecondary(path: Path): void {
+    this.addCandidate(path);
+    this.secondary.add(path);
   }
 
   /** The socket is gone: nothing is sent by it any more. */
@@ -121,6 +137,7 @@ export class HandshakeRoute {
     const answers = isNotice || ANSWERS.includes(bytes[0]! & 0x0f);
     // security.md, case 3: an answer counts only from where it was asked for.
     if (answers && this.handshake.role === "initiator" && !this.asked.includes(path)) return "ignored";
+    if (answers && !isNotice && this.isTooEarly(nowMs, path)) return "ignored";
     const outcome = this.handshake.handlePacket(nowMs, bytes);
     if (outcome === "advanced") {
       // Only the answer to a packet that was sent once tells how long it took.  // Karn's rule
@@ -129,13 +146,15 @@ export class HandshakeRoute {
       // This path works: no further ones are needed. But an answer proves who gave it, not where: what somebody
       // copied from his own address must not keep the rest from the peer, so the others that were asked go on.
       this.hasAnswer = true;
+      this.secondary.delete(path);
       const others = this.asked.filter((asked) => asked !== path).slice(0, OTHERS_LIMIT);
       this.candidates.splice(0, this.candidates.length, path, ...others);
       this.started = this.candidates.length;
       this.nextCandidateAtMs = Number.POSITIVE_INFINITY;
       this.tries = 1;
     }
-    this.send(outcome === "advanced" ? this.inUse : [path]);
+    if (outcome === "advanced") this.sendToAll(nowMs);
+    else this.sendTo(path);
     return outcome;
   }
 
@@ -144,22 +163,23 @@ export class HandshakeRoute {
       const path = this.candidates[this.started++]!;
       const isLast = this.started === this.candidates.length;
       this.nextCandidateAtMs = isLast ? Number.POSITIVE_INFINITY : nowMs + CANDIDATE_PAUSE_MS;
-      const { request } = this.handshake;
-      if (request !== undefined) {
-        this.packet = request;
-        this.targets = [path];
-      }
+      this.sendRequest([path]);
+    }
+    if (nowMs >= this.secondaryAtMs) {
+      this.secondaryAtMs = Number.POSITIVE_INFINITY;
+      this.mayUseSecondary = this.hasDeferred;
+      this.sendRequest(this.inUse.filter((path) => this.secondary.has(path)));
     }
     if (nowMs >= this.handshake.timeoutAt) {
       this.handshake.handleTimeout(nowMs);
       if (this.hasAnswer && this.tries++ === OTHERS_TRIES) this.dropStrangers();
-      this.send(this.inUse);
+      this.sendToAll(nowMs);
     }
   }
 
   /** The handshake was moved from outside and may have something to send. */
-  onHandshakeChanged(): void {
-    this.send(this.inUse);
+  onHandshakeChanged(nowMs: number): void {
+    this.sendToAll(nowMs);
   }
 
   pollTransmit(nowMs: number, into: Outgoing): boolean {
@@ -180,6 +200,7 @@ export class HandshakeRoute {
   stop(): void {
     // A refusal that is still to be sent may leave; nothing new comes after it.
     this.nextCandidateAtMs = Number.POSITIVE_INFINITY;
+    this.secondaryAtMs = Number.POSITIVE_INFINITY;
     this.stopped = this.targets.length === 0;
   }
 
@@ -189,15 +210,61 @@ export class HandshakeRoute {
     this.started = kept.length;
   }
 
+  /**
+   * Whether the answer over `path` is left for later. The peer may have begun to listen between a call over the
+   * other paths and the one over a secondary path, so the others are called once more before that one counts.
+   */
+  private isTooEarly(nowMs: number, path: Path): boolean {
+    if (this.hasAnswer || this.mayUseSecondary || !this.secondary.has(path)) return false;
+    const { request } = this.handshake;
+    if (request === undefined) return false;
+    if (!this.hasDeferred) {
+      this.hasDeferred = true;
+      this.packet = request;
+      this.targets = this.inUse.filter((one) => !this.secondary.has(one));
+      this.secondaryAtMs = nowMs + SECONDARY_LAG_MS;
+    }
+    return true;
+  }
+
+  /** Sends the message in the air over further paths. */
+  private sendRequest(paths: readonly Path[]): void {
+    const { request } = this.handshake;
+    if (request === undefined) return;
+    this.targets = this.packet === request ? [...this.targets, ...paths] : [...paths];
+    this.packet = request;
+  }
+
   private get inUse(): Path[] {
     return this.candidates.slice(0, this.started);
   }
 
-  private send(targets: Path[]): void {
+  /** Sends what the handshake has to say over every path in use. */
+  private sendToAll(nowMs: number): void {
+    if (!this.takePacket()) return;
+    this.targets = this.inUse;
+    if (this.packet !== this.handshake.request) return;
+    const first = this.targets.filter((path) => !this.secondary.has(path));
+    if (first.length === 0 || first.length === this.targets.length) return;
+    this.targets = first;
+    this.secondaryAtMs = nowMs + SECONDARY_LAG_MS;
+  }
+
+  /** Sends it over one path; calls that came in one batch are answered in the order in which they came. */
+  private sendTo(path: Path): void {
+    const { packet } = this;
+    if (!this.takePacket()) return;
+    if (this.packet !== packet) this.targets = [];
+    if (!this.targets.includes(path)) this.targets.push(path);
+  }
+
+  /** Takes the handshake's next packet; false when it has none. */
+  private takePacket(): boolean {
     const packet = this.handshake.pollTransmit();
-    if (packet === undefined) return;
+    if (packet === undefined) return false;
     if (packet !== this.packet) this.sendings = 0;
     this.packet = packet;
-    this.targets = targets;
+    this.secondaryAtMs = Number.POSITIVE_INFINITY;
+    return true;
   }
 }

@@ -3,6 +3,7 @@ import { isIP } from "node:net";
 import { SrudpError } from "../base/errors.ts";
 import { Endpoint } from "./endpoint.ts";
 import type { CommonOptions, ListenOptions } from "./options.ts";
+import { holderOfPort } from "./port-holder.ts";
 import { UdpSocket } from "./udp-socket.ts";
 
 /** Times that a free port of one family is asked for until it is free in the other, too. */
@@ -13,8 +14,6 @@ const NO_FAMILY: ReadonlySet<string | undefined> = new Set([
   "EPROTONOSUPPORT",
   "EADDRNOTAVAIL",
 ]);
-/** Why a port that is only preferred is given up for any other. */
-const NO_PORT: ReadonlySet<string | undefined> = new Set(["EADDRINUSE", "EACCES", "EPERM"]);
 
 /**
  * The sockets of a listener: the same port in both families, or in the one that options or system leave.
@@ -33,29 +32,27 @@ export async function bindListening(options: ListenOptions): Promise<Endpoint> {
     } catch (error) {
       for (const socket of bound) socket.close();
       if (port !== 0 || bound.length === 0 || tries === PORT_TRIES || codeOf(error) !== "EADDRINUSE") {
-        throw bindError(port, error);
+        throw await bindError(port, error);
       }
     }
   }
 }
 
 /**
- * The sockets of a connector, one for each of `families`. The port is the peer's own number when that is
- * free, so that two who connect to each other at that number meet; else any.
+ * The sockets of a connector, one for each of `families`: ephemeral ports unless `localPort` names one.
  *
  * @throws SrudpError ERR_BIND
  */
 export async function bindConnecting(
   options: CommonOptions,
   families: readonly (4 | 6)[],
-  remotePort: number,
 ): Promise<Endpoint> {
-  const { localPort, localAddress: address } = options;
+  const { localPort: port = 0, localAddress: address } = options;
   const bound: UdpSocket[] = [];
   try {
     for (const family of families) {
       try {
-        bound.push(await bindPreferring(family, address, localPort, remotePort));
+        bound.push(await UdpSocket.bind({ family, address, port }));
       } catch (error) {
         // A name may well have an address of a family that this machine does not have.
         if (families.length === 1 || !NO_FAMILY.has(codeOf(error))) throw error;
@@ -65,7 +62,7 @@ export async function bindConnecting(
     return new Endpoint(bound, options.onFault);
   } catch (error) {
     for (const socket of bound) socket.close();
-    throw bindError(localPort ?? 0, error);
+    throw await bindError(port, error);
   }
 }
 
@@ -99,25 +96,14 @@ async function bindFamily(
   }
 }
 
-async function bindPreferring(
-  family: 4 | 6,
-  address: string | undefined,
-  localPort: number | undefined,
-  remotePort: number,
-): Promise<UdpSocket> {
-  if (localPort !== undefined) return UdpSocket.bind({ family, address, port: localPort });
-  try {
-    return await UdpSocket.bind({ family, address, port: remotePort });
-  } catch (error) {
-    if (!NO_PORT.has(codeOf(error))) throw error;
-    return UdpSocket.bind({ family, address, port: 0 });
-  }
-}
-
-function bindError(port: number, error: unknown): SrudpError {
+/** Why a UDP port cannot be bound, and who holds it where that is known. */
+async function bindError(port: number, error: unknown): Promise<SrudpError> {
   if (error instanceof SrudpError) return error;
   const what = port === 0 ? "No UDP port" : `UDP port ${port}`;
-  return new SrudpError("ERR_BIND", `${what} (${codeOf(error) ?? String(error)})`, error);
+  const code = codeOf(error);
+  const holder = code === "EADDRINUSE" && port !== 0 ? await holderOfPort("udp", port) : undefined;
+  const reason = `${code ?? String(error)}${holder === undefined ? "" : `, held by ${holder}`}`;
+  return new SrudpError("ERR_BIND", `${what} (${reason})`, error);
 }
 
 function codeOf(error: unknown): string | undefined {

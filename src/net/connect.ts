@@ -6,7 +6,9 @@
 import type { Path } from "../engine/connection.ts";
 import { Attempt } from "./attempt.ts";
 import { bindConnecting, familiesOf } from "./bind.ts";
+import { Crossing } from "./crossing.ts";
 import type { Link } from "./link.ts";
+import { isLocalAddress } from "./local-address.ts";
 import type { ConnectOptions } from "./options.ts";
 import { Patience } from "./patience.ts";
 import { prepareQlogDirectory } from "./qlog-file.ts";
@@ -17,8 +19,10 @@ import { Trust } from "./trust.ts";
 /**
  * Reaches a peer at `host` and `port`.
  *
- * The same UDP port number is bound here when it is free (unless `localPort` says another), so that two
- * sides that connect to each other at one number meet without either listening.
+ * The peer is called from an ephemeral port. Unless `localPort` or `cross: false` forbids it, a peer on another
+ * machine is called from its own port number as well where that is free here, so that two sides that connect to each
+ * other at one number meet without either listening. The number is released when the link stands, unless the link
+ * needs it.
  *
  * @returns the link, once the peer has shown that it holds the keys
  * @throws SrudpError ERR_USAGE without anything to know the peer by, ERR_FILE_UNWRITABLE (`qlogDirectory`),
@@ -38,24 +42,23 @@ export async function connect(options: ConnectOptions): Promise<Link> {
     const family = families.length === 1 ? families[0] : options.family;
     const found = await patience.limit(resolveHost(host, { family, names: options.resolve }));
     const wanted = families.filter((one) => found.some((address) => address.family === one));
-    const binding = bindConnecting(options, wanted, port);
-    const endpoint = await patience.limit(binding, (late) => late.close());
+    const endpoint = await patience.limit(bindConnecting(options, wanted), (late) => late.close());
     const paths: Path[] = [];
     for (const { address, family: ofAddress } of found) {
       const socket = endpoint.sockets.find((one) => one.family === ofAddress);
       if (socket !== undefined) paths.push({ address, port, socket: socket.index });
     }
     const attempt = new Attempt(endpoint, trust, paths, options);
-    const slots = new SlotMeeting({
-      ...attempt.parts,
-      remotes: found,
-      port,
-      localAddress: options.localAddress,
-    });
+    const { localAddress, localPort, cross = true } = options;
+    const remotes = cross ? found.filter(({ address }) => !isLocalAddress(address)) : [];
+    const ways = { ...attempt.parts, remotes, port, localAddress };
+    const crossing = remotes.length > 0 && localPort === undefined ? new Crossing(ways) : undefined;
+    const slots = remotes.length > 0 ? new SlotMeeting(ways) : undefined;
     try {
       return await patience.limit(attempt.link, undefined, () => attempt.giveUp());
     } finally {
-      slots.close();
+      crossing?.close();
+      slots?.close();
     }
   } finally {
     patience.end();

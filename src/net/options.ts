@@ -67,6 +67,8 @@ export interface ConnectOptions extends CommonOptions {
   /** Name or address; all addresses of a name are tried, 250 ms apart. */
   readonly host: string;
   readonly port: number;
+  /** False: never bind the peer's port number here, see `connect`. */
+  readonly cross?: boolean;
   /** False: the link has no pipe and only carries further streams. */
   readonly pipe?: boolean;
 }

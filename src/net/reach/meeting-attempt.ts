@@ -127,7 +127,7 @@ export class MeetingAttempt implements RallyWatcher {
     const { socket, address, port } = pair;
     if (this.#attempt !== undefined) {
       const { connection, attachment } = this.#attempt.parts;
-      connection.addPath(attachment.now(), attachment.pathOf(socket, address, port));
+      connection.addPath(attachment.pathOf(socket, address, port));
       attachment.touch();
       return;
     }

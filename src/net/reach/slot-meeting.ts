@@ -13,10 +13,8 @@
  * to a second, and NATs that preserve ports; where they do not, nothing is lost, since the first port is tried all the time.
  */
 import { createHash } from "node:crypto";
-import type { Connection } from "../../engine/connection.ts";
 import type { HostAddress } from "../address.ts";
-import type { Attachment } from "../attachment.ts";
-import type { Endpoint } from "../endpoint.ts";
+import { type CrossingOptions, releaseSockets } from "../crossing.ts";
 import { UdpSocket } from "../udp-socket.ts";
 
 /** Slots begin at multiples of this, UTC. */
@@ -36,14 +34,7 @@ const LOWEST_PORT = 1024;
 /** An opening says nothing: whoever gets it drops it. */
 const OPENING: Uint8Array = Uint8Array.of(0xe0);
 
-export interface SlotMeetingOptions {
-  readonly endpoint: Endpoint;
-  readonly connection: Connection;
-  readonly attachment: Attachment;
-  readonly remotes: readonly HostAddress[];
-  /** The number that both sides were given. */
-  readonly port: number;
-  readonly localAddress: string | undefined;
+export interface SlotMeetingOptions extends CrossingOptions {
   /** UTC milliseconds; another clock for tests. */
   readonly utcMs?: () => number;
 }
@@ -69,7 +60,7 @@ export class SlotMeeting {
     this.#isOpen = false;
     clearTimeout(this.#timer);
     clearInterval(this.#opening);
-    for (const sockets of this.#slots) this.#drop(sockets);
+    for (const sockets of this.#slots) releaseSockets(this.#options, sockets);
   }
 
   #awaitSlot(): void {
@@ -96,7 +87,7 @@ export class SlotMeeting {
     }
     for (const socket of sockets) endpoint.addSocket(socket);
     this.#slots.push(sockets);
-    if (this.#slots.length > KEPT_SLOTS) this.#drop(this.#slots.shift()!);
+    if (this.#slots.length > KEPT_SLOTS) releaseSockets(this.#options, this.#slots.shift()!);
     const open = (): void => {
       for (const remote of taking) {
         const socket = sockets.find((one) => one.family === remote.family);
@@ -119,18 +110,9 @@ export class SlotMeeting {
     for (const { address, family } of remotes) {
       const socket = sockets.find((one) => one.family === family);
       if (socket === undefined) continue;
-      connection.addPath(attachment.now(), attachment.pathOf(socket.index, address, port));
+      connection.addPath(attachment.pathOf(socket.index, address, port));
     }
     attachment.touch();
-  }
-
-  #drop(sockets: readonly UdpSocket[]): void {
-    const { endpoint, connection } = this.#options;
-    for (const { index } of sockets) {
-      if (connection.path?.socket === index) continue;
-      connection.dropPaths(index);
-      endpoint.removeSocket(index);
-    }
   }
 }
 

@@ -12,6 +12,7 @@ import { isIP } from "node:net";
 import { SrudpError } from "../../base/errors.ts";
 import { PACKET_RENDEZVOUS } from "../../wire/mailbox.ts";
 import type { RemoteAddress } from "../address.ts";
+import { holderOfPort } from "../port-holder.ts";
 import { UdpSocket } from "../udp-socket.ts";
 import { UdpCorrespondent } from "./correspondent.ts";
 import { Desk } from "./desk.ts";
@@ -149,7 +150,7 @@ async function bindPorts({ port, hosts = [] }: RendezvousOptions, door: WebSocke
       await door.stopListening();
       const { code } = error as NodeJS.ErrnoException;
       const mayTryAgain = port === 0 && code === "EADDRINUSE" && tries < PORT_TRIES;
-      if (!mayTryAgain) throw bindError(port, error);
+      if (!mayTryAgain) throw await bindError(port, error);
     }
   }
 }
@@ -178,9 +179,19 @@ function familyOf(address: string): 4 | 6 {
   return family;
 }
 
-function bindError(port: number, error: unknown): SrudpError {
+async function bindError(port: number, error: unknown): Promise<SrudpError> {
   if (error instanceof SrudpError) return error;
   const { code } = error as NodeJS.ErrnoException;
   const what = port === 0 ? "No ports" : `UDP ports ${port} and ${port + 1} or TCP port ${port}`;
-  return new SrudpError("ERR_BIND", `${what} (${code ?? String(error)})`, error);
+  const holder = code === "EADDRINUSE" && port !== 0 ? await holderOfPorts(port) : undefined;
+  const reason = `${code ?? String(error)}${holder === undefined ? "" : `, held by ${holder}`}`;
+  return new SrudpError("ERR_BIND", `${what} (${reason})`, error);
+}
+
+async function holderOfPorts(port: number): Promise<string | undefined> {
+  return (
+    (await holderOfPort("udp", port)) ??
+    (await holderOfPort("udp", port + 1)) ??
+    (await holderOfPort("tcp", port))
+  );
 }

@@ -85,15 +85,6 @@ describe("connect()", () => {
     await expect(reaching).rejects.toMatchObject({ code: "ERR_BIND" });
   });
 
-  it("binds the peer's port number where that is free", async () => {
-    const { port } = await listening({ localAddress: "127.0.0.2", secret: SECRET });
-    const seen: number[] = [];
-    const listener = await listening({ localAddress: LOOPBACK, secret: SECRET, port });
-    listener.on("link", (link) => seen.push(link.remote.port));
-    await connecting(listener.port, { secret: SECRET, localAddress: "127.0.0.3" });
-    expect(seen).toEqual([port]);
-  });
-
   it("refuses a peer whose key the caller does not like", async () => {
     const listener = await listening({ code: CODE, verifyPeer: () => true });
     const disliked = connecting(listener.port, { verifyPeer: () => false });

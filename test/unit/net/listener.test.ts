@@ -315,13 +315,16 @@ describe("strangers", () => {
 });
 
 describe("two who connect to each other", () => {
-  it("meet at one number on one host, with no listener", async () => {
-    const probe = await listen({ localAddress: LOOPBACK, secret: SECRET });
-    const { port } = probe;
-    await probe.close();
+  it("meet on one host without a listener when each names its own port", async () => {
+    const ports: number[] = [];
+    for (const probe of [await listening({ secret: SECRET }), await listening({ secret: SECRET })]) {
+      ports.push(probe.port);
+      await probe.close();
+    }
+    const [first, second] = ports as [number, number];
     const both = await Promise.all([
-      connect({ host: LOOPBACK, port, secret: SECRET, timeoutMs: 8000 }),
-      connect({ host: LOOPBACK, port, secret: SECRET, timeoutMs: 8000 }),
+      connect({ host: LOOPBACK, port: second, localPort: first, secret: SECRET, timeoutMs: 8000 }),
+      connect({ host: LOOPBACK, port: first, localPort: second, secret: SECRET, timeoutMs: 8000 }),
     ]);
     const [one, other] = both;
     one.end("from one");

@@ -1,6 +1,25 @@
 import { describe, expect, it } from "vitest";
-import { connect } from "../../../../src/net/connect.ts";
-import { slotPort } from "../../../../src/net/reach/slot-meeting.ts";
+import { Attempt } from "../../../../src/net/attempt.ts";
+import { bindConnecting } from "../../../../src/net/bind.ts";
+import type { Link } from "../../../../src/net/link.ts";
+import { SlotMeeting, slotPort } from "../../../../src/net/reach/slot-meeting.ts";
+import { Trust } from "../../../../src/net/trust.ts";
+
+const PORT = 47_113;
+
+/** Calls port 47113 of `address` from another port of `localAddress`, and by the clock's ports. */
+async function reach(address: string, localAddress: string, localPort: number): Promise<Link> {
+  const endpoint = await bindConnecting({ localAddress, localPort }, [4]);
+  const trust = new Trust({ code: "42-ocean-lizard-maple" });
+  const attempt = new Attempt(endpoint, trust, [{ address, port: PORT, socket: 0 }], {});
+  const remotes = [{ address, family: 4 as const }];
+  const slots = new SlotMeeting({ ...attempt.parts, remotes, port: PORT, localAddress });
+  try {
+    return await attempt.link;
+  } finally {
+    slots.close();
+  }
+}
 
 describe("meeting by the clock", () => {
   it("gives both sides the same unprivileged port, and another in each slot", () => {
@@ -12,12 +31,11 @@ describe("meeting by the clock", () => {
 
   it("links two who do not hear each other on the port that they were given", async () => {
     // Each sends to a port that the other does not have: only the slots' ports are the same on both sides.
-    const common = { code: "42-ocean-lizard-maple", port: 47_113, timeoutMs: 20_000 };
     const [one, other] = await Promise.all([
-      connect({ ...common, host: "127.0.0.3", localAddress: "127.0.0.2", localPort: 47_114 }),
-      connect({ ...common, host: "127.0.0.2", localAddress: "127.0.0.3", localPort: 47_115 }),
+      reach("127.0.0.3", "127.0.0.2", 47_114),
+      reach("127.0.0.2", "127.0.0.3", 47_115),
     ]);
-    expect([47_113, 47_114, 47_115]).not.toContain(one.remote.port);
+    expect([PORT, 47_114, 47_115]).not.toContain(one.remote.port);
     one.end("over");
     let heard = "";
     for await (const bytes of other) heard += String(bytes);
