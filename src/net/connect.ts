@@ -40,7 +40,12 @@ export async function connect(options: ConnectOptions): Promise<Link> {
     if (qlogDirectory !== undefined) await patience.limit(prepareQlogDirectory(qlogDirectory));
     const families = familiesOf(options);
     const family = families.length === 1 ? families[0] : options.family;
-    const found = await patience.limit(resolveHost(host, { family, names: options.resolve }));
+    const resolving = new AbortController();
+    const found = await patience.limit(
+      resolveHost(host, { family, names: options.resolve, signal: resolving.signal }),
+      undefined,
+      () => resolving.abort(),
+    );
     const wanted = families.filter((one) => found.some((address) => address.family === one));
     const endpoint = await patience.limit(bindConnecting(options, wanted), (late) => late.close());
     const paths: Path[] = [];

@@ -2,13 +2,11 @@
  * From what a person names to the addresses worth trying, in the order in which to try them.
  * The engine races them; see `ConnectionConfig.paths`.
  */
-import { lookup } from "node:dns/promises";
 import { SrudpError } from "../base/errors.ts";
 import { type HostAddress, parseAddress } from "./address.ts";
+import { type LookupOptions, lookUp } from "./name-lookup.ts";
 
-export interface ResolveOptions {
-  /** Only addresses of this family. */
-  readonly family?: 4 | 6 | undefined;
+export interface ResolveOptions extends LookupOptions {
   /** False: `host` has to be an address already (`-n`). */
   readonly names?: boolean | undefined;
 }
@@ -26,13 +24,14 @@ export async function resolveHost(host: string, options: ResolveOptions = {}): P
     throw new SrudpError("ERR_HOST_UNKNOWN", `${host} is no IPv${family} address`);
   }
   if (options.names === false) throw new SrudpError("ERR_HOST_UNKNOWN", `${host} is no address`);
-  let found: { address: string; family: number }[];
+  let found: string[];
   try {
-    found = await lookup(host, { all: true, family: family ?? 0, order: "verbatim" });
+    found = await lookUp(host, options);
   } catch (error) {
-    throw new SrudpError("ERR_HOST_UNKNOWN", host, error);
+    const isSilent = (error as NodeJS.ErrnoException).code === "ETIMEOUT";
+    throw new SrudpError("ERR_HOST_UNKNOWN", isSilent ? `${host} (DNS does not answer)` : host, error);
   }
-  const addresses = inTurns(found);
+  const addresses = inTurns(found.map((address) => ({ address })));
   if (addresses.length === 0) throw new SrudpError("ERR_HOST_UNKNOWN", host);
   return addresses;
 }

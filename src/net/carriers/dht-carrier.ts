@@ -32,6 +32,7 @@ export class DhtCarrier implements Carrier {
   readonly name = "dht";
   readonly #options: DhtOptions;
   readonly #meetings: Set<DhtMeeting> = new Set();
+  #starting: AbortController = new AbortController();
   #node: Promise<DhtNode> | undefined;
 
   constructor(options: DhtOptions = {}) {
@@ -50,6 +51,8 @@ export class DhtCarrier implements Carrier {
   }
 
   async close(): Promise<void> {
+    this.#starting.abort();
+    this.#starting = new AbortController();
     await Promise.all([...this.#meetings].map((meeting) => meeting.close()));
     const node = this.#node;
     this.#node = undefined;
@@ -61,7 +64,7 @@ export class DhtCarrier implements Carrier {
 
   /** One node serves all meetings, and stays for those to come. */
   #start(): Promise<DhtNode> {
-    this.#node ??= DhtNode.start(this.#options);
+    this.#node ??= DhtNode.start(this.#options, this.#starting.signal);
     this.#node.catch(() => {
       this.#node = undefined;
     });

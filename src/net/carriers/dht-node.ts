@@ -6,6 +6,7 @@
 import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 import type { Client } from "bittorrent-dht";
 import { SrudpError } from "../../base/errors.ts";
+import { resolveHost } from "../resolve.ts";
 
 /** Where a node begins when nothing else is said; what the routers' operators ask to be used for. */
 const PUBLIC_NODES: readonly string[] = [
@@ -23,6 +24,8 @@ const PKCS8_HEAD: Uint8Array = Uint8Array.of(
 export interface DhtOptions {
   /** `host:port` of the nodes to begin with; left out, the public ones. */
   readonly bootstrap?: readonly string[] | undefined;
+  /** False: hosts are addresses, and no name is looked up. */
+  readonly names?: boolean | undefined;
   /** Own address; left out, all. */
   readonly address?: string | undefined;
 }
@@ -63,15 +66,20 @@ export class DhtNode {
   }
 
   /** Joins; resolves when the nodes to begin with have answered or have not. @throws SrudpError ERR_NO_MEETING_PLACE */
-  static async start({ bootstrap = PUBLIC_NODES, address }: DhtOptions = {}): Promise<DhtNode> {
+  static async start(options: DhtOptions = {}, signal?: AbortSignal): Promise<DhtNode> {
+    const { bootstrap = PUBLIC_NODES, address } = options;
     let library: typeof import("bittorrent-dht");
     try {
       library = await import("bittorrent-dht");
     } catch (error) {
       throw new SrudpError("ERR_NO_MEETING_PLACE", "The DHT needs the package bittorrent-dht", error);
     }
+    const nodes = await resolveNodes(bootstrap, options, signal);
+    if (nodes.length === 0 && bootstrap.length > 0) {
+      throw new SrudpError("ERR_NO_MEETING_PLACE", "The names of the DHT's first nodes cannot be looked up");
+    }
     const client = new library.Client({
-      bootstrap: bootstrap.length === 0 ? false : bootstrap,
+      bootstrap: nodes.length === 0 ? false : nodes,
       verify: isSigned,
     });
     const node = new DhtNode(client);
@@ -134,6 +142,27 @@ export class DhtNode {
     this.#open = false;
     return new Promise((resolve) => this.#client.destroy(resolve));
   }
+}
+
+/** Their addresses: the library would look names up in the worker threads, which cannot be cancelled. */
+async function resolveNodes(
+  nodes: readonly string[],
+  { names }: DhtOptions,
+  signal: AbortSignal | undefined,
+): Promise<string[]> {
+  const resolved = await Promise.all(
+    nodes.map(async (node) => {
+      const [, host, port] = /^\[?(.*?)\]?:(\d+)$/.exec(node) ?? [];
+      if (host === undefined) return undefined;
+      try {
+        const [first] = await resolveHost(host, { family: 4, names, signal });
+        return `${first!.address}:${port}`;
+      } catch {
+        return undefined;
+      }
+    }),
+  );
+  return resolved.filter((node) => node !== undefined);
 }
 
 /** Whether the holder of the key has signed this: a node that keeps an item may have changed it. */

@@ -12,6 +12,7 @@ import { copyBytes } from "../../base/bytes.ts";
 import { SrudpError } from "../../base/errors.ts";
 import { COOKIE_BYTES, decodeReply, encodeRequest, TRANSACTION_BYTES } from "../../wire/mailbox.ts";
 import type { HostAddress } from "../address.ts";
+import { socketLookup } from "../name-lookup.ts";
 import { resolveHost } from "../resolve.ts";
 import type { RendezvousUrl } from "./rendezvous-url.ts";
 import { type SharedSockets, UdpLine } from "./udp-line.ts";
@@ -77,6 +78,7 @@ export class RendezvousChannel {
   #timers: Set<NodeJS.Timeout> = new Set();
   #lastFailure: string | undefined;
   #isTold = false;
+  readonly #lookups: AbortController = new AbortController();
   #open = true;
 
   constructor(url: RendezvousUrl, options: ChannelOptions = {}) {
@@ -132,6 +134,7 @@ export class RendezvousChannel {
   close(): void {
     if (!this.#open) return;
     this.#open = false;
+    this.#lookups.abort();
     this.#search++;
     this.#endSearch();
     this.#way = undefined;
@@ -161,10 +164,10 @@ export class RendezvousChannel {
     const line = this.#line;
     try {
       const { names, family } = this.#options;
-      const found = await resolveHost(this.url.host, { names, family });
+      const found = await resolveHost(this.url.host, { names, family, signal: this.#lookups.signal });
       this.#addresses = found.slice(0, ADDRESSES_LIMIT);
     } catch (error) {
-      this.#lastFailure = error instanceof SrudpError ? "its name is not known" : String(error);
+      this.#lastFailure = error instanceof SrudpError ? lookupFailure(error) : String(error);
     }
     if (search !== this.#search) return;
     for (const { family } of this.#addresses) await line.prepare(family);
@@ -217,6 +220,7 @@ export class RendezvousChannel {
       handshakeTimeout: WEBSOCKET_TIMEOUT_MS,
       maxPayload: WEBSOCKET_MESSAGE_BYTES,
       followRedirects: false,
+      lookup: socketLookup(this.#lookups.signal),
       ...(family === undefined ? {} : { family }),
     });
     this.#webSocket = socket;
@@ -297,6 +301,11 @@ export class RendezvousChannel {
 }
 
 const NO_COOKIE: Uint8Array = new Uint8Array(COOKIE_BYTES);
+
+function lookupFailure({ cause }: SrudpError): string {
+  const isSilent = (cause as NodeJS.ErrnoException | undefined)?.code === "ETIMEOUT";
+  return isSilent ? "DNS does not answer" : "its name is not known";
+}
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return Buffer.compare(a, b) === 0;

@@ -86,7 +86,7 @@ export class Reach {
     this.warmCarriers = carriers.slice();
     const { dhtBootstrap } = options;
     if (options.dht !== false) {
-      const dht = new DhtCarrier(dhtBootstrap === undefined ? {} : { bootstrap: dhtBootstrap });
+      const dht = new DhtCarrier({ names, ...(dhtBootstrap !== undefined && { bootstrap: dhtBootstrap }) });
       carriers.push(dht);
       if (this.#mailbox === undefined) this.warmCarriers = carriers;
     }

@@ -65,6 +65,7 @@ export class SocketGathering {
   readonly #waitingProbes: (() => Promise<unknown>)[] = [];
   readonly #probes: Promise<unknown>[] = [];
   #nextQuestionMs = 0;
+  readonly #lookups: AbortController = new AbortController();
   #open = true;
 
   /** @param isNumeric no name is looked up */
@@ -117,12 +118,18 @@ export class SocketGathering {
   /** Nothing is told any more. */
   close(): void {
     this.#open = false;
+    this.#lookups.abort();
   }
 
   async #askServer(server: StunServer): Promise<void> {
     const { family } = this.socket;
     try {
-      const [first] = await resolveHost(server.host, { family, names: !this.#isNumeric });
+      const [first] = await resolveHost(server.host, {
+        family,
+        names: !this.#isNumeric,
+        timeoutMs: STUN_WAIT_MS,
+        signal: this.#lookups.signal,
+      });
       const isAnswered = await this.#ask({ address: first!.address, port: server.port }, server);
       if (!isAnswered && this.#open) this.#listener.silentServer(server);
     } catch {

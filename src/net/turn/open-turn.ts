@@ -46,7 +46,10 @@ interface Target extends HostAddress {
  */
 export async function openTurn(uri: string, options: TurnOptions = {}): Promise<TurnSocket> {
   const server = parseTurnUri(uri);
-  const [address] = await resolveHost(server.host, { names: options.isNumeric !== true });
+  const [address] = await resolveHost(server.host, {
+    names: options.isNumeric !== true,
+    signal: options.signal,
+  });
   const target: Target = { ...address!, port: server.port };
   const { transport } = server;
   if (transport !== "any") return await openBy(transport, server, target, options);

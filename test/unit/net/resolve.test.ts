@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { formatAddress, parseAddress } from "../../../src/net/address.ts";
+import { addressesInHosts } from "../../../src/net/name-lookup.ts";
 import { inTurns, resolveHost } from "../../../src/net/resolve.ts";
 
 describe("an address", () => {
@@ -47,5 +48,28 @@ describe("a host", () => {
     const found = ["2001:db8::1", "2001:db8::2", "2001:db8::1", "192.0.2.1", "2001:db8::3"];
     const order = inTurns(found.map((address) => ({ address }))).map(({ address }) => address);
     expect(order).toEqual(["2001:db8::1", "192.0.2.1", "2001:db8::2", "2001:db8::3"]);
+  });
+});
+
+describe("a hosts file", () => {
+  const text = [
+    "# addresses of this network",
+    "127.0.0.1\tlocalhost",
+    "192.0.2.7  Office.example office # the server",
+    "  2001:db8::7 office.example",
+    "192.0.2.7 office.example",
+    "not-an-address office.example",
+    "fe80::1%eth0 router",
+  ].join("\n");
+
+  it.each([
+    ["office.example", ["192.0.2.7", "2001:db8::7"]],
+    ["OFFICE.EXAMPLE.", ["192.0.2.7", "2001:db8::7"]],
+    ["office", ["192.0.2.7"]],
+    ["router", ["fe80::1%eth0"]],
+    ["server", []],
+    ["192.0.2.7", []],
+  ])("names %s as it says", (name, addresses) => {
+    expect(addressesInHosts(text, name)).toEqual(addresses);
   });
 });
