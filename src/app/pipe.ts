@@ -61,6 +61,8 @@ export function bridge(link: Link, options: BridgeOptions = {}): Bridge {
 export class Bridge {
   /** Fulfilled when both sides have everything; the link is closed then. */
   readonly done: Promise<BridgeResult>;
+  /** Fulfilled when input and output are not used any more, which is before the goodbye to the peer is over. */
+  readonly released: Promise<void>;
   readonly #link: Link;
   readonly #options: BridgeOptions;
   readonly #input: Readable | undefined;
@@ -74,6 +76,7 @@ export class Bridge {
   readonly #release: () => void;
   #resolve!: (result: BridgeResult) => void;
   #reject!: (error: unknown) => void;
+  #resolveReleased!: () => void;
 
   #isInputEnded = false;
   /** The other direction is not waited for any more. */
@@ -108,6 +111,9 @@ export class Bridge {
     this.done = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
+    });
+    this.released = new Promise((resolve) => {
+      this.#resolveReleased = resolve;
     });
     // Whoever only looks at the counters must not be struck by a rejection.
     this.done.catch(() => undefined);
@@ -405,6 +411,7 @@ export class Bridge {
     this.#releaseInput();
     end?.();
     this.#release();
+    this.#resolveReleased();
     void this.#link.whenGone().then(() => settle(result));
   }
 }

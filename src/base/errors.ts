@@ -145,7 +145,7 @@ const TABLE = {
     origin: "remote",
     wire: 0x102,
     exit: 75,
-    sentence: "The peer is busy with another link; try again later, or have it listen with -k.",
+    sentence: "The peer is busy with another link; try again when that link has ended.",
   },
   ERR_PROTOCOL: {
     origin: "remote",

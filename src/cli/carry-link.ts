@@ -18,7 +18,7 @@ import { lendInput, lendOutput } from "./shared-stdio.ts";
 
 export interface CarryOptions {
   /** Standard input and output where the next peer still needs them: they stay open. */
-  readonly shared?: { readonly input: Readable; readonly output: Writable } | undefined;
+  readonly shared?: { readonly input: Readable; readonly output: Writable; onReleased(): void } | undefined;
   /** The writing down of whom the link is to (`keepPeer`); without that there is no link. */
   readonly remembered: Promise<void>;
 }
@@ -81,6 +81,7 @@ export async function carryLink(
       ...(shared !== undefined && { input: lendInput(shared.input), output: lendOutput(shared.output) }),
     });
     ({ done } = joined);
+    if (shared !== undefined) void joined.released.then(() => shared.onReleased());
   }
   const stopProgress = wantsProgress(context, options) ? startProgress(context, link, joined) : undefined;
   try {

@@ -23,12 +23,20 @@ import type { PeerPermissions } from "./peer-permissions.ts";
 const CROWD = 128;
 /** Without an answer for so long, a peer that is asked again and again is gone. */
 const DEAD_AFTER_MS = 30_000;
+/** The same while another peer waits for standard input and output. */
+const DEAD_IN_THE_WAY_AFTER_MS = 5000;
 
 export interface LinkServiceOptions {
   readonly permissions: PeerPermissions;
   readonly desk: ControlDesk;
   /** Writes down a peer that came by its key. */
   readonly remember: (peer: Uint8Array) => Promise<void>;
+}
+
+/** A link that standard input and output are lent to, until `released`. */
+interface PipingLink {
+  readonly link: Link;
+  readonly released: Promise<void>;
 }
 
 export class LinkService {
@@ -39,7 +47,8 @@ export class LinkService {
   readonly #failed: ReturnType<typeof failureReport>;
   /** Standard input and output, where they are lent to one peer after the other. */
   readonly #shared: { readonly input: Readable; readonly output: Writable } | undefined;
-  #isPiping = false;
+  /** The link that has them now. */
+  #piping: PipingLink | undefined;
   readonly #links: Set<Link> = new Set();
 
   constructor(context: CommandContext, options: LinkOptions, service: LinkServiceOptions) {
@@ -103,8 +112,8 @@ export class LinkService {
   }
 
   /**
-   * With -k a link may be silent for as long as it likes, so one whose peer was killed would stay for good. Who comes
-   * anew gives reason to ask: the peer's own earlier links, and where it gets crowded all of them.
+   * With -k a link without a pipe may be silent for days, so one whose peer was killed would stay. A new link is a
+   * reason to ask: the same peer's earlier links, and where it gets crowded all of them.
    */
   #buryDead(newcomer: Link): void {
     const isCrowded = this.#links.size >= CROWD;
@@ -122,19 +131,45 @@ export class LinkService {
   async #carry(link: Link, remembered: Promise<void>): Promise<number> {
     const shared = this.#shared;
     if (shared === undefined) return carryLink(this.#context, link, this.#options, { remembered });
-    if (this.#isPiping) {
+    // Of several that wait, one gets it; the others look again.
+    while (this.#piping !== undefined) {
+      if (await this.#endIfDead(this.#piping)) continue;
       link.reset("ERR_BUSY");
       const remote = formatAddress(link.remote);
       const prose = `${remote} came too, and was told that this side is busy`;
       this.#context.reporter.event("busy", { remote }, prose, "detail");
       return 0;
     }
-    this.#isPiping = true;
+    let onReleased: () => void = () => undefined;
+    const released = new Promise<void>((resolve) => {
+      onReleased = resolve;
+    });
+    const piping = { link, released };
+    this.#piping = piping;
+    void released.then(() => {
+      if (this.#piping === piping) this.#piping = undefined;
+    });
     try {
-      return await carryLink(this.#context, link, this.#options, { shared, remembered });
+      return await carryLink(this.#context, link, this.#options, {
+        shared: { ...shared, onReleased },
+        remembered,
+      });
     } finally {
-      this.#isPiping = false;
+      onReleased();
     }
+  }
+
+  /**
+   * With -k silence ends a link late, so the peer of the link that has standard input and output may be gone. It is
+   * asked when another one wants them.
+   *
+   * @returns whether they have been released
+   */
+  async #endIfDead({ link, released }: PipingLink): Promise<boolean> {
+    if (await answers(link, DEAD_IN_THE_WAY_AFTER_MS)) return false;
+    link.destroy(new SrudpError("ERR_LINK_LOST"));
+    await released;
+    return true;
   }
 }
 

@@ -21,6 +21,11 @@ import { turnOf } from "./turn-ways.ts";
 
 /** Peers at the same time, with -k. */
 const LINKS_LIMIT = 256;
+/**
+ * With -k a peer's forwards survive its machine's sleep over a weekend, but a peer that died must not stay for ever.
+ * A pipe ends sooner: its connector announces a shorter idle timeout.
+ */
+const KEEP_OPEN_IDLE_TIMEOUT_MS = 72 * 3_600_000;
 /** How long a listener stays after its code is void. */
 const FAREWELL_MS = 1000;
 
@@ -52,7 +57,7 @@ export async function runListen(
   const desk = await ControlDesk.open(context, "listen", String(port ?? 0));
   const ticket = psk && offerTicket(context, psk, options.answerFile, ending);
   const listener = await listen({
-    ...(options.keepOpen && { idleTimeoutMs: Number.POSITIVE_INFINITY }),
+    ...(options.keepOpen && { idleTimeoutMs: KEEP_OPEN_IDLE_TIMEOUT_MS }),
     ...waysOf(options, context),
     ...trust.options,
     silent: trust.isSilent,

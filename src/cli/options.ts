@@ -131,7 +131,7 @@ export function addLinkOptions(command: Command): Command {
     .option(
       "--idle-timeout <seconds>",
       isListener
-        ? "end when the peer is silent (default: 60, with -k never; 0: never)"
+        ? "end when the peer is silent (default: 60, with -k 3 days; 0: never; the peer's own limit holds too)"
         : isForward
           ? "make the link again when the peer is silent (default: as soon as it is back)"
           : "end when the peer is silent (default: 60; 0: never)",

@@ -108,6 +108,8 @@ export class Connection implements FrameOwner, IncomingHost {
   /** Set while closing and draining, and after. */
   private closing: Closing | undefined;
   private keepAliveMostMs: number = Number.POSITIVE_INFINITY;
+  /** Silence that ends the link: the shorter of what both sides announced. */ // RFC 9000 §10.1
+  private idleTimeoutMs: number = Number.POSITIVE_INFINITY;
 
   private receivedBytes = 0;
   /** Datagrams that are no packets, or came before there was anything to open them with. */
@@ -350,7 +352,7 @@ export class Connection implements FrameOwner, IncomingHost {
           parts.keys.timeoutAt,
           parts.paths.timeoutAt,
           life.timeoutAt(this.streams.nowMs, this.basePtoMs),
-          incoming.lastReceivedAtMs + this.config.idleTimeoutMs,
+          incoming.lastReceivedAtMs + this.idleTimeoutMs,
         );
       }
     }
@@ -605,9 +607,13 @@ export class Connection implements FrameOwner, IncomingHost {
       this.tracer.parametersSet(nowMs, "local", this.config.parameters);
       this.tracer.parametersSet(nowMs, "remote", peer);
     }
-    // Both sides notice silence in time only when three keep-alives fit into the shorter patience.
-    const patienceMs = Math.min(this.config.idleTimeoutMs, peer.idleTimeoutMs || Number.POSITIVE_INFINITY);
-    this.keepAliveMostMs = Math.max(KEEP_ALIVE_LEAST_MS, patienceMs / 3);
+    // Both sides notice silence in time only when three keep-alives fit into the idle timeout.
+    const peerIdleTimeoutMs = Math.max(
+      3 * KEEP_ALIVE_LEAST_MS,
+      peer.idleTimeoutMs || Number.POSITIVE_INFINITY,
+    );
+    this.idleTimeoutMs = Math.min(this.config.idleTimeoutMs, peerIdleTimeoutMs);
+    this.keepAliveMostMs = Math.max(KEEP_ALIVE_LEAST_MS, this.idleTimeoutMs / 3);
     // The initiator repeats its last message until it hears something from us.
     if (role === "responder") this.link!.transmission.pingWanted = true;
     this.events.push(EVENT.established);
@@ -700,7 +706,7 @@ export class Connection implements FrameOwner, IncomingHost {
   }
 
   private handleLinkTimeout(nowMs: number, { parts, incoming, transmission, life }: Established): void {
-    if (nowMs >= incoming.lastReceivedAtMs + this.config.idleTimeoutMs) {
+    if (nowMs >= incoming.lastReceivedAtMs + this.idleTimeoutMs) {
       this.end(nowMs, { origin: "network", code: "ERR_LINK_LOST", errorCode: 0, reason: "silence" });
       return;
     }

@@ -42,7 +42,10 @@ export interface CommonOptions extends TrustOptions {
   readonly localPort?: number;
   /** Time to get a link, ms; Infinity for ever, which is the default. Then ERR_TIMEOUT. */
   readonly timeoutMs?: number;
-  /** Silence after which a link is lost (ERR_LINK_LOST), ms; Infinity for never. Default 60 s. */
+  /**
+   * Silence after which a link is lost (ERR_LINK_LOST), ms; Infinity for never. Default 60 s. The peer's is announced
+   * too, and the shorter one holds for both sides.
+   */
   readonly idleTimeoutMs?: number;
   /** Gives up getting a link, with the signal's reason; a link that is there is not touched by it. */
   readonly signal?: AbortSignal;

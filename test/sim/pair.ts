@@ -201,7 +201,8 @@ export class Pair {
       );
     if (cause === undefined) throw fail("no close cause");
     if (cause.code === "ERR_LINK_LOST") {
-      const idleTimeoutMs = this.#idleTimeoutOf(side);
+      // The shorter one holds for both sides.
+      const idleTimeoutMs = Math.min(this.#idleTimeoutOf(0), this.#idleTimeoutOf(1));
       const silenceMs = end.closedAt - Math.max(peer.lastIntactAt, end.establishedAt);
       if (silenceMs < idleTimeoutMs - TIMEOUT_SLACK_MS) fail(`link lost after ${silenceMs} ms of silence`);
       if (!this.workload.ends[1 - side]!.hasEnded) fail("link lost although the other end was there");
