@@ -10,6 +10,11 @@ import { streamHeaderBytes, writeStreamHeader } from "../wire/frames.ts";
 
 /** Chunks acknowledged at the front before the arrays are moved together. */
 const COMPACT_CHUNKS = 256;
+/**
+ * Bytes that may be sent behind the first one that is not acknowledged, whatever the peer allows: all of them have to
+ * be kept. An honest peer's window is 6 MiB; a peer that leaves out one packet could have everything kept.
+ */
+const UNACKED_MAX_BYTES: number = 16 * 1024 * 1024;
 /** A frame that carries less payload than this is not worth its header while more is waiting. */
 const SMALLEST_PAYLOAD_BYTES = 32;
 
@@ -100,14 +105,19 @@ export class SendStream {
   hasWork(credit: number): boolean {
     if (this.state > SEND.finished) return false;
     if (this.lost.count > 0) return true;
-    if (this.sentBytes < this.writtenBytes) return credit > 0 && this.sentBytes < this.maxBytes;
+    if (this.sentBytes < this.writtenBytes) return credit > 0 && this.sentBytes < this.limitBytes;
     return this.finPending;
+  }
+
+  /** Offset up to which bytes may be sent now. */
+  private get limitBytes(): number {
+    return Math.min(this.maxBytes, this.ackedBytes + UNACKED_MAX_BYTES);
   }
 
   /** Whether bytes wait for the peer's credit only. */
   get isBlockedByPeer(): boolean {
     return (
-      this.state <= SEND.finished && this.sentBytes < this.writtenBytes && this.sentBytes >= this.maxBytes
+      this.state <= SEND.finished && this.sentBytes < this.writtenBytes && this.sentBytes >= this.limitBytes
     );
   }
 
@@ -121,7 +131,7 @@ export class SendStream {
     const offset = again ? this.lost.start(0) : this.sentBytes;
     const limit = again
       ? this.lost.end(0)
-      : Math.min(this.writtenBytes, this.maxBytes, this.sentBytes + credit);
+      : Math.min(this.writtenBytes, this.limitBytes, this.sentBytes + credit);
     const available = limit - offset;
     // A frame that fills the packet needs no length; whether this one does is known once its header is.
     const bareHeader = streamHeaderBytes(this.id, offset, 0, false);

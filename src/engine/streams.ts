@@ -29,6 +29,8 @@ const WRITE_HIGH_ALL_BYTES: number = 8 * 1024 * 1024;
  */
 const ROUND_MS = 10;
 const TURN_MOST_BYTES = 65_536;
+/** Bytes of all streams together that may be sent and not acknowledged, whatever the peer allows. */
+const UNACKED_ALL_MAX_BYTES: number = 64 * 1024 * 1024;
 /** Priorities: control before everything else. */
 export const PRIORITY = { control: 0, normal: 1, bulk: 2 } as const;
 const PRIORITIES = 3;
@@ -76,6 +78,8 @@ export class Streams {
   /** Bytes of all streams that wait to be sent for the first time, and whether they are too many. */
   private unsentBytes = 0;
   private isCrowded = false;
+  /** Bytes of all streams that were sent and are kept, since they are not acknowledged. */
+  private unackedBytes = 0;
   /** Streams with something to send, by priority, in turn. */
   private readonly ready: SendStream[][] = Array.from({ length: PRIORITIES }, () => []);
   /** Streams with control frames to send. */
@@ -152,6 +156,7 @@ export class Streams {
     if (stream === undefined || stream.send.state >= SEND.resetQueued) return;
     stream.send.isWriterBlocked = false;
     this.onTaken(stream.send.unsentBytes);
+    this.unackedBytes -= stream.send.sentBytes - stream.send.ackedBytes;
     stream.send.reset(errorCode);
     stream.resetPending = true;
     this.list(stream);
@@ -300,9 +305,14 @@ export class Streams {
 
   // ------------------------------------------------------------------ what is to be sent
 
+  /** Bytes that may be sent for the first time now, all streams together. */
+  private get credit(): number {
+    return Math.min(this.flow.credit, UNACKED_ALL_MAX_BYTES - this.unackedBytes);
+  }
+
   /** Whether any stream could send now, congestion aside. */
   get hasStreamWork(): boolean {
-    const { credit } = this.flow;
+    const { credit } = this;
     for (const queue of this.ready) {
       for (const send of queue) if (send.hasWork(credit)) return true;
     }
@@ -367,7 +377,7 @@ export class Streams {
       // Every stream gets one look a packet; those that have more go to the back in turn.  // transport.md R18
       for (let turns = queue.length; turns > 0 && end - at > 1; turns--) {
         const send = queue[0]!;
-        const { credit } = this.flow;
+        const { credit } = this;
         const hasWritten = send.hasWork(credit);
         if (hasWritten) {
           const next = send.writeFrame(bytes, at, end, credit);
@@ -376,6 +386,7 @@ export class Streams {
           at = next;
           send.turnBytes += send.frameBytes;
           this.flow.sentBytes += send.frameFreshBytes;
+          this.unackedBytes += send.frameFreshBytes;
           if (send.frameFreshBytes === 0) this.retransmittedBytes += send.frameBytes;
           const kind = send.frameFin ? RECORD.streamFin : RECORD.stream;
           sent.record(kind, send, send.frameOffset, send.frameBytes);
@@ -399,11 +410,14 @@ export class Streams {
     if (send === undefined) return;
     if (kind === RECORD.stream || kind === RECORD.streamFin) {
       const wasDone = send.state === SEND.done;
+      const ackedBefore = send.ackedBytes;
       if (send.onAcked(offset, value, kind === RECORD.streamFin) && !wasDone) {
         this.events.push(EVENT.streamAcknowledged, send.id);
         const stream = this.open.get(send.id);
         if (stream !== undefined) this.retire(stream);
       }
+      this.unackedBytes -= send.ackedBytes - ackedBefore;
+      if (!send.isQueued && send.sentBytes < send.writtenBytes) this.queue(send);
       if (send.breakOffCode >= 0 && send.bufferedBytes === 0) this.breakOff(send.id, send.breakOffCode);
     } else if (kind === RECORD.reset) {
       send.state = SEND.done;

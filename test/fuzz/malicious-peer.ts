@@ -64,6 +64,8 @@ export class MaliciousPeer {
   /** Frames that came from the victim, by type, and events that it raised, by kind. */
   readonly frames: Map<number, number> = new Map();
   readonly events: Map<number, number> = new Map();
+  /** Called with each frame of the victim and the number of its packet. */
+  onFrame: ((packetNumber: number, frame: FrameCursor) => void) | undefined;
   /** Packet numbers that came from the victim. */
   readonly received: RangeSet = new RangeSet();
   /** Packets, bytes and number of the packet sent last. */
@@ -175,17 +177,18 @@ export class MaliciousPeer {
       this.keys.onOpened(this.nowMs, epoch, 1000);
       if (this.received.contains(packetNumber)) broken(`packet number ${packetNumber} was used twice`);
       this.received.add(packetNumber, packetNumber + 1);
-      this.takeFrames(bytes, at + HEADER_BYTES, next - TAG_BYTES);
+      this.takeFrames(packetNumber, bytes, at + HEADER_BYTES, next - TAG_BYTES);
       at = next;
     }
   }
 
-  private takeFrames(bytes: Uint8Array, from: number, end: number): void {
+  private takeFrames(packetNumber: number, bytes: Uint8Array, from: number, end: number): void {
     const { cursor } = this;
     cursor.reset(bytes, from, end);
     while (cursor.next()) {
       const { type } = cursor;
       this.frames.set(type, (this.frames.get(type) ?? 0) + 1);
+      this.onFrame?.(packetNumber, cursor);
       if (type === FRAME.close) {
         const reason = Buffer.from(bytes.slice(cursor.start, cursor.end)).toString();
         this.close = { errorCode: cursor.code, reason };

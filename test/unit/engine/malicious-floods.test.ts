@@ -2,10 +2,12 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterAll, describe, expect, it } from "vitest";
 import { writeU16 } from "../../../src/base/bytes.ts";
+import { RangeSet } from "../../../src/base/range-set.ts";
 import type { Connection, Path } from "../../../src/engine/connection.ts";
 import { DEFAULT_PARAMETERS } from "../../../src/engine/transport-parameters.ts";
 import {
   FRAME,
+  writeAck,
   writeDatagramHeader,
   writeNewConnectionId,
   writePathToken,
@@ -272,5 +274,37 @@ describe("a malicious peer and what was written", () => {
     for (let n = 0; n < 20; n++) peer.elapse(1000);
     expect(victim.state).toBe("established");
     expect(victim.stats.bytesInFlight).toBeLessThan(200_000);
+  });
+
+  it("does not make the victim hold without end what follows the one packet that it never acknowledges", () => {
+    const peer = against("initiator", {
+      primitives: toyPrimitives,
+      congestion: "bbr",
+      peerParameters: { maxStreams: 10, maxDataBytes: 2 ** 50, maxStreamDataBytes: 2 ** 50 },
+    });
+    const { victim } = peer;
+    const id = victim.openStream();
+    const chunk = new Uint8Array(16_384);
+    const toAcknowledge = new RangeSet();
+    let withheld = false;
+    let wakes = 0;
+    peer.onFrame = (packetNumber, frame) => {
+      // Frames come packet by packet; of a packet that begins the stream nothing is acknowledged.
+      if (frame.type === FRAME.stream) withheld = frame.offset === 0;
+      if (!withheld) toAcknowledge.add(packetNumber, packetNumber + 1);
+      else toAcknowledge.remove(packetNumber, packetNumber + 1);
+    };
+    let mostBytes = 0;
+    for (let round = 0; round < 1500 && mostBytes < 64 * MiB; round++) {
+      if ((peer.events.get(EVENT.writable) ?? 0) > wakes || round === 0) {
+        wakes = peer.events.get(EVENT.writable) ?? 0;
+        while (victim.write(id, chunk));
+      }
+      peer.elapse(5);
+      if (toAcknowledge.count > 0) peer.send((bytes, at) => writeAck(bytes, at, at + 1000, toAcknowledge, 0));
+      mostBytes = Math.max(mostBytes, victim.bufferedBytes.sending);
+    }
+    measured.push(`held for a peer that leaves out one packet: ${Math.round(mostBytes / 1024)} KiB`);
+    expect(mostBytes).toBeLessThan(20 * MiB);
   });
 });
