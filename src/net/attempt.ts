@@ -9,6 +9,7 @@ import { Link } from "./link.ts";
 import { LinkCore } from "./link-core.ts";
 import { newConnection } from "./new-connection.ts";
 import type { CommonOptions, ConnectOptions } from "./options.ts";
+import { peerAddressOf } from "./peer-source.ts";
 import { newGate, type Trust } from "./trust.ts";
 
 /** How packets travel, and whether the link has a pipe. */
@@ -52,7 +53,7 @@ export class Attempt implements ConnectionOwner {
     endpoint.onFirstMessage = (now, from, bytes) => {
       const visitor = gate.examine(bytes);
       if (visitor === undefined) return;
-      const admission = gate.admit(now, visitor, from.address, from.port);
+      const admission = gate.admit(now, visitor, peerAddressOf(from), from.port);
       if (admission === "enter") endpoint.deliver(attachment, now, from, bytes);
       else if (admission !== "drop") from.socket.send(admission, from.address, from.port);
     };

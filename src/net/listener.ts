@@ -11,7 +11,6 @@ import { ERRORS, SrudpError } from "../base/errors.ts";
 import { packetIntegrity } from "../crypto/integrity.ts";
 import type { Path } from "../engine/connection.ts";
 import type { Gate } from "../engine/gate.ts";
-import { sourceOf } from "../engine/guess-limits.ts";
 import { busyNotice } from "../engine/handshake.ts";
 import { parseCode } from "../wire/code.ts";
 import { decodeHandshakePacket, encodeNotice, WIRE_VERSION } from "../wire/handshake-packet.ts";
@@ -24,6 +23,7 @@ import { LinkCore } from "./link-core.ts";
 import { LinkQueue } from "./link-queue.ts";
 import { newConnection } from "./new-connection.ts";
 import type { ListenOptions } from "./options.ts";
+import { guessSourceOf, peerAddressOf } from "./peer-source.ts";
 import { prepareQlogDirectory } from "./qlog-file.ts";
 import type { ListenerMeetings } from "./reach/listener-meetings.ts";
 import { newGate, Trust } from "./trust.ts";
@@ -189,14 +189,15 @@ class Door implements HalfOpenWatcher {
     const visitor = this.#gate.examine(bytes);
     if (visitor === undefined) return;
     const peerId = toHex(visitor.sourceId);
-    const key = `${peerId} ${from.address} ${from.port}`;
+    const address = peerAddressOf(from);
+    const key = `${peerId} ${address} ${from.port}`;
     const known = this.#visitors.get(key);
     if (known !== undefined) {
       this.#endpoint.deliver(known.attachment, now, from, bytes);
       return;
     }
     const source = guessSourceOf(from);
-    const admission = this.#gate.admit(now, visitor, from.address, from.port, source);
+    const admission = this.#gate.admit(now, visitor, address, from.port, source);
     if (admission === "drop") return;
     if (admission !== "enter") {
       from.socket.send(admission, from.address, from.port);
@@ -337,15 +338,6 @@ class Door implements HalfOpenWatcher {
   #drop(applies: (halfOpen: HalfOpen) => boolean): void {
     for (const halfOpen of [...this.#halfOpen]) if (applies(halfOpen)) halfOpen.attachment.detach();
   }
-}
-
-/**
- * What the guesses of a peer are counted by: its network, and at a relay, where any address may be the relay's,
- * the relay's socket as well. One socket is one room.
- */
-export function guessSourceOf({ socket, address }: DatagramOrigin): string {
-  const network = sourceOf(address);
-  return socket.kind === "relay" ? `relay ${socket.index} ${network}` : network;
 }
 
 /** Answers a first message with "busy"; false when it is none. */

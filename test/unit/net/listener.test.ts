@@ -6,8 +6,8 @@ import { toHex, utf8Encode } from "../../../src/base/bytes.ts";
 import { connect, type Link, listen } from "../../../src/index.ts";
 import type { DatagramSocket } from "../../../src/net/datagram-socket.ts";
 import type { DatagramOrigin } from "../../../src/net/endpoint.ts";
-import { guessSourceOf } from "../../../src/net/listener.ts";
 import { nodePrimitives } from "../../../src/net/node-primitives.ts";
+import { guessSourceOf, peerAddressOf } from "../../../src/net/peer-source.ts";
 import { RELAY_ADDRESS } from "../../../src/net/relay-socket.ts";
 import { forgedFirst } from "../../lib/first-message.ts";
 import { guess } from "../../lib/guesser.ts";
@@ -197,6 +197,10 @@ describe("the source of a guess", () => {
     expect(guessSourceOf(at("udp", 1, "2001:db8::1"))).toBe(guessSourceOf(at("udp", 1, "2001:db8::2")));
     const rooms = [3, 4].map((index) => guessSourceOf(at("relay", index, RELAY_ADDRESS.address)));
     expect(rooms[0]).not.toBe(rooms[1]);
+    // Who floods one room must not use up the cookies of another.
+    const addresses = [3, 4].map((index) => peerAddressOf(at("relay", index, RELAY_ADDRESS.address)));
+    expect(addresses[0]).not.toBe(addresses[1]);
+    expect(peerAddressOf(at("udp", 3, "192.0.2.7"))).toBe("192.0.2.7");
     expect(guessSourceOf(at("relay", 3, "192.0.2.7"))).not.toBe(guessSourceOf(at("udp", 3, "192.0.2.7")));
   });
 });
