@@ -93,6 +93,17 @@ describe.each(PAKE_MODES)("a wrong %s", (mode, failure) => {
     expect(initiator.failure).toBeUndefined();
   });
 
+  it("costs no more work after 32 wrong confirmations of one run", () => {
+    const initiator = newInitiator(mode);
+    const responder = newResponder();
+    const noise1 = answer(initiator, answer(responder, started(initiator))!)!;
+    for (let forged = 1; forged <= 100; forged++) {
+      const wrong = edited(noise1, AT.body, [noise1[AT.body]! ^ forged]);
+      expect(responder.handlePacket(10, wrong)).toBe(forged <= 32 ? "repeat" : "ignored");
+    }
+    expect(responder.failedGuesses).toBe(1);
+  });
+
   it("is not counted when no confirmation comes, or one of the wrong length", () => {
     const responder = newResponder();
     const initiator = newInitiator(mode, { credentials: WRONG });
