@@ -145,7 +145,8 @@ const TABLE = {
     origin: "remote",
     wire: 0x102,
     exit: 75,
-    sentence: "The peer is busy with another link; try again when that link has ended.",
+    sentence:
+      "The peer is busy with another link, or takes no more guesses from here for now; try again later.",
   },
   ERR_PROTOCOL: {
     origin: "remote",
