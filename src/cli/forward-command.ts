@@ -81,9 +81,9 @@ async function withConfig(
   if (typed.config === undefined) return { operands, options: typed };
   const { peer, options } = await readForwardConfig(typed.config, command);
   try {
-    specsOf(options);
+    checkLinkOptions(options, undefined);
   } catch (error) {
-    throw new SrudpError("ERR_CONFIG", asSrudpError(error).detail, error);
+    throw new SrudpError("ERR_CONFIG", `${typed.config}: ${asSrudpError(error).detail}`, error);
   }
   const given = Object.entries(typed).filter(([name]) => command.getOptionValueSource(name) === "cli");
   const summed = SUMMED.map((name) => [name, [...(options[name] ?? []), ...(typed[name] ?? [])]]);

@@ -12,8 +12,11 @@
 import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import type { Command, Option } from "commander";
+import { Permissions } from "../app/forward/permissions.ts";
+import { parseForward } from "../app/forward/spec.ts";
 import { SrudpError } from "../base/errors.ts";
-import type { ForwardOptions } from "./options.ts";
+import { parsePeer } from "./operands.ts";
+import { collected, type ForwardOptions } from "./options.ts";
 
 export interface ForwardConfig {
   readonly peer: string;
@@ -53,54 +56,113 @@ export async function readForwardConfig(path: string, command: Command): Promise
     throw bad(path, `line ${line ?? "?"}: ${message.split("\n")[0]}`);
   }
   const { peer, forward = {}, ...rest } = table;
-  if (typeof peer !== "string" || peer === "") throw bad(path, "peer is missing");
-  return { peer, options: { ...readOptions(path, rest, command), ...readForwards(path, forward) } };
+  const file = new ConfigFile(path, text);
+  if (typeof peer !== "string" || peer === "") throw file.bad("peer", "is missing, or is not text");
+  const options = { ...readOptions(file, rest, command), ...readForwards(file, forward) };
+  checkEntries(file, peer, options);
+  return { peer, options };
 }
 
-function readForwards(path: string, forward: unknown): ForwardOptions {
+/** The text of a file, to name the line of what is wrong in it. */
+class ConfigFile {
+  readonly path: string;
+  readonly #lines: readonly string[];
+
+  constructor(path: string, text: string) {
+    this.path = path;
+    this.#lines = text.split("\n");
+  }
+
+  /** @param key as in `secret-file` or `forward.local`. @param what is wrong with it */
+  bad(key: string, what: string): SrudpError {
+    const line = this.#lineOf(key);
+    return bad(this.path, line === undefined ? `${key} ${what}` : `line ${line}: ${key} ${what}`);
+  }
+
+  /** Where a key is written, or the table that it is in; the parser does not tell. */
+  #lineOf(key: string): number | undefined {
+    const [first, last] = [key.split(".")[0]!, key.split(".").at(-1)!];
+    for (const word of [last, first]) {
+      const quoted = word.replace(/[^\w-]/g, "\\$&");
+      const pattern = new RegExp(`^\\s*(?:\\[+\\s*|[\\w."'-]+\\.)?["']?${quoted}["']?\\s*[\\].=]`);
+      const at = this.#lines.findIndex((line) => pattern.test(line));
+      if (at >= 0) return at + 1;
+    }
+    return undefined;
+  }
+}
+
+function readForwards(file: ConfigFile, forward: unknown): ForwardOptions {
   const read: Record<string, string[]> = {};
-  if (typeof forward !== "object" || forward === null) throw bad(path, "forward is not a table");
+  if (!isTable(forward)) throw file.bad("forward", "is not a table");
   for (const [name, value] of Object.entries(forward)) {
-    if (!(name in FORWARDS)) throw bad(path, `forward.${name} means nothing`);
-    read[FORWARDS[name as keyof typeof FORWARDS]] = textsOf(path, `forward.${name}`, value);
+    if (!Object.hasOwn(FORWARDS, name)) throw file.bad(`forward.${name}`, "means nothing");
+    read[FORWARDS[name as keyof typeof FORWARDS]] = textsOf(file, `forward.${name}`, value);
   }
   return read;
 }
 
+function isTable(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
+}
+
+/** What is read later, and would fail then as if it had been typed. */
+function checkEntries(file: ConfigFile, peer: string, options: ForwardOptions): void {
+  const check = (key: string, texts: readonly string[] = [], parse: (text: string) => unknown): void => {
+    for (const text of texts) {
+      try {
+        parse(text);
+      } catch (error) {
+        throw file.bad(key, `is not understood: ${(error as SrudpError).detail}`);
+      }
+    }
+  };
+  check("peer", [peer], (text) => parsePeer([text]));
+  check("forward.local", options.L, (text) => parseForward("L", text));
+  check("forward.remote", options.R, (text) => parseForward("R", text));
+  check("forward.dynamic", options.D, (text) => parseForward("D", text));
+  check("expose", options.expose, (text) => new Permissions([text]));
+  check("permit-listen", options.permitListen, (text) => new Permissions([], [text]));
+}
+
 /** Options by their long names, each read as the command line reads it. */
-function readOptions(path: string, table: Record<string, unknown>, command: Command): ForwardOptions {
+function readOptions(file: ConfigFile, table: Record<string, unknown>, command: Command): ForwardOptions {
   const read: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(table)) {
     const option = command.options.find(({ long }) => long === `--${name}`);
-    if (option === undefined || NOT_HERE.has(name)) throw bad(path, `${name} means nothing here`);
-    read[option.attributeName()] = readOption(path, name, value, option);
+    if (option === undefined || NOT_HERE.has(name)) throw file.bad(name, "means nothing here");
+    read[option.attributeName()] = readOption(file, name, value, option);
   }
   return read as ForwardOptions;
 }
 
-function readOption(path: string, name: string, value: unknown, option: Option): unknown {
+function readOption(file: ConfigFile, name: string, value: unknown, option: Option): unknown {
   if (!option.required) {
-    if (typeof value !== "boolean") throw bad(path, `${name} is true or false`);
+    if (typeof value !== "boolean") throw file.bad(name, "is true or false");
     return option.negate ? !value : value;
   }
-  const given = Array.isArray(value) ? textsOf(path, name, value) : [textOf(path, name, value)];
-  const texts = PATHS.has(name) ? given.map((text) => resolve(dirname(path), text)) : given;
+  // Of several values for one that is not repeatable, all but the last would be lost.
+  const isRepeatable = option.parseArg === collected;
+  if (Array.isArray(value) && !isRepeatable) throw file.bad(name, "takes one value");
+  const given = Array.isArray(value) ? textsOf(file, name, value) : [textOf(file, name, value)];
+  const folder = dirname(file.path);
+  const texts = PATHS.has(name) ? given.map((text) => resolve(folder, text)) : given;
   let read: unknown;
   try {
     for (const text of texts) read = option.parseArg === undefined ? text : option.parseArg(text, read);
   } catch (error) {
-    throw bad(path, `${name}: ${(error as Error).message}`);
+    throw file.bad(name, `is not understood: ${(error as Error).message}`);
   }
   return read;
 }
 
-function textsOf(path: string, name: string, value: unknown): string[] {
-  if (!Array.isArray(value)) throw bad(path, `${name} is not a list`);
-  return value.map((one) => textOf(path, name, one));
+function textsOf(file: ConfigFile, name: string, value: unknown): string[] {
+  if (!Array.isArray(value)) throw file.bad(name, "is not a list");
+  return value.map((one) => textOf(file, name, one));
 }
 
-function textOf(path: string, name: string, value: unknown): string {
-  if (typeof value !== "string" && typeof value !== "number") throw bad(path, `${name} is not text`);
+function textOf(file: ConfigFile, name: string, value: unknown): string {
+  if (typeof value !== "string" && typeof value !== "number") throw file.bad(name, "is not text");
   return String(value);
 }
 
