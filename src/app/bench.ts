@@ -8,6 +8,7 @@
  * as goes; `echo` sends back what comes.
  */
 import { concatBytes, writeU32 } from "../base/bytes.ts";
+import { SrudpError } from "../base/errors.ts";
 import type { Link } from "../net/link.ts";
 import type { Stream } from "../net/stream.ts";
 
@@ -60,6 +61,16 @@ export function serveBench(link: Link): void {
       answer(stream, head);
     };
     stream.on("data", read);
+  });
+}
+
+/** Refuses the peer's questions, with a code that tells it the remedy. */
+export function refuseBench(link: Link, onRefused: (error: SrudpError) => void): void {
+  link.on("bench", (stream) => {
+    const error = new SrudpError("ERR_BENCH_FORBIDDEN");
+    stream.on("error", () => undefined);
+    stream.destroy(error);
+    onRefused(error);
   });
 }
 

@@ -289,6 +289,12 @@ const TABLE = {
     sentence:
       "The other side does not allow it; it has to name it with --expose, or a port that it is to open with --permit-listen.",
   },
+  ERR_BENCH_FORBIDDEN: {
+    origin: "remote",
+    wire: 0x118,
+    exit: 77,
+    sentence: "The peer does not allow measurements; have it listen with --allow-bench.",
+  },
   ERR_TARGET_REFUSED: {
     origin: "remote",
     wire: 0x111,

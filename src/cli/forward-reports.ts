@@ -23,6 +23,12 @@ const SOCKS: Readonly<Record<ForwardKind, string>> = {
   dynamic: "whatever is asked for by SOCKS, from the peer",
 };
 
+const REMEDIES: Readonly<Record<ForwardFailure["what"], string>> = {
+  connection: "name it with --expose",
+  port: "name it with --permit-listen",
+  bench: "listen with --allow-bench",
+};
+
 /** Tells of connections and ports that did not come about, of each kind at most one in a second. */
 export function failureReport(reporter: Reporter): (failure: ForwardFailure, peer?: string) => void {
   const lastMs = new Map<string, number>();
@@ -34,11 +40,12 @@ export function failureReport(reporter: Reporter): (failure: ForwardFailure, pee
     lastMs.set(key, now);
     const { code, message } = error;
     // Here it is this side that does not allow it, and can.
-    const remedy = `${target}; to allow it, name it with ${what === "port" ? "--permit-listen" : "--expose"}`;
+    const remedy = `${target}; to allow it, ${REMEDIES[what]}`;
+    const isForbidden = code === "ERR_TARGET_FORBIDDEN" || code === "ERR_BENCH_FORBIDDEN";
     const prose =
       by === "own"
         ? `not forwarded: ${message}`
-        : `refused to ${peer ?? "the peer"}: ${code === "ERR_TARGET_FORBIDDEN" ? remedy : message}`;
+        : `refused to ${peer ?? "the peer"}: ${isForbidden ? remedy : message}`;
     reporter.event("unforwarded", { by, target, code, message, peer }, escapeText(prose));
   };
 }

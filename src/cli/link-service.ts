@@ -3,10 +3,11 @@
  * input and output, or the pipe of each to a program of its own.
  */
 import type { Readable, Writable } from "node:stream";
-import { serveBench } from "../app/bench.ts";
+import { refuseBench, serveBench } from "../app/bench.ts";
 import { AskedPorts } from "../app/forward/asked-ports.ts";
 import { ForwardPeer } from "../app/forward/forward-peer.ts";
 import { answers } from "../app/forward/liveness.ts";
+import type { ForwardFailure } from "../app/forward/watcher.ts";
 import { openOutput } from "../app/output.ts";
 import { equalBytes } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
@@ -86,16 +87,19 @@ export class LinkService {
       if (link.auth === "key") await this.#service.remember(link.peer);
     });
     remembered.catch(() => undefined);
+    const permission = this.#service.permissions.of(link);
+    const failed = (failure: ForwardFailure): void => this.#failed(failure, formatAddress(link.remote));
     const peer = new ForwardPeer(link, {
-      permissions: this.#service.permissions.of(link),
+      permissions: permission.forwards,
       askedPorts: this.#askedPorts,
-      watcher: { failed: (failure) => this.#failed(failure, formatAddress(link.remote)) },
+      watcher: { failed },
     });
     this.#service.desk.show(peer);
     this.#buryDead(link);
     this.#links.add(link);
     link.once("close", () => this.#links.delete(link));
-    serveBench(link);
+    if (permission.bench) serveBench(link);
+    else refuseBench(link, (error) => failed({ by: "peer", what: "bench", target: "bench", error }));
     const { signal } = this.#context.interrupt;
     const breakOff = (): void => link.reset();
     signal.addEventListener("abort", breakOff, { once: true });

@@ -49,6 +49,8 @@ export interface LinkOptions {
   /** Of `listen` and `forward`. */
   readonly expose?: readonly string[];
   readonly permitListen?: readonly string[];
+  /** Of `listen`. */
+  readonly allowBench?: true;
   /** Of `connect`: `-W`. */
   readonly stdioTo?: string;
 
@@ -161,6 +163,7 @@ export function addLinkOptions(command: Command): Command {
         collected,
       );
   }
+  if (isListener) command.option("--allow-bench", "let peers measure the link with `srudp bench`");
   return command
     .optionsGroup("What is told, on stderr:")
     .option("--json", "events as JSON, one a line")

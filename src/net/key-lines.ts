@@ -20,6 +20,11 @@ export function keyOfLine(path: string, number: number, key: string | undefined)
   try {
     return decodeKey(key ?? "");
   } catch {
-    throw new SrudpError("ERR_KEY_FILE", `Line ${number} of ${quotePath(path)} cannot be read`);
+    throw refusedLine(path, number, "cannot be read");
   }
+}
+
+/** A line that must not be skipped. @param what is wrong with it, behind "Line 3 of FILE" */
+export function refusedLine(path: string, number: number, what: string): SrudpError {
+  return new SrudpError("ERR_KEY_FILE", `Line ${number} of ${quotePath(path)} ${what}`);
 }

@@ -3,7 +3,7 @@
  *
  *     identity          srudpi1… , the secret key; made at first need
  *     known_peers       "host:port srudp1…" a line: trusted on first use, fatal when they change
- *     authorized_peers  "srudp1… [expose=…] [permit-listen=…] [name]" a line: who may connect to a listener
+ *     authorized_peers  see authorized-peers.ts
  *     peers             see saved-peers.ts
  *
  * All under `$XDG_CONFIG_HOME/srudp`, mode 0700, the files 0600. Blank lines and lines that begin with #
@@ -14,10 +14,12 @@ import { randomBytes } from "node:crypto";
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { inspect } from "node:util";
+import { equalBytes } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
 import type { KeyPair } from "../crypto/primitives.ts";
 import { decodeIdentity, encodeIdentity, encodeKey } from "../wire/key-text.ts";
-import { keyOfLine, meaningfulLines } from "./key-lines.ts";
+import { type AuthorizedPeer, parseAuthorizedPeers } from "./authorized-peers.ts";
+import { keyOfLine, meaningfulLines, refusedLine } from "./key-lines.ts";
 import { nodePrimitives } from "./node-primitives.ts";
 import {
   changePrivateFile,
@@ -65,16 +67,6 @@ export interface KnownPeer {
   readonly publicKey: Uint8Array;
 }
 
-/** A line of `authorized_peers`. */
-export interface AuthorizedPeer {
-  readonly publicKey: Uint8Array;
-  /** What stands behind the key and its options, perhaps nothing. */
-  readonly name: string;
-  /** What it may reach and have opened here, in place of what all may; both empty where the line does not say. */
-  readonly expose: readonly string[];
-  readonly permitListen: readonly string[];
-}
-
 /** `$XDG_CONFIG_HOME/srudp`, or `~/.config/srudp` where that is unset or relative (XDG Base Directory Specification). */
 export function configurationFolder(environment: NodeJS.ProcessEnv): string {
   const base = environment.XDG_CONFIG_HOME;
@@ -117,6 +109,10 @@ export class KeyStore {
     return join(this.#folder, "identity");
   }
 
+  get authorizedPath(): string {
+    return join(this.#folder, "authorized_peers");
+  }
+
   /** The identity, made now if there is none. */
   async identity(): Promise<Identity> {
     await ensurePrivateFolder(this.#folder);
@@ -139,10 +135,18 @@ export class KeyStore {
   /** Every peer that was trusted on first use, by `host:port`. */
   async knownPeers(): Promise<KnownPeer[]> {
     const path = join(this.#folder, "known_peers");
-    return meaningfulLines(await this.#read(path)).map(([number, line]) => {
+    const known = new Map<string, KnownPeer>();
+    for (const [number, line] of meaningfulLines(await this.#read(path))) {
       const [remote, key, ...rest] = line.split(/[ \t]+/);
-      return { remote: remote!, publicKey: keyOfLine(path, number, rest.length === 0 ? key : undefined) };
-    });
+      const publicKey = keyOfLine(path, number, rest.length === 0 ? key : undefined);
+      // A peer under another spelling would be taken for one that was never met.
+      if (!isRemote(remote!)) throw refusedLine(path, number, "has no host:port before the key");
+      const other = known.get(remote!);
+      if (other !== undefined && !equalBytes(other.publicKey, publicKey))
+        throw refusedLine(path, number, "gives another key to an address that stands above");
+      known.set(remote!, { remote: remote!, publicKey });
+    }
+    return [...known.values()];
   }
 
   /** Remembers the key of `remote`, which must not be known yet. */
@@ -153,26 +157,12 @@ export class KeyStore {
 
   /** Every peer that may connect. */
   async authorizedPeers(): Promise<AuthorizedPeer[]> {
-    const path = join(this.#folder, "authorized_peers");
-    const peers: AuthorizedPeer[] = [];
-    for (const [number, line] of meaningfulLines(await this.#read(path))) {
-      const [key, ...words] = line.split(/[ \t]+/);
-      const expose: string[] = [];
-      const permitListen: string[] = [];
-      // As in ssh's file of that kind, options stand between the key and what is for people.
-      for (let word = words[0]; word !== undefined; word = words[0]) {
-        if (word.startsWith("expose=")) expose.push(word.slice("expose=".length));
-        else if (word.startsWith("permit-listen=")) permitListen.push(word.slice("permit-listen=".length));
-        else break;
-        words.shift();
-      }
-      peers.push({ publicKey: keyOfLine(path, number, key), name: words.join(" "), expose, permitListen });
-    }
-    return peers;
+    return parseAuthorizedPeers(this.authorizedPath, await this.#read(this.authorizedPath));
   }
 
   /** Lets a peer connect from now on. */
   async addAuthorizedPeer(publicKey: Uint8Array, name: string): Promise<void> {
+    if (name.includes("=")) throw new SrudpError("ERR_USAGE", "A peer's name has no = in it");
     await this.#append("authorized_peers", `${encodeKey(publicKey)} ${name.replace(/\s+/g, " ")}`.trim());
   }
 
@@ -230,4 +220,9 @@ async function findIdentity(path: string): Promise<Identity | undefined> {
   } catch {
     throw new SrudpError("ERR_KEY_FILE", `Line ${first[0]} of ${quotePath(path)} is not an identity`);
   }
+}
+
+/** `host:port` in the spelling in which addresses are remembered. */
+function isRemote(text: string): boolean {
+  return /^(?:\[[0-9a-f:.]+(?:%[^\]\s]+)?\]|[^\s:/[\]]+):\d{1,5}$/.test(text) && text === text.toLowerCase();
 }

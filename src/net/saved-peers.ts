@@ -10,8 +10,8 @@ import { join } from "node:path";
 import { equalBytes } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
 import { encodeKey } from "../wire/key-text.ts";
-import { keyOfLine, meaningfulLines } from "./key-lines.ts";
-import { changePrivateFile, ensurePrivateFolder, quotePath, readPrivateFile } from "./private-file.ts";
+import { keyOfLine, meaningfulLines, refusedLine } from "./key-lines.ts";
+import { changePrivateFile, ensurePrivateFolder, readPrivateFile } from "./private-file.ts";
 
 export interface SavedPeer {
   readonly name: string;
@@ -80,14 +80,19 @@ export class SavedPeers {
   }
 
   #parse(text: string): SavedPeer[] {
-    return meaningfulLines(text).map(([number, line]) => {
+    const peers: SavedPeer[] = [];
+    for (const [number, line] of meaningfulLines(text)) {
       const [name, key, address, ...rest] = line.split(/[ \t]+/);
       const publicKey = keyOfLine(this.#path, number, rest.length === 0 ? key : undefined);
-      if (!isPeerName(name!)) {
-        throw new SrudpError("ERR_KEY_FILE", `Line ${number} of ${quotePath(this.#path)} cannot be read`);
-      }
-      return { name: name!, publicKey, address };
-    });
+      if (!isPeerName(name!)) throw refusedLine(this.#path, number, "cannot be read");
+      if (address !== undefined && !/^\S+:\d{1,5}$/.test(address))
+        throw refusedLine(this.#path, number, "has something else than host:port behind the key");
+      // The first one would be found, whichever was meant.
+      if (peers.some((peer) => isSameName(peer.name, name!)))
+        throw refusedLine(this.#path, number, "has a name that stands above already");
+      peers.push({ name: name!, publicKey, address });
+    }
+    return peers;
   }
 }
 

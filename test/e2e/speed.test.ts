@@ -70,7 +70,7 @@ describe("the pipe", () => {
 
 describe("srudp bench", () => {
   it("measures both directions, round trips and the path, and the listener ends well", async () => {
-    const { listener, port } = await startListener([], { env: { SRUDP_CODE: CODE } });
+    const { listener, port } = await startListener(["--allow-bench"], { env: { SRUDP_CODE: CODE } });
     const bench = SrudpProcess.start(["bench", loopback(port), "-t", "0.3"], { env: { SRUDP_CODE: CODE } });
     const result = await bench.event("bench");
     for (const rate of [result.upRate, result.downRate]) expect(rate).toBeGreaterThan(1_000_000);
@@ -78,5 +78,12 @@ describe("srudp bench", () => {
     expect(result).toMatchObject({ path: "direct" });
     expect(await bench.exit()).toBe(0);
     expect(await listener.exit()).toBe(0);
+  });
+
+  it("is refused by a listener that does not allow it, and both sides say so", async () => {
+    const { listener, port } = await startListener([], { env: { SRUDP_CODE: CODE } });
+    const bench = SrudpProcess.start(["bench", loopback(port), "-t", "0.3"], { env: { SRUDP_CODE: CODE } });
+    expect(await listener.event("unforwarded")).toMatchObject({ by: "peer", code: "ERR_BENCH_FORBIDDEN" });
+    expect(await bench.failure()).toMatchObject({ status: 77, code: "ERR_BENCH_FORBIDDEN" });
   });
 });

@@ -1,11 +1,11 @@
 /** What forwarding tells whoever runs it. */
 import type { SrudpError } from "../../base/errors.ts";
 
-/** A connection, or a port, that did not come about. */
+/** A connection, a port or a measurement that did not come about. */
 export interface ForwardFailure {
   /** Who wanted it: a client on this side, or the peer. */
   readonly by: "own" | "peer";
-  readonly what: "connection" | "port";
+  readonly what: "connection" | "port" | "bench";
   readonly target: string;
   readonly error: SrudpError;
 }

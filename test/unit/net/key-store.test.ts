@@ -112,9 +112,21 @@ describe("known peers", () => {
     expect(await store.knownPeer("host:2")).toEqual(key(2));
   });
 
+  it("refuse a file that has two keys for an address", async () => {
+    plant("known_peers", `host:1 ${encodeKey(key(1))}\nhost:1 ${encodeKey(key(1))}\n`);
+    expect(await store.knownPeer("host:1")).toEqual(key(1));
+    plant("known_peers", `host:1 ${encodeKey(key(1))}\nhost:1 ${encodeKey(key(2))}\n`);
+    expect((await failureOf(store.knownPeer("host:1"))).message).toContain("Line 2");
+  });
+
   it.each([
     "host:1",
     "host:1 srudp1qqq",
+    // Addresses that would never be asked for again.
+    `host ${encodeKey(key(1))}`,
+    `Host:1 ${encodeKey(key(1))}`,
+    `::1:4242 ${encodeKey(key(1))}`,
+    `host:port ${encodeKey(key(1))}`,
     `host:1 ${encodeKey(key(1))} more`,
     `\uFEFFhost:1 ${encodeKey(key(1))}`,
   ])("refuse a file with the line %j as a whole", async (line) => {
@@ -128,24 +140,68 @@ describe("known peers", () => {
 describe("authorized peers", () => {
   it("are none without a file, and keys with names in it", async () => {
     expect(await store.authorizedPeers()).toEqual([]);
-    const line = `${encodeKey(key(5))} expose=localhost:22 permit-listen=0 expose=*:443 my expose=desk`;
+    const line = `${encodeKey(key(5))} expose=localhost:22 permit-listen=0 expose=*:443 bench my desk`;
     plant(
       "authorized_peers",
       `# who may come\n${encodeKey(key(3))} my laptop\n${encodeKey(key(4))}\n${line}\n`,
     );
-    const all = { expose: [], permitListen: [] };
+    const all = { expose: [], permitListen: [], bench: false };
     expect(await store.authorizedPeers()).toEqual([
-      { publicKey: key(3), name: "my laptop", ...all },
-      { publicKey: key(4), name: "", ...all },
+      { publicKey: key(3), name: "my laptop", line: 2, ...all },
+      { publicKey: key(4), name: "", line: 3, ...all },
       {
         publicKey: key(5),
-        name: "my expose=desk",
+        name: "my desk",
         expose: ["localhost:22", "*:443"],
         permitListen: ["0"],
+        bench: true,
+        line: 4,
       },
     ]);
     await store.addAuthorizedPeer(key(6), "new\none");
-    expect((await store.authorizedPeers())[3]).toEqual({ publicKey: key(6), name: "new one", ...all });
+    expect((await store.authorizedPeers())[3]).toEqual({
+      publicKey: key(6),
+      name: "new one",
+      line: 5,
+      ...all,
+    });
+    const misnamed = await failureOf(store.addAuthorizedPeer(key(7), "expose=all"));
+    expect(misnamed.code).toBe("ERR_USAGE");
+  });
+
+  it.each([
+    "expsoe=127.0.0.1:7102 laptop",
+    "Expose=127.0.0.1:7102 laptop",
+    "permit_listen=8080 laptop",
+    "expose =127.0.0.1:7102 laptop",
+    "expose 127.0.0.1:7102 laptop",
+    "laptop expose=127.0.0.1:7102",
+    "my laptop permit-listen=0",
+    "Bench laptop",
+    "laptop bench",
+    "bench=yes laptop",
+    "restrict=",
+  ])("refuse a file in which %j may be meant to restrict a peer", async (words) => {
+    plant("authorized_peers", `# who may come\n${encodeKey(key(3))} ${words}\n`);
+    const error = await failureOf(store.authorizedPeers());
+    expect(error.code).toBe("ERR_KEY_FILE");
+    expect(error.message).toContain(`Line 2 of ${join(folder, "authorized_peers")} `);
+  });
+
+  it("refuse a file with two lines for one key, where one of them has options", async () => {
+    const [a, b] = [encodeKey(key(3)), encodeKey(key(4))];
+    plant("authorized_peers", `${a} desk\n${b}\n${a} the same desk\n`);
+    expect(await store.authorizedPeers()).toHaveLength(3);
+    for (const [first, second] of [
+      ["", "bench"],
+      ["expose=a:1", ""],
+      ["expose=a:1", "expose=b:1"],
+    ]) {
+      plant("authorized_peers", `${a} ${first}\n${b}\n${a} ${second}\n`);
+      const error = await failureOf(store.authorizedPeers());
+      expect(error.code).toBe("ERR_KEY_FILE");
+      expect(error.message).toMatch(/Line 3 .* line 1/);
+    }
   });
 
   it("let nobody in through a file that others may write to", async () => {

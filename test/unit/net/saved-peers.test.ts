@@ -56,6 +56,8 @@ describe("saved peers", () => {
       "phone srudp1qqqq",
       `42 ${encodeKey(key(4))}`,
       `a ${encodeKey(key(4))} b c`,
+      `a ${encodeKey(key(4))} nowhere`,
+      `Laptop ${encodeKey(key(4))}`,
     ]) {
       writeFileSync(file(), `${good}${line}\n`);
       await expect(peers.list(), line).rejects.toMatchObject({ code: "ERR_KEY_FILE" });
