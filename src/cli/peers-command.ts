@@ -6,9 +6,10 @@ import type { CommandContext } from "./context.ts";
 import { escapeText } from "./escape.ts";
 import { formatPeer, parsePeer, usage } from "./operands.ts";
 import { checkNewName } from "./pairing.ts";
+import { checkPeer, type PeersCheckOptions } from "./peers-check.ts";
 import { printLines } from "./print-lines.ts";
 
-export type PeersAction = "list" | "add" | "forget";
+export type PeersAction = "list" | "add" | "forget" | "check";
 
 /** Why a peer is on the list: paired by name, trusted at first use, or allowed to connect. */
 interface Entry {
@@ -23,7 +24,7 @@ export async function runPeers(
   context: CommandContext,
   action: PeersAction,
   operands: readonly string[],
-  options: { readonly json?: true },
+  options: PeersCheckOptions,
 ): Promise<number> {
   const store = new KeyStore(configurationFolder(context.environment));
   switch (action) {
@@ -36,6 +37,8 @@ export async function runPeers(
     case "forget":
       await forget(context, store, operands[0]!);
       return 0;
+    case "check":
+      return checkPeer(context, store, operands, options);
   }
 }
 

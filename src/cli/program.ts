@@ -15,10 +15,12 @@ import {
   addDoctorOptions,
   addForwardOptions,
   addLinkOptions,
+  collected,
   type ForwardOptions,
   type LinkOptions,
   taken,
 } from "./options.ts";
+import type { PeersCheckOptions } from "./peers-check.ts";
 import type { PeersAction } from "./peers-command.ts";
 import { addRendezvousOptions, type RendezvousCommandOptions } from "./rendezvous-options.ts";
 import { Reporter } from "./reporter.ts";
@@ -213,10 +215,12 @@ function describe(context: CommandContext, settle: (action: Promise<number>) => 
       .command(name, { isDefault: name === "list" })
       .description(summary)
       .option("--json", "the list, and errors, as JSON");
+    if (name === "check")
+      action.option("--expose <target>", "what `srudp listen` exposes to all (repeatable)", collected);
     for (const [word, description] of words) action.argument(word, description);
     action.action((...all: unknown[]) => {
       const operands = all.slice(0, words.length).filter((one) => typeof one === "string");
-      const options = all[words.length] as { json?: true };
+      const options = all[words.length] as PeersCheckOptions;
       return settle(
         import("./peers-command.ts").then(({ runPeers }) => runPeers(context, name, operands, options)),
       );
@@ -269,6 +273,14 @@ const PEERS_ACTIONS: readonly (readonly [PeersAction, readonly Argument[], strin
     "forget",
     [["<peer>", "a name, host:port or key of the list"]],
     "Let a key go: it may not connect any more, and is expected nowhere.",
+  ],
+  [
+    "check",
+    [
+      ["<peer>", "its key, saved name, or name in authorized_peers"],
+      ["<target>", "host:port, host:port/udp, or a socket's path"],
+    ],
+    "Say whether a peer may reach a target through here, and by which rule. Exits with 77 when it may not.",
   ],
 ];
 

@@ -43,8 +43,8 @@ export function parseForward(option: "L" | "R" | "D", text: string): ForwardSpec
 }
 
 /** The target of `-W text`: host:port, or a socket's path. @throws SrudpError ERR_USAGE */
-export function parseTarget(text: string): Address {
-  const name = `-W ${text}`;
+export function parseTarget(text: string, option: string = "-W"): Address {
+  const name = `${option} ${text}`;
   const [host, port, ...rest] = splitFields(text, name);
   if (host?.isPath && port === undefined) return { kind: "unix", path: host.text };
   if (host === undefined || host.text === "" || port === undefined || rest.length > 0)
