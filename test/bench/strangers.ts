@@ -168,13 +168,15 @@ measure("first message, code: one run of the PAKE", byCode, "pakeAnswer", () =>
 );
 measure("first message with a cookie, code", byCode, "pakeAnswer", (stage) => {
   for (const { bytes, address } of firsts("code", 40)) stage.hand(bytes, address);
-  return Array.from({ length: 40 }, () => {
+  const proven: Input[] = [];
+  while (proven.length < 40) {
     const stranger = newStranger("code");
     const address = freshAddress();
     const bytes = nextOf(stage, stranger, firstOf(stranger), address);
-    if (stage.answers[0]?.[0] !== PACKET_COOKIE) throw new Error("no cookie");
-    return { bytes, address };
-  });
+    // Four a second still enter without one.
+    if (stage.answers[0]?.[0] === PACKET_COOKIE) proven.push({ bytes, address });
+  }
+  return proven;
 });
 measure("the same first message again", byCode, "pakeAnswer", (stage) => {
   const bytes = firstOf(newStranger("code"));
