@@ -29,8 +29,7 @@ const TABLE = {
   ERR_CODE_NEEDED: {
     origin: "local",
     exit: 64,
-    sentence:
-      "A code is needed and there is no terminal to ask for it; use --code-file, --code-fd or SRUDP_CODE.",
+    sentence: "A code is needed; type it at the terminal, or use --code-file, --code-fd or SRUDP_CODE.",
   },
   ERR_CODE_FORMAT: {
     origin: "local",

@@ -49,7 +49,8 @@ export class CodeEntry {
     else if (key === CTRL_U) this.#clear();
     else if (key === CTRL_W) this.#eraseWord();
     else if (/[\s_\u2010-\u2015-]/.test(key)) this.#endPart();
-    else if (!/\p{C}/u.test(key)) this.#add(key);
+    // Quotes and a full stop are pasted with a code, and are part of none.
+    else if (!/[\p{C}\p{Pi}\p{Pf}\p{Ps}\p{Pe}"'`.,;:!?]/u.test(key)) this.#add(key);
   }
 
   #add(character: string): void {

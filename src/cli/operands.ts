@@ -2,6 +2,7 @@
 import { SrudpError } from "../base/errors.ts";
 import { isPeerName } from "../net/saved-peers.ts";
 import { CODE_WORDS, looksLikeCode, parseCode } from "../wire/code.ts";
+import { unquote, unwrapLine } from "../wire/pasted-text.ts";
 import { decodeTicket, looksLikeTicket, type TicketOffer } from "../wire/ticket.ts";
 import { escapeText } from "./escape.ts";
 
@@ -28,18 +29,20 @@ export function splitWords(words: readonly string[]): { options: string[]; progr
  *
  * @throws SrudpError ERR_USAGE, ERR_CODE_FORMAT, ERR_TICKET_FORMAT
  */
-export function parsePeer(operands: readonly string[]): PeerOperand {
+export function parsePeer(words: readonly string[]): PeerOperand {
+  const operands = unwrapOperands(words);
   const [first, second] = operands;
   if (first === undefined) return { kind: "none" };
+  if (looksLikeTicket(first)) {
+    // A line that was broken on its way comes in several words.
+    const ticket = decodeTicket(operands.join(""));
+    if (ticket.kind === "offer") return { kind: "ticket", offer: ticket };
+    throw usage("This ticket is an answer: paste it where `srudp listen --ticket` waits");
+  }
   if (operands.length === 1 + CODE_WORDS && looksLikeCode(first))
     return { kind: "code", code: parseCode(operands.join("-")) };
   if (operands.length > 2) throw usage("More words than a host and a port");
   if (second !== undefined) return address(first.replace(/^\[(.*)\]$/, "$1"), parsePort(second));
-  if (looksLikeTicket(first)) {
-    const ticket = decodeTicket(first);
-    if (ticket.kind === "offer") return { kind: "ticket", offer: ticket };
-    throw usage("This ticket is an answer: paste it where `srudp listen --ticket` waits");
-  }
   if (/^srudp[a-z]?1/i.test(first.trim())) return { kind: "key" };
   if (looksLikeCode(first)) return { kind: "code", code: parseCode(first) };
   const parts = /^(?:\[([^[\]]*)\]|([^:]*)):([^:]*)$/.exec(first);
@@ -49,6 +52,23 @@ export function parsePeer(operands: readonly string[]): PeerOperand {
     throw usage(`"${escapeText(first)}" has no port: give the peer ${needsPort}`);
   }
   return address(parts[1] ?? parts[2]!, parsePort(parts[3]!));
+}
+
+/**
+ * The operands without quotes and invisible characters that were pasted with them, and without the command, where
+ * the whole line that the other side printed was pasted. A code may also end in a full stop.
+ */
+export function unwrapOperands(words: readonly string[]): string[] {
+  const unquoted = words.flatMap((word) => {
+    const line = unquote(word);
+    return /^srudp\s/.test(line) ? line.split(/\s+/) : [line];
+  });
+  const operands =
+    /^srudp$/.test(unquoted[0] ?? "") && unquoted[1] === "connect" ? unquoted.slice(2) : unquoted;
+  const last = operands.at(-1);
+  if (last === undefined) return operands;
+  const whole = unwrapLine(operands.join(" "));
+  return looksLikeCode(whole) ? [...operands.slice(0, -1), unwrapLine(last)] : operands;
 }
 
 /** A UDP port from 0 (any) to 65535. @throws SrudpError ERR_USAGE */

@@ -27,11 +27,11 @@ export function hasTerminal(): boolean {
  * Asks for a code and checks it word by word.
  *
  * @returns the code in normal form
- * @throws SrudpError ERR_CODE_NEEDED without a terminal or at its end, ERR_INTERRUPTED on Ctrl-C, the reason of `signal`
+ * @throws SrudpError ERR_CODE_NEEDED without a terminal or at its end (Ctrl-D), ERR_INTERRUPTED on Ctrl-C, the reason of `signal`
  */
 export async function askCode(question: string, signal: AbortSignal): Promise<Redacted<string>> {
   const terminal = openTerminal();
-  if (terminal === undefined) throw new SrudpError("ERR_CODE_NEEDED");
+  if (terminal === undefined) throw new SrudpError("ERR_CODE_NEEDED", "There is no terminal to ask on");
   const entry = new CodeEntry();
   const show = (): void => {
     const line = `${question}${entry.text}`;
@@ -53,7 +53,7 @@ export async function askCode(question: string, signal: AbortSignal): Promise<Re
     terminal.close("\r\n");
   }
   if (entry.state === "interrupted") throw new Interruption("SIGINT");
-  if (entry.state !== "done") throw new SrudpError("ERR_CODE_NEEDED");
+  if (entry.state !== "done") throw new SrudpError("ERR_CODE_NEEDED", "No code was typed");
   return new Redacted(entry.text);
 }
 
@@ -87,25 +87,36 @@ export async function askYesOrNo(question: string, signal: AbortSignal): Promise
 }
 
 /**
- * Asks for one line.
+ * Asks for a line, and again until one will do.
  *
- * @returns `undefined` where there is no terminal, or it ends
+ * @param judge is given each line; returns what to ask next, or `undefined` when that was the last line
+ * @returns whether there was such a line, and not the end of the terminal or none at all
  */
-export async function askLine(question: string, signal: AbortSignal): Promise<string | undefined> {
+export async function askLines(
+  question: string,
+  signal: AbortSignal,
+  judge: (line: string) => string | undefined,
+): Promise<boolean> {
   const terminal = openTerminal();
-  if (terminal === undefined) return undefined;
+  if (terminal === undefined) return false;
   let typed = "";
+  let isDone = false;
   try {
     terminal.write(question);
     await terminal.read(signal, (text) => {
       typed += text;
-      return typed.includes("\n");
+      for (let end = typed.indexOf("\n"); end >= 0 && !isDone; end = typed.indexOf("\n")) {
+        const next = judge(typed.slice(0, end));
+        typed = typed.slice(end + 1);
+        if (next === undefined) isDone = true;
+        else terminal.write(next);
+      }
+      return isDone;
     });
   } finally {
     terminal.close("");
   }
-  const end = typed.indexOf("\n");
-  return end < 0 ? undefined : typed.slice(0, end);
+  return isDone;
 }
 
 interface Terminal {

@@ -1,18 +1,20 @@
 /** Tickets between two people: what each side prints, and how the answer gets back to the listener. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { SrudpError } from "../base/errors.ts";
-import type { TicketWay } from "../net/carriers/ticket-carrier.ts";
+import { isAnswerTo, type TicketTerms, type TicketWay } from "../net/carriers/ticket-carrier.ts";
 import { readTicketFile } from "../net/secret-sources.ts";
 import { decodeTicket, type TicketAnswer, type TicketOffer } from "../wire/ticket.ts";
+import { AnswerEntry } from "./answer-entry.ts";
 import type { CommandContext } from "./context.ts";
 import { unlessAborted } from "./interrupt.ts";
 import { usage } from "./operands.ts";
-import { askLine, hasTerminal } from "./prompt.ts";
+import { askLines, hasTerminal } from "./prompt.ts";
 
 /** How long a ticket may be waited with. */
 const TICKET_LIFE_MS = 600_000;
 /** How soon an answer's file that is not there yet is looked for again. */
 const RETRY_MS = 250;
+const QUESTION = "answer: ";
 
 /** Makes an offer with `psk` and waits for its answer, from a file or on the terminal, until `ending`. */
 export function offerTicket(
@@ -25,6 +27,7 @@ export function offerTicket(
     throw usage("There is no terminal to paste the answer at: name a file for it with --answer-file");
   const { reporter } = context;
   const expiresAtS = Math.floor((Date.now() + TICKET_LIFE_MS) / 1000);
+  const terms = { psk, expiresAtS };
   let tell: () => void = () => undefined;
   const told = new Promise<void>((resolve) => {
     tell = resolve;
@@ -32,7 +35,7 @@ export function offerTicket(
   const expiry = setTimeout(() => ending.abort(new SrudpError("ERR_TICKET_EXPIRED")), TICKET_LIFE_MS);
   ending.signal.addEventListener("abort", () => clearTimeout(expiry));
   expiry.unref();
-  const answer = told.then(() => readAnswer(answerFile, ending.signal));
+  const answer = told.then(() => readAnswer(answerFile, terms, ending.signal));
   answer.catch((error: unknown) => ending.abort(error));
   const onTicket = (ticket: string): void => {
     const { strong } = reporter.palette;
@@ -40,7 +43,7 @@ export function offerTicket(
     reporter.event("ticket", { ticket, expiresAtS }, reporter.quiet ? ticket : prose, "always");
     tell();
   };
-  return { side: "responder", terms: { psk, expiresAtS }, answer, onTicket };
+  return { side: "responder", terms, answer, onTicket };
 }
 
 /** Takes an offer up. @throws SrudpError ERR_TICKET_EXPIRED */
@@ -53,18 +56,35 @@ export function acceptTicket({ reporter }: CommandContext, offer: TicketOffer): 
   return { side: "initiator", offer, onTicket };
 }
 
-async function readAnswer(file: string | undefined, signal: AbortSignal): Promise<TicketAnswer> {
+async function readAnswer(
+  file: string | undefined,
+  terms: TicketTerms,
+  signal: AbortSignal,
+): Promise<TicketAnswer> {
+  if (file === undefined) return askAnswer(terms, signal);
   for (;;) {
-    const text =
-      file === undefined
-        ? await askLine("answer: ", signal)
-        : await unlessAborted(signal, readTicketFile(file));
+    const text = await unlessAborted(signal, readTicketFile(file));
     if (text !== undefined) {
       const ticket = decodeTicket(text);
-      if (ticket.kind === "answer") return ticket;
-      throw new SrudpError("ERR_TICKET_FORMAT", "This is an offer and no answer to one");
+      if (ticket.kind !== "answer")
+        throw new SrudpError("ERR_TICKET_FORMAT", "This is an offer and no answer to one");
+      if (!isAnswerTo(terms, ticket))
+        throw new SrudpError("ERR_TICKET_FORMAT", "This answers another ticket");
+      return ticket;
     }
-    if (file === undefined) throw new SrudpError("ERR_TICKET_FORMAT", "No answer was pasted");
     await sleep(RETRY_MS, undefined, { signal });
   }
+}
+
+/** Asks at the terminal until a line, or several that belong together, are the answer. */
+async function askAnswer(terms: TicketTerms, signal: AbortSignal): Promise<TicketAnswer> {
+  const entry = new AnswerEntry((answer) => isAnswerTo(terms, answer));
+  const isDone = await askLines(QUESTION, signal, (line) => {
+    const hint = entry.feed(line);
+    if (entry.answer !== undefined) return undefined;
+    return hint === "" ? QUESTION : `${hint}\n${QUESTION}`;
+  });
+  if (!isDone || entry.answer === undefined)
+    throw new SrudpError("ERR_TICKET_FORMAT", "No answer was pasted");
+  return entry.answer;
 }

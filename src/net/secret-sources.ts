@@ -11,6 +11,7 @@ import { promisify } from "node:util";
 import { SrudpError } from "../base/errors.ts";
 import { parseCode } from "../wire/code.ts";
 import { decodeSecret } from "../wire/key-text.ts";
+import { unwrapCode } from "../wire/pasted-text.ts";
 import { quotePath, readPrivateFile } from "./private-file.ts";
 import { Redacted } from "./redacted.ts";
 
@@ -148,7 +149,7 @@ async function readByte(descriptor: number, into: Buffer, at: number): Promise<n
 /** The normal form, wrapped. The parser's own error would tell a part of the code to whoever reads the log. */
 function sealedCode(source: string, text: string): Redacted<string> {
   try {
-    return new Redacted(parseCode(text));
+    return new Redacted(parseCode(unwrapCode(text)));
   } catch {
     throw new SrudpError("ERR_CODE_FORMAT", `${source} holds no code`);
   }

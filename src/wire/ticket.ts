@@ -15,6 +15,7 @@ import { concatBytes, copyBytes, writeU32, writeU48 } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
 import { Reader } from "../base/reader.ts";
 import { crc32 } from "./crc32.ts";
+import { unwrapTicket } from "./pasted-text.ts";
 import { decodeSignal, encodeSignal, type Signal } from "./signal.ts";
 
 /** Length of the secret in an offer. */
@@ -45,7 +46,7 @@ export type Ticket = TicketOffer | TicketAnswer;
 
 /** Whether a text is meant as a ticket, rightly written or not. */
 export function looksLikeTicket(text: string): boolean {
-  return /^\s*srudpt1/i.test(text);
+  return /^srudpt1/i.test(unwrapTicket(text));
 }
 
 /** `srudpt1…`, on one line. */
@@ -69,7 +70,8 @@ export function encodeTicket(ticket: Ticket): string {
  *   caller, who has a clock
  */
 export function decodeTicket(text: string): Ticket {
-  const packed = text.length > LONGEST_TEXT ? "" : text.replace(/[ \t\r\n]+/g, "");
+  const unwrapped = unwrapTicket(text);
+  const packed = unwrapped.length > LONGEST_TEXT ? "" : unwrapped;
   if (!packed.startsWith(PREFIX)) throw new SrudpError("ERR_TICKET_FORMAT");
   const bytes = fromBase64Url(packed.slice(PREFIX.length));
   const bodyEnd = bytes.length - CRC_BYTES;

@@ -51,4 +51,39 @@ describe.skipIf(!canMakeTerminals)("a code typed at the terminal", () => {
     terminal.type("\u0003");
     expect(await connector.exit()).toBe(130);
   });
+
+  it("is missed with Ctrl-D, and nobody says that there is no terminal", async () => {
+    const { connector, terminal } = await connectAtTerminal(9);
+    terminal.type("\u0004");
+    const { status, code, message } = await connector.failure();
+    expect({ status, code }).toEqual({ status: 64, code: "ERR_CODE_NEEDED" });
+    expect(message).not.toContain("no terminal");
+  });
+});
+
+describe.skipIf(!canMakeTerminals)("the answer to a ticket, pasted at the terminal", () => {
+  // Nothing answers at port 9: own addresses are all that can be told.
+  const WAYS = ["-4", "-n", "--stun", "127.0.0.1:9", "--no-port-mapping", "--no-dht", "--no-lan"];
+
+  it("is asked for again after an empty line, a stray line and the half of it", async () => {
+    const listener = SrudpProcess.start(["listen", "--ticket", ...WAYS], { terminal: true });
+    const terminal = listener.terminal!;
+    const { ticket } = await listener.event("ticket");
+    const connector = SrudpProcess.start(["connect", ...WAYS, ticket]);
+    const answer: string = (await connector.event("answer")).ticket;
+    const half = answer.length >> 1;
+    await terminal.shown("answer: ");
+    terminal.type("\n");
+    terminal.type("here it is\n");
+    await terminal.shown("begins with srudpt1");
+    terminal.type(`> "${answer.slice(0, half)}\n`);
+    await terminal.shown("the rest of it");
+    terminal.type(`> ${answer.slice(half)}"\n`);
+    await connector.event("connected");
+    connector.input.end();
+    listener.input.end();
+    expect(await connector.exit()).toBe(0);
+    expect(await listener.exit()).toBe(0);
+    expect(terminal.text.match(/^answer: /gm)).toHaveLength(4);
+  });
 });

@@ -9,6 +9,7 @@ import { randomBytes } from "node:crypto";
 import { openSignal, sealSignal } from "../../punch/sealed-signal.ts";
 import type { Signal } from "../../wire/signal.ts";
 import { encodeTicket, type TicketAnswer, type TicketOffer } from "../../wire/ticket.ts";
+import { placeOfTicket } from "../meeting-place.ts";
 import type { Carrier, Meeting, MeetingSide, Place } from "./carrier.ts";
 
 /** How a ticket gets from one person to the other. */
@@ -25,6 +26,12 @@ export type TicketTerms = Pick<TicketOffer, "psk" | "expiresAtS">;
 
 /** So long for public addresses, and for what the NATs do with ports, to be found out: there is no second ticket. */
 const GATHER_MS = 1500;
+
+/** Whether `answer` was made for the offer of these terms, and not for another one. */
+export function isAnswerTo({ psk, expiresAtS }: TicketTerms, { sealedSignal }: TicketAnswer): boolean {
+  const { sealKey } = placeOfTicket(psk, expiresAtS * 1000);
+  return openSignal(sealKey, "initiator", sealedSignal) !== undefined;
+}
 
 export class TicketCarrier implements Carrier {
   readonly name = "ticket";

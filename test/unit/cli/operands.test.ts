@@ -10,6 +10,7 @@ import {
   parseSeconds,
   splitWords,
 } from "../../../src/cli/operands.ts";
+import { encodeTicket } from "../../../src/wire/ticket.ts";
 
 function failure(action: () => unknown): SrudpError {
   try {
@@ -42,6 +43,33 @@ describe("a peer's name", () => {
       expect(parsePeer(operands)).toEqual({ kind: "code", code: "42-ocean-lizard-maple" });
     },
   );
+
+  it.each([
+    [["'42-ocean-lizard-maple'"]],
+    [["\u201c42-ocean-lizard-maple\u201d."]],
+    [["42-ocean-lizard-maple."]],
+    [["42\u200b-ocean-lizard-maple"]],
+    [["srudp", "connect", "42-ocean-lizard-maple"]],
+    [["srudp connect 42-ocean-lizard-maple"]],
+    [["42", "ocean", "lizard", "maple."]],
+  ])("may be a code as it was pasted: %j", (operands) => {
+    expect(parsePeer(operands)).toEqual({ kind: "code", code: "42-ocean-lizard-maple" });
+  });
+
+  it("may be a ticket in quotes, in two words, or in the command that was printed", () => {
+    const answer = encodeTicket({ kind: "answer", sealedSignal: new Uint8Array(200) });
+    const half = answer.length >> 1;
+    for (const operands of [
+      [answer],
+      [`"${answer}"`],
+      [answer.slice(0, half), answer.slice(half)],
+      ["srudp", "connect", answer],
+      [`srudp connect ${answer}`],
+    ]) {
+      // It is recognized whole, as an answer, which connects nobody.
+      expect(failure(() => parsePeer(operands)).message).toContain("This ticket is an answer");
+    }
+  });
 
   it("may be the name under which it was saved", () => {
     expect(parsePeer(["laptop"])).toEqual({ kind: "name", name: "laptop" });

@@ -79,6 +79,18 @@ describe("the environment's code", () => {
   });
 });
 
+describe("a code as it was pasted", () => {
+  const pasted = [`"${CANARY}"`, `${CANARY}.`, `${CANARY}\u200b`, `srudp connect ${CANARY} --no-lan\n`];
+
+  it.each(pasted)("is taken from the environment: %j", (text) => {
+    expect(takeEnvironmentCode({ SRUDP_CODE: text })?.reveal()).toBe(CANARY);
+  });
+
+  it.each(pasted)("is taken from a file: %j", async (text) => {
+    expect((await readCodeFile(plant(text))).reveal()).toBe(CANARY);
+  });
+});
+
 describe("a code file", () => {
   it("holds a code in any tolerated form, and may be readable by others", async () => {
     expect((await readCodeFile(plant(`${CANARY}\n`, 0o644))).reveal()).toBe(CANARY);
