@@ -44,7 +44,7 @@ const TEXT_LIMIT_BYTES = 1024;
 export const HEAD_LIMIT_BYTES = 2048;
 const PORT_MOST = 65_535;
 
-/** The head of a stream that is to lead to `target`, its length before it. */
+/** The head of a stream that is to lead to `target`, its length before it. @throws SrudpError ERR_USAGE */
 export function encodeHead(target: Target): Uint8Array {
   return withLength(encodeTarget(target));
 }
@@ -130,9 +130,9 @@ function encodeTarget(target: Target): Uint8Array {
   switch (target.kind) {
     case "tcp":
     case "udp":
-      return concatBytes(kind, text(target.host), number(target.port));
+      return concatBytes(kind, wholeText(target.host), number(target.port));
     case "unix":
-      return concatBytes(kind, text(target.path));
+      return concatBytes(kind, wholeText(target.path));
     case "first":
       return kind;
     case "asked":
@@ -189,6 +189,14 @@ function number(value: number): Uint8Array {
   return bytes;
 }
 
+/** A host or path. Cut off, it would be another one. @throws SrudpError ERR_USAGE */
+function wholeText(value: string): Uint8Array {
+  if (utf8Encode(value).length > TEXT_LIMIT_BYTES)
+    throw new SrudpError("ERR_USAGE", `A host or path is longer than ${TEXT_LIMIT_BYTES} bytes`);
+  return text(value);
+}
+
+/** An explanation, cut off where it is too long. */
 function text(value: string): Uint8Array {
   const bytes = utf8Encode(value).subarray(0, TEXT_LIMIT_BYTES);
   return concatBytes(number(bytes.length), bytes);

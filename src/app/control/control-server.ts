@@ -4,6 +4,7 @@ import { unlinkSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { SrudpError } from "../../base/errors.ts";
+import { socketPathError } from "../../net/socket-path.ts";
 import { controlPath, draftPath } from "./control-folder.ts";
 import { type ControlAnswer, type ControlRequest, parseRequest } from "./control-records.ts";
 import { onLine } from "./lines.ts";
@@ -42,6 +43,8 @@ export async function serveControl(
  */
 async function listenAt(server: Server, path: string): Promise<void> {
   const draft = draftPath(path);
+  const tooLong = socketPathError(draft);
+  if (tooLong !== undefined) throw tooLong;
   await rm(draft, { force: true });
   const before = process.umask(0o177);
   try {

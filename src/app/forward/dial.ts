@@ -1,7 +1,8 @@
 /** Reaching a target as its own client would, and saying why it could not be reached. */
 import { connect, type Socket } from "node:net";
 import { type ErrorCode, SrudpError } from "../../base/errors.ts";
-import { type Address, formatTarget } from "../../net/forward-wire.ts";
+import { type Address, formatTarget, type Target } from "../../net/forward-wire.ts";
+import { socketPathError } from "../../net/socket-path.ts";
 
 /**
  * A connection to `address`, with Nagle's algorithm off.
@@ -13,6 +14,8 @@ export function dial(address: Address, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
     // Node would take it for this machine.
     if (address.kind !== "unix" && address.host === "") throw new SrudpError("ERR_TARGET_UNKNOWN", "no host");
+    const tooLong = address.kind === "unix" ? socketPathError(address.path) : undefined;
+    if (tooLong !== undefined) throw targetError(address, tooLong);
     const where =
       address.kind === "unix" ? { path: address.path } : { host: address.host, port: address.port };
     const socket = connect({ ...where, allowHalfOpen: true, noDelay: true, keepAlive: true });
@@ -45,8 +48,20 @@ export function targetError(address: Address, thrown: NodeJS.ErrnoException): Sr
   return new SrudpError(code, `${formatTarget(address)} (${reason})`, error);
 }
 
+/**
+ * The same failure in the words of the peer that asked for `target`: nothing of this side that the peer did not name
+ * itself, be it a path, an address behind a name, or an unexpected error's text.
+ */
+export function failureForPeer(target: Target | undefined, { code, cause }: SrudpError): SrudpError {
+  const asked = target === undefined ? "" : formatTarget(target);
+  const errno = (cause as NodeJS.ErrnoException | undefined)?.code ?? "";
+  const reason = /^E[A-Z0-9_]{1,30}$/.test(errno) ? ` (${REASONS[errno] ?? errno})` : "";
+  return new SrudpError(code, `${asked}${reason}`);
+}
+
 const REASONS: Readonly<Record<string, string>> = {
   EMFILE: "EMFILE: the exposing side may open no more files, see `ulimit -n` there",
+  ENAMETOOLONG: "ENAMETOOLONG: the path is too long for a socket",
 };
 
 const CODES: Readonly<Record<string, ErrorCode>> = {

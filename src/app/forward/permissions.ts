@@ -16,6 +16,7 @@
 import { lookup } from "node:dns/promises";
 import { SrudpError } from "../../base/errors.ts";
 import { type Address, formatTarget, type Target } from "../../net/forward-wire.ts";
+import { socketPathError } from "../../net/socket-path.ts";
 import { type Interfaces, OwnNetworks } from "./own-networks.ts";
 import { canonicalAddress, isLoopback, isOpenTo, Network } from "./special-ranges.ts";
 
@@ -195,7 +196,7 @@ async function addressesOf(host: string, target: Target): Promise<string[]> {
 }
 
 function parseEntry(text: string): Entry {
-  if (text.startsWith("/")) return { kind: "path", path: text };
+  if (text.startsWith("/")) return { kind: "path", path: pathOf("--expose", text) };
   const [whole, protocol] = splitProtocol(text);
   const parts = /^(?:\[([^[\]]+)\]|([^:[\]]+)):([^:]+)$/.exec(whole);
   if (parts === null)
@@ -213,13 +214,19 @@ function parseEntry(text: string): Entry {
 }
 
 function parsePermit(text: string): Permit {
-  if (text.startsWith("/")) return { kind: "unix", place: text, ports: ANY_PORT };
+  if (text.startsWith("/")) return { kind: "unix", place: pathOf("--permit-listen", text), ports: ANY_PORT };
   const [whole, protocol] = splitProtocol(text);
   const parts = /^(?:(?:\[([^[\]]+)\]|([^:[\]]*)):)?([^:]+)$/.exec(whole);
   if (parts === null) throw bad("--permit-listen", text, "[bind:]port or a socket's path");
   const host = parts[1] ?? parts[2];
   const place = host === undefined ? "localhost" : canonicalHost(host === "" ? "*" : host);
   return { kind: protocol, place, ports: parsePorts("--permit-listen", parts[3]!, text) };
+}
+
+function pathOf(option: string, path: string): string {
+  const error = socketPathError(path);
+  if (error !== undefined) throw new SrudpError("ERR_USAGE", `${option} ${path}: ${error.message}`);
+  return path;
 }
 
 function splitProtocol(text: string): [string, Protocol] {

@@ -11,6 +11,7 @@
  */
 import { SrudpError } from "../../base/errors.ts";
 import { type Address, formatTarget } from "../../net/forward-wire.ts";
+import { socketPathError } from "../../net/socket-path.ts";
 
 /** What a forwarded port leads to: an address, the peer's first exposed one, or whatever the client asks by SOCKS. */
 export type Lead = Address | { readonly kind: "first" } | { readonly kind: "socks" };
@@ -46,7 +47,7 @@ export function parseForward(option: "L" | "R" | "D", text: string): ForwardSpec
 export function parseTarget(text: string, option: string = "-W"): Address {
   const name = `${option} ${text}`;
   const [host, port, ...rest] = splitFields(text, name);
-  if (host?.isPath && port === undefined) return { kind: "unix", path: host.text };
+  if (host?.isPath && port === undefined) return { kind: "unix", path: pathOf(host, name) };
   if (host === undefined || host.text === "" || port === undefined || rest.length > 0)
     throw bad(name, "it takes host:port");
   return { kind: "tcp", host: host.text, port: portOf(port, name, false) };
@@ -80,7 +81,7 @@ function readFields(kind: ForwardKind, fields: readonly Field[], name: string): 
     if (host.text === "" || host.isPath) throw bad(name, "the target's host is missing");
     return { kind: "tcp", host: host.text, port: portOf(port, name, false) };
   };
-  const path = (field: Field): Address => ({ kind: "unix", path: field.text });
+  const path = (field: Field): Address => ({ kind: "unix", path: pathOf(field, name) });
   if (a === undefined || fields.length > 4) throw bad(name, "it has too many parts");
   if (b === undefined) return { bind: a.isPath ? path(a) : bindAt(undefined, a), lead: alone };
   if (kind === "dynamic") {
@@ -128,6 +129,12 @@ function splitFields(text: string, name: string): Field[] {
   if (isBracketed) throw bad(name, "a bracket is not closed");
   fields.push({ text: current, isPath: current.includes("/") });
   return fields;
+}
+
+function pathOf({ text }: Field, name: string): string {
+  const error = socketPathError(text);
+  if (error !== undefined) throw bad(name, error.message);
+  return text;
 }
 
 function isNumber({ text }: Field): boolean {

@@ -7,6 +7,7 @@ import { lstat, unlink } from "node:fs/promises";
 import { connect, createServer, type ListenOptions, type Server, type Socket } from "node:net";
 import { SrudpError } from "../../base/errors.ts";
 import { type Address, formatTarget } from "../../net/forward-wire.ts";
+import { MAX_SOCKET_PATH_BYTES, socketPathError } from "../../net/socket-path.ts";
 
 /** What is listened on. */
 export interface OpenPort {
@@ -35,6 +36,8 @@ export async function openStreamPort(
   };
   try {
     if (bind.kind === "unix") {
+      const tooLong = socketPathError(bind.path);
+      if (tooLong !== undefined) throw tooLong;
       servers.push(await listenOnPath(bind.path, onConnection));
       return { address: bind, close };
     }
@@ -68,6 +71,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EACCES: "EACCES: not permitted to this user",
   EADDRINUSE: "EADDRINUSE: it is taken",
   EADDRNOTAVAIL: "EADDRNOTAVAIL: no address of this machine",
+  ENAMETOOLONG: `ENAMETOOLONG: a socket's path has at most ${MAX_SOCKET_PATH_BYTES} bytes`,
   ENOENT: "ENOENT: no such folder",
   ENOTFOUND: "ENOTFOUND: no host of that name",
 };
