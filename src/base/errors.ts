@@ -349,6 +349,12 @@ const TABLE = {
     sentence:
       "As many connections are open as one link carries, and none of them ended; close some, or run a second forward.",
   },
+  ERR_DESCRIPTORS: {
+    origin: "local",
+    exit: 71,
+    sentence:
+      "Connections are refused, since this process may open hardly any more files; raise its limit with `ulimit -n`.",
+  },
   ERR_INTERRUPTED: { origin: "local", exit: 130, sentence: "Interrupted." },
   ERR_OUTPUT_FAILED: {
     origin: "local",

@@ -18,6 +18,7 @@ import {
 import type { Link } from "../../net/link.ts";
 import type { AskedPorts } from "./asked-ports.ts";
 import { type Connections, carry } from "./carry.ts";
+import { failureForPeer } from "./dial.ts";
 import type { Permissions } from "./permissions.ts";
 import type { Lead } from "./spec.ts";
 import { type OpenPort, openStreamPort } from "./stream-port.ts";
@@ -126,7 +127,8 @@ export class Asks {
     if (askId <= this.#lastAskId) throw new SrudpError("ERR_PROTOCOL", "number of an ask used again");
     this.#lastAskId = askId;
     if (this.#openings.size >= PORTS_LIMIT) {
-      this.#refuse(askId, bind, new SrudpError("ERR_FORWARD_BIND", `${formatTarget(bind)} (too many ports)`));
+      const error = new SrudpError("ERR_FORWARD_BIND", `${formatTarget(bind)} (too many ports)`);
+      this.#refuse(askId, bind, error, error);
       return;
     }
     const opening: Opening = { askId, port: undefined, isCancelled: false };
@@ -150,13 +152,14 @@ export class Asks {
     } catch (thrown) {
       this.#openings.delete(opening);
       if (!(thrown instanceof SrudpError)) throw thrown;
-      if (!opening.isCancelled) this.#refuse(askId, bind, thrown);
+      if (!opening.isCancelled) this.#refuse(askId, bind, thrown, failureForPeer(bind, thrown));
     }
   }
 
-  #refuse(askId: number, bind: Address, error: SrudpError): void {
+  /** @param said what the peer is told */
+  #refuse(askId: number, bind: Address, error: SrudpError, said: SrudpError): void {
     this.#options.watcher.failed({ by: "peer", what: "port", target: formatTarget(bind), error });
-    this.#answer(askId, 0, error);
+    this.#answer(askId, 0, said);
   }
 
   #answer(askId: number, port: number, failure?: SrudpError): void {

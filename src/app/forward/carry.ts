@@ -2,6 +2,7 @@
 import type { Socket } from "node:net";
 import { SrudpError } from "../../base/errors.ts";
 import { formatTarget, type Target } from "../../net/forward-wire.ts";
+import { processDescriptors } from "./descriptors.ts";
 import { readSocksRequest, type SocksRequest } from "./socks.ts";
 import type { Lead } from "./spec.ts";
 import { resetSocket, Splice } from "./splice.ts";
@@ -22,6 +23,17 @@ export async function carry(
   connections: Connections,
   watcher: ForwardWatcher,
 ): Promise<void> {
+  const onShort = (): void => {
+    const target = lead.kind === "socks" ? "socks" : formatTarget(lead);
+    watcher.failed({ by: "own", what: "connection", target, error: new SrudpError("ERR_DESCRIPTORS") });
+  };
+  // The socket has its descriptor already; what counts is how many are left.
+  const release = processDescriptors.admit(onShort);
+  if (release === undefined) {
+    resetSocket(socket);
+    return;
+  }
+  release();
   connections.add(socket);
   const forget = (): void => void connections.delete(socket);
   socket.once("close", forget);

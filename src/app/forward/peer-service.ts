@@ -4,7 +4,8 @@ import { type Address, decodeHead, encodeAnswer, formatTarget, type Target } fro
 import type { Stream } from "../../net/stream.ts";
 import type { Asks } from "./asks.ts";
 import type { Connections } from "./carry.ts";
-import { dial } from "./dial.ts";
+import { processDescriptors, type Release } from "./descriptors.ts";
+import { dial, failureForPeer } from "./dial.ts";
 import type { FlowChannel, FlowOptions } from "./flow-channel.ts";
 import { readPiece } from "./head-reader.ts";
 import type { Permissions } from "./permissions.ts";
@@ -41,17 +42,26 @@ export class PeerService {
     } catch (thrown) {
       if (stream.destroyed) return;
       const error =
-        thrown instanceof SrudpError ? thrown : new SrudpError("ERR_TARGET_FAILED", String(thrown));
-      this.#options.watcher.failed({
-        by: "peer",
-        what: "connection",
-        target: target === undefined ? "?" : formatTarget(target),
-        error,
-      });
-      stream.end(encodeAnswer(error));
+        thrown instanceof SrudpError ? thrown : new SrudpError("ERR_TARGET_FAILED", String(thrown), thrown);
+      if (!(error instanceof RefusalAlreadyReported)) this.#report(target, error);
+      stream.end(encodeAnswer(failureForPeer(target, error)));
       // Whatever the asker has sent meanwhile goes nowhere.
       stream.resume();
     }
+  }
+
+  #report(target: Target | undefined, error: SrudpError): void {
+    const name = target === undefined ? "?" : formatTarget(target);
+    this.#options.watcher.failed({ by: "peer", what: "connection", target: name, error });
+  }
+
+  /** Admits a connection to `target`; to be released when it has its socket. @throws RefusalAlreadyReported */
+  #admit(target: Target): Release {
+    const onShort = (): void => this.#report(target, new SrudpError("ERR_DESCRIPTORS"));
+    const release = processDescriptors.admit(onShort);
+    if (release !== undefined) return release;
+    const cause = Object.assign(new Error("too few descriptors"), { code: "EMFILE" });
+    throw new RefusalAlreadyReported("ERR_TARGET_FAILED", undefined, cause);
   }
 
   async #lead(stream: Stream, target: Target, signal: AbortSignal): Promise<void> {
@@ -68,13 +78,18 @@ export class PeerService {
   }
 
   async #leadTo(stream: Stream, address: Address, signal: AbortSignal): Promise<void> {
-    if (address.kind === "udp") {
-      await this.#leadFlow(stream, address);
-      return;
+    const release = this.#admit(address);
+    try {
+      if (address.kind === "udp") {
+        await this.#leadFlow(stream, address, release);
+        return;
+      }
+      const socket = await dial(address, signal);
+      stream.write(encodeAnswer());
+      this.#splice(stream, socket);
+    } finally {
+      release();
     }
-    const socket = await dial(address, signal);
-    stream.write(encodeAnswer());
-    this.#splice(stream, socket);
   }
 
   /** The peer's port is a SOCKS proxy whose client is at its other end; it is served from here, as ssh does. */
@@ -83,14 +98,18 @@ export class PeerService {
     const request = await readSocksRequest(stream);
     if (request === undefined) return;
     const { target } = request;
+    let release: Release | undefined;
     try {
+      release = this.#admit(target);
       const socket = await dial(target, signal);
       request.accept();
       this.#splice(stream, socket);
     } catch (error) {
       if (!(error instanceof SrudpError) || stream.destroyed) throw error;
-      this.#options.watcher.failed({ by: "peer", what: "connection", target: formatTarget(target), error });
+      if (!(error instanceof RefusalAlreadyReported)) this.#report(target, error);
       request.refuse(error);
+    } finally {
+      release?.();
     }
   }
 
@@ -100,7 +119,7 @@ export class PeerService {
     new Splice(socket, stream, () => connections.delete(socket)).receive();
   }
 
-  async #leadFlow(stream: Stream, address: PortAddress): Promise<void> {
+  async #leadFlow(stream: Stream, address: PortAddress, release: Release): Promise<void> {
     const { openFlow, watcher } = this.#options;
     const flow = new TargetFlow({
       address,
@@ -108,6 +127,12 @@ export class PeerService {
       onRefused: (error) =>
         watcher.failed({ by: "peer", what: "connection", target: formatTarget(address), error }),
     });
-    await flow.run(() => void stream.write(encodeAnswer()));
+    await flow.run(() => {
+      release();
+      stream.write(encodeAnswer());
+    });
   }
 }
+
+/** The peer is told of each refusal; this side hears of the first of a kind only. */
+class RefusalAlreadyReported extends SrudpError {}
