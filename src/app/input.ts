@@ -7,10 +7,12 @@
  *
  * A pipe is read by the event loop, never by a blocked thread, which would hold the process at its end.
  */
-import { fstatSync, read } from "node:fs";
+import { fstatSync, read, readSync } from "node:fs";
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from "node:net";
 import { Readable } from "node:stream";
 import { isatty } from "node:tty";
+import { SrudpError } from "../base/errors.ts";
+import { TerminalInput } from "./terminal-input.ts";
 
 const BUFFER_BYTES = 64 * 1024;
 /** What is shorter is copied out, so that a slow trickle does not pin a large buffer for each piece. */
@@ -25,11 +27,33 @@ export interface RecyclingInput extends Readable {
   recycle(bytes: number): void;
 }
 
-/** The stream of an open descriptor; on a terminal that is `process.stdin`, whatever the number. */
+/** The stream of an open descriptor; on a terminal it reads `process.stdin`, whatever the number. */
 export function openInput(descriptor: number): Readable | RecyclingInput {
-  if (isatty(descriptor)) return process.stdin;
+  if (isatty(descriptor)) return new TerminalInput();
   const stats = fstatSync(descriptor);
   return stats.isFIFO() || stats.isSocket() ? new StreamInput(descriptor) : new FileInput(descriptor);
+}
+
+/**
+ * Finds out before anything is done for it that a descriptor cannot be read: a directory, or a file that is open for
+ * writing only. Nothing is taken from it.
+ *
+ * @throws SrudpError ERR_FILE_UNREADABLE
+ */
+export function checkInput(descriptor: number): void {
+  const stats = fstatSync(descriptor);
+  if (!stats.isFile() && !stats.isDirectory()) return;
+  try {
+    readSync(descriptor, new Uint8Array(1), 0, 1, 0);
+  } catch (error) {
+    throw inputError(error as NodeJS.ErrnoException);
+  }
+}
+
+/** Why standard input cannot be read. */
+export function inputError(error: NodeJS.ErrnoException): SrudpError {
+  const reason = error.code === "EISDIR" ? "a directory" : (error.code ?? error.message);
+  return new SrudpError("ERR_FILE_UNREADABLE", `Standard input (${reason})`, error);
 }
 
 export function isRecycling(input: Readable): input is RecyclingInput {

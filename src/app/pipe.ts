@@ -14,9 +14,10 @@ import { equalBytes } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
 import { PIPE_RECORD, type Receipt } from "../net/control.ts";
 import type { Link } from "../net/link.ts";
-import { isRecycling, openInput, type RecyclingInput } from "./input.ts";
+import { inputError, isRecycling, openInput, type RecyclingInput } from "./input.ts";
 import { openOutput } from "./output.ts";
 import { Tally, type TallyResult } from "./tally.ts";
+import { passOnEntered } from "./terminal-input.ts";
 
 export interface BridgeOptions {
   /** Where bytes for the peer come from. Default: standard input. */
@@ -27,6 +28,11 @@ export interface BridgeOptions {
   readonly sendOnly?: boolean;
   /** Sends nothing: input is not touched (`--recv-only`). */
   readonly recvOnly?: boolean;
+  /**
+   * The end of a peer that has sent anything is the end of the input too, after what was entered until then: for an
+   * input at a terminal, which nobody ends otherwise.
+   */
+  readonly endsWithPeer?: boolean;
   /** After the end of input the other direction gets so long, ms (`-q`); left out, as long as it takes. */
   readonly quitAfterMs?: number;
   /**
@@ -44,6 +50,8 @@ export interface BridgeResult {
   readonly received: TallyResult;
   /** Bytes of `sent` that the peer's program left unread when it ended by itself. */
   readonly unreadBytes: number;
+  /** Time in which bytes were on their way, without idle time. */
+  readonly transferMs: { readonly sent: number; readonly received: number };
   /** Since the bridge began. */
   readonly durationMs: number;
 }
@@ -85,6 +93,7 @@ export class Bridge {
   #isTimeUp = false;
   /** The peer's direction has ended. */
   #isReceiveEnded = false;
+  #hasReceived = false;
   /** No more goes to the output. */
   #isOutputEnding = false;
   /** The output has taken everything and is closed, and the peer was told. */
@@ -145,6 +154,7 @@ export class Bridge {
       sent: this.#sent.result(),
       received: this.#received.result(),
       unreadBytes: this.#unreadBytes,
+      transferMs: { sent: this.#sent.transferMs, received: this.#received.transferMs },
       durationMs: performance.now() - this.#startedAtMs,
     };
   }
@@ -190,15 +200,17 @@ export class Bridge {
       this.#recycling.recycle(this.#sent.bytes - chunk.length - this.#link.unacknowledgedBytes);
     if (this.#link.write(chunk)) return;
     this.#input?.pause();
-    this.#link.once("drain", () => this.#input?.resume());
+    this.#link.once("drain", () => {
+      this.#sent.noteTime(true);
+      this.#input?.resume();
+    });
   };
 
   readonly #onInputEnd = (): void => this.#endSending();
 
   readonly #onInputError = (error: Error): void => {
     if (this.#isInputEnded) return;
-    const what = `Standard input (${(error as NodeJS.ErrnoException).code ?? error.message})`;
-    this.#breakOff(new SrudpError("ERR_FILE_UNREADABLE", what, error));
+    this.#breakOff(inputError(error));
   };
 
   /** Ends this direction although the input has not ended. */
@@ -240,6 +252,7 @@ export class Bridge {
   }
 
   readonly #onLinkData = (chunk: Uint8Array): void => {
+    this.#hasReceived = true;
     const hasRoom = this.#output.write(chunk, (error) => {
       if (error) return;
       this.#received.add(chunk);
@@ -255,6 +268,9 @@ export class Bridge {
   readonly #onLinkEnd = (): void => {
     this.#isReceiveEnded = true;
     this.#endOutput();
+    if (this.#options.endsWithPeer && this.#hasReceived && this.#input !== undefined && !this.#isInputEnded) {
+      void passOnEntered(this.#input).then(() => this.#stopInput());
+    }
   };
 
   #endOutput(): void {
@@ -314,6 +330,7 @@ export class Bridge {
   readonly #onReceipt = (receipt: Receipt): void => {
     if (receipt.streamId === this.#link.streamId) {
       this.#receipt = receipt;
+      if (this.#sent.bytes > 0) this.#sent.noteTime(this.#isInputEnded);
       // The peer's output is closed: more input would go nowhere.
       this.#stopInput();
     }

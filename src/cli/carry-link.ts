@@ -76,6 +76,7 @@ export async function carryLink(
     joined = bridge(link, {
       signal,
       ...limit,
+      endsWithPeer: inputEndsWithPeer(options),
       ...(options.sendOnly && { sendOnly: true }),
       ...(options.recvOnly && { recvOnly: true }),
       ...(shared !== undefined && { input: lendInput(shared.input), output: lendOutput(shared.output) }),
@@ -94,6 +95,14 @@ export async function carryLink(
     reportBroken(context, joined.result());
     throw error;
   }
+}
+
+/**
+ * Whether the peer's end is the end of standard input. At a terminal, nobody ends it when a transfer is over; what is
+ * piped in ends by itself.
+ */
+export function inputEndsWithPeer({ sendOnly, halfClose, quitAfter }: LinkOptions): boolean {
+  return isatty(0) && !sendOnly && !halfClose && quitAfter !== Number.POSITIVE_INFINITY;
 }
 
 /** Tells of a link that has just been made, and of its moves from then on. */
@@ -117,15 +126,15 @@ function reportPath({ reporter }: CommandContext, link: Link, { from, to, outage
 }
 
 function reportClosed({ reporter }: CommandContext, link: Link, result: BridgeResult): void {
-  const { sent, received, unreadBytes, durationMs } = result;
+  const { sent, received, unreadBytes, transferMs, durationMs } = result;
   const { lossPct } = lossOf(link);
   if (unreadBytes > 0) {
     const prose = `the peer's program ended without reading ${unreadBytes} of the ${sent.bytes} bytes sent to it`;
     reporter.event("unread", { bytes: unreadBytes }, prose);
   }
   const lines = [
-    `sent      ${sent.bytes} bytes${rateOf(sent.bytes, durationMs)}  sha256 ${sent.sha256}`,
-    `received  ${received.bytes} bytes${rateOf(received.bytes, durationMs)}  sha256 ${received.sha256}`,
+    `sent      ${sent.bytes} bytes${rateOf(sent.bytes, transferMs.sent)}  sha256 ${sent.sha256}`,
+    `received  ${received.bytes} bytes${rateOf(received.bytes, transferMs.received)}  sha256 ${received.sha256}`,
     `closed after ${formatDuration(durationMs)}, ${lossPct} % of packets lost`,
   ];
   const fields = { sent, received, durationMs: tenths(durationMs), lossPct };
@@ -171,8 +180,9 @@ function startProgress({ reporter }: CommandContext, link: Link, joined: Bridge)
   });
 }
 
-function rateOf(bytes: number, durationMs: number): string {
-  return bytes === 0 ? "" : ` (${formatBytes((1000 * bytes) / Math.max(1, durationMs))}/s)`;
+/** Nothing for what came in one piece: it has no rate. */
+function rateOf(bytes: number, transferMs: number): string {
+  return bytes === 0 || transferMs < 1 ? "" : ` (${formatBytes((1000 * bytes) / transferMs)}/s)`;
 }
 
 function tenths(value: number): number {

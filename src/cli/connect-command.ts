@@ -3,6 +3,7 @@ import { AskedPorts } from "../app/forward/asked-ports.ts";
 import { ForwardPeer } from "../app/forward/forward-peer.ts";
 import { Permissions } from "../app/forward/permissions.ts";
 import { parseTarget } from "../app/forward/spec.ts";
+import { checkInput } from "../app/input.ts";
 import { carryLink, keepPeer, reportConnected } from "./carry-link.ts";
 import { carryTarget } from "./carry-target.ts";
 import type { CommandContext } from "./context.ts";
@@ -22,6 +23,7 @@ export async function runConnect(
   options: LinkOptions,
 ): Promise<number> {
   checkLinkOptions(options, context.program);
+  if (!options.exec && !options.recvOnly) checkInput(0);
   const target = options.stdioTo === undefined ? undefined : parseTarget(options.stdioTo);
   const { signal } = context.interrupt;
   sayHello(context);
@@ -42,6 +44,6 @@ export async function runConnect(
   });
   desk.show(peer);
   const remembered = keepPeer(context, link, options, way.remember, way.address);
-  if (target !== undefined) return carryTarget(context, peer, target);
+  if (target !== undefined) return carryTarget(context, peer, target, options);
   return carryLink(context, link, options, { remembered });
 }

@@ -3,11 +3,13 @@
  * input and output, or the pipe of each to a program of its own.
  */
 import type { Readable, Writable } from "node:stream";
+import { isatty } from "node:tty";
 import { refuseBench, serveBench } from "../app/bench.ts";
 import { AskedPorts } from "../app/forward/asked-ports.ts";
 import { ForwardPeer } from "../app/forward/forward-peer.ts";
 import { answers } from "../app/forward/liveness.ts";
 import type { ForwardFailure } from "../app/forward/watcher.ts";
+import { openInput } from "../app/input.ts";
 import { openOutput } from "../app/output.ts";
 import { equalBytes } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
@@ -58,7 +60,9 @@ export class LinkService {
     this.#service = service;
     this.#failed = failureReport(context.reporter);
     const isShared = options.keepOpen && !options.exec;
-    this.#shared = isShared ? { input: process.stdin, output: openOutput(1) } : undefined;
+    this.#shared = isShared
+      ? { input: isatty(0) ? openInput(0) : process.stdin, output: openOutput(1) }
+      : undefined;
   }
 
   /**

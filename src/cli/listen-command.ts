@@ -1,4 +1,5 @@
 /** `srudp listen`: waits for a peer and serves it, and with `-k` many of them, one beside the other. */
+import { checkInput } from "../app/input.ts";
 import { SrudpError } from "../base/errors.ts";
 import type { Link } from "../net/link.ts";
 import { type Listener, listen } from "../net/listener.ts";
@@ -37,6 +38,7 @@ export async function runListen(
 ): Promise<number> {
   const { interrupt } = context;
   checkLinkOptions(options, context.program);
+  if (!options.exec && !options.recvOnly) checkInput(0);
   const port = portOf(portText, options);
   const permissions = await PeerPermissions.read(context, options);
   const turn = await turnOf(options, context.environment);

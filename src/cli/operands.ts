@@ -90,6 +90,11 @@ export function parseSeconds(text: string): number {
   return Number(text) * 1000;
 }
 
+/** As `parseSeconds`; -1 is nc's "wait for ever" and gives Infinity. @throws SrudpError ERR_USAGE */
+export function parseQuitAfter(text: string): number {
+  return text === "-1" ? Number.POSITIVE_INFINITY : parseSeconds(text);
+}
+
 /** The number of an inherited descriptor. @throws SrudpError ERR_USAGE */
 export function parseDescriptor(text: string): number {
   if (!/^\d{1,6}$/.test(text)) throw usage(`"${escapeText(text)}" is not a descriptor's number`);

@@ -1,7 +1,7 @@
 /** The options that `listen`, `connect` and `forward` share, as commander takes them and as the commands read them. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { SrudpError } from "../base/errors.ts";
-import { parseDescriptor, parseLimit, parsePort, parseSeconds, usage } from "./operands.ts";
+import { parseDescriptor, parseLimit, parsePort, parseQuitAfter, parseSeconds, usage } from "./operands.ts";
 
 /** What the options of a link say; `undefined` or absent where one was not given. */
 export interface LinkOptions {
@@ -59,8 +59,9 @@ export interface LinkOptions {
   readonly exec?: true;
   readonly sendOnly?: true;
   readonly recvOnly?: true;
-  /** Milliseconds. */
+  /** Milliseconds; Infinity for -1, which is nc's "wait for ever". */
   readonly quitAfter?: number;
+  readonly halfClose?: true;
 
   readonly json?: true;
   readonly verbose?: number;
@@ -182,7 +183,12 @@ function addPipeOptions(command: Command): void {
     .option("--send-only", "send and ignore what comes")
     .option("-d, --recv-only", "receive and send nothing")
     .option("-N", "shut down at the end of input (always so; accepted for nc's sake)")
-    .option("-q, --quit-after <seconds>", "end so long after the end of input", taken(parseSeconds));
+    .option(
+      "-q, --quit-after <seconds>",
+      "end so long after the end of input (-1: as --half-close)",
+      taken(parseQuitAfter),
+    )
+    .option("--half-close", "at a terminal: stay after the peer has sent its data and ended");
   if (command.name() === "connect")
     command.option(
       "-W, --stdio-to <host:port>",

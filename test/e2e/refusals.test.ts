@@ -1,4 +1,7 @@
-import { afterEach, describe, expect, it } from "vitest";
+import { closeSync, openSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { ERRORS } from "../../src/base/errors.ts";
 import { CODE, loopback, startPair } from "../lib/pair.ts";
 import { connectTo, failure } from "../lib/refusal.ts";
@@ -34,6 +37,34 @@ describe("a file that cannot be read", () => {
 
   it("because it is a folder ends with 66", async () => {
     await failure(connectTo(loopback(9), ["--code-file", temporaryFolder()], {}), "ERR_FILE_UNREADABLE");
+  });
+});
+
+describe("standard input that cannot be read", () => {
+  const DIRECTORY = openSync("/", "r");
+  const WRITE_ONLY = openSync(join(tmpdir(), `srudp-write-only-${process.pid}`), "w");
+
+  afterAll(() => {
+    closeSync(DIRECTORY);
+    closeSync(WRITE_ONLY);
+    rmSync(join(tmpdir(), `srudp-write-only-${process.pid}`));
+  });
+
+  it.each([
+    ["listen", "a directory", DIRECTORY, ["listen"]],
+    ["listen", "a file that is open for writing", WRITE_ONLY, ["listen", "0"]],
+    ["connect", "a directory", DIRECTORY, ["connect", loopback(9)]],
+  ] as const)("ends %s with 66 before a code is made or used: %s", async (_command, _what, stdin, words) => {
+    const command = SrudpProcess.start(words, { stdin, env: { SRUDP_CODE: CODE } });
+    expect(await failure(command, "ERR_FILE_UNREADABLE")).toContain("Standard input");
+    expect(command.events.map(({ event }) => event)).toEqual(["error"]);
+  });
+
+  it("is not looked at with -d", async () => {
+    const { listener, connector } = await startPair({ listenWords: ["-d"], listen: { stdin: DIRECTORY } });
+    connector.input.end();
+    expect(await connector.exit()).toBe(0);
+    expect(await listener.exit()).toBe(0);
   });
 });
 

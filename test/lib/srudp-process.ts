@@ -24,10 +24,10 @@ export interface SrudpEvent {
 }
 
 /**
- * What stands at a descriptor: a socket (Node's own habit), a real pipe (a shell's), nothing (`/dev/null`),
- * or an open descriptor of the caller's.
+ * What stands at a descriptor: a socket (Node's own habit), a real pipe (a shell's), nothing (`/dev/null`), its
+ * terminal, or an open descriptor of the caller's.
  */
-export type Attachment = "socket" | "pipe" | "nothing" | number;
+export type Attachment = "socket" | "pipe" | "nothing" | "terminal" | number;
 
 export interface StartOptions {
   readonly stdin?: Attachment;
@@ -148,10 +148,11 @@ export class SrudpProcess {
     ];
     // The launcher's own first three descriptors are the terminal; the command's follow.
     const atTerminal = options.terminal === true;
+    const terminals = [stdin, stdout].flatMap((one, descriptor) => (one === "terminal" ? [descriptor] : []));
     const stdio: StdioOptions = atTerminal ? ["pipe", "pipe", "inherit", ...own] : own;
     const commandLine = [
       ...(options.launcher ?? []),
-      ...(atTerminal ? terminalLauncher : []),
+      ...(atTerminal ? terminalLauncher(terminals) : []),
       process.execPath,
       fileURLToPath(commandFile),
       ...allWords,
@@ -263,7 +264,7 @@ function withJson(words: readonly string[]): string[] {
 
 function attachment(kind: Attachment): "pipe" | "ignore" | number {
   if (typeof kind === "number") return kind;
-  return kind === "nothing" ? "ignore" : "pipe";
+  return kind === "nothing" || kind === "terminal" ? "ignore" : "pipe";
 }
 
 const SIGNAL_NUMBERS: Readonly<Record<string, number>> = {

@@ -1,6 +1,6 @@
 """Runs a command with a terminal of its own as /dev/tty, its descriptors 0-2 being this program's 3-5.
 
-What is typed comes in by this program's stdin, what the terminal shows goes out by its stdout. The exit
+The first argument names those of the three that are the terminal instead, as in "01". What is typed comes in by this program's stdin, what the terminal shows goes out by its stdout. The exit
 status is the command's. Used by terminal.ts.
 """
 
@@ -9,15 +9,23 @@ import pty
 import select
 import sys
 
+# None of 3-5 may become the terminal's own descriptor, should one not be open.
+for handed_on in (3, 4, 5):
+    try:
+        os.fstat(handed_on)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_RDWR), handed_on)
+
 child, terminal = pty.fork()
 if child == 0:
     # A terminal that nobody holds open reads as hung up, so the command keeps it as descriptor 3.
     screen = os.dup(0)
     for wanted in (0, 1, 2):
-        os.dup2(wanted + 3, wanted)
+        if str(wanted) not in sys.argv[1]:
+            os.dup2(wanted + 3, wanted)
     os.dup2(screen, 3)
     os.closerange(4, 64)
-    os.execvp(sys.argv[1], sys.argv[1:])
+    os.execvp(sys.argv[2], sys.argv[2:])
 
 for handed_on in (3, 4, 5):
     os.close(handed_on)

@@ -1,6 +1,6 @@
 /**
  * A terminal for a command under test, made by Python's pty module (Node has none): the command finds it as
- * `/dev/tty`, while its stdin, stdout and stderr stay the test's.
+ * `/dev/tty`, while its stdin, stdout and stderr stay the test's unless they are to be the terminal too.
  */
 import { spawnSync } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
@@ -11,11 +11,15 @@ import { rootFolder } from "./paths.ts";
 /** Whether this machine can make terminals for tests. */
 export const canMakeTerminals: boolean = spawnSync("python3", ["-c", "import pty"]).status === 0;
 
-/** Put before a command, this runs it at a terminal, with descriptors 3–5 as its 0–2. */
-export const terminalLauncher: readonly string[] = [
-  "python3",
-  fileURLToPath(new URL("test/lib/terminal-main.py", rootFolder)),
-];
+/**
+ * Put before a command, this runs it at a terminal, with descriptors 3–5 as its 0–2.
+ *
+ * @param atTerminal those of 0–2 that are the terminal instead
+ */
+export function terminalLauncher(atTerminal: readonly number[] = []): string[] {
+  const main = fileURLToPath(new URL("test/lib/terminal-main.py", rootFolder));
+  return ["python3", main, atTerminal.join("")];
+}
 
 const SHOWN_TIMEOUT_MS = 10_000;
 

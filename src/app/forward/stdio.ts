@@ -3,8 +3,10 @@ import type { Readable, Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { SrudpError } from "../../base/errors.ts";
 import type { Target } from "../../net/forward-wire.ts";
-import { openInput } from "../input.ts";
+import type { Stream } from "../../net/stream.ts";
+import { inputError, openInput } from "../input.ts";
 import { openOutput } from "../output.ts";
+import { passOnEntered } from "../terminal-input.ts";
 import type { Via } from "./via.ts";
 
 export interface StdioOptions {
@@ -12,6 +14,8 @@ export interface StdioOptions {
   readonly input?: Readable;
   /** Default: descriptor 1, which is closed at the target's end. */
   readonly output?: Writable;
+  /** See `BridgeOptions`. */
+  readonly endsWithPeer?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -32,6 +36,7 @@ export async function joinStdio(via: Via, target: Target, options: StdioOptions 
     input = options.input ?? openInput(0);
     const output = options.output ?? openOutput(1);
     input.pipe(stream);
+    if (options.endsWithPeer) endWithPeer(input, stream);
     stream.pipe(output);
     await Promise.all([
       finished(stream),
@@ -39,7 +44,9 @@ export async function joinStdio(via: Via, target: Target, options: StdioOptions 
         throw new SrudpError("ERR_OUTPUT_CLOSED", undefined, error);
       }),
       finished(input, { writable: false }).catch((error: NodeJS.ErrnoException) => {
-        throw new SrudpError("ERR_FILE_UNREADABLE", `Standard input (${error.code ?? error.message})`, error);
+        // Stopped here, at the target's end.
+        if (stream.writableEnded) return;
+        throw inputError(error);
       }),
     ]);
   } catch (error) {
@@ -50,4 +57,19 @@ export async function joinStdio(via: Via, target: Target, options: StdioOptions 
     signal?.removeEventListener("abort", giveUp);
     input?.destroy();
   }
+}
+
+/** The end of a target that has sent anything ends the input. */
+function endWithPeer(input: Readable, stream: Stream): void {
+  let hasReceived = false;
+  stream.on("data", () => {
+    hasReceived = true;
+  });
+  stream.once("end", () => {
+    if (!hasReceived) return;
+    void passOnEntered(input).then(() => {
+      stream.end();
+      input.destroy();
+    });
+  });
 }

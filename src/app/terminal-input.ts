@@ -1,0 +1,109 @@
+/**
+ * Standard input at a terminal: read only in the foreground, and ended with the peer.
+ *
+ * A background job that reads its terminal is stopped by SIGTTIN. A transfer in the background must not stop for
+ * input that nobody types, so the terminal is left alone until the job is in the foreground. Where /proc is
+ * missing, the job counts as one in the foreground.
+ */
+import { once } from "node:events";
+import { fstatSync, readFileSync } from "node:fs";
+import { Readable } from "node:stream";
+
+/** A shell that puts a running job into the foreground does not tell it. */
+const FOREGROUND_LOOK_INTERVAL_MS = 500;
+/** One turn of the event loop reads one line. A stream between needs a turn more to ask for the next one. */
+const QUIET_TURNS = 4;
+
+export class TerminalInput extends Readable {
+  readonly #source: Readable = process.stdin;
+  #wantsBytes = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor() {
+    // A chunk at a time: what is not wanted yet stays with the terminal.
+    super({ highWaterMark: 1 });
+    this.#source.on("data", this.#onData);
+    this.#source.on("end", this.#onEnd);
+    this.#source.on("error", this.#onError);
+    this.#source.pause();
+    process.on("SIGCONT", this.#readInForeground);
+  }
+
+  override _read(): void {
+    this.#wantsBytes = true;
+    this.#readInForeground();
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    clearTimeout(this.#timer);
+    process.off("SIGCONT", this.#readInForeground);
+    this.#source.off("data", this.#onData);
+    this.#source.off("end", this.#onEnd);
+    this.#source.pause();
+    done(error);
+  }
+
+  /** Also after SIGCONT: a job that was stopped may go on in the background. */
+  readonly #readInForeground = (): void => {
+    clearTimeout(this.#timer);
+    if (!this.#wantsBytes) return;
+    if (!isInBackground()) {
+      this.#source.resume();
+      return;
+    }
+    this.#source.pause();
+    this.#timer = setTimeout(this.#readInForeground, FOREGROUND_LOOK_INTERVAL_MS);
+    this.#timer.unref();
+  };
+
+  readonly #onData = (chunk: Uint8Array): void => {
+    if (this.push(chunk)) return;
+    this.#wantsBytes = false;
+    this.#source.pause();
+  };
+
+  readonly #onEnd = (): void => {
+    this.push(null);
+  };
+
+  readonly #onError = (error: Error): void => {
+    this.destroy(error);
+  };
+}
+
+/**
+ * Resolves when the consumer of a flowing input at a terminal has every line that was entered until now. What stands
+ * in an unfinished line stays with the terminal.
+ */
+export async function passOnEntered(input: Readable): Promise<void> {
+  let hasData = true;
+  const onData = (): void => {
+    hasData = true;
+  };
+  input.on("data", onData);
+  try {
+    while (hasData && !input.destroyed && !input.readableEnded) {
+      if (input.isPaused()) {
+        // The link takes no more at present.
+        await Promise.race([once(input, "resume"), once(input, "close")]).catch(() => undefined);
+      }
+      hasData = false;
+      for (let turn = 0; turn < QUIET_TURNS; turn++) await new Promise((resolve) => setImmediate(resolve));
+      if (input.isPaused()) hasData = true;
+    }
+  } finally {
+    input.off("data", onData);
+  }
+}
+
+/** Whether standard input is the controlling terminal and another job has it. */
+function isInBackground(): boolean {
+  try {
+    // The name in parentheses may hold anything: state, parent, group, session, terminal and its group follow it.
+    const fields = readFileSync("/proc/self/stat", "latin1").split(") ").at(-1)!.split(" ");
+    const [groupId, terminal, terminalGroupId] = [fields[2], fields[4], fields[5]].map(Number);
+    return terminal === fstatSync(0).rdev && terminalGroupId !== groupId;
+  } catch {
+    return false;
+  }
+}
