@@ -186,6 +186,23 @@ describe.skipIf(!canMakeTerminals)("at a terminal", () => {
     expect(await listener.exit()).toBe(0);
   });
 
+  it("lines that the command had no time to read before it heard of the peer's end are sent", async () => {
+    const { listener, connector } = await startPair({ connect: atTerminal });
+    await listener.input.write("question\n");
+    expect(await connector.output.takeText(9)).toBe("question\n");
+    // The command itself, whose parent holds the terminal.
+    const child = Number(readFileSync(`/proc/${connector.pid}/task/${connector.pid}/children`, "utf8"));
+    process.kill(child, "SIGSTOP");
+    listener.input.end();
+    const lines = Array.from({ length: 20 }, (_, n) => `line ${n}\n`).join("");
+    connector.terminal!.type(lines);
+    await connector.terminal!.shown("line 19");
+    process.kill(child, "SIGCONT");
+    expect((await listener.output.rest()).toString()).toBe(lines);
+    expect(await connector.exit()).toBe(0);
+    expect(await listener.exit()).toBe(0);
+  });
+
   it.each([["--half-close"], ["-q", "-1"], ["--send-only"]])(
     "%s %s keeps the session open",
     async (...words) => {
