@@ -16,7 +16,7 @@ import { formatPeer, type PeerOperand, parsePeer, usage } from "./operands.ts";
 import type { LinkOptions } from "./options.ts";
 import { reachOf } from "./reach-ways.ts";
 import { showWaiting } from "./spinner.ts";
-import { acceptTicket } from "./tickets.ts";
+import { acceptTicket, ticketPatienceMs } from "./tickets.ts";
 import { trustForConnector } from "./trust.ts";
 import { turnOf } from "./turn-ways.ts";
 
@@ -164,6 +164,6 @@ async function wayByMeeting(
   };
   const isRepeatable = trust.auth !== "code" && trust.auth !== "ticket";
   // A person has to carry the answer first.
-  const patience = peer.kind === "ticket" && { timeoutMs: peer.offer.expiresAtS * 1000 - Date.now() };
+  const patience = peer.kind === "ticket" && { timeoutMs: ticketPatienceMs(peer.offer) };
   return { ...patience, name, address: undefined, isRepeatable, open, remember: trust.remember };
 }

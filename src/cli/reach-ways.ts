@@ -37,6 +37,9 @@ function reportNote(reporter: Reporter, note: ReachNote): void {
     case "meeting":
       reporter.event("meeting", fields, meetingProse(note));
       break;
+    case "clock":
+      reporter.event("clock", { aheadMs: note.aheadMs }, note.text);
+      break;
     case "candidate":
       reporter.event("candidate", fields, `own address: ${note.text}`, "debug");
       break;

@@ -8,10 +8,13 @@ import { AnswerEntry } from "./answer-entry.ts";
 import type { CommandContext } from "./context.ts";
 import { unlessAborted } from "./interrupt.ts";
 import { usage } from "./operands.ts";
+import { formatDuration } from "./progress.ts";
 import { askLines, hasTerminal } from "./prompt.ts";
 
 /** How long a ticket may be waited with. */
 const TICKET_LIFE_MS = 600_000;
+/** A ticket that expired longer ago has expired, whatever is wrong with a clock. */
+const MAX_CLOCK_ERROR_MS = 26 * 3_600_000;
 /** How soon an answer's file that is not there yet is looked for again. */
 const RETRY_MS = 250;
 const QUESTION = "answer: ";
@@ -46,14 +49,31 @@ export function offerTicket(
   return { side: "responder", terms, answer, onTicket };
 }
 
-/** Takes an offer up. @throws SrudpError ERR_TICKET_EXPIRED */
+/**
+ * Takes an offer up. One that expired a while ago may come from a machine whose clock is behind: whether it is still
+ * good is for the listener to say, which waits no longer than its own clock lets it.
+ *
+ * @throws SrudpError ERR_TICKET_EXPIRED
+ */
 export function acceptTicket({ reporter }: CommandContext, offer: TicketOffer): TicketWay {
-  if (offer.expiresAtS * 1000 <= Date.now()) throw new SrudpError("ERR_TICKET_EXPIRED");
+  const expiredMs = Date.now() - offer.expiresAtS * 1000;
+  if (expiredMs > MAX_CLOCK_ERROR_MS) throw new SrudpError("ERR_TICKET_EXPIRED");
+  if (expiredMs > 0) {
+    const prose = `the ticket expired ${formatDuration(expiredMs)} ago by this machine's clock; if the other machine still waits, one of the two clocks is wrong`;
+    reporter.event("clock", { expiredMs }, prose);
+  }
   const onTicket = (ticket: string): void => {
     const prose = `paste this at the machine that waits:\n  ${reporter.palette.strong(ticket)}`;
     reporter.event("answer", { ticket }, reporter.quiet ? ticket : prose, "always");
   };
   return { side: "initiator", offer, onTicket };
+}
+
+/** How long the connector waits for its answer to be carried back. */
+export function ticketPatienceMs(offer: TicketOffer): number {
+  const leftMs = offer.expiresAtS * 1000 - Date.now();
+  // A clock that differs says nothing about the time that is left.
+  return leftMs > 0 && leftMs < TICKET_LIFE_MS ? leftMs : TICKET_LIFE_MS;
 }
 
 async function readAnswer(

@@ -1,9 +1,12 @@
 /** Reaching a peer whose address is not known: both sides go to a place that only they can find. */
+
+import { setTimeout as sleep } from "node:timers/promises";
 import { SrudpError } from "../base/errors.ts";
 import { parseCode } from "../wire/code.ts";
 import { bindListening } from "./bind.ts";
+import type { Place } from "./carriers/carrier.ts";
 import type { Link } from "./link.ts";
-import { placeOfTicket, placesOfCode, placesOfPair } from "./meeting-place.ts";
+import { CODE_SPAN_MS, PAIR_SPAN_MS, placeOfTicket, placesOfCode, placesOfPair } from "./meeting-place.ts";
 import type { MeetOptions } from "./options.ts";
 import { Patience } from "./patience.ts";
 import { prepareQlogDirectory } from "./qlog-file.ts";
@@ -42,13 +45,50 @@ export async function meet(options: MeetOptions): Promise<Link> {
 async function joinPlaces(attempt: MeetingAttempt, options: MeetOptions): Promise<void> {
   const { code, identity, peer } = options;
   const { ticket } = options.meet;
-  const now = Date.now();
   const [key, ...others] = peer ?? [];
   if (ticket?.side === "initiator") {
     attempt.join(placeOfTicket(ticket.offer.psk, ticket.offer.expiresAtS * 1000));
   } else if (code !== undefined) {
-    for await (const place of placesOfCode(parseCode(code), now)) attempt.join(place);
+    const known = new Set<number>();
+    const places = (nowMs: number): AsyncGenerator<Place, void, void> =>
+      placesOfCode(parseCode(code), nowMs, known);
+    await joinByClocks(attempt, places, CODE_SPAN_MS);
   } else if (identity !== undefined && key !== undefined && others.length === 0) {
-    for (const place of placesOfPair(identity, key, now)) attempt.join(place);
+    const known = new Set<number>();
+    await joinByClocks(attempt, (nowMs) => placesOfPair(identity, key, nowMs, known), PAIR_SPAN_MS);
   } else throw new SrudpError("ERR_USAGE", "To meet a peer takes a code, or this side's key and the peer's");
+}
+
+/** Between one neighbouring span on the local network and the next; a code's place takes a third of a second to work out. */
+const LAN_PAUSE_MS = 2000;
+/** How far the clock of a peer on the local network may be off, either way. */
+const LAN_CLOCK_ERROR_MS = 3_900_000;
+
+/**
+ * Goes to the places of the own clock, and of servers' clocks as they are learned. On the local network, where there may
+ * be nobody to ask for the time, the neighbouring spans follow one by one while the peer is not found; elsewhere
+ * this would burden others too much.
+ *
+ * @param placesAt the places of a time that were not asked for before
+ */
+async function joinByClocks(
+  attempt: MeetingAttempt,
+  placesAt: (nowMs: number) => AsyncIterable<Place> | Iterable<Place>,
+  spanMs: number,
+): Promise<void> {
+  const join = async (): Promise<void> => {
+    for (const nowMs of attempt.clocks.times) for await (const place of placesAt(nowMs)) attempt.join(place);
+  };
+  // Ends with the attempt, as what it belongs to does.
+  attempt.clocks.watch(() => void join());
+  await join();
+  void (async () => {
+    for (let awayMs = spanMs; awayMs <= LAN_CLOCK_ERROR_MS + spanMs; awayMs += spanMs) {
+      for (const sign of [-1, 1]) {
+        await sleep(LAN_PAUSE_MS, undefined, { ref: false });
+        if (!attempt.isLookingOnLan) return;
+        for await (const place of placesAt(Date.now() + sign * awayMs)) attempt.join(place, "lan");
+      }
+    }
+  })();
 }

@@ -7,7 +7,8 @@
  * else that two can share (a Diffie-Hellman secret, a ticket's psk, a link's exporter) has 256 bits.
  *
  * Clocks differ and time runs on, so each side uses its own span of time and the nearer neighbour: two whose
- * clocks are less than half a span apart have one in common.
+ * clocks are less than half a span apart have one in common. Those of a clock that is further off come on top, where
+ * a rendezvous server has told the time (`reach/wall-clocks.ts`).
  */
 import { hkdfSync } from "node:crypto";
 import { concatBytes, utf8Encode, writeU48 } from "../base/bytes.ts";
@@ -35,10 +36,17 @@ const LINK_LABEL = "srudp/1 place of link";
  *
  * @param code in normal form
  * @param nowMs UTC in ms
+ * @param known spans whose places are known and left out; new ones are added before the work for them begins
  */
-export async function* placesOfCode(code: string, nowMs: number): AsyncGenerator<Place, void, void> {
+export async function* placesOfCode(
+  code: string,
+  nowMs: number,
+  known: Set<number> = new Set(),
+): AsyncGenerator<Place, void, void> {
   const password = utf8Encode(code);
   for (const span of spansAround(nowMs, CODE_SPAN_MS)) {
+    if (known.has(span)) continue;
+    known.add(span);
     const root = await nodePrimitives.scrypt(password, salted(CODE_LABEL, span), CODE_COST);
     yield derivePlace(root, CODE_LABEL, endOf(span, CODE_SPAN_MS));
   }
@@ -50,14 +58,22 @@ export async function* placesOfCode(code: string, nowMs: number): AsyncGenerator
  * @param own this side's key pair
  * @param peerKey the peer's public key, 32 bytes
  * @param nowMs UTC in ms
+ * @param known as in `placesOfCode`
  * @throws SrudpError ERR_KEY_FORMAT for a key that has no secret in common with any other
  */
-export function placesOfPair(own: KeyPair, peerKey: Uint8Array, nowMs: number): Place[] {
+export function placesOfPair(
+  own: KeyPair,
+  peerKey: Uint8Array,
+  nowMs: number,
+  known: Set<number> = new Set(),
+): Place[] {
   const shared = nodePrimitives.x25519.sharedSecret(own.secretKey, peerKey);
   if (shared === undefined) throw new SrudpError("ERR_KEY_FORMAT");
   // The secret alone would be the same for a key and its negative: the keys themselves belong to the name.
   const keys = inOrder(own.publicKey, peerKey);
-  return spansAround(nowMs, PAIR_SPAN_MS).map((span) => {
+  const spans = spansAround(nowMs, PAIR_SPAN_MS).filter((span) => !known.has(span));
+  return spans.map((span) => {
+    known.add(span);
     const root = expand(concatBytes(shared, ...keys), salted(PAIR_LABEL, span), "root");
     return derivePlace(root, PAIR_LABEL, endOf(span, PAIR_SPAN_MS));
   });

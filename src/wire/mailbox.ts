@@ -15,7 +15,7 @@
  * A cookie proves that the sender receives at its address; before that the server sends nothing but a
  * cookie, which is no larger than the smallest request. The layouts stand in `docs/protocol.md`.
  */
-import { copyBytes, writeU16, writeU32 } from "../base/bytes.ts";
+import { copyBytes, writeU16, writeU32, writeU48 } from "../base/bytes.ts";
 import { Reader } from "../base/reader.ts";
 
 /** High nibble of the first byte of everything here. */
@@ -51,6 +51,8 @@ const KIND = {
 
 const REPLY_HEAD_BYTES: number = 2 + TRANSACTION_BYTES;
 const HELLO_BYTES: number = REPLY_HEAD_BYTES + COOKIE_BYTES;
+const TIME_BYTES = 6;
+const TIMED_HELLO_BYTES: number = HELLO_BYTES + TIME_BYTES;
 const REQUEST_HEAD_BYTES: number = HELLO_BYTES + PLACE_BYTES + 1;
 const MEET_HEAD_BYTES: number = REQUEST_HEAD_BYTES + 2 * DIGEST_BYTES + 2;
 
@@ -72,6 +74,8 @@ interface RequestHead {
 export interface Hello {
   readonly kind: "hello";
   readonly transaction: Uint8Array;
+  /** Asks for the server's time as well: the request is as long as the answer will be. */
+  readonly wantsTime?: true;
 }
 
 /** Leaves a blob, asks for the peer's, and keeps both the place and a NAT's mapping alive. */
@@ -113,6 +117,8 @@ export interface CookieReply {
   readonly kind: "cookie";
   readonly transaction: Uint8Array;
   readonly cookie: Uint8Array;
+  /** The server's clock, UTC in ms; absent where it was not asked for, or from an older server. */
+  readonly timeMs?: number;
 }
 
 /** What lies at a place. Also sent unasked, with a transaction of zeros, when the peer's blob has changed. */
@@ -142,7 +148,9 @@ export interface RelayState extends ReplyHead {
 export type MailboxReply = CookieReply | MailboxState | Refused | RelayState;
 
 export function encodeRequest(request: MailboxRequest): Uint8Array {
-  if (request.kind === "hello") return head(KIND.hello, HELLO_BYTES, request.transaction);
+  if (request.kind === "hello") {
+    return head(KIND.hello, request.wantsTime ? TIMED_HELLO_BYTES : HELLO_BYTES, request.transaction);
+  }
   const blobBytes = request.kind === "meet" ? request.blob.length : 0;
   const bytes = head(
     KIND[request.kind],
@@ -163,7 +171,11 @@ export function decodeRequest(bytes: Uint8Array): MailboxRequest | undefined {
   const kind = bytes[0]! & 0x0f;
   const transaction = reader.take(TRANSACTION_BYTES);
   const cookie = reader.take(COOKIE_BYTES);
-  if (kind === KIND.hello) return reader.ok ? { kind: "hello", transaction } : undefined;
+  if (kind === KIND.hello) {
+    if (!reader.ok) return undefined;
+    const hello: Hello = { kind: "hello", transaction };
+    return bytes.length >= TIMED_HELLO_BYTES ? { ...hello, wantsTime: true } : hello;
+  }
   const place = reader.take(PLACE_BYTES);
   const side = reader.u8();
   if (!reader.ok || (side !== 0 && side !== 1)) return undefined;
@@ -186,8 +198,11 @@ export function decodeRequest(bytes: Uint8Array): MailboxRequest | undefined {
 
 export function encodeReply(reply: MailboxReply): Uint8Array {
   if (reply.kind === "cookie") {
-    const bytes = head(KIND.cookie, HELLO_BYTES, reply.transaction);
+    const { timeMs } = reply;
+    const length = timeMs === undefined ? HELLO_BYTES : TIMED_HELLO_BYTES;
+    const bytes = head(KIND.cookie, length, reply.transaction);
     bytes.set(reply.cookie, REPLY_HEAD_BYTES);
+    if (timeMs !== undefined) writeU48(bytes, HELLO_BYTES, timeMs);
     return bytes;
   }
   const at = REPLY_HEAD_BYTES + PLACE_BYTES + 1;
@@ -212,7 +227,9 @@ export function decodeReply(bytes: Uint8Array): MailboxReply | undefined {
   const transaction = reader.take(TRANSACTION_BYTES);
   if (kind === KIND.cookie) {
     const cookie = reader.take(COOKIE_BYTES);
-    return reader.ok ? { kind: "cookie", transaction, cookie } : undefined;
+    if (!reader.ok) return undefined;
+    const reply: CookieReply = { kind: "cookie", transaction, cookie };
+    return reader.remaining >= TIME_BYTES ? { ...reply, timeMs: reader.u48() } : reply;
   }
   const place = reader.take(PLACE_BYTES);
   const side = reader.u8();

@@ -28,6 +28,8 @@ interface Shared {
 
 export class MailboxCarrier implements Carrier {
   readonly name = "mailbox";
+  /** Told how far a server's clock is ahead of this machine's, each time that it is learned. */
+  onClock: ((server: string, aheadMs: number) => void) | undefined;
   readonly #urls: readonly RendezvousUrl[];
   readonly #options: ChannelOptions;
   /** By the server's URL. */
@@ -80,6 +82,7 @@ export class MailboxCarrier implements Carrier {
         meetings: new Set(),
         trouble: undefined,
       };
+      shared.channel.onClock = (aheadMs) => this.onClock?.(url.text, aheadMs);
       this.#channels.set(url.text, shared);
       wire(shared);
     }

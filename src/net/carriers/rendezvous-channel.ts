@@ -66,6 +66,9 @@ export class RendezvousChannel {
   /** Told once each time that no way is found. */
   onTrouble: ((error: SrudpError) => void) | undefined;
 
+  /** Told how far the server's clock is ahead of this machine's, by servers that tell it. */
+  onClock: ((aheadMs: number) => void) | undefined;
+
   readonly #options: ChannelOptions;
   readonly #prefix: Uint8Array = randomBytes(PREFIX_BYTES);
   #transactions = 0;
@@ -172,9 +175,13 @@ export class RendezvousChannel {
     if (search !== this.#search) return;
     for (const { family } of this.#addresses) await line.prepare(family);
     if (search !== this.#search) return;
-    const hello = encodeRequest({ kind: "hello", transaction: this.newTransaction() });
+    const hello = this.#hello();
     for (const { address, family } of this.#addresses) line.send(hello, family, address, this.url.port);
     this.#after(waitMs, () => void this.#lookByUdp(search, Math.min(waitMs * GROWTH, LONGEST_WAIT_MS)));
+  }
+
+  #hello(): Uint8Array {
+    return encodeRequest({ kind: "hello", transaction: this.newTransaction(), wantsTime: true });
   }
 
   #newLine(): UdpLine {
@@ -238,6 +245,8 @@ export class RendezvousChannel {
         hasRoom: () => socket.bufferedAmount <= BACKLOG_BYTES,
         isFrom: () => false,
       });
+      // Nothing has to be proved here; it is asked for its time.
+      socket.send(this.#hello());
     });
     socket.on("message", (message) => {
       if (this.#webSocket !== socket || !(message instanceof Uint8Array)) return;
@@ -279,6 +288,7 @@ export class RendezvousChannel {
     if (reply?.kind !== "cookie" || !sameBytes(reply.transaction.subarray(0, PREFIX_BYTES), this.#prefix)) {
       return undefined;
     }
+    if (reply.timeMs !== undefined) this.onClock?.(reply.timeMs - Date.now());
     return copyBytes(reply.cookie);
   }
 

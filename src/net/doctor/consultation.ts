@@ -62,7 +62,14 @@ export async function consult(
   try {
     endpoint.setListening(true);
     const joined = (async () => {
-      for await (const place of placesOfCode(code, Date.now())) rally.join(place);
+      const known = new Set<number>();
+      const join = async (): Promise<void> => {
+        for (const nowMs of reach.clocks.times) {
+          for await (const place of placesOfCode(code, nowMs, known)) rally.join(place);
+        }
+      };
+      reach.clocks.watch(() => void join());
+      await join();
       return await visit.over;
     })();
     return await patience.limit(joined);

@@ -34,10 +34,18 @@ export class ListenerMeetings implements RallyWatcher {
   #hourly: NodeJS.Timeout | undefined;
   #ofTicket: Rally | undefined;
   #freshening: NodeJS.Timeout | undefined;
+  #joinCode: (() => Promise<void>) | undefined;
+  #joinPeers: (() => void) | undefined;
+  readonly #endWatch: () => void;
   #isOpen = true;
 
   constructor(reach: Reach) {
     this.#reach = reach;
+    // The places of a server's clock come on top of those of this machine's.
+    this.#endWatch = reach.clocks.watch(() => {
+      void this.#joinCode?.();
+      this.#joinPeers?.();
+    });
   }
 
   /** Why nobody could be met at all until now; undefined once a carrier has worked. */
@@ -53,9 +61,16 @@ export class ListenerMeetings implements RallyWatcher {
     const count = ++this.#codes;
     if (this.#ofCode !== undefined) this.#retire(this.#ofCode);
     this.#ofCode = undefined;
+    this.#joinCode = undefined;
     if (code === undefined) return;
     const rally = this.#newRally();
     this.#ofCode = rally;
+    const known = new Set<number>();
+    this.#joinCode = () => this.#joinPlaces(code, count, rally, known);
+    await this.#joinCode();
+  }
+
+  async #joinPlaces(code: string, count: number, rally: Rally, known: Set<number>): Promise<void> {
     const before = this.#placesMade;
     let made: () => void = () => undefined;
     this.#placesMade = new Promise((resolve) => {
@@ -64,9 +79,11 @@ export class ListenerMeetings implements RallyWatcher {
     try {
       await before;
       if (!this.#isOpen || count !== this.#codes) return;
-      for await (const place of placesOfCode(code, Date.now())) {
-        if (!this.#isOpen || count !== this.#codes) return;
-        rally.join(place);
+      for (const nowMs of this.#reach.clocks.times) {
+        for await (const place of placesOfCode(code, nowMs, known)) {
+          if (!this.#isOpen || count !== this.#codes) return;
+          rally.join(place);
+        }
       }
     } finally {
       made();
@@ -79,15 +96,19 @@ export class ListenerMeetings implements RallyWatcher {
     for (const rally of this.#ofPeers) this.#retire(rally);
     this.#ofPeers = [];
     if (!this.#isOpen || peers.length === 0) return;
-    const now = Date.now();
+    const { times } = this.#reach.clocks;
     for (const peer of peers.slice(0, PEERS_LIMIT)) {
       const rally = this.#newRally();
-      for (const place of placesOfPair(identity, peer, now)) rally.join(place);
+      const known = new Set<number>();
+      for (const nowMs of times) {
+        for (const place of placesOfPair(identity, peer, nowMs, known)) rally.join(place);
+      }
       this.#ofPeers.push(rally);
     }
     // The places change with the hour, and the nearer neighbour with its half.
+    this.#joinPeers = () => this.setPeers(identity, peers);
     const halfMs = PAIR_SPAN_MS / 2;
-    this.#hourly = setTimeout(() => this.setPeers(identity, peers), halfMs - (now % halfMs) + 1);
+    this.#hourly = setTimeout(() => this.setPeers(identity, peers), halfMs - (times[0]! % halfMs) + 1);
     this.#hourly.unref();
   }
 
@@ -139,6 +160,7 @@ export class ListenerMeetings implements RallyWatcher {
   /** Waits for nobody any more; links go on. */
   close(): void {
     this.#isOpen = false;
+    this.#endWatch();
     clearTimeout(this.#hourly);
     clearInterval(this.#freshening);
     this.#codes++;

@@ -15,6 +15,7 @@ import { LinkKeeper } from "./link-keeper.ts";
 import { NO_DIRECT_PATH, type ReachOptions } from "./options.ts";
 import { Rally, type RallyWatcher } from "./rally.ts";
 import { Reach } from "./reach.ts";
+import { describeDifference, type WallClocks } from "./wall-clocks.ts";
 
 /** A relay that works waits so long for a direct path, which would spare the move. */
 const RELAY_PATIENCE_MS = 250;
@@ -54,13 +55,23 @@ export class MeetingAttempt implements RallyWatcher {
     if (this.#reach.hasNoWay) this.#fail(new SrudpError("ERR_NO_MEETING_PLACE"));
   }
 
-  /** Goes to one more place. */
-  join(place: Place): void {
+  /** Goes to one more place, by every carrier or on the local network only. */
+  join(place: Place, reaches: "everywhere" | "lan" = "everywhere"): void {
     if (this.#isOver) return;
     const reach = this.#reach;
     const { carriers } = reach;
     this.#rally ??= new Rally({ reach, side: "initiator", carriers, watcher: this, isEager: true });
-    this.#rally.join(place);
+    this.#rally.join(place, reaches === "lan" ? carriers.filter(({ name }) => name === "lan") : carriers);
+  }
+
+  /** By which times the peer may wait. */
+  get clocks(): WallClocks {
+    return this.#reach.clocks;
+  }
+
+  /** Whether there is still a peer to be looked for on the local network. */
+  get isLookingOnLan(): boolean {
+    return !this.#isOver && !this.#hasMet && this.#reach.carriers.some(({ name }) => name === "lan");
   }
 
   onPair(pair: WorkingPair): void {
@@ -108,9 +119,14 @@ export class MeetingAttempt implements RallyWatcher {
     if (this.#indirect !== undefined)
       return new SrudpError("ERR_NO_PATH", `No direct path: ${NO_DIRECT_PATH[this.#indirect]}`, error);
     if (this.#hasMet) return error;
-    const reasons = troubles.map(({ detail }) => detail).join("; ");
+    const { differenceMs } = this.#reach.clocks;
+    const clock =
+      differenceMs === undefined
+        ? "the clocks of the two machines may differ"
+        : `this machine's clock is ${describeDifference(differenceMs)} the rendezvous server's`;
+    const reasons = [...troubles.map(({ detail }) => detail), clock].join("; ");
     const detail = "The peer did not come to the meeting place";
-    return new SrudpError("ERR_TIMEOUT", reasons === "" ? detail : `${detail} (${reasons})`, error);
+    return new SrudpError("ERR_TIMEOUT", `${detail} (${reasons})`, error);
   }
 
   /** Ends the attempt; the promise is left to whoever gave up. */

@@ -31,6 +31,8 @@ export interface ReachOptions {
 /** What there is to tell on the way to a link. */
 export type ReachNote =
   | { readonly kind: "meeting"; readonly carrier: string; readonly trouble?: string }
+  /** A server's clock is so far ahead of this machine's that peers may not find each other by their own clocks. */
+  | { readonly kind: "clock"; readonly aheadMs: number; readonly text: string }
   | { readonly kind: "candidate"; readonly text: string }
   | { readonly kind: "behaviour"; readonly mapping: string; readonly filtering: string }
   | { readonly kind: "signal"; readonly from: "peer" | "self"; readonly candidates: number }

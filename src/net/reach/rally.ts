@@ -96,10 +96,10 @@ export class Rally {
     this.#endWatch = reach.watch(this.#guard(() => this.#handleGathered()));
   }
 
-  /** Goes to one more place, by every carrier. */
-  join(place: Place): void {
+  /** Goes to one more place, by every carrier unless told otherwise. */
+  join(place: Place, carriers: readonly Carrier[] = this.#options.carriers): void {
     if (!this.#isOpen) return;
-    const { reach, side, carriers } = this.#options;
+    const { reach, side } = this.#options;
     for (const carrier of carriers) {
       const meeting = carrier.meet(place, side);
       meeting.onBlob = this.#guard((blob) => this.#handleBlob(place, blob));

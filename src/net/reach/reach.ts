@@ -26,6 +26,7 @@ import { PUBLIC_STUN_SERVERS, parseStunServer, type StunServer } from "../stun/s
 import { openTurn } from "../turn/open-turn.ts";
 import type { TurnSocket } from "../turn/turn-socket.ts";
 import type { ReachNote, ReachOptions } from "./options.ts";
+import { describeDifference, WallClocks } from "./wall-clocks.ts";
 
 export type { PathKind } from "../../punch/candidate.ts";
 
@@ -48,6 +49,7 @@ export class Reach {
   readonly carriers: readonly Carrier[];
   /** Those that cost little to stay at. */
   readonly warmCarriers: readonly Carrier[];
+  readonly clocks: WallClocks = new WallClocks();
   isGathered = false;
   /** Told when a carrier has got into trouble. */
   onTrouble: (() => void) | undefined;
@@ -79,8 +81,15 @@ export class Reach {
     this.#channelOptions = { shared: endpoint, names, family: common.family };
     const carriers: Carrier[] = [];
     this.#mailbox = rendezvous.length > 0 ? new MailboxCarrier(rendezvous, this.#channelOptions) : undefined;
-    if (this.#mailbox !== undefined) carriers.push(this.#mailbox);
-    this.#mailbox?.approach();
+    if (this.#mailbox !== undefined) {
+      carriers.push(this.#mailbox);
+      this.#mailbox.onClock = (server, aheadMs) => {
+        if (!this.clocks.learn(aheadMs)) return;
+        const text = `this machine's clock is ${describeDifference(aheadMs)} that of ${server}`;
+        this.note({ kind: "clock", aheadMs: Math.round(aheadMs), text });
+      };
+      this.#mailbox.approach();
+    }
     if (options.lan !== false) carriers.push(new LanCarrier());
     // Staying costs a put every hour in the DHT: links stay there only where they have no server of their own.
     this.warmCarriers = carriers.slice();

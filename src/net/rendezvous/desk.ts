@@ -29,7 +29,11 @@ export class Desk {
   /** By proved addresses: whoever forges an address cannot use up its rate. */
   readonly #proved: SourceRates;
 
-  constructor(nowMs: number, limits: RendezvousLimits) {
+  readonly #utcMs: () => number;
+
+  /** @param utcMs the time of day, which clients may ask for */
+  constructor(nowMs: number, limits: RendezvousLimits, utcMs: () => number = () => 0) {
+    this.#utcMs = utcMs;
     this.mailbox = new Mailbox(limits, this.statistics);
     this.relay = new Relay(nowMs, limits, this.statistics);
     this.#cookies = new Cookies(nowMs);
@@ -52,8 +56,7 @@ export class Desk {
     if (request.kind === "hello" || !this.#cookies.isGood(nowMs, request.cookie, address, port)) {
       if (!this.takeUnproved(nowMs, address)) return;
       this.statistics.cookies++;
-      const cookie = this.#cookies.make(nowMs, address, port);
-      from.send(encodeReply({ kind: "cookie", transaction: request.transaction, cookie }));
+      this.#sendCookie(from, request, this.#cookies.make(nowMs, address, port));
     } else if (this.takeProved(nowMs, address)) this.#handle(nowMs, from, request);
   }
 
@@ -70,7 +73,7 @@ export class Desk {
       this.statistics.malformed++;
     } else if (request.kind === "hello") {
       this.statistics.cookies++;
-      from.send(encodeReply({ kind: "cookie", transaction: request.transaction, cookie: NO_COOKIE }));
+      this.#sendCookie(from, request, NO_COOKIE);
     } else this.#handle(nowMs, from, request);
     return true;
   }
@@ -100,6 +103,14 @@ export class Desk {
     this.relay.sweep(nowMs);
     this.#unproved.sweep(nowMs);
     this.#proved.sweep(nowMs);
+  }
+
+  #sendCookie(to: Correspondent, request: MailboxRequest, cookie: Uint8Array): void {
+    const { transaction } = request;
+    const wantsTime = request.kind === "hello" && request.wantsTime === true;
+    to.send(
+      encodeReply({ kind: "cookie", transaction, cookie, ...(wantsTime && { timeMs: this.#utcMs() }) }),
+    );
   }
 
   #handle(nowMs: number, from: Correspondent, request: Exclude<MailboxRequest, { kind: "hello" }>): void {

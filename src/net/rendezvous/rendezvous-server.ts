@@ -54,7 +54,7 @@ export class RendezvousServer {
   #pusher: NodeJS.Timeout | undefined;
 
   private constructor(limits: RendezvousLimits) {
-    this.#desk = new Desk(performance.now(), limits);
+    this.#desk = new Desk(performance.now(), limits, Date.now);
     this.#door = new WebSocketDoor(this.#desk, limits);
   }
 

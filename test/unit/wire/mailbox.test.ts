@@ -57,6 +57,21 @@ describe("mailbox messages", () => {
     }
   });
 
+  it("carry the server's time to whoever asks for it, and mean the same without it", () => {
+    const hello = { kind: "hello", transaction: filled(8, 1) } as const;
+    const asking = encodeRequest({ ...hello, wantsTime: true });
+    expect(decodeRequest(asking)).toEqual({ ...hello, wantsTime: true });
+    const cookie = { kind: "cookie", transaction: filled(8, 1), cookie: filled(16, 2) } as const;
+    const timed = encodeReply({ ...cookie, timeMs: 1_800_000_000_123 });
+    expect(timed.length).toBe(asking.length);
+    expect(decodeReply(timed)).toEqual({ ...cookie, timeMs: 1_800_000_000_123 });
+    const plain = encodeRequest(hello).length;
+    for (let end = plain; end < timed.length; end++) {
+      expect(decodeRequest(asking.subarray(0, end))).toEqual(hello);
+      expect(decodeReply(timed.subarray(0, end))).toEqual(cookie);
+    }
+  });
+
   it("are answered before the proof of an address with no more bytes than they have", () => {
     const answer = encodeReply(REPLIES[0]!).length;
     for (const request of REQUESTS) expect(encodeRequest(request).length).toBeGreaterThanOrEqual(answer);
