@@ -10,6 +10,7 @@ import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { constants } from "node:os";
 import type { Readable, Writable } from "node:stream";
 import { SrudpError } from "../base/errors.ts";
+import { onAbort } from "../net/abort.ts";
 import type { Link } from "../net/link.ts";
 import { type Bridge, type BridgeResult, bridge } from "./pipe.ts";
 import { ProgramGroup } from "./program-group.ts";
@@ -80,7 +81,7 @@ async function runToEnd(
     });
   });
   // At once: the goodbye to a peer that is gone takes seconds.
-  signal?.addEventListener("abort", endGroup, { once: true });
+  const release = onAbort(signal, endGroup);
   link.once("close", () => {
     if (!child.stdout.readableEnded) endGroup();
   });
@@ -91,7 +92,7 @@ async function runToEnd(
     signal?.throwIfAborted();
     return { ...result, status };
   } finally {
-    signal?.removeEventListener("abort", endGroup);
+    release();
     endGroup();
   }
 }

@@ -12,6 +12,7 @@
 import { type Readable, Writable } from "node:stream";
 import { equalBytes } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
+import { onAbort } from "../net/abort.ts";
 import { PIPE_RECORD, type Receipt } from "../net/control.ts";
 import type { Link } from "../net/link.ts";
 import { inputError, isRecycling, openInput, type RecyclingInput } from "./input.ts";
@@ -109,6 +110,7 @@ export class Bridge {
   #over: { readonly error: Error | undefined } | undefined;
   #quitTimer: NodeJS.Timeout | undefined;
   #isSettled = false;
+  #endWaitForAbort: () => void = () => undefined;
 
   constructor(link: Link, options: BridgeOptions) {
     this.#link = link;
@@ -132,10 +134,10 @@ export class Bridge {
     link.on("record", this.#onRecord);
     link.on("error", this.#onLinkError);
     link.on("close", this.#onLinkClose);
-    options.signal?.addEventListener("abort", this.#onAbort, { once: true });
     this.#startReceiving();
     this.#startSending();
-    if (options.signal?.aborted) this.#onAbort();
+    const { signal } = options;
+    this.#endWaitForAbort = onAbort(signal, () => this.#breakOff(signal?.reason));
   }
 
   /** Bytes that were given to the link. */
@@ -353,8 +355,6 @@ export class Bridge {
     this.#advance();
   }
 
-  readonly #onAbort = (): void => this.#breakOff(this.#options.signal?.reason);
-
   /** Looks whether that was all. */
   #advance(): void {
     if (this.#isSettled) return;
@@ -424,7 +424,7 @@ export class Bridge {
     this.#isSettled = true;
     const result = this.result();
     clearTimeout(this.#quitTimer);
-    this.#options.signal?.removeEventListener("abort", this.#onAbort);
+    this.#endWaitForAbort();
     this.#releaseInput();
     end?.();
     this.#release();

@@ -4,6 +4,7 @@
  * Whoever waits for something listens to `signal`; its reason is the error that the command exits with.
  */
 import { setMaxListeners } from "node:events";
+import { onAbort } from "../net/abort.ts";
 import { Interruption, SIGNAL_STATUS } from "./exit.ts";
 
 export interface Interrupt {
@@ -37,14 +38,13 @@ export function catchSignals(beforeQuitting: () => void): Interrupt {
 /** What `wait` gives, or the reason of `signal` as soon as it is aborted. */
 export async function unlessAborted<T>(signal: AbortSignal, wait: Promise<T>): Promise<T> {
   signal.throwIfAborted();
-  let onAbort: () => void = () => undefined;
+  let release = (): void => undefined;
   const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
+    release = onAbort(signal, () => reject(signal.reason));
   });
   try {
     return await Promise.race([wait, aborted]);
   } finally {
-    signal.removeEventListener("abort", onAbort);
+    release();
   }
 }

@@ -13,6 +13,7 @@ import { openInput } from "../app/input.ts";
 import { openOutput } from "../app/output.ts";
 import { equalBytes } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
+import { onAbort } from "../net/abort.ts";
 import { formatAddress } from "../net/address.ts";
 import type { Link } from "../net/link.ts";
 import { carryLink, keepPeer, reportConnected, reportOver } from "./carry-link.ts";
@@ -105,12 +106,11 @@ export class LinkService {
     if (permission.bench) serveBench(link);
     else refuseBench(link, (error) => failed({ by: "peer", what: "bench", target: "bench", error }));
     const { signal } = this.#context.interrupt;
-    const breakOff = (): void => link.reset();
-    signal.addEventListener("abort", breakOff, { once: true });
+    const release = onAbort(signal, () => link.reset());
     try {
       if (await opensPipe(link)) return await this.#carry(link, remembered);
     } finally {
-      signal.removeEventListener("abort", breakOff);
+      release();
     }
     signal.throwIfAborted();
     await remembered;

@@ -5,6 +5,7 @@
 import { closeSync, openSync, writeSync } from "node:fs";
 import { ReadStream } from "node:tty";
 import { SrudpError } from "../base/errors.ts";
+import { onAbort } from "../net/abort.ts";
 import { Redacted } from "../net/redacted.ts";
 import { CodeEntry } from "./code-entry.ts";
 import { Interruption } from "./exit.ts";
@@ -153,15 +154,18 @@ function openTerminal(): Terminal | undefined {
     write,
     read: (signal, take) =>
       new Promise((resolve, reject) => {
-        signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-        if (signal.aborted) reject(signal.reason);
+        const release = onAbort(signal, () => reject(signal.reason));
+        const end = (): void => {
+          release();
+          resolve();
+        };
         input.setEncoding("utf8");
         input.on("data", (text: string) => {
-          if (take(text)) resolve();
+          if (take(text)) end();
         });
-        input.on("end", () => resolve());
+        input.on("end", end);
         // A terminal that hangs up reads as EIO.
-        input.on("error", () => resolve());
+        input.on("error", end);
       }),
     close: (last) => {
       if (input.isRaw && !input.destroyed) input.setRawMode(false);

@@ -14,6 +14,7 @@ import type { Gate } from "../engine/gate.ts";
 import { busyNotice } from "../engine/handshake.ts";
 import { parseCode } from "../wire/code.ts";
 import { decodeHandshakePacket, encodeNotice, WIRE_VERSION } from "../wire/handshake-packet.ts";
+import { onAbort } from "./abort.ts";
 import type { RemoteAddress } from "./address.ts";
 import { bindListening } from "./bind.ts";
 import type { DatagramOrigin, Endpoint } from "./endpoint.ts";
@@ -365,12 +366,9 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     throw options.signal.reason;
   }
   const listener = new Listener(endpoint, trust, options, meeting?.meetingsOf(endpoint, options));
-  const { signal } = options;
-  if (signal !== undefined) {
-    const close = (): void => void listener.close();
-    signal.addEventListener("abort", close, { once: true });
-    // The signal may outlive the listener.
-    listener.once("close", () => signal.removeEventListener("abort", close));
-  }
+  listener.once(
+    "close",
+    onAbort(options.signal, () => void listener.close()),
+  );
   return listener;
 }

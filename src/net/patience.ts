@@ -1,18 +1,16 @@
 /** The caller's patience: a time and a signal, either of which ends the waiting for whatever is waited for. */
 import { SrudpError } from "../base/errors.ts";
+import { onAbort } from "./abort.ts";
 
 export class Patience {
-  readonly #signal: AbortSignal | undefined;
   readonly #timer: NodeJS.Timeout | undefined;
-  readonly #onAbort: () => void;
+  readonly #release: () => void;
   #isOver = false;
   #reason: unknown;
   #onOver: (() => void) | undefined;
 
   constructor(signal: AbortSignal | undefined, timeoutMs: number) {
-    this.#signal = signal;
-    this.#onAbort = () => this.#lose(signal?.reason);
-    signal?.addEventListener("abort", this.#onAbort, { once: true });
+    this.#release = onAbort(signal, () => this.#lose(signal?.reason));
     if (Number.isFinite(timeoutMs)) {
       this.#timer = setTimeout(() => this.#lose(new SrudpError("ERR_TIMEOUT")), timeoutMs);
     }
@@ -43,7 +41,7 @@ export class Patience {
 
   end(): void {
     clearTimeout(this.#timer);
-    this.#signal?.removeEventListener("abort", this.#onAbort);
+    this.#release();
     this.#onOver = undefined;
   }
 

@@ -11,6 +11,9 @@ import { unusedPort } from "../lib/udp.ts";
 /** A record type that nothing uses. */
 const FAULTY_RECORD = 77;
 
+/** More listeners for one event than Node takes for usual. */
+const PEERS = 14;
+
 const links: Link[] = [];
 
 afterEach(async () => {
@@ -19,8 +22,8 @@ afterEach(async () => {
 });
 
 /** A peer of the library's, which can do what the command never does. */
-async function newPeer(port: number, { secret }: SharedSecret): Promise<Link> {
-  const link = await connect({ host: "127.0.0.1", port, localPort: 0, secret, timeoutMs: 10_000 });
+async function newPeer(port: number, { secret }: SharedSecret, pipe = true): Promise<Link> {
+  const link = await connect({ host: "127.0.0.1", port, localPort: 0, secret, pipe, timeoutMs: 10_000 });
   link.on("error", () => undefined);
   links.push(link);
   return link;
@@ -122,6 +125,23 @@ describe("a fault while one link is served", () => {
     });
     expect(await process.failure()).toMatchObject({ status: 70, code: "ERR_INTERNAL" });
     await listener.close();
+  });
+});
+
+describe("many peers at once", () => {
+  it.each([
+    ["with a program for each", ["-e", "--", "cat"], true],
+    ["that forward", ["--expose", "127.0.0.1:1"], false],
+  ] as const)("leave nothing but events on stderr (%s)", async (_what, words, hasPipe) => {
+    const trust = newSecret();
+    const { listener, port } = await startListener([...trust.words, "-k", ...words]);
+    const peers = await Promise.all(Array.from({ length: PEERS }, () => newPeer(port, trust, hasPipe)));
+    for (let i = 0; i < PEERS; i++) await listener.event("connected");
+    const closed = Promise.all(peers.map((peer) => new Promise((resolve) => peer.once("close", resolve))));
+    listener.kill("SIGINT");
+    await closed;
+    expect(await listener.exit()).toBe(130);
+    expect(listener.strayLines).toEqual([]);
   });
 });
 

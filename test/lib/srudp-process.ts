@@ -66,15 +66,23 @@ export function temporaryFolder(): string {
   return folder;
 }
 
-/** Kills what still runs and deletes the temporary folders: the last act of every test. */
+/**
+ * Kills what still runs and deletes the temporary folders: the last act of every test. Rejects when a process has said
+ * on stderr what is none of its own lines, so that the test fails.
+ */
 export async function endAll(): Promise<void> {
   for (const one of started) one.kill("SIGKILL");
   await Promise.all([...started].map((one) => one.ended));
   for (const one of started) one.release();
+  const complaints = [...started].flatMap((one) => one.strayLines.map((line) => `${one.name}: ${line}`));
   started.clear();
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
   folders.clear();
+  if (complaints.length > 0) throw new Error(`not srudp's own lines on stderr:\n${complaints.join("\n")}`);
 }
+
+/** What Node says by itself. */
+const NODE_LINE = /^\(node:\d+\)|^\(Use `node |^Trace:|^\s*(Deprecation|MaxListenersExceeded)Warning/;
 
 export class SrudpProcess {
   /** The command line, for messages. */
@@ -90,6 +98,8 @@ export class SrudpProcess {
   readonly events: SrudpEvent[] = [];
   /** Everything said on stderr. */
   said = "";
+  /** Lines on stderr that are no events, or with prose, those of Node's. */
+  readonly strayLines: string[] = [];
   readonly #child: ChildProcess;
   readonly #prose: boolean;
   readonly #heardAtMs = new WeakMap<SrudpEvent, number>();
@@ -194,13 +204,11 @@ export class SrudpProcess {
     return this.#heardAtMs.get(event)!;
   }
 
-  /** The exit status; rejects when it takes too long, or when anything but JSON was said in JSON mode. */
+  /** The exit status; rejects when it takes too long, or when there are stray lines on stderr. */
   async exit(timeoutMs: number = EXIT_TIMEOUT_MS): Promise<number> {
     const status = await within(this.ended, timeoutMs, () => `${this.name}: still running\n${this.said}`);
-    const stray = this.#prose
-      ? []
-      : this.said.split("\n").filter((line) => line !== "" && !line.startsWith('{"event":'));
-    if (stray.length > 0) throw new Error(`${this.name}: prose among the events:\n${stray.join("\n")}`);
+    if (this.strayLines.length > 0)
+      throw new Error(`${this.name}: not its own lines on stderr:\n${this.strayLines.join("\n")}`);
     return status;
   }
 
@@ -243,16 +251,25 @@ export class SrudpProcess {
 
   #hear(text: string): void {
     this.said += text;
-    if (this.#prose) return;
     const lines = (this.#unfinishedLine + text).split("\n");
     this.#unfinishedLine = lines.pop()!;
     for (const line of lines) {
-      if (!line.startsWith('{"event":')) continue;
-      const event = JSON.parse(line) as SrudpEvent;
-      this.#heardAtMs.set(event, performance.now());
-      this.events.push(event);
+      const event = this.#prose ? undefined : eventOf(line);
+      if (event !== undefined) {
+        this.#heardAtMs.set(event, performance.now());
+        this.events.push(event);
+      } else if (!this.#prose || NODE_LINE.test(line)) this.strayLines.push(line);
     }
     this.#stir();
+  }
+}
+
+function eventOf(line: string): SrudpEvent | undefined {
+  try {
+    const event = JSON.parse(line);
+    return typeof event?.event === "string" ? event : undefined;
+  } catch {
+    return undefined;
   }
 }
 

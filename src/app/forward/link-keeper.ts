@@ -6,6 +6,7 @@
  * to be alive is kept: the first if its peer answers again, else the new one.
  */
 import { SrudpError } from "../../base/errors.ts";
+import { onAbort } from "../../net/abort.ts";
 import type { Link } from "../../net/link.ts";
 import { answers } from "./liveness.ts";
 
@@ -70,12 +71,11 @@ async function standIn(link: Link, options: KeeperOptions): Promise<Link | undef
   });
   if (link.closed) end();
   else link.once("close", end);
-  options.signal.addEventListener("abort", end, { once: true });
+  const release = onAbort(options.signal, end);
   try {
     return await Promise.race([closed, replaced(link, options, over.signal)]);
   } finally {
-    // The signal outlives every link.
-    options.signal.removeEventListener("abort", end);
+    release();
   }
 }
 
@@ -110,7 +110,7 @@ async function openRival(
 ): Promise<Link | undefined> {
   const attempt = new AbortController();
   const giveUp = (): void => attempt.abort(over.reason);
-  over.addEventListener("abort", giveUp, { once: true });
+  const release = onAbort(over, giveUp);
   const timer = setInterval(() => {
     if (watch.look() < ASK_AFTER_MS) giveUp();
   }, LOOK_INTERVAL_MS);
@@ -123,7 +123,7 @@ async function openRival(
     return undefined;
   } finally {
     clearInterval(timer);
-    over.removeEventListener("abort", giveUp);
+    release();
   }
 }
 
@@ -188,13 +188,13 @@ class SilenceWatch {
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    const end = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", end);
+    const timer = setTimeout(() => {
+      release();
       resolve();
-    };
-    const timer = setTimeout(end, ms);
-    signal.addEventListener("abort", end, { once: true });
-    if (signal.aborted) end();
+    }, ms);
+    const release = onAbort(signal, () => {
+      clearTimeout(timer);
+      resolve();
+    });
   });
 }

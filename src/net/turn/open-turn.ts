@@ -3,6 +3,7 @@ import { isIP } from "node:net";
 import type { ConnectionOptions } from "node:tls";
 import { SrudpError } from "../../base/errors.ts";
 import { parseStun, STUN_ATTRIBUTE, STUN_METHOD, type StunMessage } from "../../wire/stun.ts";
+import { onAbort } from "../abort.ts";
 import type { HostAddress } from "../address.ts";
 import { resolveHost } from "../resolve.ts";
 import { openStreamCarriage, openUdpCarriage, type TurnCarriage } from "./turn-carriage.ts";
@@ -55,8 +56,8 @@ export async function openTurn(uri: string, options: TurnOptions = {}): Promise<
   if (transport !== "any") return await openBy(transport, server, target, options);
   // What loses is given up, and what it had got given back.
   const loser = new AbortController();
-  const signal =
-    options.signal === undefined ? loser.signal : AbortSignal.any([options.signal, loser.signal]);
+  const { signal } = loser;
+  const release = onAbort(options.signal, () => loser.abort(options.signal?.reason));
   try {
     return await Promise.any([
       openBy("udp", server, target, { ...options, signal }),
@@ -67,6 +68,7 @@ export async function openTurn(uri: string, options: TurnOptions = {}): Promise<
     const [byUdp, byTcp] = (error as AggregateError).errors;
     throw byUdp instanceof SrudpError && byUdp.cause === SILENCE ? byTcp : byUdp;
   } finally {
+    release();
     loser.abort();
   }
 }
@@ -128,8 +130,7 @@ async function allocate(
     if (message !== undefined) requests.take(message);
   };
   carriage.onEnd = () => requests.close();
-  const giveUp = (): void => requests.close();
-  options.signal?.addEventListener("abort", giveUp, { once: true });
+  const release = onAbort(options.signal, () => requests.close());
   try {
     return await requests.request(STUN_METHOD.allocate, (writer) => {
       writer
@@ -138,7 +139,7 @@ async function allocate(
       if (options.family === 6) writer.u32(STUN_ATTRIBUTE.requestedAddressFamily, FAMILY_IPV6);
     });
   } finally {
-    options.signal?.removeEventListener("abort", giveUp);
+    release();
   }
 }
 
