@@ -158,6 +158,18 @@ describe("visitors", () => {
     expect(said()).toContain(`--allow ${encodeKey(KEY)}`);
   });
 
+  it("are told when they come first, whatever fraction of a millisecond the clock shows", () => {
+    const clock = vi.spyOn(performance, "now");
+    for (let nowMs = 1000.1; nowMs < 1100; nowMs += 0.37) {
+      clock.mockReturnValue(nowMs);
+      const { context, listener, said } = setUp({ json: true });
+      reportVisitors(context.reporter, listener, trust("key"));
+      listener.emit("refused", { remote: FROM, key: KEY });
+      expect(said(), `at ${nowMs}`).toContain("refused");
+    }
+    clock.mockRestore();
+  });
+
   it("that come in floods are told once a second", () => {
     const { context, listener, said } = setUp({ json: true });
     reportVisitors(context.reporter, listener, trust("key"));
