@@ -275,6 +275,9 @@ export class LinkCore implements ConnectionOwner, FlowHost {
   }
 
   #handle(event: ConnectionEvent): void {
+    // A record may have ended the link in the middle of its backlog: streams and records behind it have no owner
+    // any more that would end them.
+    if (this.#over !== undefined) return;
     const { streamId, errorCode } = event;
     const isControl = streamId === this.#controlId;
     const flow = this.#flows.get(streamId);
