@@ -87,6 +87,17 @@ export function resetSocket(socket: Socket): void {
   if (socket.destroyed) return;
   // Without a listener it would be thrown: whoever resets does not want to hear of it.
   socket.on("error", () => undefined);
+  // libuv refuses a reset (EINVAL) while a shutdown is under way, and Node then never closes the descriptor. All
+  // bytes are with the kernel by then, so that the shutdown ends within a turn of the event loop.
+  const isShuttingDown = socket.writableEnded && !socket.writableFinished && socket.writableLength === 0;
+  if (isShuttingDown) {
+    socket.pause();
+    socket.once("finish", () => resetNow(socket));
+  } else resetNow(socket);
+}
+
+function resetNow(socket: Socket): void {
+  if (socket.destroyed) return;
   try {
     socket.resetAndDestroy();
   } catch {
