@@ -1,6 +1,12 @@
 /** What a running command shows of itself over its control socket, and the changes that it takes there. */
+import { getEventListeners } from "node:events";
 import { controlFolder } from "../app/control/control-folder.ts";
-import type { ControlAnswer, ControlRequest, LinkStatus } from "../app/control/control-records.ts";
+import type {
+  ControlAnswer,
+  ControlRequest,
+  LinkStatus,
+  ProcessResources,
+} from "../app/control/control-records.ts";
 import { serveControl } from "../app/control/control-server.ts";
 import type { ForwardPeer } from "../app/forward/forward-peer.ts";
 import { Forwarder } from "../app/forward/forwarder.ts";
@@ -8,7 +14,9 @@ import { answers } from "../app/forward/liveness.ts";
 import { parseForward } from "../app/forward/spec.ts";
 import { SrudpError } from "../base/errors.ts";
 import { formatAddress } from "../net/address.ts";
+import { farewellCount } from "../net/farewells.ts";
 import { formatTarget } from "../net/forward-wire.ts";
+import { openTraceCount } from "../net/qlog-file.ts";
 import { encodeKey } from "../wire/key-text.ts";
 import type { CommandContext } from "./context.ts";
 import { asSrudpError } from "./exit.ts";
@@ -31,6 +39,11 @@ interface Shown {
   forwarder: Forwarder | undefined;
 }
 
+/** What outlives links, and can tell what it holds. */
+interface CountedOwner {
+  readonly counts: Readonly<Record<string, number>>;
+}
+
 export class ControlDesk {
   /** What the command was given: the peer, or the port. */
   name: string;
@@ -38,6 +51,8 @@ export class ControlDesk {
   readonly #faults: FaultReports;
   readonly #command: string;
   readonly #standing: Forwarder | undefined;
+  readonly #interrupt: AbortSignal;
+  readonly #owners: Map<string, CountedOwner> = new Map();
   readonly #shown: Set<Shown> = new Set();
   #nextId = 1;
 
@@ -49,12 +64,13 @@ export class ControlDesk {
    * @param standing forwards that outlive links; without it, each link has its own
    */
   static async open(
-    { reporter, environment, faults }: CommandContext,
+    context: CommandContext,
     command: string,
     name: string,
     standing?: Forwarder,
   ): Promise<ControlDesk> {
-    const desk = new ControlDesk(reporter, faults, command, name, standing);
+    const { reporter, environment } = context;
+    const desk = new ControlDesk(context, command, name, standing);
     try {
       await serveControl(controlFolder(environment), (request) => desk.#answer(request));
     } catch (thrown) {
@@ -65,17 +81,22 @@ export class ControlDesk {
   }
 
   private constructor(
-    reporter: Reporter,
-    faults: FaultReports,
+    { reporter, faults, interrupt }: CommandContext,
     command: string,
     name: string,
     standing: Forwarder | undefined,
   ) {
     this.#reporter = reporter;
     this.#faults = faults;
+    this.#interrupt = interrupt.signal;
     this.#command = command;
     this.name = name;
     this.#standing = standing;
+  }
+
+  /** Includes what `owner` holds, each count as `name.count`, in the answer to `resources`. */
+  include(name: string, owner: CountedOwner): void {
+    this.#owners.set(name, owner);
   }
 
   /** Shows the link of `peer` until it is over. */
@@ -97,6 +118,7 @@ export class ControlDesk {
         status: { pid: process.pid, command: this.#command, name: this.name, faults, links, forwards },
       };
     }
+    if (request.do === "resources") return { resources: this.#resources() };
     const spec = parseForward(request.option, request.forward);
     const forwarder = this.#standing ?? this.#forwarderOf(request.link);
     try {
@@ -106,6 +128,25 @@ export class ControlDesk {
     }
     if (!forwarder.cancel(spec.name)) throw new SrudpError("ERR_USAGE", `There is no ${spec.name}`);
     return { forward: undefined };
+  }
+
+  #resources(): ProcessResources {
+    const active: Record<string, number> = {};
+    for (const type of process.getActiveResourcesInfo()) active[type] = (active[type] ?? 0) + 1;
+    const counts: Record<string, number> = {
+      shownLinks: this.#shown.size,
+      farewells: farewellCount(),
+      traces: openTraceCount(),
+      interruptListeners: getEventListeners(this.#interrupt, "abort").length,
+      processListeners: process
+        .eventNames()
+        .reduce((sum, event) => sum + process.listenerCount(event as "exit"), 0),
+    };
+    const owners: [string, CountedOwner][] = [...this.#owners];
+    for (const { id, peer } of this.#shown) owners.push([`link${id}`, peer]);
+    for (const [owner, { counts: held }] of owners)
+      for (const [name, count] of Object.entries(held)) counts[`${owner}.${name}`] = count;
+    return { active, counts };
   }
 
   /** The forwards of the link with this number, or of the only link. @throws SrudpError ERR_USAGE */

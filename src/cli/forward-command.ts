@@ -58,6 +58,7 @@ export async function runForward(
   try {
     const way = await wayToPeer(context, operands, options);
     const desk = await ControlDesk.open(context, "forward", way.name, forwarder);
+    desk.include("forwarder", forwarder);
     for (const spec of specs) await forwarder.add(spec);
     return await keep(context, way, options, (link) => {
       const peer = new ForwardPeer(link, asks);

@@ -66,6 +66,15 @@ export class LinkService {
       : undefined;
   }
 
+  /** What it holds for links, by name. */
+  get counts(): Readonly<Record<string, number>> {
+    return {
+      served: this.#links.size,
+      askedPorts: this.#askedPorts.count,
+      piping: Number(this.#piping !== undefined),
+    };
+  }
+
   /**
    * Serves a link to its end. To be called as soon as the link is there.
    *

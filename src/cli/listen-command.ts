@@ -92,6 +92,8 @@ export async function runListen(
       listener.on("burnt", () => life?.handleBurnt());
     }
     const service = new LinkService(context, options, { permissions, desk, remember: trust.remember });
+    desk.include("listener", listener);
+    desk.include("service", service);
     return await serve(context, listener, service, life, ending, options);
   } finally {
     life?.stop();

@@ -149,6 +149,16 @@ export class Endpoint implements AttachmentHost {
     };
   }
 
+  /** What it holds, by name. */
+  get counts(): Readonly<Record<string, number>> {
+    return {
+      attachments: this.#attachments.size,
+      connectionIds: this.#byId.size,
+      routes: this.#routes.length,
+      sockets: this.sockets.length,
+    };
+  }
+
   get localAddresses(): RemoteAddress[] {
     return this.sockets.map((socket) => socket.local);
   }

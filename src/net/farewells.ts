@@ -7,6 +7,11 @@ const PATIENCE_MS = 1000;
 
 const farewells: Set<Promise<unknown>> = new Set();
 
+/** How much of it is still on its way. */
+export function farewellCount(): number {
+  return farewells.size;
+}
+
 /** Has `work` finished before the process ends. */
 export function sayFarewell(work: Promise<unknown>): void {
   farewells.add(work);

@@ -10,6 +10,10 @@ export class LinkQueue {
   /** Without a loop nothing is kept: whoever listens to events has had the link already. */
   #isIterated = false;
 
+  get length(): number {
+    return this.#links.length;
+  }
+
   push(link: Link): void {
     const taker = this.#takers.shift();
     if (taker !== undefined) taker({ done: false, value: link });

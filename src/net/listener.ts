@@ -100,6 +100,16 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
     return this.#meetings?.failure;
   }
 
+  /** What it holds for links and for peers on the way in, by name: as much after a link as before. */
+  get counts(): Readonly<Record<string, number>> {
+    return {
+      ...this.#endpoint.counts,
+      ...this.#door.counts,
+      ...this.#meetings?.counts,
+      queuedLinks: this.#queue.length,
+    };
+  }
+
   /**
    * The code that counts from now on, with no guesses against it; undefined for none.
    *
@@ -171,6 +181,10 @@ class Door implements HalfOpenWatcher {
     this.#gate = newGate(endpoint.now(), trust, options.silent);
     this.#options = options;
     this.#enter = enter;
+  }
+
+  get counts(): Readonly<Record<string, number>> {
+    return { visitors: this.#visitors.size, halfOpen: this.#halfOpen.size, links: this.#links };
   }
 
   setCode(code: string | undefined): void {

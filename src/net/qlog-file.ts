@@ -196,6 +196,11 @@ export class QlogFile implements QlogSink {
 const untilExit: Set<QlogFile> = new Set();
 let isExitAwaited = false;
 
+/** Traces that are not complete yet. */
+export function openTraceCount(): number {
+  return untilExit.size;
+}
+
 function keepUntilExit(file: QlogFile): void {
   untilExit.add(file);
   if (isExitAwaited) return;

@@ -9,6 +9,7 @@ import type { ForwardStatus } from "../forward/forwarder.ts";
 
 export type ControlRequest =
   | { readonly do: "status" }
+  | { readonly do: "resources" }
   | {
       readonly do: "add" | "cancel";
       readonly option: "L" | "R" | "D";
@@ -54,8 +55,20 @@ export interface ProcessStatus {
   readonly forwards: readonly ForwardStatus[];
 }
 
+/**
+ * What a process holds, to be compared with what it held before: after a link ends it is the same. For tests and for
+ * the search for leaks.
+ */
+export interface ProcessResources {
+  /** What keeps the event loop running, by its type (`process.getActiveResourcesInfo`). */
+  readonly active: Readonly<Record<string, number>>;
+  /** Sizes of the maps of everything that outlives a link, and numbers of listeners, by name. */
+  readonly counts: Readonly<Record<string, number>>;
+}
+
 export type ControlAnswer =
   | { readonly status: ProcessStatus }
+  | { readonly resources: ProcessResources }
   | { readonly forward: ForwardStatus | undefined }
   | { readonly error: { readonly code: string; readonly message: string } };
 
@@ -63,7 +76,7 @@ export type ControlAnswer =
 export function parseRequest(line: string): ControlRequest {
   const request = parseJson(line);
   if (hasShape(request, { do: "string" })) {
-    if (request.do === "status") return { do: "status" };
+    if (request.do === "status" || request.do === "resources") return { do: request.do };
     const isChange = request.do === "add" || request.do === "cancel";
     if (isChange && hasShape(request, CHANGE_SHAPE) && /^[LRD]$/.test(request.option as string))
       return request as unknown as ControlRequest;

@@ -19,6 +19,10 @@ interface Holding {
 export class AskedPorts {
   readonly #holdings: Map<string, Holding> = new Map();
 
+  get count(): number {
+    return this.#holdings.size;
+  }
+
   /**
    * What `open` opens, after whoever holds the port and does not answer has lost it.
    *

@@ -23,6 +23,11 @@ export class CurrentPeer implements Via {
     return this.#peer;
   }
 
+  /** Connections that wait for the next link. */
+  get waitingCount(): number {
+    return this.#waiting.size;
+  }
+
   /** The peer of the link that stands now; undefined while there is none. */
   set(peer: ForwardPeer | undefined): void {
     this.#peer = peer;

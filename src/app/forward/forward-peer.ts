@@ -59,6 +59,11 @@ export class ForwardPeer implements Via {
     return this.#asks.open;
   }
 
+  /** What it holds, by name. */
+  get counts(): Readonly<Record<string, number>> {
+    return { connections: this.connections.size, flows: this.#flows.size };
+  }
+
   async reach(target: Target): Promise<Reached> {
     const stream = await this.#openStream();
     stream.on("error", () => undefined);

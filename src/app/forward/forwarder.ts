@@ -53,6 +53,12 @@ export class Forwarder {
     return [...this.#entries.values()].map(statusOf);
   }
 
+  /** What it holds, by name. */
+  get counts(): Readonly<Record<string, number>> {
+    const connections = this.status.reduce((sum, one) => sum + one.connections, 0);
+    return { forwards: this.#entries.size, connections, waiting: this.#current.waitingCount };
+  }
+
   /**
    * Adds a forward. A local one is open when this resolves; one at the peer is asked for at once where there is a
    * link.

@@ -53,6 +53,11 @@ export class ListenerMeetings implements RallyWatcher {
     return this.#reach.failure;
   }
 
+  get counts(): Readonly<Record<string, number>> {
+    const rallies = [this.#ofCode, this.#ofTicket, ...this.#ofPeers].filter((rally) => rally !== undefined);
+    return { keepers: this.#keepers.size, rallies: rallies.length, ...this.#reach.counts };
+  }
+
   /**
    * Waits where `code` leads, in normal form; those who came by the one before may still find better paths. The
    * places of one code are made at a time, and none of a code that was replaced meanwhile: each takes scrypt.

@@ -122,6 +122,10 @@ export class Reach {
     if (this.carriers.length > 0) this.#gather();
   }
 
+  get counts(): Readonly<Record<string, number>> {
+    return { watchers: this.#watchers.size, networkWatchers: this.#networkWatchers.size };
+  }
+
   /** Own addresses, best first. */
   get candidates(): Candidate[] {
     if (this.options.only === "relay") return [];
