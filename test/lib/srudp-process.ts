@@ -11,9 +11,12 @@ import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { Input, Output } from "./byte-streams.ts";
 import { within } from "./deadline.ts";
+import { checkLeftovers } from "./leftovers.ts";
+import { newMark } from "./marked-processes.ts";
 import { commandFile } from "./paths.ts";
 import { ProcessMeter } from "./process-meter.ts";
 import { ownEnd, realPipe } from "./real-pipe.ts";
+import { areLinksAlive, type Held, heldBy } from "./resources.ts";
 import { Terminal, terminalLauncher } from "./terminal.ts";
 
 /** One `--json` line of the command. */
@@ -67,17 +70,25 @@ export function temporaryFolder(): string {
 }
 
 /**
- * Kills what still runs and deletes the temporary folders: the last act of every test. Rejects when a process has said
- * on stderr what is none of its own lines, so that the test fails.
+/**
+ * Ends what still runs and deletes the temporary folders: the last act of every test.
+ *
+ * @throws Error when a process held more after its links than before, left processes behind, or has said on stderr what
+ *   is none of its own lines
  */
 export async function endAll(): Promise<void> {
-  for (const one of started) one.kill("SIGKILL");
-  await Promise.all([...started].map((one) => one.ended));
-  for (const one of started) one.release();
-  const complaints = [...started].flatMap((one) => one.strayLines.map((line) => `${one.name}: ${line}`));
+  const all = [...started];
   started.clear();
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
-  folders.clear();
+  try {
+    await checkLeftovers(all);
+  } finally {
+    for (const one of all) one.kill("SIGKILL");
+    await Promise.all(all.map((one) => one.ended));
+    for (const one of all) one.release();
+    for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+    folders.clear();
+  }
+  const complaints = all.flatMap((one) => one.strayLines.map((line) => `${one.name}: ${line}`));
   if (complaints.length > 0) throw new Error(`not srudp's own lines on stderr:\n${complaints.join("\n")}`);
 }
 
@@ -100,8 +111,15 @@ export class SrudpProcess {
   said = "";
   /** Lines on stderr that are no events, or with prose, those of Node's. */
   readonly strayLines: string[] = [];
+  /** In its environment, and in that of what it starts. */
+  readonly mark: string;
+  /** What kind of links it has, one after the other: those of anybody who comes, or those to one peer. */
+  readonly longLived: "listener" | "forward" | undefined;
+  /** What it held before its first link, or with its first one where it is a forward. */
+  heldBefore: Held | undefined;
   readonly #child: ChildProcess;
   readonly #prose: boolean;
+  readonly #controlSocket: string;
   readonly #heardAtMs = new WeakMap<SrudpEvent, number>();
   /** Events before this index were waited for already. */
   #seen = 0;
@@ -109,8 +127,17 @@ export class SrudpProcess {
   #hasEnded = false;
   #waiting: (() => void)[] = [];
 
-  private constructor(name: string, child: ChildProcess, ends: Ends, prose: boolean) {
+  private constructor(
+    words: readonly string[],
+    child: ChildProcess,
+    ends: Ends,
+    { prose, mark, runtimeFolder }: { prose: boolean; mark: string; runtimeFolder: string },
+  ) {
+    const name = `srudp ${words.join(" ")}`;
     this.name = name;
+    this.mark = mark;
+    this.longLived = longLivedKind(words);
+    this.#controlSocket = join(runtimeFolder, "srudp", `${child.pid}.sock`);
     this.#child = child;
     this.#prose = prose;
     this.input = new Input(ends.stdin, name);
@@ -167,6 +194,8 @@ export class SrudpProcess {
       fileURLToPath(commandFile),
       ...allWords,
     ];
+    const { mark, env: markEnv } = newMark();
+    const runtimeFolder = options.env?.XDG_RUNTIME_DIR ?? temporaryFolder();
     const child = spawn(commandLine[0]!, commandLine.slice(1), {
       stdio,
       // A session of its own has no terminal, and cannot ask on the one of whoever runs the tests.
@@ -175,6 +204,8 @@ export class SrudpProcess {
         PATH: process.env.PATH ?? "",
         HOME: "/nonexistent",
         XDG_CONFIG_HOME: options.configHome ?? temporaryFolder(),
+        XDG_RUNTIME_DIR: runtimeFolder,
+        ...markEnv,
         ...options.env,
       },
     });
@@ -187,7 +218,7 @@ export class SrudpProcess {
       stderr: stderr as Readable,
       terminal: atTerminal ? new Terminal(child.stdin!, child.stdout!) : undefined,
     };
-    return new SrudpProcess(`srudp ${words.join(" ")}`, child, ends, prose);
+    return new SrudpProcess(words, child, ends, { prose, mark, runtimeFolder });
   }
 
   get pid(): number {
@@ -195,8 +226,31 @@ export class SrudpProcess {
   }
 
   /** The next event of this name that was not waited for yet; rejects when the process ends without it. */
-  event(name: string, timeoutMs: number = EVENT_TIMEOUT_MS): Promise<SrudpEvent> {
-    return within(this.#next(name), timeoutMs, () => `${this.name}: no event "${name}"\n${this.said}`);
+  async event(name: string, timeoutMs: number = EVENT_TIMEOUT_MS): Promise<SrudpEvent> {
+    const event = await within(
+      this.#next(name),
+      timeoutMs,
+      () => `${this.name}: no event "${name}"\n${this.said}`,
+    );
+    // The test does nothing with this process until it has the event.
+    if (this.heldBefore === undefined && name === FIRST_EVENT[this.longLived ?? "none"])
+      this.heldBefore = await this.held();
+    return event;
+  }
+
+  /** Whether it has ended. */
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  /** What it holds at present; undefined when it does not answer. */
+  held(): Promise<Held | undefined> {
+    return heldBy(this.pid, this.#controlSocket);
+  }
+
+  /** Whether the peer of each of its links answers; false when it does not answer itself. */
+  areLinksAlive(): Promise<boolean> {
+    return areLinksAlive(this.#controlSocket);
   }
 
   /** When an event of this process was heard, by `performance.now()`. */
@@ -271,6 +325,16 @@ function eventOf(line: string): SrudpEvent | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** The event with which a long-lived command begins to hold what it holds from then on. */
+const FIRST_EVENT: Readonly<Record<string, string>> = { listener: "listening", forward: "connected" };
+
+function longLivedKind(words: readonly string[]): "listener" | "forward" | undefined {
+  if (words[0] === "forward") return "forward";
+  const own = words.includes("--") ? words.slice(0, words.indexOf("--")) : words;
+  const keepsOpen = own.some((word) => word === "--keep-open" || /^-[46ndNev]*k[46ndNev]*$/.test(word));
+  return words[0] === "listen" && keepsOpen ? "listener" : undefined;
 }
 
 /** `--json` goes before a `--`, behind which all belongs to the program of `-e`. */
