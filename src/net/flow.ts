@@ -233,6 +233,7 @@ export class Flow {
       return;
     }
     duplex.once("end", () => duplex.destroy(this.#over?.error));
+    duplex.emit("linkover");
     if (this.#wantsBytes) this.#pull();
     this.#endAfterLastByte();
   }

@@ -18,6 +18,8 @@ const WRITE_BEHIND_BYTES = 16 * 1024;
  * the write's callback: do not change it. `end()` ends this direction only; the peer's goes on. `destroy()`
  * before both have ended breaks the stream off, and the peer's stream errors with `ERR_PEER_RESET`. Errors
  * are `SrudpError`s.
+ *
+ * When the link ends, what has arrived can still be read; the event `linkover` tells that no more will come.
  */
 export class Stream extends Duplex {
   readonly #flow: Flow;

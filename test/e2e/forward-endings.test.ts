@@ -4,7 +4,7 @@ import { connect, type Socket } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { pause } from "../lib/deadline.ts";
 import { endServers, type Forwarding, serve, startForwarding } from "../lib/forwarding.ts";
-import { endAll } from "../lib/srudp-process.ts";
+import { endAll, SrudpProcess, temporaryFolder } from "../lib/srudp-process.ts";
 import { seen } from "../lib/tcp-client.ts";
 
 interface Case {
@@ -204,3 +204,33 @@ function endOf(socket: Socket): string {
     return (error as NodeJS.ErrnoException).code ?? "";
   }
 }
+
+describe("a target that reads nothing", () => {
+  it("is let go when the link ends, though bytes for it wait", async () => {
+    const env = { XDG_RUNTIME_DIR: temporaryFolder() };
+    const target = await serve((socket) => void socket.pause());
+    const { listener, forwarder, ports } = await startForwarding({
+      listen: ["--expose", `127.0.0.1:${target}`],
+      forward: ["-L", `0:127.0.0.1:${target}`],
+      env,
+    });
+    await forwarder.event("connected");
+    const client = connect(ports[0]!, "127.0.0.1");
+    client.on("error", () => undefined);
+    // More than all buffers on the way take.
+    client.write(Buffer.alloc(64 * 1024 * 1024));
+    // Until nothing moves any more: then bytes wait at the listener for the target.
+    const look = async (): Promise<boolean> => {
+      const status = SrudpProcess.start(["status"], { env, stdin: "nothing" });
+      const lines = (await status.output.rest()).toString().trim().split("\n");
+      const [link] = lines.map((line) => JSON.parse(line)).find(({ pid }) => pid === listener.pid).links;
+      return link.receivedBytes > 1_000_000 && link.receivedPerSecond < 10_000;
+    };
+    await expect.poll(look, { timeout: 20_000 }).toBe(true);
+    expect(await listener.held()).toMatchObject({ "active TCPSocketWrap": 1 });
+    forwarder.kill("SIGTERM");
+    await forwarder.ended;
+    const sockets = async (): Promise<number> => (await listener.held())?.["active TCPSocketWrap"] ?? 0;
+    await expect.poll(sockets, { timeout: 10_000 }).toBe(0);
+  });
+});

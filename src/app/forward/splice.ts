@@ -9,12 +9,18 @@ import type { Socket } from "node:net";
 import { SrudpError } from "../../base/errors.ts";
 import type { Stream } from "../../net/stream.ts";
 
+/** After the link has ended, a program that takes nothing of what had arrived for so long is not waited for. */
+const STALL_MS = 3000;
+
 export class Splice {
   readonly #socket: Socket;
   readonly #stream: Stream;
   readonly #onOver: () => void;
   /** How many of the two are not closed yet. */
   #open: number;
+  /** Chunks that the socket has taken. */
+  #takenChunks = 0;
+  #stallTimer: NodeJS.Timeout | undefined;
 
   /**
    * The socket's bytes flow at once; those of the stream after `receive`.
@@ -41,6 +47,7 @@ export class Splice {
     socket.on("data", stream.guard(this.#send));
     socket.on("end", stream.guard(this.#endSending));
     stream.on("drain", () => socket.resume());
+    stream.once("linkover", stream.guard(this.#watchForStall));
     socket.resume();
   }
 
@@ -67,7 +74,20 @@ export class Splice {
   };
 
   readonly #receive = (chunk: Uint8Array): void => {
-    if (!this.#socket.write(chunk, () => this.#stream.recycle(chunk))) this.#stream.pause();
+    const handleTaken = (): void => {
+      this.#takenChunks++;
+      this.#stream.recycle(chunk);
+    };
+    if (!this.#socket.write(chunk, handleTaken)) this.#stream.pause();
+  };
+
+  readonly #watchForStall = (): void => {
+    let takenBefore = this.#takenChunks;
+    const look = (): void => {
+      if (takenBefore === this.#takenChunks) this.breakOff();
+      takenBefore = this.#takenChunks;
+    };
+    this.#stallTimer = setInterval(this.#stream.guard(look), STALL_MS);
   };
 
   readonly #endSending = (): void => {
@@ -78,7 +98,9 @@ export class Splice {
   /** One that closed before both of its directions had ended has broken off, and takes the other with it. */
   #handleClose(one: Socket | Stream): void {
     if (!one.readableEnded || !one.writableFinished) this.breakOff();
-    if (--this.#open === 0) this.#onOver();
+    if (--this.#open > 0) return;
+    clearInterval(this.#stallTimer);
+    this.#onOver();
   }
 }
 
