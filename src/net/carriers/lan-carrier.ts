@@ -15,6 +15,7 @@ import { SrudpError } from "../../base/errors.ts";
 import { decodeLanMessage, encodeLanMessage, type LanMessage } from "../../wire/lan-message.ts";
 import { DIGEST_BYTES, type MailboxSide } from "../../wire/mailbox.ts";
 import { digestOf } from "../rendezvous/names.ts";
+import { SourceRates } from "../rendezvous/source-rates.ts";
 import { TokenBucket } from "../rendezvous/token-bucket.ts";
 import { type Carrier, checkBlob, type Meeting, type MeetingSide, type Place } from "./carrier.ts";
 import { LanGroup, type LanGroupOptions } from "./lan-group.ts";
@@ -24,8 +25,13 @@ const SAY_AFTER_MS: readonly number[] = [250, 250, 500, 1000, 2000];
 const EVERY_MS = 5000;
 /** Nothing is said more often because of what others say: two could drive each other on. */
 const ANSWER_GAP_MS = 100;
-/** New blobs of the peer that are taken in a second: anybody on the network can make them up. */
-const BLOBS_PER_S = 20;
+/**
+ * New blobs that are taken from one address, and from all. Anybody on the network can make them up, and opening one costs
+ * some microseconds; the share of each address keeps one that does so from using up the peer's.
+ */
+const SOURCE_RATE = { perSecond: 10, burst: 20 } as const;
+const MAX_SOURCES = 256;
+const BLOBS_PER_S = 200;
 const BURST_MS = 1000;
 
 const NOTHING: Uint8Array = new Uint8Array(0);
@@ -62,10 +68,10 @@ export class LanCarrier implements Carrier {
 
   #join(): LanGroup {
     const group = new LanGroup(this.#options);
-    group.onMessage = (bytes) => {
+    group.onMessage = (bytes, source) => {
       const message = decodeLanMessage(bytes);
       if (message === undefined) return;
-      for (const meeting of this.#meetings) meeting.hear(message);
+      for (const meeting of this.#meetings) meeting.hear(message, source);
     };
     group.onNetworks = (count) => {
       for (const meeting of this.#meetings) meeting.handleNetworks(count);
@@ -82,7 +88,9 @@ class LanMeeting implements Meeting {
   readonly #place: Uint8Array;
   readonly #side: MailboxSide;
   readonly #onClosed: () => void;
-  readonly #patience: TokenBucket = new TokenBucket(performance.now(), BLOBS_PER_S, BURST_MS);
+  readonly #allBlobs: TokenBucket = new TokenBucket(performance.now(), BLOBS_PER_S, BURST_MS);
+  // On one network every address is a host of its own, also within a /64.
+  readonly #blobsBySource: SourceRates = new SourceRates(SOURCE_RATE, MAX_SOURCES, (address) => address);
   #blob: Uint8Array = NOTHING;
   #ownDigest: Uint8Array = NO_DIGEST;
   #peerDigest: Uint8Array = NO_DIGEST;
@@ -115,12 +123,13 @@ class LanMeeting implements Meeting {
     this.#onClosed();
   }
 
-  hear(message: LanMessage): void {
+  hear(message: LanMessage, source: string): void {
     if (message.side === this.#side || !equalBytes(message.place, this.#place) || !this.#open) return;
     const digest = message.blob.length === 0 ? NO_DIGEST : digestOf(message.blob);
     const isNews = message.blob.length > 0 && !equalBytes(digest, this.#peerDigest);
     if (isNews) {
-      if (!this.#patience.take(performance.now(), 1)) return;
+      const nowMs = performance.now();
+      if (!this.#blobsBySource.take(nowMs, source) || !this.#allBlobs.take(nowMs, 1)) return;
       this.#peerDigest = digest;
     }
     // The other says what it has: whether ours is missing there.

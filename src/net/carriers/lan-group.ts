@@ -30,7 +30,8 @@ export interface LanGroupOptions {
 }
 
 export class LanGroup {
-  onMessage: ((bytes: Uint8Array) => void) | undefined;
+  /** Told of each datagram, with its source address, which may be forged. */
+  onMessage: ((bytes: Uint8Array, source: string) => void) | undefined;
   /** Told when there is no network to speak to, and again when there is one. */
   onNetworks: ((count: number) => void) | undefined;
   readonly #port: number;
@@ -115,7 +116,7 @@ export class LanGroup {
       socket.close();
       return known ?? socket;
     }
-    socket.on("message", (bytes: Uint8Array) => this.onMessage?.(bytes));
+    socket.on("message", (bytes: Uint8Array, from) => this.onMessage?.(bytes, from.address));
     this.#ears.set(family, socket);
     return socket;
   }

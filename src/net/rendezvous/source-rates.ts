@@ -21,10 +21,17 @@ export class SourceRates {
   readonly #msPerToken: number;
   readonly #depthMs: number;
   readonly #maxSources: number;
+  readonly #keyOf: (address: string) => string;
   /** When the bucket of a source is full again, the source that was quiet longest first. */
   readonly #fullAtMs: Map<string, number> = new Map();
 
-  constructor({ perSecond, burst }: SourceRate, maxSources: number = MAX_SOURCES) {
+  /** @param keyOf which addresses share a bucket; by default those of one IPv6 /64 */
+  constructor(
+    { perSecond, burst }: SourceRate,
+    maxSources: number = MAX_SOURCES,
+    keyOf: (address: string) => string = quotaKey,
+  ) {
+    this.#keyOf = keyOf;
     this.#msPerToken = 1000 / perSecond;
     this.#depthMs = burst * this.#msPerToken;
     this.#maxSources = maxSources;
@@ -32,7 +39,7 @@ export class SourceRates {
 
   /** Takes tokens for a source; false, and none taken, when its bucket holds fewer. */
   take(nowMs: number, address: string, tokens = 1): boolean {
-    const key = quotaKey(address);
+    const key = this.#keyOf(address);
     const known = this.#fullAtMs.get(key);
     const fullAtMs = Math.max(known ?? 0, nowMs) + tokens * this.#msPerToken;
     if (fullAtMs - nowMs > this.#depthMs) return false;

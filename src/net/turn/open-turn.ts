@@ -2,6 +2,7 @@
 import { isIP } from "node:net";
 import type { ConnectionOptions } from "node:tls";
 import { SrudpError } from "../../base/errors.ts";
+import { addressScope } from "../../punch/address-scope.ts";
 import { parseStun, STUN_ATTRIBUTE, STUN_METHOD, type StunMessage } from "../../wire/stun.ts";
 import { onAbort } from "../abort.ts";
 import type { HostAddress } from "../address.ts";
@@ -30,7 +31,7 @@ const TRANSPORT_UDP = 17 * 0x1000000;
 const FAMILY_IPV6 = 2 * 0x1000000;
 const TRY_ALTERNATE = 300;
 const ALLOCATION_MISMATCH = 437;
-/** Servers that send on to others, or take a fresh socket for an old one, so often in a row. */
+/** Tries in all: one may be sent on to another server, the others meet a server that takes a fresh socket for an old one. */
 const ATTEMPTS = 3;
 
 type Way = "udp" | "tcp" | "tls";
@@ -80,6 +81,7 @@ async function openBy(
   options: TurnOptions,
 ): Promise<TurnSocket> {
   let target = first;
+  let hasDetoured = false;
   let answer: TurnAnswer = { kind: "silence" };
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const carriage = await openCarriage(way, server, target, options);
@@ -94,6 +96,10 @@ async function openBy(
     options.signal?.throwIfAborted();
     const next = detourOf(answer, target);
     if (next === undefined) break;
+    if (next !== target) {
+      if (hasDetoured || !mayFollow(first.address, next.address)) break;
+      hasDetoured = true;
+    }
     target = next;
   }
   throw refusal(server, answer);
@@ -156,6 +162,16 @@ function detourOf(answer: TurnAnswer, target: Target): Target | undefined {
   if (answer.code === ALLOCATION_MISMATCH) return target;
   if (answer.code !== TRY_ALTERNATE) return undefined;
   return answer.message.address(STUN_ATTRIBUTE.alternateServer);
+}
+
+/**
+ * Whether a server may send its clients on to an address. Nothing authenticates that answer but TLS, so a forged one could
+ * send user name and a keyed hash to any host: those of this machine and of private networks are followed only from a
+ * server of the same kind.  // RFC 8489 §10
+ */
+export function mayFollow(serverAddress: string, alternateAddress: string): boolean {
+  const scope = addressScope(alternateAddress);
+  return scope !== "unusable" && (scope === "global" || scope === addressScope(serverAddress));
 }
 
 function refusal(server: TurnServer, answer: TurnAnswer): SrudpError {

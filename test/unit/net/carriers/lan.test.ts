@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { LanCarrier, type LanOptions } from "../../../../src/net/carriers/lan-carrier.ts";
 import { LanGroup } from "../../../../src/net/carriers/lan-group.ts";
 import { decodeLanMessage, encodeLanMessage } from "../../../../src/wire/lan-message.ts";
-import { pause } from "../../../lib/deadline.ts";
-import { unusedPort } from "../../../lib/udp.ts";
+import { pause, within } from "../../../lib/deadline.ts";
+import { openUdp, unusedPort } from "../../../lib/udp.ts";
 import { closing, newPlace, Visitor } from "../rendezvous/places.ts";
 
 /** Only this machine, at a port that no other test speaks to. */
@@ -120,4 +120,46 @@ describe("a message to the group", () => {
       expect(decodeLanMessage(bytes.map((byte, index) => (index === at ? byte ^ 2 : byte)))).toBeUndefined();
     }
   });
+});
+
+describe("a host that makes blobs up", () => {
+  it("does not keep two others from meeting", async () => {
+    const options = await onLoopback();
+    const place = newPlace();
+    const responder = new Visitor(carrier(options), place, "responder");
+    responder.publish("answer");
+    // The place as it is said on the network, as everybody there hears it.
+    const spoofed = await new Promise<Uint8Array>((resolve) => {
+      const ear = closing(new LanGroup(options));
+      ear.onMessage = (bytes) => {
+        const message = decodeLanMessage(bytes);
+        if (message !== undefined) resolve(Uint8Array.from(message.place));
+      };
+    });
+    const spoofer = closing(await openUdp("127.0.0.9"));
+    let count = 0;
+    const say = (): void => {
+      for (let i = 0; i < 5; i++) {
+        const blob = Buffer.from(`made up ${count++}`);
+        const message = { side: 0, place: spoofed, peerDigest: new Uint8Array(8), blob } as const;
+        spoofer.send(encodeLanMessage(message), options.port!, "239.255.83.82");
+      }
+    };
+    spoofer.setMulticastInterface("127.0.0.1");
+    say();
+    const flood = setInterval(say, 5);
+    closing({ close: () => clearInterval(flood) });
+    while (!responder.heard.some((text) => text.startsWith("made up"))) await pause(5);
+    // Its share is used up before the genuine peer comes.
+    await pause(1500);
+    const initiator = new Visitor(carrier(options), place, "initiator");
+    initiator.publish("offer");
+    await within(
+      (async () => {
+        while (!responder.heard.includes("offer")) await pause(5);
+      })(),
+      3000,
+      () => `heard ${responder.heard.length} blobs, none of the peer`,
+    );
+  }, 15_000);
 });
