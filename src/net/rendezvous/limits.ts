@@ -19,7 +19,7 @@ export interface RendezvousLimits {
    */
   readonly messagesPerAddress: number;
   /**
-   * TCP connections, WebSockets or about to become one; about 15 KiB each, and up to WEBSOCKET_BACKLOG_BYTES more when
+   * TCP connections, WebSockets or about to become one; about 11 KiB each, and up to WEBSOCKET_BACKLOG_BYTES more when
    * the client does not read.
    */
   readonly webSockets: number;

@@ -14,7 +14,7 @@ export interface SourceRate {
   readonly burst: number;
 }
 
-/** Sources remembered at the same time; about 150 bytes each. */
+/** Sources remembered at the same time; about 100 bytes each. */
 export const MAX_SOURCES = 16_384;
 
 export class SourceRates {
