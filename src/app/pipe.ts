@@ -14,6 +14,7 @@ import { equalBytes } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
 import { onAbort } from "../net/abort.ts";
 import { PIPE_RECORD, type Receipt } from "../net/control.ts";
+import { faultError, guarded } from "../net/fault.ts";
 import type { Link } from "../net/link.ts";
 import { inputError, isRecycling, openInput, type RecyclingInput } from "./input.ts";
 import { openOutput } from "./output.ts";
@@ -196,7 +197,7 @@ export class Bridge {
     if (input.readableEnded || input.destroyed) this.#onInputEnd();
   }
 
-  readonly #onInput = (chunk: Uint8Array): void => {
+  readonly #onInput = this.#guard((chunk: Uint8Array): void => {
     this.#sent.add(chunk);
     if (this.#recycling !== undefined)
       this.#recycling.recycle(this.#sent.bytes - chunk.length - this.#link.unacknowledgedBytes);
@@ -206,14 +207,14 @@ export class Bridge {
       this.#sent.noteTime(true);
       this.#input?.resume();
     });
-  };
+  });
 
-  readonly #onInputEnd = (): void => this.#endSending();
+  readonly #onInputEnd = this.#guard((): void => this.#endSending());
 
-  readonly #onInputError = (error: Error): void => {
+  readonly #onInputError = this.#guard((error: Error): void => {
     if (this.#isInputEnded) return;
     this.#breakOff(inputError(error));
-  };
+  });
 
   /** Ends this direction although the input has not ended. */
   #stopInput(): void {
@@ -235,10 +236,11 @@ export class Bridge {
     const { quitAfterMs, sendOnly } = this.#options;
     if (sendOnly) this.#quit();
     else if (quitAfterMs !== undefined && Number.isFinite(quitAfterMs)) {
-      this.#quitTimer = setTimeout(() => {
+      const quit = this.#guard(() => {
         this.#isTimeUp = true;
         this.#quit();
-      }, quitAfterMs);
+      });
+      this.#quitTimer = setTimeout(quit, quitAfterMs);
     }
     this.#advance();
   }
@@ -271,7 +273,8 @@ export class Bridge {
     this.#isReceiveEnded = true;
     this.#endOutput();
     if (this.#options.endsWithPeer && this.#hasReceived && this.#input !== undefined && !this.#isInputEnded) {
-      void passOnEntered(this.#input).then(() => this.#stopInput());
+      const stop = this.#guard(() => this.#stopInput());
+      void passOnEntered(this.#input).then(stop);
     }
   };
 
@@ -284,7 +287,7 @@ export class Bridge {
     else this.#output.end();
   }
 
-  readonly #onOutputFinish = (): void => {
+  readonly #onOutputFinish = this.#guard((): void => {
     if (this.#isOutputDone) return;
     this.#isOutputDone = true;
     const { bytes } = this.#received;
@@ -292,9 +295,9 @@ export class Bridge {
       this.#link.sendReceipt({ streamId: this.#link.streamId, bytes, sha256: this.#received.digest() });
     }
     this.#advance();
-  };
+  });
 
-  readonly #onOutputError = (error: NodeJS.ErrnoException): void => {
+  readonly #onOutputError = this.#guard((error: NodeJS.ErrnoException): void => {
     const isClosed =
       error.code === "EPIPE" || error.code === "ECONNRESET" || error.code === "ERR_STREAM_DESTROYED";
     if (isClosed && this.#options.isProgram) {
@@ -305,14 +308,14 @@ export class Bridge {
       ? new SrudpError("ERR_OUTPUT_CLOSED", undefined, error)
       : new SrudpError("ERR_OUTPUT_FAILED", error.code ?? error.message, error);
     this.#breakOff(failure, "ERR_PEER_OUTPUT_CLOSED");
-  };
+  });
 
   /** A stream that is destroyed, as Node does with the stdin of a program that ends, may say nothing else. */
-  readonly #onOutputClose = (): void => {
+  readonly #onOutputClose = this.#guard((): void => {
     if (this.#isOutputDone || this.#isSettled) return;
     if (this.#options.isProgram) this.#cutOutputShort();
     else this.#breakOff(new SrudpError("ERR_OUTPUT_CLOSED"), "ERR_PEER_OUTPUT_CLOSED");
-  };
+  });
 
   /** The program takes no more. The receipt says how far it came; the rest is dropped, so that the peer can end. */
   #cutOutputShort(): void {
@@ -416,6 +419,14 @@ export class Bridge {
       () => this.#link.reset(forPeer),
       () => this.#reject(error),
     );
+  }
+
+  /** What input, output and timers call: a fault ends the link (`net/fault.ts`), and the bridge with it. */
+  #guard<Values extends unknown[]>(work: (...values: Values) => void): (...values: Values) => void {
+    return guarded(work, (fault) => {
+      this.#link.fail(fault);
+      this.#breakOff(faultError(fault));
+    });
   }
 
   /** Lets everything go, so that nothing keeps the process running, ends the link, and settles when that is done. */

@@ -85,9 +85,7 @@ export class LinkService {
     try {
       return await this.#serve(link);
     } catch (error) {
-      // The link's own fault is counted already.
-      const isFault = !(error instanceof SrudpError) || error.code === "ERR_INTERNAL";
-      if (isFault && link.errored !== error) link.fail(error);
+      if (!(error instanceof SrudpError) || error.code === "ERR_INTERNAL") link.fail(error);
       throw error;
     }
   }

@@ -206,6 +206,8 @@ export class Endpoint implements AttachmentHost {
 
   /** Ends the connection at `attachment` because of a fault; one that cannot even be closed is let go as it is. */
   fail(attachment: Attachment, fault: unknown): void {
+    // The first fault comes back as the error that it became: out of a promise, or an `error` event without a listener.
+    if (attachment.hasFailed && fault instanceof SrudpError) return;
     this.noteFault(fault, attachment.latestPath);
     if (attachment.detached || attachment.hasFailed) return;
     attachment.hasFailed = true;
@@ -228,8 +230,6 @@ export class Endpoint implements AttachmentHost {
   /** A listener of a link, or of this endpoint's listener (without `attachment`), threw. */
   failByListener(attachment: Attachment | undefined, thrown: unknown): void {
     if (this.#onFault === undefined) throwLater(thrown);
-    // An `error` event that nobody listens to, because the fault came before that.
-    else if (attachment?.hasFailed && thrown instanceof SrudpError) return;
     else if (attachment === undefined) this.noteFault(thrown, undefined);
     else this.fail(attachment, thrown);
   }

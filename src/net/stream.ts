@@ -51,7 +51,11 @@ export class Stream extends Duplex {
    * nothing holds them or a view of them any more. Any other bytes are left alone.
    */
   recycle(chunk: Uint8Array): void {
-    this.#flow.recycle(chunk);
+    try {
+      this.#flow.recycle(chunk);
+    } catch (fault) {
+      this.fail(fault);
+    }
   }
 
   // biome-ignore lint/suspicious/noExplicitAny: the type that Duplex gives it

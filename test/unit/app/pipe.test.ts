@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { PassThrough, Writable } from "node:stream";
+import { PassThrough, Readable, Writable } from "node:stream";
 import { buffer, text } from "node:stream/consumers";
 import { describe, expect, it } from "vitest";
 import { type Bridge, type BridgeOptions, bridge } from "../../../src/app/pipe.ts";
@@ -230,4 +230,12 @@ it("keeps apart what a bridge and its link fail with", async () => {
   far.destroy();
   expect(await failed).toMatchObject({ code: "ERR_PEER_RESET" });
   await expect(joined.joined.done).rejects.toMatchObject({ code: "ERR_PEER_RESET" });
+});
+
+it("ends its link, and itself, with an internal error when a fault shows in what its input calls", async () => {
+  const { near, far } = await linkedPair();
+  const failed = failureOf(far);
+  const { done } = bridge(near, { input: Readable.from([Symbol("no bytes")]), output: new PassThrough() });
+  await expect(done).rejects.toMatchObject({ code: "ERR_INTERNAL" });
+  expect((await failed).code).toBe("ERR_PEER_INTERNAL");
 });
