@@ -1,4 +1,7 @@
 /** How the command ends: which status, and whether anything is said about it. */
+import { closeSync, openSync } from "node:fs";
+import { devNull } from "node:os";
+import { isatty } from "node:tty";
 import { ERRORS, type ErrorCode, SrudpError } from "../base/errors.ts";
 
 /** The first signal asked for an end in order; a subclass so that `ERR_INTERRUPTED` knows which signal. */
@@ -35,4 +38,27 @@ export function asSrudpError(thrown: unknown): SrudpError {
 /** Whether the prose is silent about this error. */
 export function isQuiet(error: SrudpError): boolean {
   return QUIET.has(error.code);
+}
+
+/**
+ * Lets the process end in order although its terminal was closed under it.
+ *
+ * At exit Node restores the settings of a terminal that a standard descriptor had at the start, and aborts with
+ * a core dump where the terminal refuses because it has gone. A descriptor that leads elsewhere by then is left alone.
+ */
+export function outliveTerminal(): void {
+  const terminals = [0, 1, 2].filter((descriptor) => isatty(descriptor));
+  if (terminals.length === 0) return;
+  process.once("exit", () => {
+    for (const descriptor of terminals) {
+      if (isatty(descriptor)) continue;
+      try {
+        closeSync(descriptor);
+        // The lowest free descriptor is the one just closed.
+        openSync(devNull, "r+");
+      } catch {
+        // Closed before: Node passes over it as well.
+      }
+    }
+  });
 }

@@ -7,7 +7,7 @@ import { endPrograms } from "../app/program-group.ts";
 import { farewellsSaid } from "../net/farewells.ts";
 import type { CommandContext } from "./context.ts";
 import type { ControlOptions } from "./control-command.ts";
-import { asSrudpError } from "./exit.ts";
+import { asSrudpError, outliveTerminal } from "./exit.ts";
 import { FaultReports } from "./faults.ts";
 import { catchSignals, type Interrupt, unlessAborted } from "./interrupt.ts";
 import { hideCodes, parseLinkNumber, splitWords, usage } from "./operands.ts";
@@ -41,6 +41,7 @@ export async function run(words: readonly string[], version: string): Promise<vo
   const reporter = new Reporter(process.stderr, settings);
   // Whoever reads the events may go away; that is no reason to break a transfer off.
   process.stderr.on("error", () => undefined);
+  outliveTerminal();
   const interrupt = catchSignals(() => reporter.setLiveLine(undefined));
   const fail = (thrown: unknown): never => {
     const error = asSrudpError(thrown);
