@@ -16,6 +16,7 @@ import { onAbort } from "../net/abort.ts";
 import { PIPE_RECORD, type Receipt } from "../net/control.ts";
 import { faultError, guarded } from "../net/fault.ts";
 import type { Link } from "../net/link.ts";
+import { LongTimeout } from "../net/long-timeout.ts";
 import { inputError, isRecycling, openInput, type RecyclingInput } from "./input.ts";
 import { openOutput } from "./output.ts";
 import { Tally, type TallyResult } from "./tally.ts";
@@ -109,7 +110,7 @@ export class Bridge {
   #isPeerProgramEnded = false;
   /** The link is over, perhaps with an error. */
   #over: { readonly error: Error | undefined } | undefined;
-  #quitTimer: NodeJS.Timeout | undefined;
+  #quitTimer: LongTimeout | undefined;
   #isSettled = false;
   #endWaitForAbort: () => void = () => undefined;
 
@@ -235,12 +236,12 @@ export class Bridge {
     if (!this.#link.destroyed) this.#link.end();
     const { quitAfterMs, sendOnly } = this.#options;
     if (sendOnly) this.#quit();
-    else if (quitAfterMs !== undefined && Number.isFinite(quitAfterMs)) {
+    else if (quitAfterMs !== undefined) {
       const quit = this.#guard(() => {
         this.#isTimeUp = true;
         this.#quit();
       });
-      this.#quitTimer = setTimeout(quit, quitAfterMs);
+      this.#quitTimer = new LongTimeout(quit, quitAfterMs);
     }
     this.#advance();
   }
@@ -434,7 +435,7 @@ export class Bridge {
     if (this.#isSettled) return;
     this.#isSettled = true;
     const result = this.result();
-    clearTimeout(this.#quitTimer);
+    this.#quitTimer?.stop();
     this.#endWaitForAbort();
     this.#releaseInput();
     end?.();

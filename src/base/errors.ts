@@ -94,6 +94,11 @@ const TABLE = {
     exit: 71,
     sentence: "The UDP port cannot be bound; it may be taken, choose another with -p or leave it out.",
   },
+  ERR_DESCRIPTORS: {
+    origin: "local",
+    exit: 71,
+    sentence: "This process may open too few files; raise its limit, as with `ulimit -n 1024`.",
+  },
   ERR_LINK_LOST: {
     origin: "network",
     exit: 74,
@@ -348,12 +353,6 @@ const TABLE = {
     exit: 75,
     sentence:
       "As many connections are open as one link carries, and none of them ended; close some, or run a second forward.",
-  },
-  ERR_DESCRIPTORS: {
-    origin: "local",
-    exit: 71,
-    sentence:
-      "Connections are refused, since this process may open hardly any more files; raise its limit with `ulimit -n`.",
   },
   ERR_INTERRUPTED: { origin: "local", exit: 130, sentence: "Interrupted." },
   ERR_OUTPUT_FAILED: {

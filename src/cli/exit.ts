@@ -3,6 +3,7 @@ import { closeSync, openSync } from "node:fs";
 import { devNull } from "node:os";
 import { isatty } from "node:tty";
 import { ERRORS, type ErrorCode, SrudpError } from "../base/errors.ts";
+import { descriptorError } from "../net/descriptors.ts";
 
 /** The first signal asked for an end in order; a subclass so that `ERR_INTERRUPTED` knows which signal. */
 export class Interruption extends SrudpError {
@@ -31,6 +32,8 @@ const QUIET: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["ERR_INTERRUPTED", "ER
 /** Whatever was thrown, as an error of the table: what the table does not know is a bug of ours. */
 export function asSrudpError(thrown: unknown): SrudpError {
   if (thrown instanceof SrudpError) return thrown;
+  const descriptors = descriptorError(thrown);
+  if (descriptors !== undefined) return descriptors;
   const what = thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown);
   return new SrudpError("ERR_INTERNAL", what, thrown);
 }

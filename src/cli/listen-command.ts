@@ -3,6 +3,7 @@ import { checkInput } from "../app/input.ts";
 import { SrudpError } from "../base/errors.ts";
 import type { Link } from "../net/link.ts";
 import { type Listener, listen } from "../net/listener.ts";
+import { LongTimeout } from "../net/long-timeout.ts";
 import { CodeLife } from "./code-life.ts";
 import type { CommandContext } from "./context.ts";
 import { ControlDesk } from "./control-desk.ts";
@@ -139,18 +140,18 @@ async function nextLink(
   timeoutMs: number,
   ending: AbortSignal,
 ): Promise<Link> {
-  let timer: NodeJS.Timeout | undefined;
+  let timer: LongTimeout | undefined;
   const late = new Promise<never>((_, reject) => {
     if (timeoutMs === Number.POSITIVE_INFINITY) return;
     const error = new SrudpError("ERR_TIMEOUT", `No peer connected within ${formatDuration(timeoutMs)}`);
-    timer = setTimeout(() => reject(listener.meetingFailure ?? error), timeoutMs);
+    timer = new LongTimeout(() => reject(listener.meetingFailure ?? error), timeoutMs);
   });
   try {
     const next = await unlessAborted(ending, Promise.race([links.next(), late]));
     if (next.done) throw new SrudpError("ERR_INTERNAL", "The listener ended by itself");
     return next.value;
   } finally {
-    clearTimeout(timer);
+    timer?.stop();
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import { Command, CommanderError } from "commander";
 import { endPrograms } from "../app/program-group.ts";
+import { checkDescriptorLimit } from "../net/descriptors.ts";
 import { farewellsSaid } from "../net/farewells.ts";
 import type { CommandContext } from "./context.ts";
 import type { ControlOptions } from "./control-command.ts";
@@ -51,6 +52,7 @@ export async function run(words: readonly string[], version: string): Promise<vo
   };
   process.on("uncaughtException", fail);
   try {
+    checkDescriptorLimit();
     await reporter.useColors();
     const faults = new FaultReports(reporter);
     const context: CommandContext = {

@@ -36,7 +36,7 @@ export function addRendezvousOptions(command: Command): Command {
   const quota = USUAL_LIMITS.relayQuotaBytes / BYTES_OF_MEGABYTE;
   return command
     .optionsGroup("Where it listens:")
-    .option("--port <n>", "UDP ports n and n + 1, TCP port n (default: 3478)", taken(parsePort))
+    .option("--port <n>", "UDP ports n and n + 1, TCP port n (default: 3478)", taken(parseFirstPort))
     .option("--host <address>", "own address (repeatable; default: all)", collected)
     .option("--tls-cert <file>", "certificate, PEM: the TCP port then takes wss:// as well as ws://")
     .option("--tls-key <file>", "the certificate's key, PEM")
@@ -107,4 +107,11 @@ function parseAmount(text: string): number {
   if (!/^\d{1,7}(?:\.\d+)?$/.test(text) || Number(text) === 0)
     throw usage(`"${text}" is not an amount above 0`);
   return Number(text);
+}
+
+/** The lower one of two ports. @throws SrudpError ERR_USAGE */
+function parseFirstPort(text: string): number {
+  const port = parsePort(text);
+  if (port === 65_535) throw usage('"65535" has no port behind it, which the server needs as well');
+  return port;
 }

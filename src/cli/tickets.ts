@@ -1,4 +1,5 @@
 /** Tickets between two people: what each side prints, and how the answer gets back to the listener. */
+import { statSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { SrudpError } from "../base/errors.ts";
 import { isAnswerTo, type TicketTerms, type TicketWay } from "../net/carriers/ticket-carrier.ts";
@@ -28,6 +29,8 @@ export function offerTicket(
 ): TicketWay {
   if (answerFile === undefined && !hasTerminal())
     throw usage("There is no terminal to paste the answer at: name a file for it with --answer-file");
+  if (answerFile !== undefined && statSync(answerFile, { throwIfNoEntry: false })?.isDirectory())
+    throw new SrudpError("ERR_FILE_UNREADABLE", `${answerFile} is a folder`);
   const { reporter } = context;
   const expiresAtS = Math.floor((Date.now() + TICKET_LIFE_MS) / 1000);
   const terms = { psk, expiresAtS };

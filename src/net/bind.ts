@@ -1,6 +1,7 @@
 /** Which sockets an endpoint gets: families, source address, and the port that it had better have. */
 import { isIP } from "node:net";
 import { SrudpError } from "../base/errors.ts";
+import { descriptorError } from "./descriptors.ts";
 import { Endpoint } from "./endpoint.ts";
 import type { CommonOptions, ListenOptions } from "./options.ts";
 import { holderOfPort } from "./port-holder.ts";
@@ -99,6 +100,8 @@ async function bindFamily(
 /** Why a UDP port cannot be bound, and who holds it where that is known. */
 async function bindError(port: number, error: unknown): Promise<SrudpError> {
   if (error instanceof SrudpError) return error;
+  const descriptors = descriptorError(error);
+  if (descriptors !== undefined) return descriptors;
   const what = port === 0 ? "No UDP port" : `UDP port ${port}`;
   const code = codeOf(error);
   const holder = code === "EADDRINUSE" && port !== 0 ? await holderOfPort("udp", port) : undefined;

@@ -6,6 +6,7 @@
 import type { Path } from "../engine/connection.ts";
 import { Attempt } from "./attempt.ts";
 import { bindConnecting, familiesOf } from "./bind.ts";
+import { checkConnectOptions } from "./check-options.ts";
 import { Crossing } from "./crossing.ts";
 import type { Link } from "./link.ts";
 import { isLocalAddress } from "./local-address.ts";
@@ -25,12 +26,13 @@ import { Trust } from "./trust.ts";
  * needs it.
  *
  * @returns the link, once the peer has shown that it holds the keys
- * @throws SrudpError ERR_USAGE without anything to know the peer by, ERR_FILE_UNWRITABLE (`qlogDirectory`),
+ * @throws SrudpError ERR_USAGE for options out of range or without anything to know the peer by, ERR_FILE_UNWRITABLE (`qlogDirectory`),
  * ERR_HOST_UNKNOWN, ERR_BIND, ERR_TIMEOUT,
  * ERR_BUSY, ERR_VERSION, ERR_WRONG_CODE, ERR_WRONG_PASSPHRASE, ERR_PEER_KEY, ERR_KEY_REFUSED; the signal's
  * reason; what `verifyPeer` threw
  */
 export async function connect(options: ConnectOptions): Promise<Link> {
+  checkConnectOptions(options);
   const { host, port, signal, timeoutMs = Infinity } = options;
   signal?.throwIfAborted();
   const trust = new Trust(options);

@@ -5,11 +5,10 @@
  * followed them would cost more than the packets. This one is set anew only for an earlier deadline; for a
  * later one it goes off in vain once and is asked again.
  */
+import { MAX_TIMER_MS } from "./long-timeout.ts";
 
 /** Node's timers know whole milliseconds only. */
 const SHORTEST_MS = 1;
-/** And no more than 31 bits of them. */
-const LONGEST_MS = 2 ** 31 - 1;
 
 export class DeadlineTimer {
   readonly #onDue: () => void;
@@ -30,7 +29,7 @@ export class DeadlineTimer {
   wakeBy(deadlineMs: number, now: number): void {
     if (deadlineMs >= this.#dueMs) return;
     this.#dueMs = deadlineMs;
-    const delayMs = Math.max(SHORTEST_MS, Math.min(Math.ceil(deadlineMs - now), LONGEST_MS));
+    const delayMs = Math.max(SHORTEST_MS, Math.min(Math.ceil(deadlineMs - now), MAX_TIMER_MS));
     if (this.#timeout !== undefined && delayMs === this.#delayMs) {
       this.#timeout.refresh();
       return;

@@ -17,11 +17,13 @@ import { decodeHandshakePacket, encodeNotice, WIRE_VERSION } from "../wire/hands
 import { onAbort } from "./abort.ts";
 import type { RemoteAddress } from "./address.ts";
 import { bindListening } from "./bind.ts";
+import { checkListenOptions } from "./check-options.ts";
 import type { DatagramOrigin, Endpoint } from "./endpoint.ts";
 import { HalfOpen, type HalfOpenWatcher } from "./half-open.ts";
 import { Link } from "./link.ts";
 import { LinkCore } from "./link-core.ts";
 import { LinkQueue } from "./link-queue.ts";
+import { LongTimeout } from "./long-timeout.ts";
 import { newConnection } from "./new-connection.ts";
 import type { ListenOptions } from "./options.ts";
 import { guessSourceOf, peerAddressOf } from "./peer-source.ts";
@@ -61,7 +63,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
   readonly #door: Door;
   readonly #queue: LinkQueue = new LinkQueue();
   #meetings: ListenerMeetings | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: LongTimeout | undefined;
   #closed = false;
 
   /** Made by `listen` only. */
@@ -69,7 +71,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
     super();
     this.#endpoint = endpoint;
     this.#door = new Door(this, endpoint, trust, options, (link) => {
-      clearTimeout(this.#timer);
+      this.#timer?.stop();
       this.#queue.push(link);
       this.emit("link", link);
     });
@@ -78,12 +80,10 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
     endpoint.onFirstMessage = (now, from, bytes) => this.#door.handleFirst(now, from, bytes);
     endpoint.setListening(true);
     const { timeoutMs = Infinity } = options;
-    if (Number.isFinite(timeoutMs)) {
-      this.#timer = setTimeout(() => {
-        void this.close();
-        this.emit("error", this.meetingFailure ?? new SrudpError("ERR_TIMEOUT", "No peer connected"));
-      }, timeoutMs);
-    }
+    this.#timer = new LongTimeout(() => {
+      void this.close();
+      this.emit("error", this.meetingFailure ?? new SrudpError("ERR_TIMEOUT", "No peer connected"));
+    }, timeoutMs);
   }
 
   /** Where it listens: one address for each family. */
@@ -123,7 +123,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
   close(): Promise<void> {
     if (!this.#closed) {
       this.#closed = true;
-      clearTimeout(this.#timer);
+      this.#timer?.stop();
       this.#endpoint.onFirstMessage = undefined;
       this.#door.close();
       this.#meetings?.close();
@@ -369,6 +369,7 @@ function answerBusy({ socket, address, port }: DatagramOrigin, bytes: Uint8Array
  * (`qlogDirectory`); the signal's reason
  */
 export async function listen(options: ListenOptions): Promise<Listener> {
+  checkListenOptions(options);
   options.signal?.throwIfAborted();
   const trust = new Trust(options);
   if (options.qlogDirectory !== undefined) await prepareQlogDirectory(options.qlogDirectory);

@@ -13,6 +13,11 @@ export function isLocalAddress(
   );
 }
 
+/** Whether an interface of this machine that is up has this name. */
+export function isInterface(name: string): boolean {
+  return Object.hasOwn(ownInterfaces(), name);
+}
+
 function ownInterfaces(): ReturnType<typeof networkInterfaces> {
   try {
     return networkInterfaces();

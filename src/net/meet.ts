@@ -5,6 +5,7 @@ import { SrudpError } from "../base/errors.ts";
 import { parseCode } from "../wire/code.ts";
 import { bindListening } from "./bind.ts";
 import type { Place } from "./carriers/carrier.ts";
+import { checkCommonOptions } from "./check-options.ts";
 import type { Link } from "./link.ts";
 import { CODE_SPAN_MS, PAIR_SPAN_MS, placeOfTicket, placesOfCode, placesOfPair } from "./meeting-place.ts";
 import type { MeetOptions } from "./options.ts";
@@ -21,6 +22,7 @@ import { Trust } from "./trust.ts";
  * ERR_TIMEOUT; and as `connect`
  */
 export async function meet(options: MeetOptions): Promise<Link> {
+  checkCommonOptions(options);
   const { signal, timeoutMs = Infinity, qlogDirectory } = options;
   signal?.throwIfAborted();
   const trust = new Trust(options);

@@ -1,9 +1,10 @@
 /** The caller's patience: a time and a signal, either of which ends the waiting for whatever is waited for. */
 import { SrudpError } from "../base/errors.ts";
 import { onAbort } from "./abort.ts";
+import { LongTimeout } from "./long-timeout.ts";
 
 export class Patience {
-  readonly #timer: NodeJS.Timeout | undefined;
+  readonly #timer: LongTimeout;
   readonly #release: () => void;
   #isOver = false;
   #reason: unknown;
@@ -11,9 +12,7 @@ export class Patience {
 
   constructor(signal: AbortSignal | undefined, timeoutMs: number) {
     this.#release = onAbort(signal, () => this.#lose(signal?.reason));
-    if (Number.isFinite(timeoutMs)) {
-      this.#timer = setTimeout(() => this.#lose(new SrudpError("ERR_TIMEOUT")), timeoutMs);
-    }
+    this.#timer = new LongTimeout(() => this.#lose(new SrudpError("ERR_TIMEOUT")), timeoutMs);
   }
 
   /**
@@ -40,7 +39,7 @@ export class Patience {
   }
 
   end(): void {
-    clearTimeout(this.#timer);
+    this.#timer.stop();
     this.#release();
     this.#onOver = undefined;
   }

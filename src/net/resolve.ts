@@ -4,6 +4,8 @@
  */
 import { SrudpError } from "../base/errors.ts";
 import { type HostAddress, parseAddress } from "./address.ts";
+import { descriptorError } from "./descriptors.ts";
+import { isInterface } from "./local-address.ts";
 import { type LookupOptions, lookUp } from "./name-lookup.ts";
 
 export interface ResolveOptions extends LookupOptions {
@@ -20,6 +22,8 @@ export async function resolveHost(host: string, options: ResolveOptions = {}): P
   const { family } = options;
   const literal = parseAddress(host);
   if (literal !== undefined) {
+    const trouble = whyUnusable(literal.address);
+    if (trouble !== undefined) throw new SrudpError("ERR_HOST_UNKNOWN", trouble);
     if (family === undefined || literal.family === family) return [literal];
     throw new SrudpError("ERR_HOST_UNKNOWN", `${host} is no IPv${family} address`);
   }
@@ -29,11 +33,30 @@ export async function resolveHost(host: string, options: ResolveOptions = {}): P
     found = await lookUp(host, options);
   } catch (error) {
     const isSilent = (error as NodeJS.ErrnoException).code === "ETIMEOUT";
-    throw new SrudpError("ERR_HOST_UNKNOWN", isSilent ? `${host} (DNS does not answer)` : host, error);
+    throw (
+      descriptorError(error) ??
+      new SrudpError("ERR_HOST_UNKNOWN", isSilent ? `${host} (DNS does not answer)` : host, error)
+    );
   }
   const addresses = inTurns(found.map((address) => ({ address })));
-  if (addresses.length === 0) throw new SrudpError("ERR_HOST_UNKNOWN", host);
-  return addresses;
+  const usable = addresses.filter(({ address }) => whyUnusable(address) === undefined);
+  const [first] = addresses;
+  if (usable.length === 0)
+    throw new SrudpError("ERR_HOST_UNKNOWN", first === undefined ? host : whyUnusable(first.address));
+  return usable;
+}
+
+/** Why nothing can be sent to one machine at `address`: the kernel says so for each datagram only. */
+function whyUnusable(address: string): string | undefined {
+  const zoneAt = address.indexOf("%");
+  if (/^fe[89ab]/.test(address) && zoneAt < 0)
+    return `${address} is link-local and names no interface, as ${address}%eth0 does`;
+  const zone = zoneAt < 0 ? undefined : address.slice(zoneAt + 1);
+  if (zone !== undefined && !/^\d+$/.test(zone) && !isInterface(zone))
+    return `${address} names an interface that is not there`;
+  if (/^(?:22[4-9]|23\d)\.|^255\.255\.255\.255$|^ff/.test(address))
+    return `${address} is the address of a group`;
+  return undefined;
 }
 
 /** Families alternate, each in the order given; doubles are left out.  // RFC 8305 §4 */

@@ -12,6 +12,8 @@ export interface HomeRouterOptions {
   readonly upnp?: boolean;
   /** Seconds that it grants at most. */
   readonly lifetimeS?: number;
+  /** PCP grants the longest time that it can express, whatever was asked for. */
+  readonly forEver?: true;
   /** SOAP errors that it answers AddPortMapping with, one after the other, before it does. */
   readonly upnpErrors?: readonly number[];
   /** Where its description is said to be, in place of where it is. */
@@ -84,7 +86,7 @@ export class HomeRouter {
   }
 
   #answer(request: Buffer): Buffer | undefined {
-    const { pcp, natPmp, lifetimeS: most = 7200 } = this.#options;
+    const { pcp, natPmp, lifetimeS: most = 7200, forEver } = this.#options;
     if (request[0] === 2) {
       const internal = request.readUInt16BE(40);
       const wanted = request.readUInt32BE(4);
@@ -96,7 +98,7 @@ export class HomeRouter {
       answer[1] = 0x81;
       answer.fill(0, 2, 24);
       answer[3] = pcp === "refuses" ? 2 : 0;
-      answer.writeUInt32BE(Math.min(wanted, most), 4);
+      answer.writeUInt32BE(forEver === true ? 0xffff_ffff : Math.min(wanted, most), 4);
       answer.writeUInt16BE(this.#map(internal, wanted), 42);
       answer.fill(0, 44, 54).fill(0xff, 54, 56).set(PUBLIC, 56);
       return answer;

@@ -25,7 +25,8 @@ export async function carry(
 ): Promise<void> {
   const onShort = (): void => {
     const target = lead.kind === "socks" ? "socks" : formatTarget(lead);
-    watcher.failed({ by: "own", what: "connection", target, error: new SrudpError("ERR_DESCRIPTORS") });
+    const error = new SrudpError("ERR_DESCRIPTORS", "Connections are refused");
+    watcher.failed({ by: "own", what: "connection", target, error });
   };
   // The socket has its descriptor already; what counts is how many are left.
   const release = processDescriptors.admit(onShort);

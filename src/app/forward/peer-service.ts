@@ -57,7 +57,8 @@ export class PeerService {
 
   /** Admits a connection to `target`; to be released when it has its socket. @throws RefusalAlreadyReported */
   #admit(target: Target): Release {
-    const onShort = (): void => this.#report(target, new SrudpError("ERR_DESCRIPTORS"));
+    const onShort = (): void =>
+      this.#report(target, new SrudpError("ERR_DESCRIPTORS", "Connections are refused"));
     const release = processDescriptors.admit(onShort);
     if (release !== undefined) return release;
     const cause = Object.assign(new Error("too few descriptors"), { code: "EMFILE" });

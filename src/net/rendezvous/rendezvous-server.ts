@@ -12,6 +12,7 @@ import { isIP } from "node:net";
 import { SrudpError } from "../../base/errors.ts";
 import { PACKET_RENDEZVOUS } from "../../wire/mailbox.ts";
 import type { RemoteAddress } from "../address.ts";
+import { descriptorError } from "../descriptors.ts";
 import { holderOfPort } from "../port-holder.ts";
 import { UdpSocket } from "../udp-socket.ts";
 import { UdpCorrespondent } from "./correspondent.ts";
@@ -181,6 +182,8 @@ function familyOf(address: string): 4 | 6 {
 
 async function bindError(port: number, error: unknown): Promise<SrudpError> {
   if (error instanceof SrudpError) return error;
+  const descriptors = descriptorError(error);
+  if (descriptors !== undefined) return descriptors;
   const { code } = error as NodeJS.ErrnoException;
   const what = port === 0 ? "No ports" : `UDP ports ${port} and ${port + 1} or TCP port ${port}`;
   const holder = code === "EADDRINUSE" && port !== 0 ? await holderOfPorts(port) : undefined;

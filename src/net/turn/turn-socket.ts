@@ -30,6 +30,8 @@ export const ALLOCATION_LIFETIME_S = 600;
 /** A permission's fixed time, which a channel's (600 s) contains twice.  // RFC 8656 §9, §12 */
 const PERMISSION_LIFETIME_MS = 300_000;
 const RENEW_AT = 0.8;
+/** A server may grant up to 2^32 − 1 seconds, which no timer can wait. */
+const LONGEST_RENEWAL_MS = 86_400_000;
 /** A peer that was not sent to for so long is left to run out. */
 const PEER_IDLE_MS = 300_000;
 /** A server that renews nothing is asked so often before the relay counts as lost. */
@@ -214,7 +216,8 @@ export class TurnSocket implements DatagramSocket {
   }
 
   #renewAllocationIn(delayMs: number): void {
-    this.#renewal = setTimeout(() => void this.#renewAllocation(), delayMs);
+    const waitMs = Math.min(delayMs, LONGEST_RENEWAL_MS);
+    this.#renewal = setTimeout(() => void this.#renewAllocation(), waitMs);
     if (!this.#isHeld) this.#renewal.unref();
   }
 

@@ -4,7 +4,7 @@ import { guessGateways, parseRoutes } from "../../../../src/net/port-mapping/gat
 import { PortMapper } from "../../../../src/net/port-mapping/port-mapper.ts";
 import { Gatherer } from "../../../../src/net/stun/gatherer.ts";
 import { UdpSocket } from "../../../../src/net/udp-socket.ts";
-import { within } from "../../../lib/deadline.ts";
+import { pause, within } from "../../../lib/deadline.ts";
 import { HomeRouter, type HomeRouterOptions, PUBLIC_ADDRESS } from "../../../lib/home-router.ts";
 
 const INTERNAL = 40_404;
@@ -54,6 +54,13 @@ describe("a public port", () => {
     expect(mapper.mapping).toBeUndefined();
     expect(by).toEqual([]);
     expect(performance.now() - startMs).toBeLessThan(5000);
+  });
+
+  it("is not asked for again and again when it is granted for ever", async () => {
+    // 2^32 - 1 seconds are more than a timer of Node's can wait: it would fire at once.
+    const { router } = await start({ pcp: "grants", forEver: true });
+    await pause(100);
+    expect(router.asked).toHaveLength(1);
   });
 
   it("is asked for again at half its time", async () => {
