@@ -64,21 +64,33 @@ async function ask(socketPath: string, what: "resources" | "status"): Promise<An
 
 /** What stands at each descriptor beyond the standard ones. */
 function descriptorsOf(pid: number): string[] {
-  try {
-    return readdirSync(`/proc/${pid}/fd`)
-      .filter((name) => Number(name) > 2)
-      .map((name) => `descriptor ${readlinkSync(`/proc/${pid}/fd/${name}`).replace(/:\[\d+\]$/, "")}`);
-  } catch {
-    return []; // Gone meanwhile, or not Linux.
-  }
+  return entriesOf(`/proc/${pid}/fd`)
+    .filter((name) => Number(name) > 2)
+    .flatMap((name) => {
+      try {
+        return [`descriptor ${readlinkSync(`/proc/${pid}/fd/${name}`).replace(/:\[\d+\]$/, "")}`];
+      } catch {
+        return []; // It was closed meanwhile.
+      }
+    });
 }
 
 /** Processes that `pid` started and that are still its children. */
 export function childrenOf(pid: number): number[] {
+  return entriesOf(`/proc/${pid}/task`).flatMap((task) => {
+    try {
+      const children = readFileSync(`/proc/${pid}/task/${task}/children`, "utf8");
+      return children.split(" ").filter(Boolean).map(Number);
+    } catch {
+      return []; // The thread has ended meanwhile.
+    }
+  });
+}
+
+/** Nothing where the process is gone, or there is no `/proc`. */
+function entriesOf(folder: string): string[] {
   try {
-    return readdirSync(`/proc/${pid}/task`).flatMap((task) =>
-      readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").split(" ").filter(Boolean).map(Number),
-    );
+    return readdirSync(folder);
   } catch {
     return [];
   }
