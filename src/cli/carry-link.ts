@@ -38,7 +38,7 @@ export async function keepPeer(
 ): Promise<void> {
   const { save } = options;
   const store = new KeyStore(configurationFolder(context.environment));
-  const paired = save === undefined ? undefined : pair(context, store, link, save, address);
+  const paired = pair(context, store, link, { name: save, address });
   try {
     await Promise.all([remember(), paired]);
   } catch (error) {

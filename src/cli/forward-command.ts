@@ -138,7 +138,10 @@ async function keep(
         link.resume();
         reportConnected(context, link);
         takePart(link);
-        if (isFirst) {
+        if (!isFirst) {
+          // A pairing that was not completed is.
+          keepPeer(context, link, options, async () => undefined, way.address).catch(fail);
+        } else {
           keepPeer(context, link, options, way.remember, way.address)
             .then(async () => {
               way = (await wayBack(context, first, options)) ?? first;
@@ -176,7 +179,8 @@ async function wayBack(
   if (first.isRepeatable || save === undefined) return undefined;
   const store = new KeyStore(configurationFolder(context.environment));
   // Without the peer's --save, there is no pair.
-  if ((await store.savedPeers.find(save)) === undefined) return undefined;
+  const saved = await store.savedPeers.find(save);
+  if (saved === undefined || saved.isUnconfirmed) return undefined;
   return wayToPeer(context, [save], options);
 }
 

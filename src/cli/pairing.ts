@@ -1,20 +1,37 @@
 /**
- * Pairing (`--save NAME`): both sides keep each other's key, and need no code from then on.
+ * Pairing (`--save NAME`): both sides save each other's key, and need no code from then on.
  *
- * A side that saves shows its lasting key and says so in a control record; one that does not has a key for this
- * link only, which is worth nothing later. So each keeps the other only when it has heard the record.
+ * Three control records, each sent by both sides:
+ *
+ *     paired    "I save you if you save me; my key will be the same next time", at once
+ *     ready     "I have tried whether I can write my list of peers", once both want it
+ *     saved     whether this side has saved the other, once both are ready
+ *
+ * A side that cannot write says so before anybody has saved anything. No exchange can make the last step safe against
+ * a lost link, so a side that has saved marks the peer as unconfirmed until the peer has said that it saved too, and
+ * the exchange is repeated on their next link: on every link of a process with --save, and by key without it.
  */
 import { SrudpError } from "../base/errors.ts";
 import type { KeyStore } from "../net/key-store.ts";
 import type { Link } from "../net/link.ts";
-import { isPeerName } from "../net/saved-peers.ts";
+import { isPeerName, type SavedPeer } from "../net/saved-peers.ts";
 import { encodeKey } from "../wire/key-text.ts";
 import type { CommandContext } from "./context.ts";
 import { escapeText } from "./escape.ts";
+import { asSrudpError } from "./exit.ts";
 import { usage } from "./operands.ts";
+import type { Reporter } from "./reporter.ts";
 
-/** Control record, empty body: "I keep your key; mine is the one that I shall have next time." */
-const PAIRING_RECORD = 16;
+/** Control records; the body of the first two is empty, that of the last one a byte. */
+export const PAIRING_RECORD = { paired: 16, ready: 17, saved: 18 } as const;
+
+const SAVED: Uint8Array = Uint8Array.of(0);
+const NOT_SAVED: Uint8Array = Uint8Array.of(1);
+/** A link that could end waits so long for the exchange, ms; a slow disk takes a part of a second. */
+const EXCHANGE_MS = 5000;
+
+/** What is used of a link. */
+export type PairingLink = Pick<Link, "peer" | "auth" | "on" | "once" | "sendRecord" | "deferClose">;
 
 /**
  * Refuses a name that cannot be kept before anything is sent.
@@ -27,42 +44,231 @@ export async function checkNewName(store: KeyStore, name: string): Promise<void>
       `"${escapeText(name)}" cannot be a peer's name: a letter, then letters, digits, ".", "_", "-"`,
     );
   }
-  if ((await store.savedPeers.find(name)) !== undefined) throw new SrudpError("ERR_NAME_TAKEN", name);
+  const saved = await store.savedPeers.find(name);
+  if (saved !== undefined && !saved.isUnconfirmed) throw new SrudpError("ERR_NAME_TAKEN", name);
+}
+
+export interface PairingOptions {
+  /** What to call the peer (`--save`); left out, only an exchange that was not completed is repeated. */
+  readonly name?: string | undefined;
+  /** Where the peer can be reached again, as it was typed. */
+  readonly address?: string | undefined;
 }
 
 /**
- * Says that this side keeps the peer under `name`, and keeps it as soon as the peer says the same.
+ * Takes part in pairing on this link. To be called as soon as the link is there.
  *
- * @param address where the peer can be reached again, as it was typed
- * @returns settled when the peer is kept, or the link has ended without that
- * @throws SrudpError ERR_NAME_TAKEN, ERR_KEY_FILE
+ * @returns settled when the exchange is over, well or not, or the link has ended
+ * @throws SrudpError ERR_NAME_TAKEN, ERR_KEY_FILE when this side could not save the peer; nobody has saved anything then
  */
 export function pair(
-  { reporter }: CommandContext,
+  { reporter }: Pick<CommandContext, "reporter">,
   store: KeyStore,
-  link: Link,
-  name: string,
-  address: string | undefined,
+  link: PairingLink,
+  options: PairingOptions,
 ): Promise<void> {
-  const publicKey = link.peer;
   return new Promise((resolve, reject) => {
-    let isHeard = false;
-    link.on("record", (type) => {
-      if (type !== PAIRING_RECORD || isHeard) return;
-      isHeard = true;
-      store.savedPeers.add({ name, publicKey, address }).then(() => {
-        const fields = { name, peer: encodeKey(publicKey), address };
-        reporter.event("paired", fields, `paired with ${name}: from now on no code is needed`);
-        resolve();
-      }, reject);
-    });
-    link.once("close", () => {
-      if (!isHeard) {
-        const prose = `${name} was not saved: the other side has to give --save and a name as well`;
-        reporter.event("unpaired", { name, peer: encodeKey(publicKey) }, prose);
-      }
-      if (!isHeard) resolve();
-    });
-    link.sendRecord(PAIRING_RECORD, new Uint8Array(0));
+    new Pairing(reporter, store, link, options, resolve, reject).start();
   });
+}
+
+class Pairing {
+  readonly #reporter: Reporter;
+  readonly #store: KeyStore;
+  readonly #link: PairingLink;
+  readonly #settle: () => void;
+  readonly #fail: (error: unknown) => void;
+  /** What is to be saved, once this side takes part. */
+  #entry: SavedPeer | undefined;
+  readonly #isAsked: boolean;
+  /** This side has said that it takes part. */
+  #isBegun = false;
+  #isPeerWilling = false;
+  #isReady = false;
+  #isPeerReady = false;
+  #isSaved = false;
+  /** This side had the peer before, and so had the peer. */
+  #wasConfirmed = false;
+  #isPeerSaved = false;
+  #isOver = false;
+  #allowClose: (() => void) | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    reporter: Reporter,
+    store: KeyStore,
+    link: PairingLink,
+    { name, address }: PairingOptions,
+    settle: () => void,
+    fail: (error: unknown) => void,
+  ) {
+    this.#reporter = reporter;
+    this.#store = store;
+    this.#link = link;
+    this.#isAsked = name !== undefined;
+    if (name !== undefined) this.#entry = { name, publicKey: link.peer, address };
+    this.#settle = settle;
+    this.#fail = fail;
+  }
+
+  start(): void {
+    this.#link.on("record", (type, body) => this.#handleRecord(type, body));
+    this.#link.once("close", () => this.#handleClose());
+    // Nobody waits for what was not asked for.
+    if (!this.#isAsked) this.#settle();
+    // At once: the record goes before anything that could end the link.
+    if (this.#isAsked && this.#link.auth !== "key") this.#run(() => this.#begin());
+    else if (this.#link.auth === "key") this.#run(() => this.#lookUp());
+    else this.#over();
+  }
+
+  #handleRecord(type: number, body: Uint8Array): void {
+    if (this.#isOver) return;
+    if (type === PAIRING_RECORD.paired && !this.#isPeerWilling) {
+      this.#isPeerWilling = true;
+      this.#run(() => (this.#isBegun ? this.#prepare() : this.#join()));
+    } else if (type === PAIRING_RECORD.ready && !this.#isPeerReady) {
+      this.#isPeerReady = true;
+      this.#run(() => this.#save());
+    } else if (type === PAIRING_RECORD.saved && this.#isPeerWilling) {
+      if (body[0] !== 0) this.#giveUp("the other side could not save this side's key");
+      else {
+        this.#isPeerSaved = true;
+        this.#run(() => this.#confirm());
+      }
+    }
+  }
+
+  /** The peer may be saved already: then only what an earlier link did not complete is begun anew. */
+  async #lookUp(): Promise<void> {
+    const release = this.#link.deferClose();
+    try {
+      const saved = await this.#store.savedPeers.findByKey(this.#link.peer);
+      if (this.#isOver || this.#isBegun) return;
+      if (saved !== undefined) this.#entry = saved;
+      if (this.#entry === undefined || (saved !== undefined && !saved.isUnconfirmed)) this.#settle();
+      else await this.#begin();
+    } finally {
+      release();
+    }
+  }
+
+  async #begin(): Promise<void> {
+    if (!this.#isBegun) this.#say(PAIRING_RECORD.paired);
+    this.#isBegun = true;
+    if (this.#isPeerWilling) await this.#prepare();
+  }
+
+  /** The peer repeats what is complete for this side. */
+  async #join(): Promise<void> {
+    const saved = await this.#store.savedPeers.findByKey(this.#link.peer);
+    if (this.#isOver || this.#isBegun || saved === undefined) return;
+    this.#entry = saved;
+    await this.#begin();
+  }
+
+  async #prepare(): Promise<void> {
+    this.#allowClose = this.#link.deferClose();
+    this.#timer = setTimeout(() => this.#allowClose?.(), EXCHANGE_MS);
+    try {
+      await this.#store.savedPeers.rehearse({ ...this.#entry!, isUnconfirmed: true });
+    } catch (error) {
+      this.#say(PAIRING_RECORD.saved, NOT_SAVED);
+      throw error;
+    }
+    if (this.#isOver) return;
+    this.#isReady = true;
+    this.#say(PAIRING_RECORD.ready);
+    await this.#save();
+  }
+
+  async #save(): Promise<void> {
+    if (!this.#isReady || !this.#isPeerReady || this.#isOver) return;
+    try {
+      await this.#keep(true);
+    } catch (error) {
+      this.#say(PAIRING_RECORD.saved, NOT_SAVED);
+      this.#giveUp(`it could not be written (${escapeText(asSrudpError(error).detail)})`);
+      return;
+    }
+    this.#isSaved = true;
+    this.#say(PAIRING_RECORD.saved, SAVED);
+    await this.#confirm();
+  }
+
+  async #confirm(): Promise<void> {
+    if (!this.#isSaved || !this.#isPeerSaved || this.#isOver) return;
+    try {
+      await this.#keep(false);
+    } catch (error) {
+      this.#giveUp(`it could not be written (${escapeText(asSrudpError(error).detail)})`);
+      return;
+    }
+    if (this.#wasConfirmed) {
+      this.#over();
+      return;
+    }
+    const { name, publicKey, address } = this.#entry!;
+    const fields = { name, peer: encodeKey(publicKey), address };
+    this.#reporter.event("paired", fields, `paired with ${name}: from now on no code is needed`);
+    this.#over();
+  }
+
+  /** A peer that is saved and confirmed stays so. */
+  async #keep(isUnconfirmed: boolean): Promise<void> {
+    const { savedPeers } = this.#store;
+    const { name, publicKey } = this.#entry!;
+    if (isUnconfirmed) {
+      const saved = await savedPeers.findByKey(publicKey);
+      this.#wasConfirmed = saved?.name === name && !saved.isUnconfirmed;
+      if (this.#wasConfirmed) return;
+    }
+    const { isUnconfirmed: _, ...entry } = this.#entry!;
+    await savedPeers.add(isUnconfirmed ? { ...entry, isUnconfirmed } : entry);
+  }
+
+  #handleClose(): void {
+    if (this.#isOver) return;
+    if (!this.#isBegun) this.#over();
+    else if (!this.#isPeerWilling)
+      this.#giveUp("the other side has to give --save and a name as well", this.#isAsked);
+    else this.#giveUp("the link ended before both sides had saved");
+  }
+
+  /** @param isNews whether somebody waits for it; otherwise it is a detail */
+  #giveUp(reason: string, isNews = true): void {
+    if (this.#isOver) return;
+    if (this.#entry === undefined) {
+      this.#over();
+      return;
+    }
+    const { name, publicKey } = this.#entry;
+    const outcome = this.#isSaved ? "was saved, but not confirmed" : "was not saved";
+    const outlook = this.#isPeerWilling ? "; it is tried again on the next link" : "";
+    const fields = { name, peer: encodeKey(publicKey), reason, isSaved: this.#isSaved };
+    const prose = `${name} ${outcome}: ${reason}${outlook}`;
+    this.#reporter.event("unpaired", fields, prose, isNews ? "normal" : "detail");
+    this.#over();
+  }
+
+  #say(type: number, body: Uint8Array = new Uint8Array(0)): void {
+    if (!this.#isOver) this.#link.sendRecord(type, body);
+  }
+
+  /** Errors of this side's files end the exchange. */
+  #run(step: () => Promise<void>): void {
+    step().catch((error: unknown) => {
+      if (this.#isOver) return;
+      if (!this.#isAsked) this.#giveUp(escapeText(asSrudpError(error).detail), false);
+      this.#fail(error);
+      this.#over();
+    });
+  }
+
+  #over(): void {
+    this.#isOver = true;
+    clearTimeout(this.#timer);
+    this.#allowClose?.();
+    this.#settle();
+  }
 }

@@ -11,9 +11,12 @@ import { printLines } from "./print-lines.ts";
 
 export type PeersAction = "list" | "add" | "forget" | "check";
 
-/** Why a peer is on the list: paired by name, trusted at first use, or allowed to connect. */
+/**
+ * Why a peer is on the list: paired by name (unconfirmed as long as the peer has not said that it saved this side too),
+ * trusted at first use, or allowed to connect.
+ */
 interface Entry {
-  readonly kind: "paired" | "known" | "allowed";
+  readonly kind: "paired" | "unconfirmed" | "known" | "allowed";
   readonly name: string;
   readonly key: string;
   readonly address: string | undefined;
@@ -47,8 +50,8 @@ async function entriesOf(store: KeyStore): Promise<Entry[]> {
   const known = await store.knownPeers();
   const allowed = await store.authorizedPeers();
   return [
-    ...paired.map(({ name, publicKey, address }): Entry => {
-      return { kind: "paired", name, key: encodeKey(publicKey), address };
+    ...paired.map(({ name, publicKey, address, isUnconfirmed }): Entry => {
+      return { kind: isUnconfirmed ? "unconfirmed" : "paired", name, key: encodeKey(publicKey), address };
     }),
     ...known.map(({ remote, publicKey }): Entry => {
       return { kind: "known", name: remote, key: encodeKey(publicKey), address: remote };
@@ -68,7 +71,7 @@ function formatEntries(entries: readonly Entry[], asJson: boolean): string[] {
   if (asJson) return entries.map((entry) => JSON.stringify(entry));
   const width = Math.max(0, ...entries.map(({ name }) => name.length));
   return entries.map(({ kind, name, key, address }) =>
-    [escapeText(name).padEnd(width), kind.padEnd(7), key, kind === "paired" ? (address ?? "") : ""]
+    [escapeText(name).padEnd(width), kind.padEnd(7), key, kind === "known" ? "" : (address ?? "")]
       .join("  ")
       .trimEnd(),
   );

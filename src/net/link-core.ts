@@ -96,6 +96,8 @@ export class LinkCore implements ConnectionOwner, FlowHost {
   /** The close was this object's doing, not the engine's own. */
   #isClosing = false;
   #holds = 0;
+  /** Those who still have something to say before an end in order. */
+  #deferrals = 0;
   /** The pipe has ended both ways, so the link may end by itself. */
   #isIdle = false;
   /** An end in order was asked for; `reason` goes to the peer. */
@@ -204,6 +206,19 @@ export class LinkCore implements ConnectionOwner, FlowHost {
       held = false;
       this.#holds--;
       this.#endWhenIdle();
+    };
+  }
+
+  /** Has an end in order wait; call what it returns to undo that. */
+  deferEnd(): () => void {
+    this.#deferrals++;
+    let isDeferred = true;
+    return () => {
+      if (!isDeferred) return;
+      isDeferred = false;
+      this.#deferrals--;
+      this.#writeControl();
+      this.#endWhenDelivered();
     };
   }
 
@@ -455,7 +470,7 @@ export class LinkCore implements ConnectionOwner, FlowHost {
     if (this.#controlId < 0 || this.#over !== undefined) return;
     for (const record of this.#controlQueue) this.engine.write(this.#controlId, record);
     this.#controlQueue = [];
-    if (this.#ending !== undefined) this.engine.finish(this.#controlId);
+    if (this.#ending !== undefined && this.#deferrals === 0) this.engine.finish(this.#controlId);
     this.touch();
   }
 
@@ -469,7 +484,7 @@ export class LinkCore implements ConnectionOwner, FlowHost {
 
   /** The end that was asked for, once nothing is on its way any more. */
   #endWhenDelivered(): void {
-    if (this.#ending === undefined || this.#over !== undefined) return;
+    if (this.#ending === undefined || this.#over !== undefined || this.#deferrals > 0) return;
     for (const flow of this.#flows.values()) if (flow.isFinished && !flow.isDelivered) return;
     if (!this.#isControlDelivered && this.#controlId >= 0 && this.#patience === undefined) {
       // While the peer is there, what it lacks is sent again until it has it. It may have gone with all that it

@@ -139,6 +139,11 @@ export class Link extends Stream {
     return this.#core.hold();
   }
 
+  /** Has `close()` wait, and control records still go out, until the returned function is called. */
+  deferClose(): () => void {
+    return this.#core.deferEnd();
+  }
+
   /**
    * Ends this direction, waits until the peer has everything, and closes the link; what the peer still sends
    * is dropped. The peer is told until it answers, for 3 s at most. Never rejects: when the link fails first,

@@ -89,6 +89,21 @@ export async function changePrivateFile(
   });
 }
 
+/**
+ * Does all of `changePrivateFile` but the last step, which then is unlikely to fail: `change` is called, and what it makes
+ * is written to the disk beside the file, and deleted.
+ */
+export async function rehearsePrivateFile(
+  path: string,
+  change: (text: string | undefined) => string,
+): Promise<void> {
+  await withDraft(path, async (draft, draftPath) => {
+    await draft.writeFile(change(await readPrivateFile(path)));
+    await draft.sync();
+    if (await isSameFile(draft, draftPath)) await unlink(draftPath);
+  });
+}
+
 /** Makes a folder (mode 0700) with those above it, or checks that nobody else can write to the one there is. */
 export async function ensurePrivateFolder(path: string): Promise<void> {
   let status: Stats;

@@ -1,7 +1,8 @@
 /**
  * Peers that were paired: each side knows the other's key for good, under a name of its own choice.
  *
- *     peers    "name srudp1… [host:port]" a line; the address is where it was reached last, a hint
+ *     peers    "name srudp1… [host:port] [unconfirmed]" a line; the address is where it was reached last, a hint;
+ *              unconfirmed: the peer has not said that it saved this side too
  *
  * In the configuration folder, mode 0600. A saved peer may connect, and is connected to by name; another key
  * at its address is fatal.
@@ -11,14 +12,23 @@ import { equalBytes } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
 import { encodeKey } from "../wire/key-text.ts";
 import { keyOfLine, meaningfulLines, refusedLine } from "./key-lines.ts";
-import { changePrivateFile, ensurePrivateFolder, readPrivateFile } from "./private-file.ts";
+import {
+  changePrivateFile,
+  ensurePrivateFolder,
+  readPrivateFile,
+  rehearsePrivateFile,
+} from "./private-file.ts";
 
 export interface SavedPeer {
   readonly name: string;
   readonly publicKey: Uint8Array;
   /** `host:port`; undefined for one that was met at a meeting place. */
   readonly address: string | undefined;
+  /** Until the peer has said that it saved this side too; its name may be given to another key. */
+  readonly isUnconfirmed?: boolean;
 }
+
+const UNCONFIRMED = "unconfirmed";
 
 /** Peers that are kept; a list that is read at each start has an end. */
 const PEERS_LIMIT = 4096;
@@ -52,6 +62,21 @@ export class SavedPeers {
     return (await this.list()).find((peer) => isSameName(peer.name, name));
   }
 
+  /** The peer with this key. */
+  async findByKey(publicKey: Uint8Array): Promise<SavedPeer | undefined> {
+    return (await this.list()).find((peer) => equalBytes(peer.publicKey, publicKey));
+  }
+
+  /**
+   * Whether `add` would keep the peer: does all of it but the last step.
+   *
+   * @throws SrudpError as `add`
+   */
+  async rehearse(peer: SavedPeer): Promise<void> {
+    await ensurePrivateFolder(this.#folder);
+    await rehearsePrivateFile(this.#path, (text) => this.#withPeer(peer, text));
+  }
+
   /**
    * Keeps a peer. A name that stands for another key already is never given away.
    *
@@ -62,17 +87,21 @@ export class SavedPeers {
     if (peer.address !== undefined && /\s/.test(peer.address))
       throw new SrudpError("ERR_INTERNAL", "A blank");
     await ensurePrivateFolder(this.#folder);
-    await changePrivateFile(this.#path, (text = "") => {
-      const peers = this.#parse(text);
-      const same = peers.find(({ name }) => isSameName(name, peer.name));
-      if (same !== undefined && !equalBytes(same.publicKey, peer.publicKey)) {
-        throw new SrudpError("ERR_NAME_TAKEN", peer.name);
-      }
-      if (peers.length >= PEERS_LIMIT) throw new SrudpError("ERR_KEY_FILE", "There are too many saved peers");
-      const kept = withoutLines(text, (line) => isSameName(line.split(/[ \t]/)[0]!, peer.name));
-      const words = [peer.name, encodeKey(peer.publicKey), ...(peer.address ? [peer.address] : [])];
-      return `${kept}${words.join(" ")}\n`;
-    });
+    await changePrivateFile(this.#path, (text) => this.#withPeer(peer, text));
+  }
+
+  /** The text of the file with a line for `peer`. @throws SrudpError ERR_NAME_TAKEN, ERR_KEY_FILE */
+  #withPeer(peer: SavedPeer, text = ""): string {
+    const peers = this.#parse(text);
+    const same = peers.find(({ name }) => isSameName(name, peer.name));
+    if (same !== undefined && !same.isUnconfirmed && !equalBytes(same.publicKey, peer.publicKey)) {
+      throw new SrudpError("ERR_NAME_TAKEN", peer.name);
+    }
+    if (peers.length >= PEERS_LIMIT) throw new SrudpError("ERR_KEY_FILE", "There are too many saved peers");
+    const kept = withoutLines(text, (line) => isSameName(line.split(/[ \t]/)[0]!, peer.name));
+    const words = [peer.name, encodeKey(peer.publicKey), ...(peer.address ? [peer.address] : [])];
+    if (peer.isUnconfirmed) words.push(UNCONFIRMED);
+    return `${kept}${words.join(" ")}\n`;
   }
 
   get #path(): string {
@@ -82,7 +111,9 @@ export class SavedPeers {
   #parse(text: string): SavedPeer[] {
     const peers: SavedPeer[] = [];
     for (const [number, line] of meaningfulLines(text)) {
-      const [name, key, address, ...rest] = line.split(/[ \t]+/);
+      const words = line.split(/[ \t]+/);
+      const isUnconfirmed = words.length > 2 && words.at(-1) === UNCONFIRMED;
+      const [name, key, address, ...rest] = isUnconfirmed ? words.slice(0, -1) : words;
       const publicKey = keyOfLine(this.#path, number, rest.length === 0 ? key : undefined);
       if (!isPeerName(name!)) throw refusedLine(this.#path, number, "cannot be read");
       if (address !== undefined && !/^\S+:\d{1,5}$/.test(address))
@@ -90,7 +121,7 @@ export class SavedPeers {
       // The first one would be found, whichever was meant.
       if (peers.some((peer) => isSameName(peer.name, name!)))
         throw refusedLine(this.#path, number, "has a name that stands above already");
-      peers.push({ name: name!, publicKey, address });
+      peers.push({ name: name!, publicKey, address, ...(isUnconfirmed && { isUnconfirmed }) });
     }
     return peers;
   }

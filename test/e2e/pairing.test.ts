@@ -1,4 +1,6 @@
 /** `--save`: two that met by a code once know each other from then on, until one forgets the other. */
+import { mkdirSync, rmdirSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { CODE, loopback, startListener } from "../lib/pair.ts";
 import { endAll, SrudpProcess, temporaryFolder } from "../lib/srudp-process.ts";
@@ -88,6 +90,42 @@ describe("--save on both sides", () => {
     await impostor.event("listening");
     const connector = SrudpProcess.start(["connect", "alice"], { configHome: b });
     expect(await connector.failure()).toMatchObject({ status: 77, code: "ERR_PEER_KEY" });
+  });
+});
+
+describe("--save on two sides of which one cannot write", () => {
+  it("saves on neither, and both say so", async () => {
+    const [a, b] = [temporaryFolder(), temporaryFolder()];
+    // Nothing can be written while the lock of another writer is there, and this one is never given back.
+    mkdirSync(join(b, "srudp", "peers.new"), { recursive: true, mode: 0o700 });
+    const env = { SRUDP_CODE: CODE };
+    const { listener, port } = await startListener(["--save", "bob"], { configHome: a, env });
+    const connector = SrudpProcess.start(["connect", loopback(port), "--save", "alice"], {
+      configHome: b,
+      env,
+    });
+    expect(await connector.failure()).toMatchObject({ status: 78, code: "ERR_KEY_FILE" });
+    expect(await listener.event("unpaired")).toMatchObject({ name: "bob", isSaved: false });
+    expect((await listener.failure()).status).toBe(74);
+    rmdirSync(join(b, "srudp", "peers.new"));
+    expect([...(await peersOf(a)), ...(await peersOf(b))]).toEqual([]);
+  });
+});
+
+describe("--save on a link that ends at once", () => {
+  it("pairs both all the same", async () => {
+    const [a, b] = [temporaryFolder(), temporaryFolder()];
+    const env = { SRUDP_CODE: CODE };
+    const { listener, port } = await startListener(["--save", "bob"], {
+      configHome: a,
+      env,
+      stdin: "nothing",
+    });
+    const words = ["connect", loopback(port), "--save", "alice"];
+    const connector = SrudpProcess.start(words, { configHome: b, env, stdin: "nothing" });
+    expect([await connector.exit(), await listener.exit()]).toEqual([0, 0]);
+    expect(await peersOf(a)).toMatchObject([{ kind: "paired", name: "bob" }]);
+    expect(await peersOf(b)).toMatchObject([{ kind: "paired", name: "alice" }]);
   });
 });
 
