@@ -206,6 +206,10 @@ export class Attacker implements ConnectionOwner {
         for (let turns = 0; turns < step.turns; turns++)
           await new Promise((resolve) => setImmediate(resolve));
         return;
+      case "flush":
+        this.#attachment.touch();
+        this.#attachment.flush();
+        return;
       case "await":
         await this.#await(step.what);
         return;

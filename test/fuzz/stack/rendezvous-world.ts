@@ -100,6 +100,7 @@ export class RendezvousWorld implements World {
     );
     await Promise.all(udpSockets.map((one) => one.greet()));
     const beforeBytes = heapBytes();
+    let taken = 0;
     for (let sent = 0; sent < plan.messages; sent++) {
       const by = random.below(webSockets.length + udpSockets.length);
       const webSocket = webSockets[by];
@@ -113,6 +114,7 @@ export class RendezvousWorld implements World {
         const client = udpSockets[by - webSockets.length]!;
         client.send(messageOf(random, plan, random.oneIn(12) ? NO_COOKIE : client.cookie));
       }
+      taken++;
       // The server takes what is there before more is sent: UDP has no other brake.
       if (sent % 40 === 39) await new Promise((resolve) => setImmediate(resolve));
     }
@@ -129,7 +131,7 @@ export class RendezvousWorld implements World {
     for (const client of clients) client.destroy();
     for (const client of udpSockets) client.close();
     await this.#honest.exchange();
-    return plan.messages + plan.webSockets + plan.greetings.length;
+    return taken + plan.webSockets + plan.greetings.length;
   }
 
   get residentBytes(): number | undefined {

@@ -39,6 +39,8 @@ export type Step =
   | { readonly do: "deaf"; readonly isDeaf: boolean }
   | { readonly do: "wait"; readonly ms: number }
   | { readonly do: "turns"; readonly turns: number }
+  /** A packet ends here; the next one follows at once, so that the victim takes both in one turn. */
+  | { readonly do: "flush" }
   /** Until the victim says something, opens a stream or a port; not for long. */
   | { readonly do: "await"; readonly what: "anything" | "stream" | "port" }
   | { readonly do: "vanish"; readonly ms: number }
@@ -232,7 +234,7 @@ class ScriptWriter {
         default:
           steps.push(this.#datagram(-1 - random.below(3)));
       }
-      if (random.oneIn(4)) steps.push(...this.#maybePause());
+      steps.push(...(random.oneIn(2) ? [{ do: "flush" } as const] : this.#maybePause()));
     }
     return steps;
   }
@@ -419,12 +421,22 @@ class ScriptWriter {
   #tcpVisit(): Step {
     const random = this.#random;
     const end = random.pick<ClientEnd>(["reset", "fin", "hold"]);
-    return { do: "tcp", port: random.below(4), payloadBytes: random.below(2000), end };
+    return { do: "tcp", port: this.#portIndex(), payloadBytes: random.below(2000), end };
+  }
+
+  /** Mostly the port that was opened last. */
+  #portIndex(): number {
+    return this.#random.oneIn(3) ? this.#random.below(4) : 0;
   }
 
   #udpVisit(): Step {
     const random = this.#random;
-    return { do: "udp", port: random.below(4), payloadBytes: random.below(600), fromZero: random.oneIn(12) };
+    return {
+      do: "udp",
+      port: this.#portIndex(),
+      payloadBytes: random.below(600),
+      fromZero: random.oneIn(12),
+    };
   }
 
   #ask(bind: Address): Step {
@@ -486,6 +498,7 @@ class ScriptWriter {
 
   #pause(): Step {
     const random = this.#random;
+    if (random.oneIn(3)) return { do: "flush" };
     if (random.oneIn(3)) return { do: "await", what: "anything" };
     return random.oneIn(2)
       ? { do: "turns", turns: 1 + random.below(4) }

@@ -120,4 +120,6 @@ async function run({ target, firstSeed, inputs, attacks }: StackTurn): Promise<v
   }
 }
 
+// The campaign has gone: so do the programs that were started here.
+process.once("disconnect", () => void endAll().finally(() => process.exit(1)));
 process.once("message", (turn) => void run(turn as StackTurn));

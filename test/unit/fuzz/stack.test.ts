@@ -32,7 +32,7 @@ it("scripts do everything that a peer can do, and mostly go on for long", () => 
   }
   const kinds = ["open", "control", "write", "fin", "reset", "stop", "datagram", "noise", "tcp", "udp"];
   expect([...done].sort()).toEqual(
-    [...kinds, "deaf", "wait", "turns", "await", "vanish", "raw", "close"].sort(),
+    [...kinds, "deaf", "wait", "turns", "flush", "await", "vanish", "raw", "close"].sort(),
   );
   expect(steps / 300).toBeGreaterThan(40);
 });
