@@ -228,7 +228,8 @@ class Pairing {
   }
 
   #handleClose(): void {
-    if (this.#isOver) return;
+    // The peer has saved: all that is left is for this side's disk to do.
+    if (this.#isOver || (this.#isReady && this.#isPeerSaved)) return;
     if (!this.#isBegun) this.#over();
     else if (!this.#isPeerWilling)
       this.#giveUp("the other side has to give --save and a name as well", this.#isAsked);

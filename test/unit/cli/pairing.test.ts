@@ -17,6 +17,8 @@ class FakeLink extends EventEmitter {
   other: FakeLink | undefined;
   isClosed = false;
   deferrals = 0;
+  /** What it says of its having saved is lost. */
+  isMute = false;
   /** Called with each record's type before it goes out. */
   beforeSending: (type: number) => void = () => undefined;
 
@@ -28,7 +30,7 @@ class FakeLink extends EventEmitter {
 
   sendRecord(type: number, body: Uint8Array): void {
     this.beforeSending(type);
-    if (this.isClosed) return;
+    if (this.isClosed || (this.isMute && type === PAIRING_RECORD.saved)) return;
     setImmediate(() => {
       if (!this.isClosed) this.other!.emit("record", type, body);
     });
@@ -161,10 +163,12 @@ describe("two sides that both save", () => {
 
 describe("a link that ends while one side has saved and the other has confirmed", () => {
   it("leaves a peer that is unconfirmed, until they meet again by key", async () => {
+    bob.link.isMute = true;
     alice.link.beforeSending = (type) => {
       if (type === PAIRING_RECORD.saved) alice.link.close();
     };
     expect(await both()).toEqual(["over", "over"]);
+    await expect.poll(() => bob.list()).toHaveLength(1);
     expect(alice.events).toEqual(["unpaired"]);
     expect(await alice.list()).toMatchObject([{ name: "bob", isUnconfirmed: true }]);
 
@@ -173,6 +177,19 @@ describe("a link that ends while one side has saved and the other has confirmed"
     await expect.poll(() => alice.events.concat(bob.events)).toEqual(EACH_AT_LAST);
     expect((await alice.list())[0]).not.toHaveProperty("isUnconfirmed");
     expect((await bob.list())[0]).not.toHaveProperty("isUnconfirmed");
+  });
+});
+
+describe("a link that ends as soon as the peer has said that it saved", () => {
+  it("is waited for no more: the peer is saved, and confirmed", async () => {
+    const { link } = bob;
+    alice.link.beforeSending = (type) => {
+      // It has just arrived when the link ends.
+      if (type === PAIRING_RECORD.saved) link.once("record", () => link.close());
+    };
+    expect(await both()).toEqual(["over", "over"]);
+    expect((await bob.list())[0]).not.toHaveProperty("isUnconfirmed");
+    expect(bob.events).toEqual(["paired"]);
   });
 });
 
