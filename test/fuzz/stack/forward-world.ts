@@ -3,6 +3,7 @@
  * and a listener that answers as it likes. The command is made anew for each attack, since such a peer may end it.
  */
 
+import type { Attachment } from "../../../src/net/attachment.ts";
 import { Endpoint } from "../../../src/net/endpoint.ts";
 import { newConnection } from "../../../src/net/new-connection.ts";
 import { Trust } from "../../../src/net/trust.ts";
@@ -40,7 +41,7 @@ export class ForwardWorld implements World {
   #victims: Victim[] = [];
   /** Who takes the links that are to come. */
   readonly #waiting: { random: Xorshift; take: (attacker: Attacker) => void }[] = [];
-  readonly #seen: Set<string> = new Set();
+  readonly #seen: Map<string, Attachment> = new Map();
 
   constructor(startVictim: StartVictim) {
     this.#startVictim = startVictim;
@@ -53,10 +54,13 @@ export class ForwardWorld implements World {
     meter.foreign.add(this.#endpoint);
     this.#endpoint.setListening(true);
     this.#endpoint.onFirstMessage = (now, from, bytes) => {
-      // A caller may come by several of its ports at once: its connection ID is what counts.
+      // A caller that hears nothing repeats itself, perhaps from another of its ports, under the same connection ID.
       const key = Buffer.from(bytes.subarray(11, 19)).toString("hex");
-      if (this.#seen.has(key)) return;
-      this.#seen.add(key);
+      const known = this.#seen.get(key);
+      if (known !== undefined) {
+        if (!known.detached) this.#endpoint.deliver(known, now, from, bytes);
+        return;
+      }
       // A command whose link has ended tries again: there is nobody any more.
       const next = this.#waiting.shift();
       if (next === undefined) return;
@@ -69,6 +73,7 @@ export class ForwardWorld implements World {
       });
       meter.foreignConnections.add(parts.connection);
       attacker.take(this.#endpoint, parts.connection, parts.attachment);
+      this.#seen.set(key, parts.attachment);
       this.#endpoint.deliver(parts.attachment, now, from, bytes);
       next.take(attacker);
     };

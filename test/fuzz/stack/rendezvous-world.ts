@@ -36,7 +36,11 @@ const LIMITS: Readonly<Record<string, string>> = {
 /** All that one address may have at a server with these limits, and what is on its way to ten sockets. */
 const HELD_BYTES = 700_000;
 /** What a single message may leave behind beyond that. */
-const HEAP_BYTES_PER_MESSAGE = 40;
+const HEAP_BYTES_PER_MESSAGE = 20;
+/** What is on its way gets so long to arrive. */
+const QUIET_MS = 2000;
+/** What the first attacks leave is code that was compiled, and tables that have grown. */
+const WARM_UP_ATTACKS = 3;
 const BUFFERED_MOST_BYTES = 8192;
 const HONEST_TIMEOUT_MS = 5000;
 const NO_COOKIE: Uint8Array = new Uint8Array(16);
@@ -60,6 +64,7 @@ export class RendezvousWorld implements World {
   #victim!: Victim;
   #port = 0;
   #honest!: HonestClient;
+  #attacks = 0;
 
   constructor(startVictim: StartVictim) {
     this.#startVictim = startVictim;
@@ -99,6 +104,8 @@ export class RendezvousWorld implements World {
       ),
     );
     await Promise.all(udpSockets.map((one) => one.greet()));
+    // The server has heard of all of them by then, and holds what they began with.
+    await Promise.all([this.#honest.exchange(), pause(50)]);
     const beforeBytes = heapBytes();
     let taken = 0;
     for (let sent = 0; sent < plan.messages; sent++) {
@@ -119,11 +126,8 @@ export class RendezvousWorld implements World {
       if (sent % 40 === 39) await new Promise((resolve) => setImmediate(resolve));
     }
     await Promise.all([this.#honest.exchange(), pause(20)]);
-    if (this.#victim.residentBytes === undefined) {
-      const more = heapBytes() - beforeBytes;
-      if (more > HELD_BYTES + plan.messages * HEAP_BYTES_PER_MESSAGE)
-        broken(`${plan.messages} messages took ${(more / 1e6).toFixed(1)} MB while their senders stay`);
-    }
+    if (this.#victim.residentBytes === undefined && ++this.#attacks > WARM_UP_ATTACKS)
+      await this.#checkHeap(beforeBytes, taken);
     for (const webSocket of webSockets) {
       if (random.oneIn(2)) webSocket.close();
       else webSocket.terminate();
@@ -132,6 +136,20 @@ export class RendezvousWorld implements World {
     for (const client of udpSockets) client.close();
     await this.#honest.exchange();
     return taken + plan.webSockets + plan.greetings.length;
+  }
+
+  /** What the server holds while its clients are there is bounded, however much they send. */
+  async #checkHeap(beforeBytes: number, messages: number): Promise<void> {
+    const allowed = HELD_BYTES + messages * HEAP_BYTES_PER_MESSAGE;
+    const untilMs = performance.now() + QUIET_MS;
+    for (;;) {
+      const more = heapBytes() - beforeBytes;
+      if (more <= allowed) return;
+      if (performance.now() > untilMs)
+        broken(`${messages} messages took ${(more / 1e6).toFixed(1)} MB while their senders stay`);
+      // Answers that are on their way, to attackers in the same heap, will have arrived.
+      await pause(100);
+    }
   }
 
   get residentBytes(): number | undefined {
@@ -167,13 +185,15 @@ function planOf(random: Xorshift): Plan {
     "\u0000".repeat(40),
     `GET /${"a".repeat(20_000)}`,
   ];
+  // One in four presses one WebSocket with one kind of message; the others are of everything.
+  const presses = random.oneIn(4);
   return {
-    webSockets: 1 + random.below(6),
-    udpSockets: 1 + random.below(4),
+    webSockets: presses ? 1 : 1 + random.below(6),
+    udpSockets: presses ? 0 : 1 + random.below(4),
     greetings: Array.from({ length: random.below(random.oneIn(5) ? 100 : 8) }, () => random.pick(greetings)),
-    messages: 500 + random.below(random.oneIn(3) ? 30_000 : 4000),
-    placesAreFresh: random.oneIn(2),
-    kinds: random.oneIn(3) ? [random.pick(KINDS)] : KINDS,
+    messages: presses ? 15_000 + random.below(15_000) : 500 + random.below(random.oneIn(6) ? 20_000 : 4000),
+    placesAreFresh: presses || random.oneIn(2),
+    kinds: presses || random.oneIn(4) ? [random.pick(KINDS)] : KINDS,
     host: `127.0.0.${20 + random.below(4)}`,
   };
 }
@@ -181,7 +201,8 @@ function planOf(random: Xorshift): Plan {
 function messageOf(random: Xorshift, plan: Plan, cookie: Uint8Array): Uint8Array {
   const place = plan.placesAreFresh ? random.bytes(32) : new Uint8Array(32).fill(random.below(50));
   const head = { transaction: random.bytes(8), cookie, place, side: random.below(2) as 0 | 1 };
-  if (random.oneIn(20)) return random.bytes(random.below(random.oneIn(8) ? 3000 : 100));
+  // A message that is too long ends a WebSocket, so it is rare.
+  if (random.oneIn(20)) return random.bytes(random.below(random.oneIn(500) ? 3000 : 1400));
   if (random.oneIn(20)) {
     const relayed = random.bytes(9 + random.below(1200));
     writeRelayHead(relayed, random.bytes(8));
