@@ -7,13 +7,13 @@
  *     const link = await connect({ host: "a.example.org", port: 4242, code: "42-ocean-lizard-maple" });
  *     link.end("hello");
  */
-export { formatAddress, type RemoteAddress } from "./net/address.ts";
-export { connect } from "./net/connect.ts";
-export type { Receipt } from "./net/control.ts";
-export { Link, type LinkEvents, type LinkStats } from "./net/link.ts";
-export type { PathMove } from "./net/link-core.ts";
-export { Listener, type ListenerEvents, listen } from "./net/listener.ts";
-export { meet } from "./net/meet.ts";
+export { formatAddress, type RemoteAddress } from "./platform/udp/address.ts";
+export { connect } from "./open/connect.ts";
+export type { Receipt } from "./link/control-records.ts";
+export { Link, type LinkEvents, type LinkStats } from "./link/link.ts";
+export type { PathMove } from "./link/link-core.ts";
+export { Listener, type ListenerEvents, listen } from "./open/listener.ts";
+export { meet } from "./open/meet.ts";
 export type {
   Auth,
   CommonOptions,
@@ -21,7 +21,7 @@ export type {
   ListenOptions,
   MeetOptions,
   TrustOptions,
-} from "./net/options.ts";
-export type { ReachNote, ReachOptions } from "./net/reach/options.ts";
-export { Stream } from "./net/stream.ts";
-export * from "./net/vocabulary.ts";
+} from "./link/link-options.ts";
+export type { ReachNote, ReachOptions } from "./link/traversal-options.ts";
+export { Stream } from "./link/stream.ts";
+export * from "./open/vocabulary.ts";

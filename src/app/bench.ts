@@ -9,8 +9,8 @@
  */
 import { concatBytes, writeU32 } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
-import type { Link } from "../net/link.ts";
-import type { Stream } from "../net/stream.ts";
+import type { Link } from "../link/link.ts";
+import type { Stream } from "../link/stream.ts";
 
 const QUESTION = { sink: 1, source: 2, echo: 3 } as const;
 const SOURCE_BYTES = 5;

@@ -12,14 +12,14 @@
 import { type Readable, Writable } from "node:stream";
 import { equalBytes } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
-import { onAbort } from "../net/abort.ts";
-import { PIPE_RECORD, type Receipt } from "../net/control.ts";
-import { faultError, guarded } from "../net/fault.ts";
-import type { Link } from "../net/link.ts";
-import { LongTimeout } from "../net/long-timeout.ts";
+import { onAbort } from "../platform/abort.ts";
+import { PIPE_RECORD, type Receipt } from "../link/control-records.ts";
+import { faultError, guarded } from "../link/fault.ts";
+import type { Link } from "../link/link.ts";
+import { LongTimeout } from "../platform/long-timeout.ts";
 import { inputError, isRecycling, openInput, type RecyclingInput } from "./input.ts";
 import { openOutput } from "./output.ts";
-import { Tally, type TallyResult } from "./tally.ts";
+import { Tally, type TallyResult } from "./byte-digest.ts";
 import { passOnEntered } from "./terminal-input.ts";
 
 export interface BridgeOptions {
@@ -422,7 +422,7 @@ export class Bridge {
     );
   }
 
-  /** What input, output and timers call: a fault ends the link (`net/fault.ts`), and the bridge with it. */
+  /** What input, output and timers call: a fault ends the link (`link/fault.ts`), and the bridge with it. */
   #guard<Values extends unknown[]>(work: (...values: Values) => void): (...values: Values) => void {
     return guarded(work, (fault) => {
       this.#link.fail(fault);

@@ -1,7 +1,7 @@
 /** What every command is handed. */
 import type { FaultReports } from "./faults.ts";
-import type { Interrupt } from "./interrupt.ts";
-import type { Reporter } from "./reporter.ts";
+import type { Interrupt } from "./terminal/interrupt.ts";
+import type { Reporter } from "./terminal/reporter.ts";
 
 export interface CommandContext {
   readonly reporter: Reporter;

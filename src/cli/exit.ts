@@ -3,7 +3,7 @@ import { closeSync, openSync } from "node:fs";
 import { devNull } from "node:os";
 import { isatty } from "node:tty";
 import { ERRORS, type ErrorCode, SrudpError } from "../base/errors.ts";
-import { descriptorError } from "../net/descriptors.ts";
+import { descriptorError } from "../platform/descriptors.ts";
 
 /** The first signal asked for an end in order; a subclass so that `ERR_INTERRUPTED` knows which signal. */
 export class Interruption extends SrudpError {

@@ -1,7 +1,7 @@
-/** Faults of links (`net/fault.ts`), counted for `srudp status` and reported. */
-import { formatAddress } from "../net/address.ts";
-import type { FaultHandler } from "../net/fault.ts";
-import type { Reporter } from "./reporter.ts";
+/** Faults of links (`link/fault.ts`), counted for `srudp status` and reported. */
+import { formatAddress } from "../platform/udp/address.ts";
+import type { FaultHandler } from "../link/fault.ts";
+import type { Reporter } from "./terminal/reporter.ts";
 
 /** A peer may be able to cause faults as fast as it likes: one report in this time, with the count. */
 const REPORT_INTERVAL_MS = 1000;

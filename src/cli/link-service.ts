@@ -5,7 +5,7 @@
 import type { Readable, Writable } from "node:stream";
 import { isatty } from "node:tty";
 import { refuseBench, serveBench } from "../app/bench.ts";
-import { AskedPorts } from "../app/forward/asked-ports.ts";
+import { AskedPorts } from "../app/forward/remote-port-registry.ts";
 import { ForwardPeer } from "../app/forward/forward-peer.ts";
 import { answers } from "../app/forward/liveness.ts";
 import type { ForwardFailure } from "../app/forward/watcher.ts";
@@ -13,15 +13,15 @@ import { openInput } from "../app/input.ts";
 import { openOutput } from "../app/output.ts";
 import { equalBytes } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
-import { onAbort } from "../net/abort.ts";
-import { formatAddress } from "../net/address.ts";
-import type { Link } from "../net/link.ts";
-import { carryLink, keepPeer, reportConnected, reportOver } from "./carry-link.ts";
+import { onAbort } from "../platform/abort.ts";
+import { formatAddress } from "../platform/udp/address.ts";
+import type { Link } from "../link/link.ts";
+import { carryLink, keepPeer, reportConnected, reportOver } from "./pipe-link.ts";
 import type { CommandContext } from "./context.ts";
-import type { ControlDesk } from "./control-desk.ts";
-import { failureReport } from "./forward-reports.ts";
-import type { LinkOptions } from "./options.ts";
-import type { PeerPermissions } from "./peer-permissions.ts";
+import type { ControlDesk } from "./control-service.ts";
+import { failureReport } from "./reports/forward-reports.ts";
+import type { LinkOptions } from "./options/common-options.ts";
+import type { PeerPermissions } from "./options/peer-permissions.ts";
 
 /** Links from which on dead ones are looked for among all. */
 const CROWD = 128;

@@ -12,15 +12,15 @@
  * the exchange is repeated on their next link: on every link of a process with --save, and by key without it.
  */
 import { SrudpError } from "../base/errors.ts";
-import type { KeyStore } from "../net/key-store.ts";
-import type { Link } from "../net/link.ts";
-import { isPeerName, type SavedPeer } from "../net/saved-peers.ts";
+import type { KeyStore } from "../store/key-store.ts";
+import type { Link } from "../link/link.ts";
+import { isPeerName, type SavedPeer } from "../store/saved-peers.ts";
 import { encodeKey } from "../wire/key-text.ts";
 import type { CommandContext } from "./context.ts";
-import { escapeText } from "./escape.ts";
+import { escapeText } from "./terminal/escape.ts";
 import { asSrudpError } from "./exit.ts";
-import { usage } from "./operands.ts";
-import type { Reporter } from "./reporter.ts";
+import { usage } from "./options/operands.ts";
+import type { Reporter } from "./terminal/reporter.ts";
 
 /** Control records; the body of the first two is empty, that of the last one a byte. */
 export const PAIRING_RECORD = { paired: 16, ready: 17, saved: 18 } as const;

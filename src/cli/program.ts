@@ -4,14 +4,14 @@
  */
 import { Command, CommanderError } from "commander";
 import { endPrograms } from "../app/program-group.ts";
-import { checkDescriptorLimit } from "../net/descriptors.ts";
-import { farewellsSaid } from "../net/farewells.ts";
+import { checkDescriptorLimit } from "../platform/descriptors.ts";
+import { farewellsSaid } from "../platform/shutdown-hooks.ts";
 import type { CommandContext } from "./context.ts";
-import type { ControlOptions } from "./control-command.ts";
+import type { ControlOptions } from "./commands/control-command.ts";
 import { asSrudpError, outliveTerminal } from "./exit.ts";
 import { FaultReports } from "./faults.ts";
-import { catchSignals, type Interrupt, unlessAborted } from "./interrupt.ts";
-import { hideCodes, parseLinkNumber, splitWords, usage } from "./operands.ts";
+import { catchSignals, type Interrupt, unlessAborted } from "./terminal/interrupt.ts";
+import { hideCodes, parseLinkNumber, splitWords, usage } from "./options/operands.ts";
 import {
   addDoctorOptions,
   addForwardOptions,
@@ -20,11 +20,11 @@ import {
   type ForwardOptions,
   type LinkOptions,
   taken,
-} from "./options.ts";
-import type { PeersCheckOptions } from "./peers-check.ts";
-import type { PeersAction } from "./peers-command.ts";
-import { addRendezvousOptions, type RendezvousCommandOptions } from "./rendezvous-options.ts";
-import { Reporter } from "./reporter.ts";
+} from "./options/common-options.ts";
+import type { PeersCheckOptions } from "./commands/peers-check.ts";
+import type { PeersAction } from "./commands/peers-command.ts";
+import { addRendezvousOptions, type RendezvousCommandOptions } from "./options/rendezvous-options.ts";
+import { Reporter } from "./terminal/reporter.ts";
 
 /**
  * Runs one command line to its end, and the process with it.
@@ -119,7 +119,7 @@ function describe(context: CommandContext, settle: (action: Promise<number>) => 
   )
     .addHelpText("after", LISTEN_EXAMPLES)
     .action((port: string | undefined, options: LinkOptions) =>
-      settle(import("./listen-command.ts").then(({ runListen }) => runListen(context, port, options))),
+      settle(import("./commands/listen-command.ts").then(({ runListen }) => runListen(context, port, options))),
     );
 
   addLinkOptions(
@@ -131,13 +131,13 @@ function describe(context: CommandContext, settle: (action: Promise<number>) => 
   )
     .addHelpText("after", CONNECT_EXAMPLES)
     .action((peer: string[], options: LinkOptions) =>
-      settle(import("./connect-command.ts").then(({ runConnect }) => runConnect(context, peer, options))),
+      settle(import("./commands/connect-command.ts").then(({ runConnect }) => runConnect(context, peer, options))),
     );
 
   addRendezvousOptions(program.command("rendezvous").summary("run a meeting place").description(RENDEZVOUS))
     .addHelpText("after", RENDEZVOUS_EXAMPLES)
     .action((options: RendezvousCommandOptions) =>
-      settle(import("./rendezvous-command.ts").then(({ runRendezvous }) => runRendezvous(context, options))),
+      settle(import("./commands/rendezvous-command.ts").then(({ runRendezvous }) => runRendezvous(context, options))),
     );
 
   addLinkOptions(
@@ -150,7 +150,7 @@ function describe(context: CommandContext, settle: (action: Promise<number>) => 
     .addHelpText("after", FORWARD_EXAMPLES)
     .action((peer: string[], options: ForwardOptions, command: Command) =>
       settle(
-        import("./forward-command.ts").then(({ runForward }) => runForward(context, peer, options, command)),
+        import("./commands/forward-command.ts").then(({ runForward }) => runForward(context, peer, options, command)),
       ),
     );
 
@@ -161,7 +161,7 @@ function describe(context: CommandContext, settle: (action: Promise<number>) => 
       .description(BENCH)
       .argument("[peer...]", "host:port, [address]:port, host and port, or a saved name"),
   ).action((peer: string[], options: LinkOptions & { seconds?: number }) =>
-    settle(import("./bench-command.ts").then(({ runBench }) => runBench(context, peer, options))),
+    settle(import("./commands/bench-command.ts").then(({ runBench }) => runBench(context, peer, options))),
   );
 
   program
@@ -170,7 +170,7 @@ function describe(context: CommandContext, settle: (action: Promise<number>) => 
     .description("List the links of this user's running processes: path, round trip, rate, loss, forwards.")
     .option("--json", "as JSON on stdout, a process a line")
     .action((options: { json?: true }) =>
-      settle(import("./status-command.ts").then(({ runStatus }) => runStatus(context, options))),
+      settle(import("./commands/status-command.ts").then(({ runStatus }) => runStatus(context, options))),
     );
 
   const control = program
@@ -186,7 +186,7 @@ function describe(context: CommandContext, settle: (action: Promise<number>) => 
     .option("--json", "events as JSON, one a line");
   addForwardOptions(control).action((running: string, action: string, options: ControlOptions) =>
     settle(
-      import("./control-command.ts").then(({ runControl }) => runControl(context, running, action, options)),
+      import("./commands/control-command.ts").then(({ runControl }) => runControl(context, running, action, options)),
     ),
   );
 
@@ -197,7 +197,7 @@ function describe(context: CommandContext, settle: (action: Promise<number>) => 
       .description(DOCTOR)
       .argument("[code...]", "the code of a peer that listens"),
   ).action((code: string[], options: LinkOptions) =>
-    settle(import("./doctor-command.ts").then(({ runDoctor }) => runDoctor(context, code, options))),
+    settle(import("./commands/doctor-command.ts").then(({ runDoctor }) => runDoctor(context, code, options))),
   );
 
   const key = program.command("key").summary("own key, and secrets to share").description(KEY);
@@ -208,7 +208,7 @@ function describe(context: CommandContext, settle: (action: Promise<number>) => 
       .option("--json", "errors as JSON");
     if (name !== "secret") action.option("--identity <file>", "a key file other than the usual one");
     action.action((options: { identity?: string }) =>
-      settle(import("./key-command.ts").then(({ runKey }) => runKey(context, name, options))),
+      settle(import("./commands/key-command.ts").then(({ runKey }) => runKey(context, name, options))),
     );
   }
 
@@ -225,7 +225,7 @@ function describe(context: CommandContext, settle: (action: Promise<number>) => 
       const operands = all.slice(0, words.length).filter((one) => typeof one === "string");
       const options = all[words.length] as PeersCheckOptions;
       return settle(
-        import("./peers-command.ts").then(({ runPeers }) => runPeers(context, name, operands, options)),
+        import("./commands/peers-command.ts").then(({ runPeers }) => runPeers(context, name, operands, options)),
       );
     });
   }
@@ -236,7 +236,7 @@ function describe(context: CommandContext, settle: (action: Promise<number>) => 
     .description("Print a completion script for a shell.")
     .argument("<shell>", "bash, zsh or fish")
     .action((shell: string) =>
-      settle(import("./completion-command.ts").then(({ runCompletion }) => runCompletion(program, shell))),
+      settle(import("./commands/completion-command.ts").then(({ runCompletion }) => runCompletion(program, shell))),
     );
   return program;
 }

@@ -2,15 +2,15 @@
 import { statSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { SrudpError } from "../base/errors.ts";
-import { isAnswerTo, type TicketTerms, type TicketWay } from "../net/carriers/ticket-carrier.ts";
-import { readTicketFile } from "../net/secret-sources.ts";
+import { isAnswerTo, type TicketTerms, type TicketWay } from "../traversal/signalling/ticket-channel.ts";
+import { readTicketFile } from "../store/secret-sources.ts";
 import { decodeTicket, type TicketAnswer, type TicketOffer } from "../wire/ticket.ts";
-import { AnswerEntry } from "./answer-entry.ts";
+import { AnswerEntry } from "./terminal/answer-entry.ts";
 import type { CommandContext } from "./context.ts";
-import { unlessAborted } from "./interrupt.ts";
-import { usage } from "./operands.ts";
-import { formatDuration } from "./progress.ts";
-import { askLines, hasTerminal } from "./prompt.ts";
+import { unlessAborted } from "./terminal/interrupt.ts";
+import { usage } from "./options/operands.ts";
+import { formatDuration } from "./terminal/progress.ts";
+import { askLines, hasTerminal } from "./terminal/prompt.ts";
 
 /** How long a ticket may be waited with. */
 const TICKET_LIFE_MS = 600_000;

@@ -20,7 +20,7 @@
  * Pairs on which no NAT can be poisoned (own site, IPv6, relays) are checked from the first moment in any phase.
  * A poisoned socket stays so while packets keep coming: each of three attempts therefore has fresh ones.
  */
-import { type NatBehaviour, UNKNOWN_BEHAVIOUR } from "../wire/nat-behaviour.ts";
+import { type NatBehaviour, UNKNOWN_BEHAVIOUR } from "../wire/nat-behaviour-codec.ts";
 import { Birthday } from "./birthday.ts";
 import { CheckExchange } from "./check-exchange.ts";
 import { CheckList, isBetter, isDirect, isWorking, type Pair, workingPair } from "./check-list.ts";
@@ -31,7 +31,7 @@ import type {
   PunchOptions,
   PunchTransmit,
   RemoteSignal,
-} from "./events.ts";
+} from "./punch-events.ts";
 import { forecast } from "./nat-behaviour.ts";
 import { ATTEMPTS, type Circumstances, openingTtl, type Phase, pauseAfter, ttlOf } from "./schedule.ts";
 import { heardTarget, targetsOf, usefulCandidates } from "./targets.ts";

@@ -6,8 +6,8 @@
  * sends to random ports of the hard side until one of them is among those opened. With 256 sockets in 64512 ports
  * 174 probes find one in half of the cases, 1024 in 98.4 %, 1600 in 99.8 %.
  */
-import type { Candidate } from "../wire/candidate.ts";
-import type { NatBehaviour } from "../wire/nat-behaviour.ts";
+import type { Candidate } from "../wire/candidate-codec.ts";
+import type { NatBehaviour } from "../wire/nat-behaviour-codec.ts";
 import { forecast } from "./nat-behaviour.ts";
 import { PortSpray } from "./port-spray.ts";
 import { openingTtl } from "./schedule.ts";

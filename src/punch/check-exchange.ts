@@ -11,7 +11,7 @@ import {
   encodeCheck,
   looksLikeCheck,
 } from "../wire/check.ts";
-import type { PunchOptions, PunchTransmit } from "./events.ts";
+import type { PunchOptions, PunchTransmit } from "./punch-events.ts";
 import { type AddressLimits, SendBudget } from "./send-budget.ts";
 import { type Route, Transactions } from "./transactions.ts";
 

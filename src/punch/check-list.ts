@@ -2,7 +2,7 @@
  * The pairs of a local socket and a remote address that an agent tries, with what is known of each. When a pair may
  * be sent to at all, and how, is the agent's to say.
  */
-import type { WorkingPair } from "./events.ts";
+import type { WorkingPair } from "./punch-events.ts";
 import type { Target } from "./targets.ts";
 import { isSameRoute, type Route } from "./transactions.ts";
 

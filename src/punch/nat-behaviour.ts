@@ -2,9 +2,9 @@
  * What two NATs mean for each other: which technique the agent uses for a pair of them, and what may be expected.
  * `docs/nat-traversal.md` has the table with what was measured.
  */
-import type { NatBehaviour } from "../wire/nat-behaviour.ts";
+import type { NatBehaviour } from "../wire/nat-behaviour-codec.ts";
 
-export type { NatBehaviour } from "../wire/nat-behaviour.ts";
+export type { NatBehaviour } from "../wire/nat-behaviour-codec.ts";
 
 /** How a direct path is sought. */
 export type Technique = "simultaneous" | "predictedPorts" | "birthday" | "relay";

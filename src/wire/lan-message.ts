@@ -9,7 +9,7 @@
  */
 import { copyBytes, equalBytes, utf8Encode, writeU16 } from "../base/bytes.ts";
 import { Reader } from "../base/reader.ts";
-import { BLOB_LIMIT_BYTES, DIGEST_BYTES, type MailboxSide, PLACE_BYTES } from "./mailbox.ts";
+import { BLOB_LIMIT_BYTES, DIGEST_BYTES, type MailboxSide, PLACE_BYTES } from "./mailbox-messages.ts";
 
 const MAGIC: Uint8Array = utf8Encode("SRDP");
 const VERSION = 0;

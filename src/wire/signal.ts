@@ -13,14 +13,14 @@
  */
 import { copyBytes, writeU16, writeU48 } from "../base/bytes.ts";
 import { Reader } from "../base/reader.ts";
-import { CANDIDATE_BYTES_LIMIT, type Candidate, readCandidate, writeCandidate } from "./candidate.ts";
+import { CANDIDATE_BYTES_LIMIT, type Candidate, readCandidate, writeCandidate } from "./candidate-codec.ts";
 import { PUNCH_ROLES, type PunchRole } from "./check.ts";
 import {
   NAT_BEHAVIOUR_BYTES,
   type NatBehaviour,
   readNatBehaviour,
   writeNatBehaviour,
-} from "./nat-behaviour.ts";
+} from "./nat-behaviour-codec.ts";
 
 /** The version that this code speaks. */
 export const SIGNAL_VERSION = 0;

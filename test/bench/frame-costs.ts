@@ -6,8 +6,8 @@
  * Each victim has made a real handshake; see `malicious-peer.ts`.
  */
 
-import type { ConnectionEvent, Path, Transmit } from "../../src/engine/connection.ts";
-import { nodePrimitives } from "../../src/net/node-primitives.ts";
+import type { ConnectionEvent, Path, Transmit } from "../../src/engine/connection/connection.ts";
+import { nodePrimitives } from "../../src/platform/crypto/node-provider.ts";
 import { ACK_RANGES_LIMIT, FRAME, writeNewConnectionId, writePathToken } from "../../src/wire/frames.ts";
 import { HEADER_BYTES, TAG_BYTES, writeHeader } from "../../src/wire/packet.ts";
 import { type FrameWrite, MaliciousPeer, PATH } from "../fuzz/malicious-peer.ts";

@@ -10,18 +10,18 @@ import { connect, type Socket } from "node:net";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { WebSocket } from "ws";
-import type { Correspondent } from "../../src/net/rendezvous/correspondent.ts";
-import { Desk } from "../../src/net/rendezvous/desk.ts";
-import { USUAL_LIMITS } from "../../src/net/rendezvous/limits.ts";
-import { StunResponder } from "../../src/net/rendezvous/stun-responder.ts";
-import type { UdpSocket } from "../../src/net/udp-socket.ts";
+import type { Correspondent } from "../../src/server/client.ts";
+import { Desk } from "../../src/server/request-handler.ts";
+import { USUAL_LIMITS } from "../../src/server/limits.ts";
+import { StunResponder } from "../../src/server/stun-responder.ts";
+import type { UdpSocket } from "../../src/platform/udp/udp-socket.ts";
 import {
   BLOB_LIMIT_BYTES,
   decodeReply,
   encodeRequest,
   type MailboxRequest,
   writeRelayHead,
-} from "../../src/wire/mailbox.ts";
+} from "../../src/wire/mailbox-messages.ts";
 import { STUN_ATTRIBUTE, STUN_CLASS, STUN_METHOD, StunWriter } from "../../src/wire/stun.ts";
 import { endAll, SrudpProcess } from "../lib/srudp-process.ts";
 

@@ -4,8 +4,8 @@
  * Prints a table for `docs/benchmarks.md`.
  */
 import { setImmediate as turn } from "node:timers/promises";
-import { placeOfTicket } from "../../src/net/meeting-place.ts";
-import { openRelay } from "../../src/net/relay-socket.ts";
+import { placeOfTicket } from "../../src/traversal/signalling/rendezvous-point.ts";
+import { openRelay } from "../../src/traversal/relay/relay-socket.ts";
 import { endAll, SrudpProcess } from "../lib/srudp-process.ts";
 import { type EndWaiting, waitByUdp, waitByWebSocket } from "../lib/waiting-peers.ts";
 

@@ -1,6 +1,6 @@
 /** Two processes that have nothing but a code in common, by each carrier of signals alone. */
 import { afterEach, describe, expect, it } from "vitest";
-import { DhtNode } from "../../src/net/carriers/dht-node.ts";
+import { DhtNode } from "../../src/traversal/signalling/dht-node.ts";
 import { endAll, type SrudpEvent, SrudpProcess } from "../lib/srudp-process.ts";
 import { unusedPort } from "../lib/udp.ts";
 

@@ -2,14 +2,14 @@
  * A congestion controller that is watched: what it is told makes sense, and after every call its window is at
  * least the minimum and finite, and its rate a positive number.
  */
-import { Bbr } from "../../src/engine/bbr.ts";
+import { Bbr } from "../../src/engine/congestion/bbr.ts";
 import {
   type AckSample,
   type CongestionController,
   type LostPacket,
   minimumWindowBytes,
-} from "../../src/engine/congestion.ts";
-import { Cubic } from "../../src/engine/cubic.ts";
+} from "../../src/engine/congestion/congestion.ts";
+import { Cubic } from "../../src/engine/congestion/cubic.ts";
 import { broken } from "./target.ts";
 import type { Xorshift } from "./xorshift.ts";
 

@@ -3,7 +3,7 @@
  * other, and a peer that hands out and takes back as it likes costs a bounded number of IDs.
  */
 import { SrudpError } from "../../src/base/errors.ts";
-import { ConnectionIds } from "../../src/engine/connection-ids.ts";
+import { ConnectionIds } from "../../src/engine/connection/connection-ids.ts";
 import { broken, type FuzzTarget, same } from "./target.ts";
 import type { Xorshift } from "./xorshift.ts";
 

@@ -1,7 +1,7 @@
 /** Records of the control stream: read the same however the stream was cut up, and bounded whatever it says. */
 import { SrudpError } from "../../src/base/errors.ts";
 import { writeVarint } from "../../src/base/varint.ts";
-import { ControlReader, encodeReceipt, type Receipt } from "../../src/net/control.ts";
+import { ControlReader, encodeReceipt, type Receipt } from "../../src/link/control-records.ts";
 import { broken, type FuzzTarget, same } from "./target.ts";
 import type { Xorshift } from "./xorshift.ts";
 

@@ -2,7 +2,7 @@
  * The congestion controllers under any sequence of calls that an engine could make, sensible or not: zero and
  * endless round trips, standing and leaping clocks, losses without end, datagram sizes that change.
  */
-import type { AckSample, LostPacket } from "../../src/engine/congestion.ts";
+import type { AckSample, LostPacket } from "../../src/engine/congestion/congestion.ts";
 import { CheckedController } from "./checked-controller.ts";
 import type { FuzzTarget } from "./target.ts";
 import type { Xorshift } from "./xorshift.ts";

@@ -4,7 +4,7 @@
  * genuine packets still make the link.
  */
 import { packetIntegrity } from "../../src/crypto/integrity.ts";
-import type { Connection } from "../../src/engine/connection.ts";
+import type { Connection } from "../../src/engine/connection/connection.ts";
 import { encodeNotice, HANDSHAKE_BYTES, INTEGRITY_BYTES } from "../../src/wire/handshake-packet.ts";
 import { toyPrimitives } from "../sim/primitives.ts";
 import { newConnection, PATH } from "./malicious-peer.ts";

@@ -4,11 +4,11 @@
  * neither lost nor overdrawn nor taken back; memory stays within what was granted.
  */
 import { type ErrorCode, SrudpError } from "../../src/base/errors.ts";
-import { EVENT, EventQueue } from "../../src/engine/events.ts";
-import { RECEIVE } from "../../src/engine/receive-stream.ts";
-import { PACKET, RECORD, SentPackets } from "../../src/engine/sent-packets.ts";
-import { Streams } from "../../src/engine/streams.ts";
-import { DEFAULT_PARAMETERS } from "../../src/engine/transport-parameters.ts";
+import { EVENT, EventQueue } from "../../src/engine/connection/events.ts";
+import { RECEIVE } from "../../src/engine/streams/receive-stream.ts";
+import { PACKET, RECORD, SentPackets } from "../../src/engine/recovery/sent-packets.ts";
+import { Streams } from "../../src/engine/streams/streams.ts";
+import { DEFAULT_PARAMETERS } from "../../src/engine/connection/transport-parameters.ts";
 import { FRAME, FrameCursor, writeNumbers, writeStreamHeader } from "../../src/wire/frames.ts";
 import { StreamLedger } from "./stream-ledger.ts";
 import { broken, type FuzzTarget, same } from "./target.ts";

@@ -4,8 +4,8 @@
  * whole order of steps is for, and both ends come to every new epoch together.
  */
 import { SrudpError } from "../../src/base/errors.ts";
-import type { HandshakeKeys, Role } from "../../src/engine/handshake-config.ts";
-import { KeyUpdate } from "../../src/engine/key-update.ts";
+import type { HandshakeKeys, Role } from "../../src/engine/handshake/handshake-config.ts";
+import { KeyUpdate } from "../../src/engine/handshake/key-update.ts";
 import { FrameCursor } from "../../src/wire/frames.ts";
 import { toyPrimitives } from "../sim/primitives.ts";
 import { broken, type FuzzTarget, same } from "./target.ts";

@@ -11,14 +11,14 @@ import {
   EVENT,
   type Path,
   type Transmit,
-} from "../../src/engine/connection.ts";
-import { Handshake, type Role } from "../../src/engine/handshake.ts";
-import { KeyUpdate, REKEY_LIMITS } from "../../src/engine/key-update.ts";
+} from "../../src/engine/connection/connection.ts";
+import { Handshake, type Role } from "../../src/engine/handshake/handshake.ts";
+import { KeyUpdate, REKEY_LIMITS } from "../../src/engine/handshake/key-update.ts";
 import {
   DEFAULT_PARAMETERS,
   encodeParameters,
   type TransportParameters,
-} from "../../src/engine/transport-parameters.ts";
+} from "../../src/engine/connection/transport-parameters.ts";
 import { FRAME, FrameCursor, writeAck } from "../../src/wire/frames.ts";
 import {
   epochOf,

@@ -6,7 +6,7 @@ import {
   decodeParameters,
   encodeParameters,
   type TransportParameters,
-} from "../../src/engine/transport-parameters.ts";
+} from "../../src/engine/connection/transport-parameters.ts";
 import { broken, type FuzzTarget, same } from "./target.ts";
 import type { Xorshift } from "./xorshift.ts";
 

@@ -2,8 +2,8 @@
  * The receiving half of a stream against one byte of state per byte of stream: whatever arrives in whatever
  * order, what is read is what was sent, in order and once, and memory stays within the window.
  */
-import { RECEIVE, ReceiveStream } from "../../src/engine/receive-stream.ts";
-import { SlabPool } from "../../src/engine/slab-pool.ts";
+import { RECEIVE, ReceiveStream } from "../../src/engine/streams/receive-stream.ts";
+import { SlabPool } from "../../src/engine/streams/slab-pool.ts";
 import { broken, type FuzzTarget, same } from "./target.ts";
 import type { Xorshift } from "./xorshift.ts";
 

@@ -2,7 +2,7 @@
  * What is acknowledged, and when: only numbers that came, the newest always, within the delay that was promised,
  * and in bounded memory whatever numbers a peer uses.
  */
-import { MAX_ACK_DELAY_MS, ReceivedPackets } from "../../src/engine/received-packets.ts";
+import { MAX_ACK_DELAY_MS, ReceivedPackets } from "../../src/engine/recovery/received-packets.ts";
 import { ACK_RANGES_LIMIT } from "../../src/wire/frames.ts";
 import { broken, type FuzzTarget, same } from "./target.ts";
 

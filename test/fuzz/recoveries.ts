@@ -3,8 +3,8 @@
  * any order and late, and a lying one. What the model knows to be in flight is what recovery counts, every
  * packet meets one fate, and only what is overtaken or overdue counts as lost.
  */
-import { type FrameOwner, Recovery } from "../../src/engine/recovery.ts";
-import { PACKET, RECORD, SENT } from "../../src/engine/sent-packets.ts";
+import { type FrameOwner, Recovery } from "../../src/engine/recovery/recovery.ts";
+import { PACKET, RECORD, SENT } from "../../src/engine/recovery/sent-packets.ts";
 import { FrameCursor } from "../../src/wire/frames.ts";
 import { CheckedController } from "./checked-controller.ts";
 import { broken, type FuzzTarget, same } from "./target.ts";

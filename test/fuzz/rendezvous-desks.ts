@@ -4,10 +4,10 @@
  * nothing left once everybody is gone. Its codecs, under damaged messages.
  */
 import { toHex } from "../../src/base/bytes.ts";
-import type { Correspondent } from "../../src/net/rendezvous/correspondent.ts";
-import { Desk } from "../../src/net/rendezvous/desk.ts";
-import { USUAL_LIMITS } from "../../src/net/rendezvous/limits.ts";
-import { digestOf } from "../../src/net/rendezvous/names.ts";
+import type { Correspondent } from "../../src/server/client.ts";
+import { Desk } from "../../src/server/request-handler.ts";
+import { USUAL_LIMITS } from "../../src/server/limits.ts";
+import { digestOf } from "../../src/platform/blob-digest.ts";
 import { decodeLanMessage, encodeLanMessage } from "../../src/wire/lan-message.ts";
 import {
   decodeReply,
@@ -18,7 +18,7 @@ import {
   type MailboxRequest,
   sessionOfRelayed,
   writeRelayHead,
-} from "../../src/wire/mailbox.ts";
+} from "../../src/wire/mailbox-messages.ts";
 import { broken, type FuzzTarget, same } from "./target.ts";
 import type { Xorshift } from "./xorshift.ts";
 

@@ -2,7 +2,7 @@
  * The sending half of a stream against one byte of state per byte of stream: every byte goes out until it is
  * acknowledged, none beyond what the peer allows, none again that has arrived, and the end comes when it is true.
  */
-import { SEND, SendStream } from "../../src/engine/send-stream.ts";
+import { SEND, SendStream } from "../../src/engine/streams/send-stream.ts";
 import { FRAME, FrameCursor } from "../../src/wire/frames.ts";
 import { broken, type FuzzTarget, same } from "./target.ts";
 import type { Xorshift } from "./xorshift.ts";

@@ -3,8 +3,8 @@
  * comes in there, and gives it back when its stdin ends.  Arguments: which way ("any", "upnp").
  */
 import { createInterface } from "node:readline";
-import { PortMapper } from "../../src/net/port-mapping/port-mapper.ts";
-import { UdpSocket } from "../../src/net/udp-socket.ts";
+import { PortMapper } from "../../src/traversal/gather/port-mapping/port-mapper.ts";
+import { UdpSocket } from "../../src/platform/udp/udp-socket.ts";
 
 const [, , way] = process.argv;
 const socket = await UdpSocket.bind({ family: 4, port: 0 });

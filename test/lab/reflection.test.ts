@@ -1,7 +1,7 @@
 /** What somebody who has nothing to do with it gets when a made-up ticket names his address: next to nothing. */
 import { randomBytes } from "node:crypto";
 import { afterAll, describe, expect, it } from "vitest";
-import type { Candidate } from "../../src/wire/candidate.ts";
+import type { Candidate } from "../../src/wire/candidate-codec.ts";
 import { SESSION_NONCE_BYTES, SIGNAL_CANDIDATES_LIMIT } from "../../src/wire/signal.ts";
 import { encodeTicket, TICKET_PSK_BYTES } from "../../src/wire/ticket.ts";
 import { endAll, SrudpProcess } from "../lib/srudp-process.ts";

@@ -6,7 +6,7 @@ import {
   encodeReply,
   isRelayed,
   RELAY_HEAD_BYTES,
-} from "../../src/wire/mailbox.ts";
+} from "../../src/wire/mailbox-messages.ts";
 import { openUdp } from "./udp.ts";
 
 /**

@@ -2,7 +2,7 @@
  * Loaded into the real command by `NODE_OPTIONS=--import`: a bug that shows when a link's peer sends a control record
  * of the type in `SRUDP_TEST_FAULTY_RECORD`.
  */
-import { Link } from "../../src/net/link.ts";
+import { Link } from "../../src/link/link.ts";
 
 const faultyType = Number(process.env.SRUDP_TEST_FAULTY_RECORD);
 const { on } = Link.prototype;

@@ -1,6 +1,6 @@
 /** First messages of handshakes that nobody will finish: well-formed, gate and integrity fields right. */
 import { randomBytes } from "node:crypto";
-import { GateMac, gateKey } from "../../src/crypto/gate.ts";
+import { GateMac, gateKey } from "../../src/crypto/first-message-mac.ts";
 import { packetIntegrity } from "../../src/crypto/integrity.ts";
 import {
   encodeHandshakePacket,

@@ -1,7 +1,7 @@
 /** A stranger with a plain UDP socket that tries a code or passphrase as fast as it can. */
 import { randomBytes } from "node:crypto";
 import type { Socket } from "node:dgram";
-import type { Credentials } from "../../src/engine/handshake.ts";
+import type { Credentials } from "../../src/engine/handshake/handshake.ts";
 import { HEADER_BYTES, TAG_BYTES, writeHeader } from "../../src/wire/packet.ts";
 import { newInitiator } from "../unit/engine/handshake-sides.ts";
 import { openUdp } from "./udp.ts";

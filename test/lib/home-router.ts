@@ -2,7 +2,7 @@
 import type { Socket } from "node:dgram";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { RouterPlaces } from "../../src/net/port-mapping/port-mapper.ts";
+import type { RouterPlaces } from "../../src/traversal/gather/port-mapping/port-mapper.ts";
 import { openUdp } from "./udp.ts";
 
 export interface HomeRouterOptions {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
 import { SrudpError } from "../../src/base/errors.ts";
-import { KeyStore } from "../../src/net/key-store.ts";
+import { KeyStore } from "../../src/store/key-store.ts";
 
 export class KeyFolder {
   readonly home: string = mkdtempSync(join(tmpdir(), "srudp-keys-"));

@@ -8,9 +8,9 @@ import { connect as connectTo, createServer, type Server, type Socket } from "no
 import { join } from "node:path";
 import { PassThrough, Readable } from "node:stream";
 import { text } from "node:stream/consumers";
-import { AskedPorts } from "../../src/app/forward/asked-ports.ts";
+import { AskedPorts } from "../../src/app/forward/remote-port-registry.ts";
 import { ForwardPeer } from "../../src/app/forward/forward-peer.ts";
-import { Permissions } from "../../src/app/forward/permissions.ts";
+import { Permissions } from "../../src/app/forward/permissions/permissions.ts";
 import { bridge } from "../../src/app/pipe.ts";
 import { connect, type Link } from "../../src/index.ts";
 import { within } from "./deadline.ts";

@@ -2,7 +2,7 @@
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { WebSocket } from "ws";
-import { BLOB_LIMIT_BYTES, decodeReply, encodeRequest } from "../../src/wire/mailbox.ts";
+import { BLOB_LIMIT_BYTES, decodeReply, encodeRequest } from "../../src/wire/mailbox-messages.ts";
 
 const NONE = new Uint8Array(8);
 const PEERS_OF_A_SOCKET = 500;

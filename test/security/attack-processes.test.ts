@@ -3,7 +3,7 @@
  * unharmed, and what one side sent is what the other has, to the byte.
  */
 import { afterEach, describe, expect, it } from "vitest";
-import type { Mode } from "../../src/engine/handshake.ts";
+import type { Mode } from "../../src/engine/handshake/handshake.ts";
 import { BytePattern } from "../lib/byte-pattern.ts";
 import { keyCommand, newIdentity, secretFile } from "../lib/identities.ts";
 import { CODE, startListener } from "../lib/pair.ts";

@@ -1,7 +1,7 @@
 /** One handshake and one transfer each way with an attacker on the path, and the verdict on it, by seed. */
 import { equalBytes } from "../../src/base/bytes.ts";
 import type { ErrorCode } from "../../src/base/errors.ts";
-import type { Mode } from "../../src/engine/handshake.ts";
+import type { Mode } from "../../src/engine/handshake/handshake.ts";
 import { Random } from "../sim/random.ts";
 import { INITIATOR_KEYS, RESPONDER_KEYS } from "../unit/engine/handshake-sides.ts";
 import { Attacker, type Manipulation } from "./attacker.ts";

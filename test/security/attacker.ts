@@ -3,10 +3,10 @@
  * speaks for either. It knows every public value and can compute every public key; what it does not know is what
  * the two share. Everything follows from its seed.
  */
-import { GateMac, gateKey } from "../../src/crypto/gate.ts";
+import { GateMac, gateKey } from "../../src/crypto/first-message-mac.ts";
 import { packetIntegrity } from "../../src/crypto/integrity.ts";
-import { Handshake, type HandshakeConfig, type Mode } from "../../src/engine/handshake.ts";
-import { nodePrimitives } from "../../src/net/node-primitives.ts";
+import { Handshake, type HandshakeConfig, type Mode } from "../../src/engine/handshake/handshake.ts";
+import { nodePrimitives } from "../../src/platform/crypto/node-provider.ts";
 import { encodeCookiePacket, readKnock } from "../../src/wire/first-message.ts";
 import {
   encodeNotice,

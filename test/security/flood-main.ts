@@ -11,7 +11,7 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { connect, type Link, listen, type TrustOptions } from "../../src/index.ts";
-import { nodePrimitives } from "../../src/net/node-primitives.ts";
+import { nodePrimitives } from "../../src/platform/crypto/node-provider.ts";
 import { forgedFirst } from "../lib/first-message.ts";
 
 type FloodMode = "secret" | "silent" | "key";

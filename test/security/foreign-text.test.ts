@@ -1,6 +1,6 @@
 /** Text that a peer chose, on its way to a terminal or a log. */
 import { describe, expect, it } from "vitest";
-import { escapeText, jsonLine } from "../../src/cli/escape.ts";
+import { escapeText, jsonLine } from "../../src/cli/terminal/escape.ts";
 
 describe("foreign text", () => {
   it("30 · loses all power over a terminal", () => {

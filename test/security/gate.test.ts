@@ -1,8 +1,8 @@
 /** The gate before a responder: silence, cookies, and the allowances of strangers and acquaintances. */
 import { describe, expect, it } from "vitest";
-import { gateKey } from "../../src/crypto/gate.ts";
-import { type Admission, Gate } from "../../src/engine/gate.ts";
-import type { Credentials, Handshake, HandshakeConfig, Mode } from "../../src/engine/handshake.ts";
+import { gateKey } from "../../src/crypto/first-message-mac.ts";
+import { type Admission, Gate } from "../../src/engine/acceptor/gate.ts";
+import type { Credentials, Handshake, HandshakeConfig, Mode } from "../../src/engine/handshake/handshake.ts";
 import { COOKIE_PACKET_BYTES, readKnock } from "../../src/wire/first-message.ts";
 import { forgedFirst } from "../lib/first-message.ts";
 import { Random } from "../sim/random.ts";

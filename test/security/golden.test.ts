@@ -4,11 +4,11 @@
  */
 import { scryptSync } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { GateMac, gateKey } from "../../src/crypto/gate.ts";
-import { Gate } from "../../src/engine/gate.ts";
-import { KeyUpdate, REKEY_LIMITS } from "../../src/engine/key-update.ts";
-import { placesOfCode } from "../../src/net/meeting-place.ts";
-import { nodePrimitives } from "../../src/net/node-primitives.ts";
+import { GateMac, gateKey } from "../../src/crypto/first-message-mac.ts";
+import { Gate } from "../../src/engine/acceptor/gate.ts";
+import { KeyUpdate, REKEY_LIMITS } from "../../src/engine/handshake/key-update.ts";
+import { placesOfCode } from "../../src/traversal/signalling/rendezvous-point.ts";
+import { nodePrimitives } from "../../src/platform/crypto/node-provider.ts";
 import { readKnock } from "../../src/wire/first-message.ts";
 import { FrameCursor } from "../../src/wire/frames.ts";
 import { writeHeader } from "../../src/wire/packet.ts";

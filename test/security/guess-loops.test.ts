@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { utf8Encode } from "../../src/base/bytes.ts";
 import { listen } from "../../src/index.ts";
-import { nodePrimitives } from "../../src/net/node-primitives.ts";
+import { nodePrimitives } from "../../src/platform/crypto/node-provider.ts";
 import { guess } from "../lib/guesser.ts";
 import { startListener } from "../lib/pair.ts";
 import { endAll } from "../lib/srudp-process.ts";

@@ -1,7 +1,7 @@
 /** Two sides that both call: whose attempt it becomes, and what strangers can do about it. */
 import { describe, expect, it } from "vitest";
 import { utf8Encode } from "../../src/base/bytes.ts";
-import type { Handshake } from "../../src/engine/handshake.ts";
+import type { Handshake } from "../../src/engine/handshake/handshake.ts";
 import { Random } from "../sim/random.ts";
 import { runLine } from "../unit/engine/handshake-line.ts";
 import {

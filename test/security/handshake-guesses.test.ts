@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { utf8Encode } from "../../src/base/bytes.ts";
 import { packetIntegrity } from "../../src/crypto/integrity.ts";
-import { busyNotice, type Handshake, type Mode } from "../../src/engine/handshake.ts";
+import { busyNotice, type Handshake, type Mode } from "../../src/engine/handshake/handshake.ts";
 import { encodeNotice, type NoticeReason, WIRE_VERSION } from "../../src/wire/handshake-packet.ts";
 import { Random } from "../sim/random.ts";
 import {

@@ -3,13 +3,13 @@ import { describe, expect, it } from "vitest";
 import { fromHex } from "../../src/base/bytes.ts";
 import { packetIntegrity } from "../../src/crypto/integrity.ts";
 import { NoiseHandshake } from "../../src/crypto/noise.ts";
-import type { Handshake } from "../../src/engine/handshake.ts";
+import type { Handshake } from "../../src/engine/handshake/handshake.ts";
 import {
   encodeResponderHello,
   fieldBytes,
   noiseOptions,
   type ResponderHello,
-} from "../../src/engine/handshake-transcript.ts";
+} from "../../src/engine/handshake/handshake-transcript.ts";
 import { decodeHandshakePacket, encodeHandshakePacket } from "../../src/wire/handshake-packet.ts";
 import {
   AT,

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type KeyStore, readIdentity } from "../../src/net/key-store.ts";
+import { type KeyStore, readIdentity } from "../../src/store/key-store.ts";
 import { encodeIdentity, encodeKey } from "../../src/wire/key-text.ts";
 import { failureOf, KeyFolder } from "../lib/key-folder.ts";
 

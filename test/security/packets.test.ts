@@ -1,7 +1,7 @@
 /** Bad input and attacks on a link that stands: what is replayed, forged, cut, moved or sealed too often. */
 import { describe, expect, it } from "vitest";
-import { HandshakeRoute } from "../../src/engine/handshake-route.ts";
-import { nodePrimitives } from "../../src/net/node-primitives.ts";
+import { HandshakeRoute } from "../../src/engine/handshake/handshake-route.ts";
+import { nodePrimitives } from "../../src/platform/crypto/node-provider.ts";
 import { packetNumberOf, writeHeader } from "../../src/wire/packet.ts";
 import { Random } from "../sim/random.ts";
 import { answer, newInitiator, newResponder } from "../unit/engine/handshake-sides.ts";

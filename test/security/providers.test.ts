@@ -2,8 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { concatBytes, toHex } from "../../src/base/bytes.ts";
 import { noblePrimitives } from "../../src/crypto/noble.ts";
-import { nodePrimitives } from "../../src/net/node-primitives.ts";
-import { opensslPrimitives } from "../../src/net/openssl-primitives.ts";
+import { nodePrimitives } from "../../src/platform/crypto/node-provider.ts";
+import { opensslPrimitives } from "../../src/platform/crypto/openssl-provider.ts";
 
 const TAG_BYTES = 16;
 const KEY = Uint8Array.from({ length: 32 }, (_, i) => 0x80 + i);

@@ -2,12 +2,12 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { describe, expect, it } from "vitest";
-import { Permissions } from "../../src/app/forward/permissions.ts";
-import { gateKey } from "../../src/crypto/gate.ts";
+import { Permissions } from "../../src/app/forward/permissions/permissions.ts";
+import { gateKey } from "../../src/crypto/first-message-mac.ts";
 import type { TrustOptions } from "../../src/index.ts";
-import { nodePrimitives } from "../../src/net/node-primitives.ts";
+import { nodePrimitives } from "../../src/platform/crypto/node-provider.ts";
 import { forgedFirst } from "../lib/first-message.ts";
-import { CODE, connecting, LOOPBACK, listening, SECRET } from "../unit/net/loopback.ts";
+import { CODE, connecting, LOOPBACK, listening, SECRET } from "../unit/link/loopback.ts";
 
 const identity = ((): { secretKey: Uint8Array; publicKey: Uint8Array } => {
   const secretKey = new Uint8Array(32).fill(7);

@@ -8,11 +8,11 @@ import {
   EVENT,
   type Path,
   type Transmit,
-} from "../../src/engine/connection.ts";
-import { Handshake, type HandshakeConfig, type Mode } from "../../src/engine/handshake.ts";
-import type { RekeyLimits } from "../../src/engine/key-update.ts";
-import { DEFAULT_PARAMETERS, encodeParameters } from "../../src/engine/transport-parameters.ts";
-import { nodePrimitives } from "../../src/net/node-primitives.ts";
+} from "../../src/engine/connection/connection.ts";
+import { Handshake, type HandshakeConfig, type Mode } from "../../src/engine/handshake/handshake.ts";
+import type { RekeyLimits } from "../../src/engine/handshake/key-update.ts";
+import { DEFAULT_PARAMETERS, encodeParameters } from "../../src/engine/connection/transport-parameters.ts";
+import { nodePrimitives } from "../../src/platform/crypto/node-provider.ts";
 import { NonceRecord } from "../sim/nonce-record.ts";
 import { Random } from "../sim/random.ts";
 import { CREDENTIALS, INITIATOR_KEYS, RESPONDER_KEYS } from "../unit/engine/handshake-sides.ts";

@@ -3,7 +3,7 @@
  * closes as the plan says, and judges every byte and event against the plan.
  */
 
-import { type ConnectionEvent, EVENT } from "../../src/engine/connection.ts";
+import { type ConnectionEvent, EVENT } from "../../src/engine/connection/connection.ts";
 import { CONTENT_MOST_BYTES, contentOf, isContent } from "./content.ts";
 import { Half } from "./half.ts";
 import type { Application, Peer } from "./peer.ts";

@@ -3,8 +3,8 @@
  * getters do not show. When the engine's insides move, only this file follows.
  */
 
-import type { Connection } from "../../src/engine/connection.ts";
-import { PACKET } from "../../src/engine/sent-packets.ts";
+import type { Connection } from "../../src/engine/connection/connection.ts";
+import { PACKET } from "../../src/engine/recovery/sent-packets.ts";
 
 /** Shapes of the engine's private parts, as far as they are read. */
 interface Insides {

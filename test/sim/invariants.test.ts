@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { RangeSet } from "../../src/base/range-set.ts";
-import { type Connection, EVENT } from "../../src/engine/connection.ts";
+import { type Connection, EVENT } from "../../src/engine/connection/connection.ts";
 import { FRAME, writeAck, writeNumbers, writeStreamHeader } from "../../src/wire/frames.ts";
 import { HEADER_BYTES, TAG_BYTES, writeHeader } from "../../src/wire/packet.ts";
 import { NonceRecord } from "./nonce-record.ts";

@@ -5,7 +5,7 @@
  * Delivered bytes and event order are checked by `application.ts`, what goes over the wire by `wire-tap.ts`.
  */
 
-import { type ConnectionEvent, EVENT, type Path } from "../../src/engine/connection.ts";
+import { type ConnectionEvent, EVENT, type Path } from "../../src/engine/connection/connection.ts";
 import {
   type BufferSizes,
   bufferSizes,

@@ -1,9 +1,9 @@
 /** A world of two ends as plain data: links, NATs, what ails them, the ends, and what they do. */
 
 import type { Primitives } from "../../src/crypto/primitives.ts";
-import type { Connection } from "../../src/engine/connection.ts";
-import type { Mode } from "../../src/engine/handshake.ts";
-import type { TransportParameters } from "../../src/engine/transport-parameters.ts";
+import type { Connection } from "../../src/engine/connection/connection.ts";
+import type { Mode } from "../../src/engine/handshake/handshake.ts";
+import type { TransportParameters } from "../../src/engine/connection/transport-parameters.ts";
 import type { IntruderPlan } from "./intruder.ts";
 import type { LinkOptions } from "./link.ts";
 import type { NatOptions } from "./nat.ts";

@@ -13,7 +13,7 @@ import {
   EVENT,
   type Path,
   type Transmit,
-} from "../../src/engine/connection.ts";
+} from "../../src/engine/connection/connection.ts";
 import { HEADER_BYTES, isAddressedTo, PACKET_DATA } from "../../src/wire/packet.ts";
 import type { Invariants } from "./invariants.ts";
 import type { Host, Receiver } from "./network.ts";

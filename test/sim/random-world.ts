@@ -5,7 +5,7 @@
  * others. Sizes are such that a world costs milliseconds; what everything costs in virtual time is free.
  */
 
-import type { Mode } from "../../src/engine/handshake.ts";
+import type { Mode } from "../../src/engine/handshake/handshake.ts";
 import type { IntruderPlan } from "./intruder.ts";
 import type { LinkOptions } from "./link.ts";
 import type { EndPlan, LinkChange, PairPlan } from "./pair-plan.ts";

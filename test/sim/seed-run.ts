@@ -3,7 +3,7 @@
  */
 
 import { noblePrimitives } from "../../src/crypto/noble.ts";
-import { nodePrimitives } from "../../src/net/node-primitives.ts";
+import { nodePrimitives } from "../../src/platform/crypto/node-provider.ts";
 import { Pair } from "./pair.ts";
 import { randomWorld } from "./random-world.ts";
 

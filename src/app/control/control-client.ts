@@ -8,7 +8,7 @@ import {
   type ControlRequest,
   type ProcessStatus,
   parseAnswer,
-} from "./control-records.ts";
+} from "./control-messages.ts";
 import { onLine } from "./lines.ts";
 
 /** A process that does not answer for so long is stopped, or overloaded. */

@@ -17,7 +17,7 @@ import {
   isOwn,
   quotePath,
   WRITE_BY_OTHERS,
-} from "../../net/private-file.ts";
+} from "../../platform/private-file.ts";
 
 const SOCKET_NAME = /^(\d{1,10})\.sock$/;
 /** `sun_path` holds 108 bytes on Linux and 104 on macOS and the BSDs, with a zero behind the path. */

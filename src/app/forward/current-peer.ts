@@ -1,9 +1,9 @@
 /** The peer of whichever link stands at the moment: local ports stay open while links come and go. */
 import { SrudpError } from "../../base/errors.ts";
-import type { Target } from "../../net/forward-wire.ts";
-import type { FlowChannel, FlowOptions } from "./flow-channel.ts";
+import type { Target } from "../../link/forward-records.ts";
+import type { FlowChannel, FlowOptions } from "./udp/udp-association.ts";
 import type { ForwardPeer } from "./forward-peer.ts";
-import type { Reached, Via } from "./via.ts";
+import type { Reached, Via } from "./dialer.ts";
 
 /** A connection that comes while there is no link waits so long for the next one, and is reset then. */
 const PATIENCE_MS = 10_000;

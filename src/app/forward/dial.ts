@@ -1,8 +1,8 @@
 /** Reaching a target as its own client would, and saying why it could not be reached. */
 import { connect, type Socket } from "node:net";
 import { type ErrorCode, SrudpError } from "../../base/errors.ts";
-import { type Address, formatTarget, type Target } from "../../net/forward-wire.ts";
-import { socketPathError } from "../../net/socket-path.ts";
+import { type Address, formatTarget, type Target } from "../../link/forward-records.ts";
+import { socketPathError } from "../../platform/socket-path.ts";
 
 /**
  * A connection to `address`, with Nagle's algorithm off.

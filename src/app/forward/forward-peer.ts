@@ -3,18 +3,18 @@
  * it here, as far as it is permitted. Both sides of a link have one; neither is the server.
  */
 import { SrudpError } from "../../base/errors.ts";
-import { type Address, decodeAnswer, encodeHead, type Target } from "../../net/forward-wire.ts";
-import type { Link } from "../../net/link.ts";
-import type { Stream } from "../../net/stream.ts";
-import type { AskedPorts } from "./asked-ports.ts";
-import { Asks } from "./asks.ts";
-import type { Connections } from "./carry.ts";
-import { FlowChannel, type FlowOptions, type Flows, readFlowDatagram } from "./flow-channel.ts";
+import { type Address, decodeAnswer, encodeHead, type Target } from "../../link/forward-records.ts";
+import type { Link } from "../../link/link.ts";
+import type { Stream } from "../../link/stream.ts";
+import type { AskedPorts } from "./remote-port-registry.ts";
+import { Asks } from "./remote-forward-requests.ts";
+import type { Connections } from "./forward-connection.ts";
+import { FlowChannel, type FlowOptions, type Flows, readFlowDatagram } from "./udp/udp-association.ts";
 import { readPiece } from "./head-reader.ts";
 import { PeerService } from "./peer-service.ts";
-import type { Permissions } from "./permissions.ts";
+import type { Permissions } from "./permissions/permissions.ts";
 import type { Lead } from "./spec.ts";
-import type { Reached, Via } from "./via.ts";
+import type { Reached, Via } from "./dialer.ts";
 import type { ForwardWatcher } from "./watcher.ts";
 
 export interface ForwardPeerOptions {

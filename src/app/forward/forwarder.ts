@@ -3,14 +3,14 @@
  * asked for on every link anew.
  */
 import { SrudpError } from "../../base/errors.ts";
-import { type Address, formatTarget } from "../../net/forward-wire.ts";
-import { type Connections, carry } from "./carry.ts";
+import { type Address, formatTarget } from "../../link/forward-records.ts";
+import { type Connections, carry } from "./forward-connection.ts";
 import { CurrentPeer } from "./current-peer.ts";
 import type { ForwardPeer } from "./forward-peer.ts";
 import { type ForwardKind, type ForwardSpec, formatLead } from "./spec.ts";
 import { resetSocket } from "./splice.ts";
 import { type OpenPort, openStreamPort } from "./stream-port.ts";
-import { openUdpPort } from "./udp-port.ts";
+import { openUdpPort } from "./udp/udp-port.ts";
 import type { ForwardWatcher } from "./watcher.ts";
 
 /** A forward as it stands. */

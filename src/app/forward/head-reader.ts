@@ -2,7 +2,7 @@
 import type { Readable } from "node:stream";
 import { concatBytes } from "../../base/bytes.ts";
 import { SrudpError } from "../../base/errors.ts";
-import { HEAD_LIMIT_BYTES } from "../../net/forward-wire.ts";
+import { HEAD_LIMIT_BYTES } from "../../link/forward-records.ts";
 
 /**
  * The next `byteLength` bytes of `source`, which nobody else may be reading.

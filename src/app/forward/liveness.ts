@@ -1,5 +1,5 @@
 /** Whether the peer of a link is there at this moment. */
-import type { Link } from "../../net/link.ts";
+import type { Link } from "../../link/link.ts";
 
 const LOOK_INTERVAL_MS = 50;
 /** A lost question is asked again after this. */

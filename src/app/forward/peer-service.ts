@@ -1,17 +1,17 @@
 /** Serves the forwarded streams of one peer: finds out where each may lead, goes there, and answers. */
 import { SrudpError } from "../../base/errors.ts";
-import { type Address, decodeHead, encodeAnswer, formatTarget, type Target } from "../../net/forward-wire.ts";
-import type { Stream } from "../../net/stream.ts";
-import type { Asks } from "./asks.ts";
-import type { Connections } from "./carry.ts";
-import { processDescriptors, type Release } from "./descriptors.ts";
+import { type Address, decodeHead, encodeAnswer, formatTarget, type Target } from "../../link/forward-records.ts";
+import type { Stream } from "../../link/stream.ts";
+import type { Asks } from "./remote-forward-requests.ts";
+import type { Connections } from "./forward-connection.ts";
+import { processDescriptors, type Release } from "./descriptor-budget.ts";
 import { dial, failureForPeer } from "./dial.ts";
-import type { FlowChannel, FlowOptions } from "./flow-channel.ts";
+import type { FlowChannel, FlowOptions } from "./udp/udp-association.ts";
 import { readPiece } from "./head-reader.ts";
-import type { Permissions } from "./permissions.ts";
+import type { Permissions } from "./permissions/permissions.ts";
 import { readSocksRequest } from "./socks.ts";
 import { Splice } from "./splice.ts";
-import { type PortAddress, TargetFlow } from "./target-flow.ts";
+import { type PortAddress, TargetFlow } from "./udp/target-association.ts";
 import type { ForwardWatcher } from "./watcher.ts";
 
 export interface PeerServiceOptions {

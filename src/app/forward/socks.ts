@@ -6,7 +6,7 @@ import { SocketAddress } from "node:net";
 import type { Duplex } from "node:stream";
 import { utf8Decode } from "../../base/bytes.ts";
 import type { ErrorCode, SrudpError } from "../../base/errors.ts";
-import type { Address } from "../../net/forward-wire.ts";
+import type { Address } from "../../link/forward-records.ts";
 import { readExactly } from "./head-reader.ts";
 
 /** What a client wants; it waits for one of the two answers. */

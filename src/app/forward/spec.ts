@@ -10,8 +10,8 @@
  * stand in brackets. No bind address is the loopback; an empty one, or `*`, is every interface.
  */
 import { SrudpError } from "../../base/errors.ts";
-import { type Address, formatTarget } from "../../net/forward-wire.ts";
-import { socketPathError } from "../../net/socket-path.ts";
+import { type Address, formatTarget } from "../../link/forward-records.ts";
+import { socketPathError } from "../../platform/socket-path.ts";
 
 /** What a forwarded port leads to: an address, the peer's first exposed one, or whatever the client asks by SOCKS. */
 export type Lead = Address | { readonly kind: "first" } | { readonly kind: "socks" };

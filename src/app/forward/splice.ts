@@ -7,7 +7,7 @@
 import { readSync } from "node:fs";
 import type { Socket } from "node:net";
 import { SrudpError } from "../../base/errors.ts";
-import type { Stream } from "../../net/stream.ts";
+import type { Stream } from "../../link/stream.ts";
 
 /** After the link has ended, a program that takes nothing of what had arrived for so long is not waited for. */
 const STALL_MS = 3000;

@@ -2,12 +2,12 @@
 import type { Readable, Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { SrudpError } from "../../base/errors.ts";
-import type { Target } from "../../net/forward-wire.ts";
-import type { Stream } from "../../net/stream.ts";
+import type { Target } from "../../link/forward-records.ts";
+import type { Stream } from "../../link/stream.ts";
 import { inputError, openInput } from "../input.ts";
 import { openOutput } from "../output.ts";
 import { passOnEntered } from "../terminal-input.ts";
-import type { Via } from "./via.ts";
+import type { Via } from "./dialer.ts";
 
 export interface StdioOptions {
   /** Default: standard input. */

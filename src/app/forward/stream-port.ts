@@ -6,8 +6,8 @@
 import { lstat, unlink } from "node:fs/promises";
 import { connect, createServer, type ListenOptions, type Server, type Socket } from "node:net";
 import { SrudpError } from "../../base/errors.ts";
-import { type Address, formatTarget } from "../../net/forward-wire.ts";
-import { MAX_SOCKET_PATH_BYTES, socketPathError } from "../../net/socket-path.ts";
+import { type Address, formatTarget } from "../../link/forward-records.ts";
+import { MAX_SOCKET_PATH_BYTES, socketPathError } from "../../platform/socket-path.ts";
 
 /** What is listened on. */
 export interface OpenPort {

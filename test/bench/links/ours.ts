@@ -1,6 +1,6 @@
 /** The library under test: a link by `connect` and `listen`, with a secret that both ends know. */
 import { once } from "node:events";
-import { Connection } from "../../../src/engine/connection.ts";
+import { Connection } from "../../../src/engine/connection/connection.ts";
 import { connect, type Link, listen } from "../../../src/index.ts";
 import { receiveAll, sendAll } from "./bytes.ts";
 import type { Receiving, TracePoint, TransferEnd, Transport, TransportReport } from "./transport.ts";

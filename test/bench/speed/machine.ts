@@ -1,7 +1,7 @@
 /** What a figure is worth nothing without: the machine, its load, and what of ours it lets us use. */
 import { cpus, loadavg, release, totalmem } from "node:os";
-import { primitives } from "../../../src/net/primitives.ts";
-import { UdpSocket } from "../../../src/net/udp-socket.ts";
+import { primitives } from "../../../src/platform/crypto/provider.ts";
+import { UdpSocket } from "../../../src/platform/udp/udp-socket.ts";
 
 export interface Machine {
   readonly date: string;

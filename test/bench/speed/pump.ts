@@ -3,8 +3,8 @@
  * acknowledged, repeated or put in order; what the receiver opens counts.
  */
 import type { AddressInfo } from "node:net";
-import { primitives } from "../../../src/net/primitives.ts";
-import { UdpSocket } from "../../../src/net/udp-socket.ts";
+import { primitives } from "../../../src/platform/crypto/provider.ts";
+import { UdpSocket } from "../../../src/platform/udp/udp-socket.ts";
 import { HEADER_BYTES, PACKET_OVERHEAD_BYTES, TAG_BYTES } from "../../../src/wire/packet.ts";
 import type { Carrier } from "./channel.ts";
 

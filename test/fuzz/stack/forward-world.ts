@@ -3,11 +3,11 @@
  * and a listener that answers as it likes. The command is made anew for each attack, since such a peer may end it.
  */
 
-import type { Attachment } from "../../../src/net/attachment.ts";
-import { Endpoint } from "../../../src/net/endpoint.ts";
-import { newConnection } from "../../../src/net/new-connection.ts";
-import { Trust } from "../../../src/net/trust.ts";
-import { UdpSocket } from "../../../src/net/udp-socket.ts";
+import type { Attachment } from "../../../src/link/connection-handle.ts";
+import { Endpoint } from "../../../src/link/endpoint.ts";
+import { newConnection } from "../../../src/link/new-connection.ts";
+import { Trust } from "../../../src/link/trust.ts";
+import { UdpSocket } from "../../../src/platform/udp/udp-socket.ts";
 import { within } from "../../lib/deadline.ts";
 import { broken } from "../target.ts";
 import { Xorshift } from "../xorshift.ts";

@@ -9,9 +9,9 @@ import * as v8 from "node:v8";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { Bridge } from "../../../src/app/pipe.ts";
-import { Connection } from "../../../src/engine/connection.ts";
-import { Flow } from "../../../src/net/flow.ts";
-import { Link } from "../../../src/net/link.ts";
+import { Connection } from "../../../src/engine/connection/connection.ts";
+import { Flow } from "../../../src/link/stream-adapter.ts";
+import { Link } from "../../../src/link/link.ts";
 
 /** Handles that come and go with work that is under way. */
 const PASSING: ReadonlySet<string> = new Set([

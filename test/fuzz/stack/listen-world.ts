@@ -2,15 +2,15 @@
  * `listen -k` under attack by peers that hold the secret: with exposed targets and ports to be asked for, or with
  * a program for each peer. One honest link beside them is used all the time.
  */
-import { AskedPorts } from "../../../src/app/forward/asked-ports.ts";
+import { AskedPorts } from "../../../src/app/forward/remote-port-registry.ts";
 import { ForwardPeer } from "../../../src/app/forward/forward-peer.ts";
-import { Permissions } from "../../../src/app/forward/permissions.ts";
-import { connect } from "../../../src/net/connect.ts";
-import { Endpoint } from "../../../src/net/endpoint.ts";
-import type { Link } from "../../../src/net/link.ts";
-import { newConnection } from "../../../src/net/new-connection.ts";
-import { Trust } from "../../../src/net/trust.ts";
-import { UdpSocket as LinkSocket } from "../../../src/net/udp-socket.ts";
+import { Permissions } from "../../../src/app/forward/permissions/permissions.ts";
+import { connect } from "../../../src/open/connect.ts";
+import { Endpoint } from "../../../src/link/endpoint.ts";
+import type { Link } from "../../../src/link/link.ts";
+import { newConnection } from "../../../src/link/new-connection.ts";
+import { Trust } from "../../../src/link/trust.ts";
+import { UdpSocket as LinkSocket } from "../../../src/platform/udp/udp-socket.ts";
 import { within } from "../../lib/deadline.ts";
 import { broken } from "../target.ts";
 import { Xorshift } from "../xorshift.ts";

@@ -3,9 +3,9 @@
  * that hangs on it (links, forwards, the command). It is CPU time, so that a busy machine changes little.
  * Attackers in the same process are left out.
  */
-import { Connection } from "../../../src/engine/connection.ts";
-import { Endpoint } from "../../../src/net/endpoint.ts";
-import { primitives } from "../../../src/net/primitives.ts";
+import { Connection } from "../../../src/engine/connection/connection.ts";
+import { Endpoint } from "../../../src/link/endpoint.ts";
+import { primitives } from "../../../src/platform/crypto/provider.ts";
 
 export class TurnMeter {
   /** Since the last `reset`, ms of CPU time. */

@@ -16,7 +16,7 @@ import {
   type MailboxReply,
   type MailboxRequest,
   writeRelayHead,
-} from "../../../src/wire/mailbox.ts";
+} from "../../../src/wire/mailbox-messages.ts";
 import { pause, within } from "../../lib/deadline.ts";
 import { broken } from "../target.ts";
 import type { Xorshift } from "../xorshift.ts";

@@ -8,7 +8,7 @@
 import { concatBytes } from "../../../src/base/bytes.ts";
 import { ERRORS, type ErrorCode, SrudpError } from "../../../src/base/errors.ts";
 import { writeVarint } from "../../../src/base/varint.ts";
-import { encodeKind, encodeReceipt, encodeRecord, STREAM_KIND } from "../../../src/net/control.ts";
+import { encodeKind, encodeReceipt, encodeRecord, STREAM_KIND } from "../../../src/link/control-records.ts";
 import {
   type Address,
   encodeAnswer,
@@ -19,7 +19,7 @@ import {
   FORWARD_RECORD,
   formatTarget,
   type Target,
-} from "../../../src/net/forward-wire.ts";
+} from "../../../src/link/forward-records.ts";
 import type { Xorshift } from "../xorshift.ts";
 
 /** How a client ends its connection to a port that the victim has opened. */

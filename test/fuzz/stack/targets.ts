@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Address, Target } from "../../../src/net/forward-wire.ts";
+import type { Address, Target } from "../../../src/link/forward-records.ts";
 import { encodeSecret } from "../../../src/wire/key-text.ts";
 
 /** What all peers here hold. */

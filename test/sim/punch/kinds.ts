@@ -1,5 +1,5 @@
 /** The kinds of NAT that the lab builds from real kernels, here as models, and what a gatherer would say of each. */
-import type { Dependence, NatBehaviour } from "../../../src/wire/nat-behaviour.ts";
+import type { Dependence, NatBehaviour } from "../../../src/wire/nat-behaviour-codec.ts";
 import { BLOCK, type NatKind } from "./nat-box.ts";
 
 export const PORT_RESTRICTED: NatKind = {

@@ -2,7 +2,7 @@
  * One NAT as the punching simulation needs it: mapping, filtering and port assignment of every kind of RFC 4787, and
  * the habit of Linux that poisons pairs. Time-outs are long beside an attempt, but for what an early packet leaves.
  */
-import type { Dependence } from "../../../src/wire/nat-behaviour.ts";
+import type { Dependence } from "../../../src/wire/nat-behaviour-codec.ts";
 import type { Random } from "../random.ts";
 
 export interface Address {

@@ -9,9 +9,9 @@ import type {
   PunchTransmit,
   SocketPurpose,
   WorkingPair,
-} from "../../../src/punch/events.ts";
+} from "../../../src/punch/punch-events.ts";
 import { openSignal, sealSignal } from "../../../src/punch/sealed-signal.ts";
-import type { Candidate } from "../../../src/wire/candidate.ts";
+import type { Candidate } from "../../../src/wire/candidate-codec.ts";
 import type { Random } from "../random.ts";
 import type { World } from "../world.ts";
 import type { Site } from "./internet.ts";

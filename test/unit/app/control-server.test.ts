@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ask } from "../../../src/app/control/control-client.ts";
 import { controlPath, controlSockets } from "../../../src/app/control/control-folder.ts";
-import { serveControl } from "../../../src/app/control/control-server.ts";
+import { serveControl } from "../../../src/app/control/control-socket.ts";
 import { failureOf } from "../../lib/key-folder.ts";
 
 let folder: string;

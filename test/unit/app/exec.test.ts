@@ -3,7 +3,7 @@ import { text } from "node:stream/consumers";
 import { describe, expect, it } from "vitest";
 import { bridgeToProgram, type ProgramResult } from "../../../src/app/exec.ts";
 import { type Bridge, bridge } from "../../../src/app/pipe.ts";
-import { linkedPair } from "../net/loopback.ts";
+import { linkedPair } from "../link/loopback.ts";
 
 interface Joined {
   readonly input: PassThrough;

@@ -2,12 +2,12 @@
 import { EventEmitter, getEventListeners } from "node:events";
 import { connect } from "node:net";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { AskedPorts } from "../../../src/app/forward/asked-ports.ts";
+import { AskedPorts } from "../../../src/app/forward/remote-port-registry.ts";
 import { CurrentPeer } from "../../../src/app/forward/current-peer.ts";
 import { ForwardPeer } from "../../../src/app/forward/forward-peer.ts";
 import { Forwarder } from "../../../src/app/forward/forwarder.ts";
-import { keepLink } from "../../../src/app/forward/link-keeper.ts";
-import { Permissions } from "../../../src/app/forward/permissions.ts";
+import { keepLink } from "../../../src/app/forward/reconnector.ts";
+import { Permissions } from "../../../src/app/forward/permissions/permissions.ts";
 import { parseForward } from "../../../src/app/forward/spec.ts";
 import type { ForwardFailure } from "../../../src/app/forward/watcher.ts";
 import type { Link } from "../../../src/index.ts";
@@ -18,9 +18,9 @@ import {
   encodeAsk,
   encodeCancel,
   FORWARD_RECORD,
-} from "../../../src/net/forward-wire.ts";
+} from "../../../src/link/forward-records.ts";
 import { within } from "../../lib/deadline.ts";
-import { linkedPair } from "../net/loopback.ts";
+import { linkedPair } from "../link/loopback.ts";
 
 const ANY_PORT: Address = { kind: "tcp", host: "", port: 0 };
 

@@ -2,10 +2,10 @@
 import { EventEmitter } from "node:events";
 import { PassThrough } from "node:stream";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { AskedPorts } from "../../../src/app/forward/asked-ports.ts";
+import { AskedPorts } from "../../../src/app/forward/remote-port-registry.ts";
 import { ForwardPeer } from "../../../src/app/forward/forward-peer.ts";
-import { Permissions } from "../../../src/app/forward/permissions.ts";
-import type { Link } from "../../../src/net/link.ts";
+import { Permissions } from "../../../src/app/forward/permissions/permissions.ts";
+import type { Link } from "../../../src/link/link.ts";
 
 afterEach(() => void vi.useRealTimers());
 

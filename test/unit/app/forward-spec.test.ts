@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { formatLead, parseForward, parseTarget } from "../../../src/app/forward/spec.ts";
-import { formatTarget } from "../../../src/net/forward-wire.ts";
+import { formatTarget } from "../../../src/link/forward-records.ts";
 
 function read(option: "L" | "R" | "D", text: string): string {
   const { kind, bind, lead } = parseForward(option, text);

@@ -4,17 +4,17 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { AskedPorts } from "../../../src/app/forward/asked-ports.ts";
+import { AskedPorts } from "../../../src/app/forward/remote-port-registry.ts";
 import { dial, failureForPeer } from "../../../src/app/forward/dial.ts";
 import { ForwardPeer } from "../../../src/app/forward/forward-peer.ts";
-import { Permissions } from "../../../src/app/forward/permissions.ts";
+import { Permissions } from "../../../src/app/forward/permissions/permissions.ts";
 import { parseForward, parseTarget } from "../../../src/app/forward/spec.ts";
 import { openStreamPort } from "../../../src/app/forward/stream-port.ts";
 import type { ForwardFailure } from "../../../src/app/forward/watcher.ts";
 import { SrudpError } from "../../../src/base/errors.ts";
-import { encodeHead } from "../../../src/net/forward-wire.ts";
-import { MAX_SOCKET_PATH_BYTES } from "../../../src/net/socket-path.ts";
-import { linkedPair } from "../net/loopback.ts";
+import { encodeHead } from "../../../src/link/forward-records.ts";
+import { MAX_SOCKET_PATH_BYTES } from "../../../src/platform/socket-path.ts";
+import { linkedPair } from "../link/loopback.ts";
 
 let folder: string;
 beforeEach(() => {

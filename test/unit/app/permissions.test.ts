@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import type { Interfaces } from "../../../src/app/forward/own-networks.ts";
-import { Permissions } from "../../../src/app/forward/permissions.ts";
-import { type Address, formatTarget } from "../../../src/net/forward-wire.ts";
+import type { Interfaces } from "../../../src/app/forward/permissions/local-networks.ts";
+import { Permissions } from "../../../src/app/forward/permissions/permissions.ts";
+import { type Address, formatTarget } from "../../../src/link/forward-records.ts";
 
 function tcp(host: string, port: number): Address {
   return { kind: "tcp", host, port };

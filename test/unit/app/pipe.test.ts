@@ -4,7 +4,7 @@ import { PassThrough, Readable, Writable } from "node:stream";
 import { buffer, text } from "node:stream/consumers";
 import { describe, expect, it } from "vitest";
 import { type Bridge, type BridgeOptions, bridge } from "../../../src/app/pipe.ts";
-import { failureOf, linkedPair } from "../net/loopback.ts";
+import { failureOf, linkedPair } from "../link/loopback.ts";
 
 interface Side {
   readonly input: PassThrough;

@@ -4,7 +4,7 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { readSocksRequest, type SocksRequest } from "../../../src/app/forward/socks.ts";
 import { SrudpError } from "../../../src/base/errors.ts";
-import type { Address } from "../../../src/net/forward-wire.ts";
+import type { Address } from "../../../src/link/forward-records.ts";
 
 let server: Server;
 let accepted: Socket;

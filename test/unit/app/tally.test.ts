@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Tally } from "../../../src/app/tally.ts";
+import { Tally } from "../../../src/app/byte-digest.ts";
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["performance"] });

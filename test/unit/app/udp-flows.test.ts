@@ -2,13 +2,13 @@
 import type { Socket } from "node:dgram";
 import { once } from "node:events";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { AskedPorts } from "../../../src/app/forward/asked-ports.ts";
-import type { FlowChannel, FlowOptions } from "../../../src/app/forward/flow-channel.ts";
+import { AskedPorts } from "../../../src/app/forward/remote-port-registry.ts";
+import type { FlowChannel, FlowOptions } from "../../../src/app/forward/udp/udp-association.ts";
 import { ForwardPeer } from "../../../src/app/forward/forward-peer.ts";
-import { Permissions } from "../../../src/app/forward/permissions.ts";
-import { FLOW_IDLE_MS, type PortAddress, TargetFlow } from "../../../src/app/forward/target-flow.ts";
-import { openUdpPort } from "../../../src/app/forward/udp-port.ts";
-import type { Via } from "../../../src/app/forward/via.ts";
+import { Permissions } from "../../../src/app/forward/permissions/permissions.ts";
+import { FLOW_IDLE_MS, type PortAddress, TargetFlow } from "../../../src/app/forward/udp/target-association.ts";
+import { openUdpPort } from "../../../src/app/forward/udp/udp-port.ts";
+import type { Via } from "../../../src/app/forward/dialer.ts";
 import type { ForwardFailure } from "../../../src/app/forward/watcher.ts";
 import { concatBytes } from "../../../src/base/bytes.ts";
 import { SrudpError } from "../../../src/base/errors.ts";
@@ -22,9 +22,9 @@ import {
   encodeHead,
   FORWARD_RECORD,
   type Target,
-} from "../../../src/net/forward-wire.ts";
+} from "../../../src/link/forward-records.ts";
 import { openUdp, unusedPort } from "../../lib/udp.ts";
-import { linkedPair } from "../net/loopback.ts";
+import { linkedPair } from "../link/loopback.ts";
 
 const sockets: Socket[] = [];
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { AnswerEntry } from "../../../src/cli/answer-entry.ts";
+import { AnswerEntry } from "../../../src/cli/terminal/answer-entry.ts";
 import { encodeTicket } from "../../../src/wire/ticket.ts";
 
 const sealedSignal = new Uint8Array(300).fill(7);

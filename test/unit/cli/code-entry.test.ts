@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { CodeEntry } from "../../../src/cli/code-entry.ts";
+import { CodeEntry } from "../../../src/cli/terminal/code-entry.ts";
 
 function typed(keys: string): CodeEntry {
   const entry = new CodeEntry();

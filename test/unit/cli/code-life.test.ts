@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { SrudpError } from "../../../src/base/errors.ts";
-import { CODE_LIFE_MS, CodeLife } from "../../../src/cli/code-life.ts";
+import { CODE_LIFE_MS, CodeLife } from "../../../src/cli/terminal/code-life.ts";
 
 beforeEach(() => {
   vi.useFakeTimers();

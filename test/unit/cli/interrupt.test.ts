@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { Interruption } from "../../../src/cli/exit.ts";
-import { catchSignals, type Interrupt, unlessAborted } from "../../../src/cli/interrupt.ts";
+import { catchSignals, type Interrupt, unlessAborted } from "../../../src/cli/terminal/interrupt.ts";
 
 let interrupt: Interrupt | undefined;
 

@@ -1,11 +1,11 @@
 import { EventEmitter } from "node:events";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { CommandContext } from "../../../src/cli/context.ts";
-import { reportListening, reportNewCode, reportVisitors } from "../../../src/cli/listen-reports.ts";
-import { Reporter, type ReporterSettings } from "../../../src/cli/reporter.ts";
-import type { ListenerTrust } from "../../../src/cli/trust.ts";
-import type { Listener } from "../../../src/net/listener.ts";
-import { Redacted } from "../../../src/net/redacted.ts";
+import { reportListening, reportNewCode, reportVisitors } from "../../../src/cli/reports/listen-reports.ts";
+import { Reporter, type ReporterSettings } from "../../../src/cli/terminal/reporter.ts";
+import type { ListenerTrust } from "../../../src/cli/options/trust-options.ts";
+import type { Listener } from "../../../src/open/listener.ts";
+import { Redacted } from "../../../src/store/redacted.ts";
 import { encodeKey } from "../../../src/wire/key-text.ts";
 
 const CODE = "17-velvet-zebra-olive";

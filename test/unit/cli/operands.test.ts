@@ -9,7 +9,7 @@ import {
   parsePort,
   parseSeconds,
   splitWords,
-} from "../../../src/cli/operands.ts";
+} from "../../../src/cli/options/operands.ts";
 import { encodeTicket } from "../../../src/wire/ticket.ts";
 
 function failure(action: () => unknown): SrudpError {

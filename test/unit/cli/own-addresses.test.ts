@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ownAddresses } from "../../../src/cli/own-addresses.ts";
+import { ownAddresses } from "../../../src/cli/reports/local-addresses.ts";
 
 const entry = (address: string, internal = false) => ({
   address,

@@ -4,8 +4,8 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { PAIRING_RECORD, type PairingLink, type PairingOptions, pair } from "../../../src/cli/pairing.ts";
-import { Reporter } from "../../../src/cli/reporter.ts";
-import type { SavedPeer } from "../../../src/net/saved-peers.ts";
+import { Reporter } from "../../../src/cli/terminal/reporter.ts";
+import type { SavedPeer } from "../../../src/store/saved-peers.ts";
 import { KeyFolder } from "../../lib/key-folder.ts";
 
 const key = (fill: number): Uint8Array => new Uint8Array(32).fill(fill);

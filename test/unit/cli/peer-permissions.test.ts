@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
 import type { CommandContext } from "../../../src/cli/context.ts";
-import { PeerPermissions } from "../../../src/cli/peer-permissions.ts";
+import { PeerPermissions } from "../../../src/cli/options/peer-permissions.ts";
 import { encodeKey } from "../../../src/wire/key-text.ts";
 import { failureOf, KeyFolder } from "../../lib/key-folder.ts";
 

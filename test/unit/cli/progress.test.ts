@@ -5,8 +5,8 @@ import {
   type ProgressSample,
   progressText,
   showProgress,
-} from "../../../src/cli/progress.ts";
-import { Reporter } from "../../../src/cli/reporter.ts";
+} from "../../../src/cli/terminal/progress.ts";
+import { Reporter } from "../../../src/cli/terminal/reporter.ts";
 
 const sample = (atMs: number, sentBytes: number, receivedBytes = 0): ProgressSample => ({
   atMs,

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { SrudpError } from "../../../src/base/errors.ts";
-import { jsonLine } from "../../../src/cli/escape.ts";
+import { jsonLine } from "../../../src/cli/terminal/escape.ts";
 import { asSrudpError, Interruption } from "../../../src/cli/exit.ts";
-import { Reporter, type ReporterSettings } from "../../../src/cli/reporter.ts";
+import { Reporter, type ReporterSettings } from "../../../src/cli/terminal/reporter.ts";
 
 function reporterOf(settings: Partial<ReporterSettings> = {}): {
   reporter: Reporter;

@@ -1,7 +1,7 @@
 import { PassThrough, Readable, Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { describe, expect, it } from "vitest";
-import { lendInput, lendOutput } from "../../../src/cli/shared-stdio.ts";
+import { lendInput, lendOutput } from "../../../src/cli/terminal/shared-stdio.ts";
 
 async function take(stream: Readable, count: number): Promise<string> {
   let text = "";

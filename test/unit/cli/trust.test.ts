@@ -5,10 +5,10 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { SrudpError } from "../../../src/base/errors.ts";
 import type { CommandContext } from "../../../src/cli/context.ts";
 import { FaultReports } from "../../../src/cli/faults.ts";
-import type { LinkOptions } from "../../../src/cli/options.ts";
-import { Reporter } from "../../../src/cli/reporter.ts";
-import { trustForConnector, trustForListener } from "../../../src/cli/trust.ts";
-import { createIdentity, KeyStore } from "../../../src/net/key-store.ts";
+import type { LinkOptions } from "../../../src/cli/options/common-options.ts";
+import { Reporter } from "../../../src/cli/terminal/reporter.ts";
+import { trustForConnector, trustForListener } from "../../../src/cli/options/trust-options.ts";
+import { createIdentity, KeyStore } from "../../../src/store/key-store.ts";
 import { parseCode } from "../../../src/wire/code.ts";
 import { encodeKey, encodeSecret } from "../../../src/wire/key-text.ts";
 

@@ -13,7 +13,7 @@ import {
 } from "../../../src/crypto/cpace.ts";
 import { mapToCurve25519 } from "../../../src/crypto/elligator2.ts";
 import { noblePrimitives } from "../../../src/crypto/noble.ts";
-import { nodePrimitives } from "../../../src/net/node-primitives.ts";
+import { nodePrimitives } from "../../../src/platform/crypto/node-provider.ts";
 import { vectorText } from "./vectors.ts";
 
 const PROVIDERS = [noblePrimitives, nodePrimitives];

@@ -5,7 +5,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { describe, expect, it } from "vitest";
 import { fromHex, toHex, utf8Encode } from "../../../src/base/bytes.ts";
 import { noblePrimitives } from "../../../src/crypto/noble.ts";
-import { nodePrimitives } from "../../../src/net/node-primitives.ts";
+import { nodePrimitives } from "../../../src/platform/crypto/node-provider.ts";
 import { wycheproofTests } from "./vectors.ts";
 
 const PROVIDERS = [noblePrimitives, nodePrimitives];

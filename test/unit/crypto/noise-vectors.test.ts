@@ -5,7 +5,7 @@ import { noblePrimitives } from "../../../src/crypto/noble.ts";
 import { NoiseHandshake, type NoiseOptions, type NoisePattern } from "../../../src/crypto/noise.ts";
 import { NOISE_PATTERNS } from "../../../src/crypto/noise-patterns.ts";
 import type { KeyPair, Primitives } from "../../../src/crypto/primitives.ts";
-import { nodePrimitives } from "../../../src/net/node-primitives.ts";
+import { nodePrimitives } from "../../../src/platform/crypto/node-provider.ts";
 import { vectorText } from "./vectors.ts";
 
 interface Side {

@@ -4,7 +4,7 @@ import { toHex, utf8Encode } from "../../../src/base/bytes.ts";
 import { noblePrimitives } from "../../../src/crypto/noble.ts";
 import { NoiseHandshake, type NoiseOptions, type NoisePattern } from "../../../src/crypto/noise.ts";
 import type { AeadKey, KeyPair, Primitives } from "../../../src/crypto/primitives.ts";
-import { nodePrimitives } from "../../../src/net/node-primitives.ts";
+import { nodePrimitives } from "../../../src/platform/crypto/node-provider.ts";
 
 const INTERNAL = expect.objectContaining({ code: "ERR_INTERNAL" });
 

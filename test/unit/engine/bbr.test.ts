@@ -1,7 +1,7 @@
 /** BBR on a path alone, state by state.  // draft-ietf-ccwg-bbr; section numbers are the draft's */
 import { describe, expect, it } from "vitest";
-import { Bbr } from "../../../src/engine/bbr.ts";
-import { initialWindowBytes } from "../../../src/engine/congestion.ts";
+import { Bbr } from "../../../src/engine/congestion/bbr.ts";
+import { initialWindowBytes } from "../../../src/engine/congestion/congestion.ts";
 import { ControllerPath, type Moment, PACKET_BYTES, type PathOptions } from "./controller-path.ts";
 
 /** 10 Mbit/s and 100 ms hold 125,000 bytes: 104 packets. */

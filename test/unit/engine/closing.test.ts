@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Closing } from "../../../src/engine/closing.ts";
+import { Closing } from "../../../src/engine/connection/closing.ts";
 
 const CALM = { isOurs: true, isOrderly: true, ptoMs: 100, isLossy: false };
 

@@ -1,14 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { Bbr } from "../../../src/engine/bbr.ts";
+import { Bbr } from "../../../src/engine/congestion/bbr.ts";
 import {
   type AckSample,
   type CongestionController,
   initialWindowBytes,
   type LostPacket,
   minimumWindowBytes,
-} from "../../../src/engine/congestion.ts";
-import { Cubic } from "../../../src/engine/cubic.ts";
+} from "../../../src/engine/congestion/congestion.ts";
+import { Cubic } from "../../../src/engine/congestion/cubic.ts";
 
 const MDS = 1200;
 const RTT_MS = 100;

@@ -3,7 +3,7 @@
  * pacing rate allow, each is acknowledged on its own, and one is lost when the queue is full or the test says
  * so. Samples are taken as the engine's recovery takes them.  // draft-ietf-ccwg-bbr §4.1
  */
-import type { AckSample, CongestionController } from "../../../src/engine/congestion.ts";
+import type { AckSample, CongestionController } from "../../../src/engine/congestion/congestion.ts";
 
 export const PACKET_BYTES = 1200;
 const REORDERING_PACKETS = 3;

@@ -3,9 +3,9 @@
  * is seen, and has to be wanted (`vitest -u` writes them anew).
  */
 import { describe, expect, it } from "vitest";
-import { Bbr } from "../../../src/engine/bbr.ts";
-import type { CongestionController } from "../../../src/engine/congestion.ts";
-import { Cubic } from "../../../src/engine/cubic.ts";
+import { Bbr } from "../../../src/engine/congestion/bbr.ts";
+import type { CongestionController } from "../../../src/engine/congestion/congestion.ts";
+import { Cubic } from "../../../src/engine/congestion/cubic.ts";
 import { ControllerPath, type Moment, PACKET_BYTES } from "./controller-path.ts";
 
 const CONTROLLERS: readonly [string, () => CongestionController][] = [

@@ -3,9 +3,9 @@ import {
   CONNECTION_WINDOW_MOST_BYTES,
   FlowControl,
   STREAM_WINDOW_MOST_BYTES,
-} from "../../../src/engine/flow-control.ts";
-import { ReceiveStream } from "../../../src/engine/receive-stream.ts";
-import { SlabPool } from "../../../src/engine/slab-pool.ts";
+} from "../../../src/engine/streams/flow-control.ts";
+import { ReceiveStream } from "../../../src/engine/streams/receive-stream.ts";
+import { SlabPool } from "../../../src/engine/streams/slab-pool.ts";
 
 const WINDOW_BYTES = 100_000;
 const RTT_MS = 50;

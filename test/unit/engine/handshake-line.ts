@@ -2,7 +2,7 @@
  * A line between two handshakes over virtual time, which drops, repeats, delays (so reorders) and corrupts
  * as it is told for each packet, up to a moment from which on it is clean.
  */
-import type { Handshake } from "../../../src/engine/handshake.ts";
+import type { Handshake } from "../../../src/engine/handshake/handshake.ts";
 import { flipped } from "./handshake-sides.ts";
 
 /** What happens to one packet. */

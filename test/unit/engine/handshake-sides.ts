@@ -2,8 +2,8 @@
 import { utf8Encode } from "../../../src/base/bytes.ts";
 import { packetIntegrity } from "../../../src/crypto/integrity.ts";
 import type { KeyPair } from "../../../src/crypto/primitives.ts";
-import { Handshake, type HandshakeConfig, type Mode } from "../../../src/engine/handshake.ts";
-import { nodePrimitives } from "../../../src/net/node-primitives.ts";
+import { Handshake, type HandshakeConfig, type Mode } from "../../../src/engine/handshake/handshake.ts";
+import { nodePrimitives } from "../../../src/platform/crypto/node-provider.ts";
 import { HANDSHAKE_BYTES, INTEGRITY_BYTES, NOTICE_BYTES } from "../../../src/wire/handshake-packet.ts";
 import { Random } from "../../sim/random.ts";
 

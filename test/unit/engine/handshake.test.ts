@@ -4,8 +4,8 @@ import { concatBytes, utf8Encode } from "../../../src/base/bytes.ts";
 import { Cpace } from "../../../src/crypto/cpace.ts";
 import { noblePrimitives } from "../../../src/crypto/noble.ts";
 import { NoiseHandshake } from "../../../src/crypto/noise.ts";
-import { Handshake, type Mode } from "../../../src/engine/handshake.ts";
-import { nodePrimitives } from "../../../src/net/node-primitives.ts";
+import { Handshake, type Mode } from "../../../src/engine/handshake/handshake.ts";
+import { nodePrimitives } from "../../../src/platform/crypto/node-provider.ts";
 import {
   AT,
   answer,

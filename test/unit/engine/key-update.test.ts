@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { AeadKey } from "../../../src/crypto/primitives.ts";
-import type { HandshakeKeys, Role } from "../../../src/engine/handshake-config.ts";
-import { KeyUpdate } from "../../../src/engine/key-update.ts";
-import { nodePrimitives } from "../../../src/net/node-primitives.ts";
+import type { HandshakeKeys, Role } from "../../../src/engine/handshake/handshake-config.ts";
+import { KeyUpdate } from "../../../src/engine/handshake/key-update.ts";
+import { nodePrimitives } from "../../../src/platform/crypto/node-provider.ts";
 import { FrameCursor } from "../../../src/wire/frames.ts";
 
 const PTO_MS = 50;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { LossFloor } from "../../../src/engine/loss-floor.ts";
+import { LossFloor } from "../../../src/engine/congestion/loss-floor.ts";
 
 /** A floor that measured `lostPct` percent over `megabytes` of slow sending, in packets of 1000 bytes. */
 function measured(lostPct: number, megabytes = 1): LossFloor {

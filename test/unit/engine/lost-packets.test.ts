@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { LOST_PACKETS_LIMIT, LostPackets } from "../../../src/engine/lost-packets.ts";
+import { LOST_PACKETS_LIMIT, LostPackets } from "../../../src/engine/recovery/lost-packets.ts";
 import { FrameCursor } from "../../../src/wire/frames.ts";
 import { Random } from "../../sim/random.ts";
 import { RecoverySender } from "./recovery-sender.ts";

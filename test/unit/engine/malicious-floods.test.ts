@@ -3,8 +3,8 @@ import { runInNewContext } from "node:vm";
 import { afterAll, describe, expect, it } from "vitest";
 import { writeU16 } from "../../../src/base/bytes.ts";
 import { RangeSet } from "../../../src/base/range-set.ts";
-import type { Connection, Path } from "../../../src/engine/connection.ts";
-import { DEFAULT_PARAMETERS } from "../../../src/engine/transport-parameters.ts";
+import type { Connection, Path } from "../../../src/engine/connection/connection.ts";
+import { DEFAULT_PARAMETERS } from "../../../src/engine/connection/transport-parameters.ts";
 import {
   FRAME,
   writeAck,

@@ -2,7 +2,7 @@
 import { expect } from "vitest";
 import { ERRORS, type ErrorCode } from "../../../src/base/errors.ts";
 import { RangeSet } from "../../../src/base/range-set.ts";
-import { nodePrimitives } from "../../../src/net/node-primitives.ts";
+import { nodePrimitives } from "../../../src/platform/crypto/node-provider.ts";
 import { FRAME, writeAck, writeNumbers, writeStreamHeader } from "../../../src/wire/frames.ts";
 import { EVENT, type FrameWrite, MaliciousPeer, type PeerOptions } from "../../fuzz/malicious-peer.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ERRORS } from "../../../src/base/errors.ts";
-import { DEFAULT_PARAMETERS } from "../../../src/engine/transport-parameters.ts";
+import { DEFAULT_PARAMETERS } from "../../../src/engine/connection/transport-parameters.ts";
 import {
   FRAME,
   writeClose,

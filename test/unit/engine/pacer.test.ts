@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Pacer } from "../../../src/engine/pacer.ts";
+import { Pacer } from "../../../src/engine/congestion/pacer.ts";
 
 const DATAGRAM_BYTES = 1200;
 

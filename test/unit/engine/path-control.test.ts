@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { Path } from "../../../src/engine/handshake-route.ts";
-import { PathControl } from "../../../src/engine/path-control.ts";
+import type { Path } from "../../../src/engine/handshake/handshake-route.ts";
+import { PathControl } from "../../../src/engine/path/path-control.ts";
 
 const home = { address: "192.0.2.1", port: 1000, socket: 0 };
 const rebound = { address: "192.0.2.1", port: 2000, socket: 0 };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Activity, PathLife } from "../../../src/engine/path-life.ts";
+import { Activity, PathLife } from "../../../src/engine/path/path-life.ts";
 
 const PTO_MS = 100;
 

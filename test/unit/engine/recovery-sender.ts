@@ -1,7 +1,7 @@
 /** Loss detection alone, without a connection around it. */
-import { Cubic } from "../../../src/engine/cubic.ts";
-import { Recovery } from "../../../src/engine/recovery.ts";
-import { RECORD, SENT } from "../../../src/engine/sent-packets.ts";
+import { Cubic } from "../../../src/engine/congestion/cubic.ts";
+import { Recovery } from "../../../src/engine/recovery/recovery.ts";
+import { RECORD, SENT } from "../../../src/engine/recovery/sent-packets.ts";
 import { FrameCursor } from "../../../src/wire/frames.ts";
 
 /** Recovery with packets of 1000 bytes, one record each, and what it says of them. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { INITIAL_RTT_MS, RttEstimator, TIMER_GRANULARITY_MS } from "../../../src/engine/rtt.ts";
+import { INITIAL_RTT_MS, RttEstimator, TIMER_GRANULARITY_MS } from "../../../src/engine/recovery/rtt.ts";
 
 function estimatorAfter(...samplesMs: readonly number[]): RttEstimator {
   const rtt = new RttEstimator();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { RECEIVE, ReceiveStream } from "../../../src/engine/receive-stream.ts";
-import { SLAB_BYTES, SlabPool } from "../../../src/engine/slab-pool.ts";
+import { RECEIVE, ReceiveStream } from "../../../src/engine/streams/receive-stream.ts";
+import { SLAB_BYTES, SlabPool } from "../../../src/engine/streams/slab-pool.ts";
 
 /** Any byte of the stream, by its offset alone. */
 function byteAt(offset: number): number {

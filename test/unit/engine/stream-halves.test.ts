@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { RECEIVE, ReceiveStream } from "../../../src/engine/receive-stream.ts";
-import { SEND, SendStream } from "../../../src/engine/send-stream.ts";
-import { SlabPool } from "../../../src/engine/slab-pool.ts";
+import { RECEIVE, ReceiveStream } from "../../../src/engine/streams/receive-stream.ts";
+import { SEND, SendStream } from "../../../src/engine/streams/send-stream.ts";
+import { SlabPool } from "../../../src/engine/streams/slab-pool.ts";
 import { FrameCursor } from "../../../src/wire/frames.ts";
 
 /** The byte that belongs at each offset, so that a misplaced one shows. */

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { WindowedMax } from "../../../src/engine/windowed-max.ts";
+import { WindowedMax } from "../../../src/engine/congestion/windowed-max.ts";
 
 describe("the maximum over a sliding window", () => {
   it("is the largest of the values that the window covers", () => {

@@ -1,8 +1,8 @@
 /** What the fuzzers have found, each in the shortest form that shows it. */
 import { describe, expect, it } from "vitest";
-import { ConnectionIds } from "../../../src/engine/connection-ids.ts";
-import { MtuDiscovery } from "../../../src/engine/mtu-discovery.ts";
-import { PathControl } from "../../../src/engine/path-control.ts";
+import { ConnectionIds } from "../../../src/engine/connection/connection-ids.ts";
+import { MtuDiscovery } from "../../../src/engine/path/mtu-discovery.ts";
+import { PathControl } from "../../../src/engine/path/path-control.ts";
 import { RecoverySender } from "../engine/recovery-sender.ts";
 
 /** A sender that has mostly acknowledged until now, and whose newest 512 packets are in flight. */

@@ -2,10 +2,10 @@
 import { describe, expect, it } from "vitest";
 import { checkMac } from "../../../src/crypto/check-mac.ts";
 import { PunchAgent } from "../../../src/punch/agent.ts";
-import type { PunchEvent, PunchOptions, PunchTransmit } from "../../../src/punch/events.ts";
-import type { Candidate } from "../../../src/wire/candidate.ts";
+import type { PunchEvent, PunchOptions, PunchTransmit } from "../../../src/punch/punch-events.ts";
+import type { Candidate } from "../../../src/wire/candidate-codec.ts";
 import { CHECK_BYTES, type Check, decodeCheck, encodeCheck } from "../../../src/wire/check.ts";
-import { type NatBehaviour, UNKNOWN_BEHAVIOUR } from "../../../src/wire/nat-behaviour.ts";
+import { type NatBehaviour, UNKNOWN_BEHAVIOUR } from "../../../src/wire/nat-behaviour-codec.ts";
 import { Random } from "../../sim/random.ts";
 import { EASY, HARD } from "./nat-behaviours.ts";
 

@@ -1,5 +1,5 @@
 /** The two NATs that decide how hard a punch is: one that keeps a socket's port for everybody, and one that does not. */
-import type { NatBehaviour } from "../../../src/wire/nat-behaviour.ts";
+import type { NatBehaviour } from "../../../src/wire/nat-behaviour-codec.ts";
 
 export const EASY: NatBehaviour = {
   mapping: "endpointIndependent",

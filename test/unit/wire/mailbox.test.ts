@@ -11,7 +11,7 @@ import {
   PACKET_RENDEZVOUS,
   sessionOfRelayed,
   writeRelayHead,
-} from "../../../src/wire/mailbox.ts";
+} from "../../../src/wire/mailbox-messages.ts";
 
 const filled = (length: number, value: number): Uint8Array => new Uint8Array(length).fill(value);
 const head = { transaction: filled(8, 1), cookie: filled(16, 2), place: filled(32, 3), side: 1 } as const;

@@ -1,8 +1,8 @@
 /** Arbitrary candidates, NATs and signals for the codecs' tests. */
 import fc from "fast-check";
-import { CANDIDATE_KINDS, type Candidate } from "../../../src/wire/candidate.ts";
+import { CANDIDATE_KINDS, type Candidate } from "../../../src/wire/candidate-codec.ts";
 import { ipFromBytes } from "../../../src/wire/ip-address.ts";
-import { DEPENDENCES, type NatBehaviour, PORT_PATTERNS } from "../../../src/wire/nat-behaviour.ts";
+import { DEPENDENCES, type NatBehaviour, PORT_PATTERNS } from "../../../src/wire/nat-behaviour-codec.ts";
 import type { Signal } from "../../../src/wire/signal.ts";
 
 const port = fc.integer({ min: 1, max: 65535 });

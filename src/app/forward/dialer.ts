@@ -1,0 +1,30 @@
+/** The way to targets at the peer: one link, or whichever link stands at the moment. */
+import type { SrudpError } from "../../base/errors.ts";
+import type { Target } from "../../link/forward-records.ts";
+import type { Stream } from "../../link/stream.ts";
+import type { FlowChannel, FlowOptions } from "./udp/udp-association.ts";
+
+/** A stream on its way to a target. */
+export interface Reached {
+  /** Takes the connection's bytes at once; gives those of the target once `answered` is fulfilled. */
+  readonly stream: Stream;
+  /** Rejects with an ERR_TARGET_…, or with what the stream broke off with. */
+  readonly answered: Promise<void>;
+}
+
+export interface Via {
+  /** @throws SrudpError when there is no link, or it is lost meanwhile */
+  reach(target: Target): Promise<Reached>;
+  /**
+   * A UDP flow to `target`, until it is over.
+   *
+   * @param onOpen is given the flow as soon as datagrams may be sent; it may close the flow at once
+   * @returns why the target refused the flow after the peer had set it up; undefined for every other end
+   * @throws SrudpError as `reach`, and ERR_TARGET_…
+   */
+  reachFlow(
+    target: Target,
+    flow: FlowOptions,
+    onOpen: (channel: FlowChannel) => void,
+  ): Promise<SrudpError | undefined>;
+}

@@ -1,0 +1,91 @@
+/** Carries what comes in at a forwarded port to what the port leads to. */
+import type { Socket } from "node:net";
+import { SrudpError } from "../../base/errors.ts";
+import { formatTarget, type Target } from "../../link/forward-records.ts";
+import { processDescriptors } from "./descriptor-budget.ts";
+import { readSocksRequest, type SocksRequest } from "./socks.ts";
+import type { Lead } from "./spec.ts";
+import { resetSocket, Splice } from "./splice.ts";
+import type { Via } from "./dialer.ts";
+import type { ForwardWatcher } from "./watcher.ts";
+
+/** The connections of one forward, or of one peer. */
+export type Connections = Set<Socket>;
+
+/**
+ * Carries `socket` until both directions have ended. A target that cannot be reached resets it before any byte
+ * (with SOCKS it is told instead), and the watcher hears why.
+ */
+export async function carry(
+  socket: Socket,
+  lead: Lead | Target,
+  via: Via,
+  connections: Connections,
+  watcher: ForwardWatcher,
+): Promise<void> {
+  const onShort = (): void => {
+    const target = lead.kind === "socks" ? "socks" : formatTarget(lead);
+    const error = new SrudpError("ERR_DESCRIPTORS", "Connections are refused");
+    watcher.failed({ by: "own", what: "connection", target, error });
+  };
+  // The socket has its descriptor already; what counts is how many are left.
+  const release = processDescriptors.admit(onShort);
+  if (release === undefined) {
+    resetSocket(socket);
+    return;
+  }
+  release();
+  connections.add(socket);
+  const forget = (): void => void connections.delete(socket);
+  socket.once("close", forget);
+  try {
+    if (lead.kind !== "socks") await carryTo(socket, lead, via, watcher);
+    else {
+      const request = await readSocksRequest(socket);
+      if (request !== undefined) await carryTo(socket, request.target, via, watcher, request);
+    }
+  } catch {
+    // A client that went away, or spoke no SOCKS.
+    resetSocket(socket);
+  }
+}
+
+async function carryTo(
+  socket: Socket,
+  target: Target,
+  via: Via,
+  watcher: ForwardWatcher,
+  request?: SocksRequest,
+): Promise<void> {
+  const refuse = (error: unknown): void => {
+    if (error instanceof SrudpError)
+      watcher.failed({ by: "own", what: "connection", target: formatTarget(target), error });
+    if (request !== undefined && error instanceof SrudpError && !socket.destroyed) request.refuse(error);
+    else resetSocket(socket);
+  };
+  try {
+    const { stream, answered } = await via.reach(target);
+    if (request !== undefined) {
+      await answered;
+      request.accept();
+      new Splice(socket, stream, () => undefined).receive();
+      return;
+    }
+    // The client's bytes need not wait for the answer: they are there when the target is reached.
+    const splice = new Splice(socket, stream, () => undefined);
+    let isGone = false;
+    socket.once("close", () => {
+      isGone = true;
+    });
+    try {
+      await answered;
+      splice.receive();
+    } catch (error) {
+      splice.breakOff();
+      // A client that gave up by itself needs no explanation.
+      if (!isGone) refuse(error);
+    }
+  } catch (error) {
+    refuse(error);
+  }
+}

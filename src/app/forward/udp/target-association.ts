@@ -1,0 +1,196 @@
+/**
+ * The exposing side of one UDP flow: the one owner of its socket, its idle timer and its channel on the link. All of
+ * them are freed exactly once, however the flow ends, and nothing here throws into an event.
+ *
+ * A name's addresses are tried in order. UDP has no handshake, so the kernel reports a refusal only after a datagram
+ * was sent: the flow then goes on to the next address and sends the unanswered datagrams again.
+ */
+import { createSocket, type Socket } from "node:dgram";
+import { lookup } from "node:dns/promises";
+import type { SrudpError } from "../../../base/errors.ts";
+import type { Address } from "../../../link/forward-records.ts";
+import { targetError } from "../dial.ts";
+import type { FlowChannel, FlowOptions } from "./udp-association.ts";
+
+/** A flow that was quiet for so long is over.  // RFC 4787 §4.3: not before two minutes */
+export const FLOW_IDLE_MS = 120_000;
+/** Unanswered datagrams that are kept for the next address, in total. */
+const MAX_UNANSWERED_BYTES = 16 * 1024;
+
+/** Errors that lose a datagram and say nothing about the target. */
+const LOST: ReadonlySet<string> = new Set(["EMSGSIZE", "ENOBUFS", "ENOMEM", "EAGAIN"]);
+
+/** An address with a host and a port. */
+export type PortAddress = Exclude<Address, { kind: "unix" }>;
+
+export interface TargetFlowOptions {
+  readonly address: PortAddress;
+  /** Makes the flow known to the link, so that the peer's datagrams reach it. */
+  readonly openChannel: (options: FlowOptions) => FlowChannel;
+  /** The target refused the flow after it had been set up. */
+  readonly onRefused: (error: SrudpError) => void;
+  /** For tests; default: the system's. */
+  readonly addressesOf?: (host: string) => Promise<readonly TargetAddress[]>;
+}
+
+export interface TargetAddress {
+  readonly address: string;
+  readonly family: number;
+}
+
+export class TargetFlow {
+  readonly #options: TargetFlowOptions;
+  readonly #channel: FlowChannel;
+  readonly #sweep: NodeJS.Timeout;
+  /** Addresses that were not tried yet. */
+  #untried: TargetAddress[] = [];
+  #socket: Socket | undefined;
+  #isConnected = false;
+  #hasAnswered = false;
+  #unanswered: Uint8Array[] = [];
+  #unansweredBytes = 0;
+  #afterSend: (error: Error | null) => void = () => undefined;
+  #isClosed = false;
+
+  constructor(options: TargetFlowOptions) {
+    this.#options = options;
+    this.#sweep = setInterval(() => {
+      if (performance.now() - this.#channel.lastAtMs >= FLOW_IDLE_MS) this.#channel.close();
+    }, FLOW_IDLE_MS);
+    this.#sweep.unref();
+    this.#channel = options.openChannel({
+      deliver: (bytes) => this.#deliver(bytes),
+      onClose: () => this.#free(),
+    });
+  }
+
+  /**
+   * Carries datagrams until the flow is over.
+   *
+   * @param onReached called as soon as a socket is connected
+   * @throws SrudpError ERR_TARGET_… before `onReached`
+   */
+  async run(onReached: () => void): Promise<void> {
+    try {
+      await this.#resolve();
+      await this.#connect();
+    } catch (error) {
+      // The caller has an answer to write before the stream ends.
+      this.#free();
+      throw error;
+    }
+    if (this.#isClosed) return;
+    onReached();
+    await this.#channel.run();
+  }
+
+  async #resolve(): Promise<void> {
+    const { address, addressesOf = lookUp } = this.#options;
+    try {
+      this.#untried = [...(await addressesOf(address.host))];
+    } catch (error) {
+      throw targetError(address, error as NodeJS.ErrnoException);
+    }
+  }
+
+  /** Connects to the first address that can be connected to. @throws SrudpError ERR_TARGET_… */
+  async #connect(): Promise<void> {
+    const { address } = this.#options;
+    let failure: NodeJS.ErrnoException = Object.assign(new Error("no address"), { code: "ENOTFOUND" });
+    while (!this.#isClosed) {
+      const next = this.#untried.shift();
+      if (next === undefined) throw targetError(address, failure);
+      const socket = createSocket(next.family === 6 ? "udp6" : "udp4");
+      this.#socket = socket;
+      const error = await connected(socket, address.port, next.address);
+      if (error === undefined && !this.#isClosed) {
+        this.#use(socket);
+        return;
+      }
+      // A socket that was closed while it was being bound may still be open: dgram forgets that if binding fails.
+      closeSocket(socket);
+      this.#socket = undefined;
+      if (error !== undefined) failure = error;
+    }
+  }
+
+  #use(socket: Socket): void {
+    this.#isConnected = true;
+    this.#afterSend = (error) => {
+      if (error !== null) this.#handleError(socket, error);
+    };
+    socket.on("error", (error) => this.#handleError(socket, error));
+    socket.on("message", (bytes) => {
+      this.#hasAnswered = true;
+      this.#unanswered = [];
+      this.#channel.send(bytes);
+    });
+    for (const bytes of this.#unanswered) socket.send(bytes, this.#afterSend);
+    if (this.#untried.length === 0) this.#unanswered = [];
+  }
+
+  #deliver(bytes: Uint8Array): void {
+    const mayBeRepeated = !this.#isConnected || (this.#untried.length > 0 && !this.#hasAnswered);
+    if (mayBeRepeated && this.#unansweredBytes + bytes.length <= MAX_UNANSWERED_BYTES) {
+      this.#unanswered.push(bytes);
+      this.#unansweredBytes += bytes.length;
+    }
+    // Only a socket that is connected may send without an address; another one would throw.
+    if (this.#isConnected) this.#socket?.send(bytes, this.#afterSend);
+  }
+
+  #handleError(socket: Socket, error: NodeJS.ErrnoException): void {
+    if (socket !== this.#socket || LOST.has(error.code ?? "")) return;
+    // A network that fails for a while does not end a flow that worked.  // RFC 4787 §10, REQ-12
+    if (this.#hasAnswered && error.code !== "ECONNREFUSED") return;
+    this.#isConnected = false;
+    this.#socket = undefined;
+    closeSocket(socket);
+    this.#unansweredBytes = this.#unanswered.reduce((sum, { length }) => sum + length, 0);
+    const refuse = (refusal: SrudpError): void => {
+      if (this.#isClosed) return;
+      this.#channel.close(refusal);
+      this.#options.onRefused(refusal);
+    };
+    const refusal = targetError(this.#options.address, error);
+    if (this.#untried.length === 0) refuse(refusal);
+    else this.#connect().catch(refuse);
+  }
+
+  #free(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    clearInterval(this.#sweep);
+    if (this.#socket !== undefined) closeSocket(this.#socket);
+    this.#socket = undefined;
+    this.#isConnected = false;
+    this.#unanswered = [];
+  }
+}
+
+/** Why `socket` cannot be connected; undefined once it is, or when it was closed meanwhile. */
+function connected(socket: Socket, port: number, host: string): Promise<NodeJS.ErrnoException | undefined> {
+  return new Promise((resolve) => {
+    socket.on("error", resolve);
+    socket.once("close", () => resolve(undefined));
+    try {
+      // dgram reports a failure to the callback, and only without one as an event.
+      socket.connect(port, host, resolve as () => void);
+    } catch (error) {
+      resolve(error as NodeJS.ErrnoException);
+    }
+  });
+}
+
+/** Closes a socket that may be closed already, which dgram answers with an exception. */
+function closeSocket(socket: Socket): void {
+  try {
+    socket.close();
+  } catch {
+    // It is closed.
+  }
+}
+
+function lookUp(host: string): Promise<readonly TargetAddress[]> {
+  return lookup(host, { all: true, order: "verbatim" });
+}

@@ -1,0 +1,114 @@
+/**
+ * One UDP flow on the link: datagrams keep their boundaries and may get lost, as they may without us.
+ *
+ * A stream stands for the flow, and tells where it leads and when it is over. Datagrams travel as the link's own,
+ * with the stream's number before them; those that are too long for that, and all until the peer has answered,
+ * travel as pieces on the stream.
+ */
+import { concatBytes } from "../../../base/bytes.ts";
+import { SrudpError } from "../../../base/errors.ts";
+import { Reader } from "../../../base/reader.ts";
+import { varintBytes, writeVarint } from "../../../base/varint.ts";
+import type { Link } from "../../../link/link.ts";
+import type { Stream } from "../../../link/stream.ts";
+import { readPiece } from "../head-reader.ts";
+
+/** Longest UDP payload. */
+const DATAGRAM_LIMIT_BYTES = 65_535;
+/** What may wait on the stream before further datagrams are dropped, as a full queue drops them. */
+const WAITING_LIMIT_BYTES = 512 * 1024;
+
+export interface FlowOptions {
+  /** Takes each datagram of the peer while the flow is open; must not throw. */
+  readonly deliver: (bytes: Uint8Array) => void;
+  /** Called once, when the flow closes for any reason. */
+  readonly onClose: () => void;
+}
+
+/** The flows of one link, by the number of their stream: where the link's datagrams find them. */
+export type Flows = Map<number, FlowChannel>;
+
+/** Owns the stream of a flow and its entry among the link's flows; nothing here throws. */
+export class FlowChannel {
+  /** Monotonic time of the last datagram either way. */
+  lastAtMs: number = performance.now();
+  readonly #link: Link;
+  readonly #stream: Stream;
+  readonly #flows: Flows;
+  readonly #options: FlowOptions;
+  #isConfirmed = false;
+  #isClosed = false;
+
+  /** @param stream closed already, or open; a closed one makes a closed flow */
+  constructor(link: Link, stream: Stream, flows: Flows, options: FlowOptions) {
+    this.#link = link;
+    this.#stream = stream;
+    this.#flows = flows;
+    this.#options = options;
+    flows.set(stream.streamId, this);
+    // The event does not come twice: a stream that was reset before this call would never be freed.
+    if (stream.destroyed) this.close();
+    else stream.once("close", () => this.close());
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  send(bytes: Uint8Array): void {
+    if (this.#isClosed) return;
+    this.lastAtMs = performance.now();
+    const { streamId } = this.#stream;
+    const whole = varintBytes(streamId) + bytes.length;
+    if (this.#isConfirmed && whole <= this.#link.maxDatagramBytes) {
+      this.#link.send(withNumber(streamId, bytes));
+    } else if (this.#stream.writableLength < WAITING_LIMIT_BYTES && this.#stream.writable) {
+      this.#stream.write(withNumber(bytes.length, bytes));
+    }
+  }
+
+  handleDatagram(bytes: Uint8Array): void {
+    if (this.#isClosed) return;
+    this.lastAtMs = performance.now();
+    this.#options.deliver(bytes);
+  }
+
+  /**
+   * Both sides know the flow: reads the pieces on the stream until it ends.
+   *
+   * @returns why the peer's target refused the flow (ERR_TARGET_…); undefined for every other end
+   */
+  async run(): Promise<SrudpError | undefined> {
+    this.#isConfirmed = true;
+    try {
+      for (;;) this.handleDatagram(await readPiece(this.#stream, DATAGRAM_LIMIT_BYTES));
+    } catch (thrown) {
+      return thrown instanceof SrudpError && thrown.code.startsWith("ERR_TARGET_") ? thrown : undefined;
+    } finally {
+      this.close();
+    }
+  }
+
+  /** Frees everything, once. @param error the peer's side of the flow ends with its code */
+  close(error?: SrudpError): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    const { streamId } = this.#stream;
+    if (this.#flows.get(streamId) === this) this.#flows.delete(streamId);
+    this.#stream.destroy(error);
+    this.#options.onClose();
+  }
+}
+
+/** The flow and the payload of a datagram of the link; undefined when it is none of a flow. */
+export function readFlowDatagram(bytes: Uint8Array): { streamId: number; payload: Uint8Array } | undefined {
+  const reader = new Reader(bytes);
+  const streamId = reader.varint();
+  return reader.ok ? { streamId, payload: reader.rest() } : undefined;
+}
+
+function withNumber(value: number, bytes: Uint8Array): Uint8Array {
+  const head = new Uint8Array(varintBytes(value));
+  writeVarint(head, 0, value);
+  return concatBytes(head, bytes);
+}

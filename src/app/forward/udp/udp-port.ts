@@ -1,0 +1,224 @@
+/** A UDP port whose senders each get a flow of their own to what the port leads to. */
+import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
+import { SrudpError } from "../../../base/errors.ts";
+import { type Address, formatTarget, type Target } from "../../../link/forward-records.ts";
+import type { FlowChannel } from "./udp-association.ts";
+import { bindError, hostsOf, type OpenPort } from "../stream-port.ts";
+import { FLOW_IDLE_MS, type PortAddress } from "./target-association.ts";
+import type { Via } from "../dialer.ts";
+import type { ForwardWatcher } from "../watcher.ts";
+
+const SWEEP_INTERVAL_MS = 10_000;
+/** Senders at the same time; the one that was quiet longest makes room. */
+const FLOWS_LIMIT = 512;
+/** Datagrams that wait for a flow to come about. */
+const WAITING_LIMIT = 32;
+
+export interface UdpPort extends OpenPort {
+  readonly flowCount: number;
+}
+
+/**
+ * Opens `bind`, whose flows go `via` the peer to `target`.
+ *
+ * @param watcher hears why a flow did not come about, or was refused later
+ * @throws SrudpError ERR_FORWARD_BIND
+ */
+export async function openUdpPort(
+  bind: PortAddress,
+  target: Target,
+  via: Via,
+  watcher: ForwardWatcher,
+): Promise<UdpPort> {
+  const port = new SenderFlows(target, via, watcher);
+  try {
+    return await port.open(bind);
+  } catch (error) {
+    port.close();
+    throw bindError(bind, error as NodeJS.ErrnoException);
+  }
+}
+
+/** Owns the sockets of a port and the flows of its senders. */
+class SenderFlows implements UdpPort {
+  readonly #target: Target;
+  readonly #via: Via;
+  readonly #watcher: ForwardWatcher;
+  readonly #flows: Map<string, SenderFlow> = new Map();
+  readonly #sockets: Socket[] = [];
+  readonly #sweep: NodeJS.Timeout;
+  #address: Address = { kind: "udp", host: "", port: 0 };
+  #isClosed = false;
+
+  constructor(target: Target, via: Via, watcher: ForwardWatcher) {
+    this.#target = target;
+    this.#via = via;
+    this.#watcher = watcher;
+    this.#sweep = setInterval(() => {
+      const limitMs = performance.now() - FLOW_IDLE_MS;
+      for (const flow of this.#flows.values()) if (flow.lastAtMs <= limitMs) flow.close();
+    }, SWEEP_INTERVAL_MS);
+    this.#sweep.unref();
+  }
+
+  async open(bind: PortAddress): Promise<this> {
+    let { port } = bind;
+    for (const [index, host] of hostsOf(bind.host).entries()) {
+      try {
+        const socket = await bound(host, port);
+        this.#sockets.push(socket);
+        // What cannot be sent is a lost datagram.
+        socket.on("error", () => undefined);
+        socket.on("message", (bytes, from) => this.#receive(socket, bytes, from));
+        ({ port } = socket.address());
+      } catch (error) {
+        // As for streams: a machine may lack the second family, but no other program may have its port.
+        const isTaken = (error as NodeJS.ErrnoException).code === "EADDRINUSE";
+        if (index === 0 || (isTaken && bind.port !== 0)) throw error;
+      }
+    }
+    this.#address = { ...bind, port };
+    return this;
+  }
+
+  get address(): Address {
+    return this.#address;
+  }
+
+  get flowCount(): number {
+    return this.#flows.size;
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    clearInterval(this.#sweep);
+    for (const flow of this.#flows.values()) flow.close();
+    for (const socket of this.#sockets) socket.close();
+  }
+
+  #receive(socket: Socket, bytes: Uint8Array, from: RemoteInfo): void {
+    // Port 0 is legal on the wire and means that no answer is wanted; nothing can be sent to it.  // RFC 768
+    if (from.port === 0) return;
+    const key = `${from.address} ${from.port}`;
+    let flow = this.#flows.get(key);
+    if (flow === undefined) {
+      this.#makeRoom();
+      flow = this.#startFlow(socket, from, key);
+    }
+    flow.send(bytes);
+  }
+
+  #startFlow(socket: Socket, from: RemoteInfo, key: string): SenderFlow {
+    const flow = new SenderFlow({
+      answer: (bytes) => {
+        if (!this.#isClosed) socket.send(bytes, from.port, from.address);
+      },
+      onClose: () => {
+        // A later flow of the same sender keeps its entry.
+        if (this.#flows.get(key) === flow) this.#flows.delete(key);
+      },
+    });
+    this.#flows.set(key, flow);
+    void flow.run(this.#via, this.#target).then((error) => {
+      if (error !== undefined && !this.#isClosed) {
+        const target = formatTarget(this.#target);
+        this.#watcher.failed({ by: "own", what: "connection", target, error });
+      }
+    });
+    return flow;
+  }
+
+  #makeRoom(): void {
+    if (this.#flows.size < FLOWS_LIMIT) return;
+    let oldest: SenderFlow | undefined;
+    for (const flow of this.#flows.values())
+      if (oldest === undefined || flow.lastAtMs < oldest.lastAtMs) oldest = flow;
+    oldest?.close();
+  }
+}
+
+interface SenderFlowOptions {
+  /** Sends a datagram to the sender; must not throw. */
+  readonly answer: (bytes: Uint8Array) => void;
+  readonly onClose: () => void;
+}
+
+/** The flow of one sender: owns its channel on the link, from before there is one. */
+class SenderFlow {
+  readonly #options: SenderFlowOptions;
+  #sentAtMs = performance.now();
+  #channel: FlowChannel | undefined;
+  #waiting: Uint8Array[] = [];
+  #isClosed = false;
+  /** Closed from this side, before the flow ended by itself. */
+  #isAbandoned = false;
+
+  constructor(options: SenderFlowOptions) {
+    this.#options = options;
+  }
+
+  /** Monotonic time of the last datagram either way. */
+  get lastAtMs(): number {
+    return Math.max(this.#sentAtMs, this.#channel?.lastAtMs ?? 0);
+  }
+
+  /** Never rejects. @returns why the flow failed, where that has to be reported */
+  async run(via: Via, target: Target): Promise<SrudpError | undefined> {
+    try {
+      const flow = { deliver: this.#options.answer, onClose: () => this.#finish() };
+      return await via.reachFlow(target, flow, (channel) => this.#open(channel));
+    } catch (thrown) {
+      // A flow that was closed here needs no explanation.
+      return !this.#isAbandoned && thrown instanceof SrudpError ? thrown : undefined;
+    } finally {
+      this.#finish();
+    }
+  }
+
+  send(bytes: Uint8Array): void {
+    this.#sentAtMs = performance.now();
+    if (this.#channel !== undefined) this.#channel.send(bytes);
+    else if (this.#waiting.length < WAITING_LIMIT) this.#waiting.push(bytes);
+  }
+
+  close(): void {
+    this.#isAbandoned = true;
+    this.#finish();
+  }
+
+  #finish(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#waiting = [];
+    this.#channel?.close();
+    this.#options.onClose();
+  }
+
+  #open(channel: FlowChannel): void {
+    // It took so long that the flow, or the whole port, was closed meanwhile.
+    if (this.#isClosed) {
+      channel.close();
+      return;
+    }
+    this.#channel = channel;
+    for (const bytes of this.#waiting.splice(0)) channel.send(bytes);
+  }
+}
+
+/** A socket bound to `host`, which has to be an address of this machine or a name for one. */
+function bound(host: string, port: number): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const isSix = host.includes(":");
+    const socket = createSocket({ type: isSix ? "udp6" : "udp4", ipv6Only: isSix });
+    const refused = (error: Error): void => {
+      socket.close();
+      reject(error);
+    };
+    socket.once("error", refused);
+    socket.bind({ address: host, port }, () => {
+      socket.off("error", refused);
+      resolve(socket);
+    });
+  });
+}

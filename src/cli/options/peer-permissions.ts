@@ -1,0 +1,62 @@
+/** What each peer of a listener may do: what its line in `authorized_peers` says, else what the command says. */
+import { Permissions } from "../../app/forward/permissions/permissions.ts";
+import { SrudpError } from "../../base/errors.ts";
+import { type AuthorizedPeer, hasOwnPermissions } from "../../store/authorized-peers.ts";
+import { refusedLine } from "../../store/key-lines.ts";
+import { configurationFolder, KeyStore } from "../../store/key-store.ts";
+import type { Link } from "../../link/link.ts";
+import { encodeKey } from "../../wire/key-text.ts";
+import type { CommandContext } from "../context.ts";
+import type { LinkOptions } from "./common-options.ts";
+
+/** What one peer, or any without a list of its own, may do. */
+export interface PeerPermission {
+  readonly forwards: Permissions;
+  /** Whether it may measure the link. */
+  readonly bench: boolean;
+  /** Its line in `authorized_peers`; undefined where the command decides. */
+  readonly line: number | undefined;
+}
+
+export class PeerPermissions {
+  readonly #all: PeerPermission;
+  /** By key. */
+  readonly #own: ReadonlyMap<string, PeerPermission>;
+
+  private constructor(all: PeerPermission, own: ReadonlyMap<string, PeerPermission>) {
+    this.#all = all;
+    this.#own = own;
+  }
+
+  /** @throws SrudpError ERR_USAGE for an option, ERR_KEY_FILE for a line that cannot be read */
+  static async read(
+    { environment }: CommandContext,
+    options: Pick<LinkOptions, "expose" | "permitListen" | "allowBench">,
+  ): Promise<PeerPermissions> {
+    const store = new KeyStore(configurationFolder(environment));
+    const own = new Map<string, PeerPermission>();
+    for (const peer of await store.authorizedPeers()) {
+      if (hasOwnPermissions(peer)) own.set(encodeKey(peer.publicKey), ownOf(peer, store.authorizedPath));
+    }
+    const forwards = new Permissions(options.expose, options.permitListen);
+    return new PeerPermissions({ forwards, bench: options.allowBench === true, line: undefined }, own);
+  }
+
+  of(link: Link): PeerPermission {
+    // A key that was made for this link only says nothing; nor does one that is nobody's.
+    return link.auth === "key" ? this.ofKey(link.peer) : this.#all;
+  }
+
+  ofKey(publicKey: Uint8Array): PeerPermission {
+    return this.#own.get(encodeKey(publicKey)) ?? this.#all;
+  }
+}
+
+function ownOf({ expose, permitListen, bench, line }: AuthorizedPeer, path: string): PeerPermission {
+  try {
+    return { forwards: new Permissions(expose, permitListen), bench, line };
+  } catch (error) {
+    if (!(error instanceof SrudpError)) throw error;
+    throw refusedLine(path, line, `is not understood: ${error.detail}`);
+  }
+}

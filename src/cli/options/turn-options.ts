@@ -1,0 +1,17 @@
+/** The relays that the command line names, in a file or the environment too: a URI may hold a password. */
+import { parseTurnUri, readTurnFile, takeEnvironmentTurn } from "../../traversal/relay/turn-server.ts";
+import type { LinkOptions } from "./common-options.ts";
+
+/**
+ * All of them, those of the command line first.
+ *
+ * @throws SrudpError ERR_USAGE, ERR_FILE_UNREADABLE, ERR_KEY_FILE
+ */
+export async function turnOf(
+  { turn = [], turnFile }: Pick<LinkOptions, "turn" | "turnFile">,
+  environment: NodeJS.ProcessEnv,
+): Promise<string[]> {
+  for (const uri of turn) parseTurnUri(uri);
+  const ofEnvironment = takeEnvironmentTurn(environment);
+  return [...turn, ...(turnFile === undefined ? [] : await readTurnFile(turnFile)), ...ofEnvironment];
+}

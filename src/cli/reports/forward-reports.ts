@@ -1,0 +1,51 @@
+/** What is told of forwards, on whichever side. */
+import type { ForwardStatus } from "../../app/forward/forwarder.ts";
+import type { ForwardKind } from "../../app/forward/spec.ts";
+import type { ForwardFailure } from "../../app/forward/watcher.ts";
+import { escapeText } from "../terminal/escape.ts";
+import type { Reporter } from "../terminal/reporter.ts";
+
+/** Failures can come as fast as clients try: of the same kind, one is told in so long. */
+const SAME_FAILURE_MS = 1000;
+const KINDS_LIMIT = 256;
+
+/** A forward stands. */
+export function reportForwarding(reporter: Reporter, { kind, bind, target }: ForwardStatus): void {
+  const where = kind === "remote" ? `the peer's port ${bind}` : bind;
+  const whither = target === "socks" ? SOCKS[kind] : kind === "local" ? `the peer's ${target}` : target;
+  reporter.event("forwarding", { kind, bind, target }, escapeText(`forwarding ${where} to ${whither}`));
+}
+
+/** Where the clients of a proxy come to. */
+const SOCKS: Readonly<Record<ForwardKind, string>> = {
+  local: "",
+  remote: "whatever is asked for by SOCKS, from here",
+  dynamic: "whatever is asked for by SOCKS, from the peer",
+};
+
+const REMEDIES: Readonly<Record<ForwardFailure["what"], string>> = {
+  connection: "name it with --expose",
+  port: "name it with --permit-listen",
+  bench: "listen with --allow-bench",
+};
+
+/** Tells of connections and ports that did not come about, of each kind at most one in a second. */
+export function failureReport(reporter: Reporter): (failure: ForwardFailure, peer?: string) => void {
+  const lastMs = new Map<string, number>();
+  return ({ by, what, target, error }, peer) => {
+    const key = `${by} ${error.code} ${target} ${peer}`;
+    const now = performance.now();
+    if (now - (lastMs.get(key) ?? Number.NEGATIVE_INFINITY) < SAME_FAILURE_MS) return;
+    if (lastMs.size >= KINDS_LIMIT) lastMs.clear();
+    lastMs.set(key, now);
+    const { code, message } = error;
+    // Here it is this side that does not allow it, and can.
+    const remedy = `${target}; to allow it, ${REMEDIES[what]}`;
+    const isForbidden = code === "ERR_TARGET_FORBIDDEN" || code === "ERR_BENCH_FORBIDDEN";
+    const prose =
+      by === "own"
+        ? `not forwarded: ${message}`
+        : `refused to ${peer ?? "the peer"}: ${isForbidden ? remedy : message}`;
+    reporter.event("unforwarded", { by, target, code, message, peer }, escapeText(prose));
+  };
+}

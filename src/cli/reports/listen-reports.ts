@@ -1,0 +1,170 @@
+/** What a listener tells: how to reach it, and who came to the door and stayed outside. */
+import { formatAddress, type RemoteAddress } from "../../platform/udp/address.ts";
+import type { Listener } from "../../open/listener.ts";
+import { encodeKey } from "../../wire/key-text.ts";
+import type { CommandContext } from "../context.ts";
+import type { LinkOptions } from "../options/common-options.ts";
+import { otherSide } from "./peer-command.ts";
+import { ownAddresses } from "./local-addresses.ts";
+import { formatDuration } from "../terminal/progress.ts";
+import type { Reporter } from "../terminal/reporter.ts";
+import type { ListenerTrust } from "../options/trust-options.ts";
+
+/** Addresses that are offered in prose; JSON has them all. */
+const MOST_LINES = 4;
+/** Strangers can come as fast as the network lets them: of each kind one is reported in so long. */
+const VISITOR_INTERVAL_MS = 1000;
+/** Wrong guesses that are reported without such a pause: as many as make a code void. */
+const GUESSES_AT_ONCE = 3;
+
+/** Prints the complete line for the other side. */
+export function reportListening(
+  { reporter }: CommandContext,
+  listener: Listener,
+  trust: ListenerTrust,
+  options: LinkOptions,
+  isMet: boolean,
+): void {
+  const { port } = listener;
+  const bound = listener.addresses[0]!;
+  const addresses = reachableAddresses(listener, options);
+  const made = trust.code?.given === false ? trust.code.text.reveal() : undefined;
+  const fields = {
+    address: bound.address,
+    port,
+    addresses,
+    code: made,
+    key: trust.key === undefined ? undefined : encodeKey(trust.key),
+  };
+  if (reporter.quiet) {
+    reporter.event("listening", fields, made, "always");
+    return;
+  }
+  const { strong } = reporter.palette;
+  const { before, behind } = otherSide(options);
+  const hint = hintFor(trust) + behind;
+  const lines = addresses
+    .slice(0, MOST_LINES)
+    .map(
+      (address) =>
+        `  ${strong(`${before}${formatAddress({ address, port, family: familyOf(address) })}${hint}`)}`,
+    );
+  const ends: string[] = [];
+  if (made !== undefined) ends.push(`and there type the code  ${strong(made)}`);
+  else if (trust.code !== undefined) ends.push("and there type the code that you gave here");
+  const prose = options.ticket
+    ? ["making a ticket…"]
+    : isMet
+      ? [
+          `waiting for a peer; on the other machine run`,
+          `  ${strong(`${before}${meetingHint(trust, options, behind)}`)}`,
+        ]
+      : [`listening on UDP port ${port}; on the other machine run`, ...lines, ...ends];
+  reporter.event("listening", fields, prose.join("\n"));
+}
+
+/** Prints a code that takes the place of the one before. */
+export function reportNewCode(reporter: Reporter, code: string): void {
+  const { strong } = reporter.palette;
+  reporter.event("code", { code }, reporter.quiet ? code : `the code is now  ${strong(code)}`, "always");
+}
+
+/** Prints that wrong guesses have made the code void, and when the next one follows. */
+export function reportBurnt(reporter: Reporter, pauseMs: number): void {
+  const prose = `three wrong guesses made the code void; the next code comes in ${formatDuration(pauseMs)}`;
+  reporter.event("burnt", { nextInMs: pauseMs }, prose);
+}
+
+/** Tells of whoever did not get in. */
+export function reportVisitors(reporter: Reporter, listener: Listener, trust: ListenerTrust): void {
+  const guessed = trust.auths.filter((auth) => auth === "code" || auth === "passphrase").join(" or ");
+  // A passphrase is not void after three: it has a pause after each.
+  const limit = trust.auths.includes("code") ? " of 3" : "";
+  listener.on(
+    "guess",
+    limited(({ remote, failures }: { remote: RemoteAddress; failures: number }) => {
+      const from = formatAddress(remote);
+      reporter.event(
+        "guess",
+        { remote: from, failures },
+        `a wrong ${guessed} came from ${from} (${failures}${limit})`,
+      );
+    }, GUESSES_AT_ONCE),
+  );
+  listener.on(
+    "version",
+    limited(({ remote, lowest, highest }: { remote: RemoteAddress; lowest: number; highest: number }) => {
+      const from = formatAddress(remote);
+      const range = lowest === highest ? `${lowest}` : `${lowest} to ${highest}`;
+      const prose = `${from} speaks another version of the protocol (${range}); install the same version of srudp on both sides`;
+      reporter.event("version", { remote: from, lowest, highest }, prose);
+    }),
+  );
+  listener.on(
+    "refused",
+    limited(({ remote, key }: { remote: RemoteAddress; key: Uint8Array }) => {
+      const from = formatAddress(remote);
+      const peer = encodeKey(key);
+      reporter.event("refused", { remote: from, peer }, `refused ${from}; to let it in: --allow ${peer}`);
+    }),
+  );
+  listener.on(
+    "busy",
+    limited(({ remote }: { remote: RemoteAddress }) => {
+      const from = formatAddress(remote);
+      reporter.event(
+        "busy",
+        { remote: from },
+        `${from} came too, and was told that this side is busy`,
+        "detail",
+      );
+    }),
+  );
+}
+
+/** What the other side types where it needs no address: the code or this side's key, and the same meeting places. */
+function meetingHint({ code, key }: ListenerTrust, { rendezvous = [] }: LinkOptions, behind: string): string {
+  const places = rendezvous.map((url) => ` --rendezvous ${url}`).join("") + behind;
+  if (code?.given === false) return code.text.reveal() + places;
+  if (code !== undefined) return `CODE${places}  (with the code that you gave here)`;
+  return (key === undefined ? "NAME" : encodeKey(key)) + places;
+}
+
+/** Calls `tell` for `burst` events at once, and after that for one in each interval. */
+function limited<T>(tell: (event: T) => void, burst = 1): (event: T) => void {
+  let fullAtMs = Number.NEGATIVE_INFINITY;
+  return (event) => {
+    const now = performance.now();
+    // Compared without a sum that is taken back: rounding would drop one in several first events.
+    if (fullAtMs > now + (burst - 1) * VISITOR_INTERVAL_MS) return;
+    // Each event that is reported moves the time at which the whole burst is free again.
+    fullAtMs = Math.max(fullAtMs, now) + VISITOR_INTERVAL_MS;
+    tell(event);
+  };
+}
+
+function reachableAddresses(listener: Listener, options: LinkOptions): string[] {
+  const bound = listener.addresses.map((one) => one.address);
+  if (bound.some((address) => address === "0.0.0.0" || address === "::")) {
+    return ownAddresses(options[4] ? 4 : options[6] ? 6 : undefined);
+  }
+  return bound;
+}
+
+/** What the line for the other side needs beyond the address. */
+function hintFor(trust: ListenerTrust): string {
+  switch (trust.auths[0]) {
+    case "secret":
+      return " --secret-file FILE";
+    case "passphrase":
+      return " --passphrase-file FILE";
+    case "key":
+      return trust.key === undefined ? "" : ` --peer ${encodeKey(trust.key)}`;
+    default:
+      return "";
+  }
+}
+
+function familyOf(address: string): 4 | 6 {
+  return address.includes(":") ? 6 : 4;
+}

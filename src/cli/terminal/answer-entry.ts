@@ -1,0 +1,55 @@
+/**
+ * The lines in which the answer to a ticket is pasted: mail may have wrapped or quoted it, and stray lines come
+ * before it. Knows no terminal: `tickets.ts` gives it the lines and shows what it says.
+ */
+import { unwrapTicket } from "../../wire/pasted-text.ts";
+import { decodeTicket, looksLikeTicket, type Ticket, type TicketAnswer } from "../../wire/ticket.ts";
+
+/** More than an answer takes, in characters: what is longer is not completed by further lines. */
+const LONGEST_PART = 2000;
+
+export class AnswerEntry {
+  /** The answer, once it is whole. */
+  answer: TicketAnswer | undefined;
+  readonly #isFitting: (answer: TicketAnswer) => boolean;
+  /** The beginning of an answer whose rest has not come. */
+  #beginning = "";
+
+  /** @param isFitting whether an answer belongs to the ticket that was made here */
+  constructor(isFitting: (answer: TicketAnswer) => boolean) {
+    this.#isFitting = isFitting;
+  }
+
+  /** Takes a line. Returns what is wrong with it, for a person; empty for an empty line and for the answer. */
+  feed(line: string): string {
+    const text = unwrapTicket(line);
+    if (text === "") return "";
+    const isBeginning = looksLikeTicket(text);
+    const whole = isBeginning ? text : this.#beginning + text;
+    const ticket = ticketIn(whole);
+    if (ticket?.kind === "answer" && this.#isFitting(ticket)) {
+      this.answer = ticket;
+      return "";
+    }
+    if (ticket !== undefined) {
+      this.#beginning = "";
+      return ticket.kind === "answer" ? OTHER_TICKET : OFFER;
+    }
+    if (!isBeginning && (this.#beginning === "" || !/^[\w-]+$/.test(text))) return NO_ANSWER;
+    this.#beginning = whole.length > LONGEST_PART ? "" : whole;
+    return PART;
+  }
+}
+
+function ticketIn(text: string): Ticket | undefined {
+  try {
+    return decodeTicket(text);
+  } catch {
+    return undefined;
+  }
+}
+
+const NO_ANSWER = "That is not an answer: an answer begins with srudpt1.";
+const PART = "That is not a whole answer: paste the rest of it, or all of it again.";
+const OFFER = "That is a ticket, not the answer to it: paste what the other machine printed.";
+const OTHER_TICKET = "That answers another ticket: the other machine has to be given the one above.";

@@ -1,0 +1,213 @@
+/**
+ * Opens received packets and gives their frames to whom they concern.
+ *
+ * What does not open is counted and changes nothing. What opens and breaks the rules throws a SrudpError,
+ * which ends the connection with its wire code.  // RFC 9000 §12, §13; transport.md R1–R4, R15
+ */
+import { copyBytes } from "../../base/bytes.ts";
+import { SrudpError } from "../../base/errors.ts";
+import { ReplayWindow } from "../../crypto/replay-window.ts";
+import { FRAME, FrameCursor, isAckEliciting } from "../../wire/frames.ts";
+import { epochOf, HEADER_BYTES, packetNumberOf, TAG_BYTES } from "../../wire/packet.ts";
+import { EVENT, type EventQueue } from "./events.ts";
+import type { Path } from "../handshake/handshake-route.ts";
+import type { LinkParts } from "./transmission.ts";
+
+/**
+ * ACK frames of one packet that are looked at; further ones are skipped. An honest peer sends one, and each can
+ * name 64 ranges in 130 bytes, which is more work for its length than any other frame.
+ */
+const ACK_FRAMES_LIMIT = 4;
+
+/** Told of what concerns the connection as a whole. */
+export interface IncomingHost {
+  /** The peer ends the connection. */
+  onClose(nowMs: number, errorCode: number, reason: Uint8Array): void;
+  /** A genuine packet came over the path in use. */
+  onHeard(nowMs: number): void;
+  /** The newest packet came over another path: the peer has moved. */
+  onNewPath(nowMs: number, path: Path, byteLength: number): void;
+  /** A path has answered our challenge. */
+  onPathProved(nowMs: number, path: Path): void;
+  /** An ACK was taken in. */
+  onAcknowledged(nowMs: number): void;
+}
+
+export class Incoming {
+  receivedPackets = 0;
+  droppedPackets = 0;
+  lastReceivedAtMs: number;
+  private readonly parts: LinkParts;
+  private readonly host: IncomingHost;
+  private readonly events: EventQueue;
+  private readonly frames: FrameCursor = new FrameCursor();
+  private readonly replay: ReplayWindow = new ReplayWindow();
+  private path: Path;
+
+  constructor(nowMs: number, parts: LinkParts, events: EventQueue, host: IncomingHost) {
+    this.parts = parts;
+    this.host = host;
+    this.events = events;
+    this.path = parts.paths.active;
+    this.lastReceivedAtMs = nowMs;
+  }
+
+  /** Opens the packet at bytes[at, end) in place; false when it is not genuine, not new, or not for us. */
+  open(nowMs: number, path: Path, bytes: Uint8Array, at: number, end: number): boolean {
+    const { keys, ids, paths, recovery, tracer } = this.parts;
+    const packetNumber = packetNumberOf(bytes, at);
+    const epoch = epochOf(bytes, at);
+    const key = keys.openKeyOf(epoch);
+    if (key === undefined || !ids.isOwn(bytes, at) || !this.replay.accepts(packetNumber)) {
+      this.droppedPackets++;
+      if (tracer !== undefined) {
+        const isForeign = key !== undefined && !ids.isOwn(bytes, at);
+        const reason = key === undefined ? "key_unavailable" : isForeign ? "connection_unknown" : "duplicate";
+        tracer.packetDropped(nowMs, end - at, reason);
+      }
+      return false;
+    }
+    if (!key.open(bytes, at, at + HEADER_BYTES, end - TAG_BYTES, packetNumber)) {
+      keys.forgeries++;
+      this.droppedPackets++;
+      if (tracer !== undefined) tracer.packetDropped(nowMs, end - at, "decryption_failure");
+      return false;
+    }
+    this.replay.commit(packetNumber);
+    const isNewEpoch = !keys.isSettled && keys.onOpened(nowMs, epoch, recovery.ptoMs);
+    this.receivedPackets++;
+    if (tracer !== undefined) {
+      if (isNewEpoch) tracer.keysUpdated(nowMs, keys.epoch, true);
+      tracer.packetReceived(nowMs, packetNumber, epoch, bytes, at + HEADER_BYTES, end - TAG_BYTES);
+    }
+    this.lastReceivedAtMs = nowMs;
+    paths.onReceived(path, end - at);
+    if (path === paths.active) this.host.onHeard(nowMs);
+    this.path = path;
+    return true;
+  }
+
+  /** Takes in the frames of the packet that open() opened last. */
+  takeFrames(nowMs: number, bytes: Uint8Array, at: number, end: number): void {
+    const { frames, parts } = this;
+    const packetNumber = packetNumberOf(bytes, at);
+    let ackEliciting = false;
+    let onlyProbes = true;
+    let ackFrames = 0;
+    frames.reset(bytes, at + HEADER_BYTES, end - TAG_BYTES);
+    while (frames.next()) {
+      if (isAckEliciting(frames.type)) ackEliciting = true;
+      if (!isProbing(frames.type)) onlyProbes = false;
+      if (frames.type === FRAME.ack && ++ackFrames > ACK_FRAMES_LIMIT) continue;
+      this.takeFrame(nowMs, frames);
+      // What stands behind the end of the link is of no concern.
+      if (frames.type === FRAME.close) return;
+    }
+    if (!frames.ok) throw new SrudpError("ERR_FRAME_ENCODING");
+    const isNewest = packetNumber > parts.received.largest;
+    parts.received.onPacket(nowMs, packetNumber, ackEliciting);
+    if (isNewest && !onlyProbes && this.path !== parts.paths.active) {
+      this.host.onNewPath(nowMs, this.path, end - at);
+    }
+  }
+
+  /** Whether the packet that open() opened last holds a CLOSE; nothing of it is taken in. */
+  holdsClose(bytes: Uint8Array, at: number, end: number): boolean {
+    const { frames } = this;
+    frames.reset(bytes, at + HEADER_BYTES, end - TAG_BYTES);
+    while (frames.next()) if (frames.type === FRAME.close) return true;
+    return false;
+  }
+
+  private takeFrame(nowMs: number, frame: FrameCursor): void {
+    const { streams, received, recovery, keys, ids, paths, activity, tracer } = this.parts;
+    switch (frame.type) {
+      case FRAME.padding:
+      case FRAME.ping:
+        return;
+      case FRAME.stream:
+        activity.note(nowMs);
+        streams.onStream(frame);
+        return;
+      case FRAME.ack:
+        if (!recovery.onAck(nowMs, frame)) throw new SrudpError("ERR_PROTOCOL", "ACK of a packet never sent");
+        this.host.onAcknowledged(nowMs);
+        return;
+      case FRAME.datagram:
+        activity.note(nowMs);
+        this.takeDatagram(frame);
+        return;
+      case FRAME.maxData:
+        streams.onMaxData(frame);
+        return;
+      case FRAME.maxStreamData:
+        streams.onMaxStreamData(frame);
+        return;
+      case FRAME.maxStreams:
+        streams.onMaxStreams(frame);
+        return;
+      case FRAME.resetStream:
+        streams.onResetStream(frame);
+        return;
+      case FRAME.stopSending:
+        streams.onStopSending(frame);
+        return;
+      case FRAME.ackFrequency:
+        received.onAckFrequency(frame.id, frame.offset, frame.code);
+        return;
+      case FRAME.immediateAck:
+        received.wantNow(nowMs);
+        return;
+      case FRAME.newConnectionId:
+        ids.onNewId(frame.offset, frame.bytes.subarray(frame.start, frame.end));
+        return;
+      case FRAME.retireConnectionId:
+        ids.onRetire(frame.offset);
+        this.announceIds();
+        return;
+      case FRAME.pathChallenge:
+        paths.onChallenge(this.path, frame.bytes.subarray(frame.start, frame.end));
+        return;
+      case FRAME.pathResponse: {
+        const proved = paths.onResponse(nowMs, frame.bytes.subarray(frame.start, frame.end));
+        if (proved !== undefined) this.host.onPathProved(nowMs, proved);
+        return;
+      }
+      case FRAME.rekey: {
+        const { epoch } = keys;
+        keys.onFrame(nowMs, frame.id, frame.code, copyBytes(frame.bytes, frame.start, frame.end));
+        if (tracer !== undefined && keys.epoch !== epoch) tracer.keysUpdated(nowMs, keys.epoch, false);
+        return;
+      }
+      case FRAME.close:
+        this.host.onClose(nowMs, frame.code, frame.bytes.subarray(frame.start, frame.end));
+        return;
+      default:
+        throw new SrudpError("ERR_FRAME_ENCODING", `frame of type ${frame.type}`);
+    }
+  }
+
+  /** Tells whoever finds connections by their IDs when these have changed. */
+  announceIds(): void {
+    if (!this.parts.ids.changed) return;
+    this.parts.ids.changed = false;
+    this.events.push(EVENT.idsChanged);
+  }
+
+  private takeDatagram(frame: FrameCursor): void {
+    const { datagrams } = this.parts;
+    datagrams.receive(copyBytes(frame.bytes, frame.start, frame.end));
+    if (datagrams.isAnnounced) return;
+    datagrams.isAnnounced = true;
+    this.events.push(EVENT.datagram);
+  }
+}
+
+/**
+ * Frames that may be sent to try a path without moving to it.  // RFC 9000 §9.1
+ * Deviates: NEW_CONNECTION_ID is not among them. Here it never travels on a path that is only tried, but it
+ * may be all that a packet on the path in use carries.
+ */
+function isProbing(type: number): boolean {
+  return type === FRAME.padding || type === FRAME.pathChallenge || type === FRAME.pathResponse;
+}

@@ -1,0 +1,389 @@
+/**
+ * The half of a handshake that asks: it sends a message, repeats it until the answer is there, and goes on.
+ *
+ * Only an intact answer that names this attempt (connection ID, tie-break, mode) is looked at. A noise2 is
+ * read on a Noise state made anew from the same keys, so whatever is wrong with it leaves no trace.
+ * Read first: the flow in handshake.ts.
+ */
+import { equalBytes } from "../../base/bytes.ts";
+import type { ErrorCode } from "../../base/errors.ts";
+import type { Cpace } from "../../crypto/cpace.ts";
+import { GateMac, gateKey, openCookie, proofOfCookie } from "../../crypto/first-message-mac.ts";
+import { packetIntegrity } from "../../crypto/integrity.ts";
+import { NoiseHandshake, type NoiseOptions } from "../../crypto/noise.ts";
+import { pskOfPake } from "../../crypto/pake-psk.ts";
+import type { CookiePacket } from "../../wire/first-message.ts";
+import {
+  encodeHandshakePacket,
+  type HandshakeKind,
+  type HandshakePacket,
+  type Mode,
+  type Notice,
+  TIE_BREAK_BYTES,
+  type VersionRange,
+} from "../../wire/handshake-packet.ts";
+import { CONNECTION_ID_BYTES } from "../../wire/packet.ts";
+import {
+  type HandshakeConfig,
+  type HandshakeKeys,
+  highestCommonVersion,
+  IGNORED,
+  type Outcome,
+  versionsOf,
+} from "./handshake-config.ts";
+import { errorOfNotice, type Hint, newHint, refusalError } from "./handshake-notice.ts";
+import { RepeatedRequest } from "./handshake-request.ts";
+import {
+  decodeResponderHello,
+  fieldBytes,
+  isPakeMode,
+  keysOf,
+  newPake,
+  noiseOptions,
+  type PakeTranscript,
+  type PublicFields,
+  presharedKey,
+  type ResponderHello,
+} from "./handshake-transcript.ts";
+
+/**
+ * A confirmation under a PAKE that is not validly answered for this long was a wrong guess, if anything was
+ * heard meanwhile. Silence is the path's, and has more time.
+ */
+const CONFIRMATION_MS = 10_000;
+const SILENCE_MS = 60_000;
+/** While somebody thinks about the peer's key, this keeps the peer's half-open state and the NAT awake. */
+const PARKED_RESEND_MS = 5000;
+/** A cookie makes the first message leave at once, once in so long. */
+const COOKIE_PAUSE_MS = 250;
+
+const NOTHING: Uint8Array = new Uint8Array(0);
+const UNKNOWN_ID: Uint8Array = new Uint8Array(CONNECTION_ID_BYTES);
+
+type InitiatorState =
+  | { readonly kind: "idle" }
+  /** pakeOpen is in the air. */
+  | {
+      readonly kind: "opening";
+      readonly pake: Cpace;
+      readonly request: RepeatedRequest;
+      hint: Hint | undefined;
+    }
+  /** noise1 is in the air; where a PAKE went before, the peer is known and patience has an end. */
+  | {
+      readonly kind: "confirming";
+      readonly noise: NoiseOptions;
+      readonly peerId: Uint8Array | undefined;
+      readonly request: RepeatedRequest;
+      givenUpAtMs: number;
+      /** When what is in the air was sent first, and whether anything that names this attempt came since. */
+      readonly sinceMs: number;
+      isHeard: boolean;
+      hint: Hint | undefined;
+    }
+  /** noise2 was good; somebody is asked about the peer's key. */
+  | {
+      readonly kind: "asking";
+      readonly noise: NoiseHandshake;
+      readonly hello: ResponderHello;
+      readonly request: RepeatedRequest;
+    }
+  /** noise3 is in the air until the first packet under the new keys. */
+  | {
+      readonly kind: "established";
+      readonly keys: HandshakeKeys;
+      readonly request: RepeatedRequest | undefined;
+    }
+  | { readonly kind: "failed"; readonly code: ErrorCode };
+
+export class HandshakeInitiator {
+  /** What the peer speaks, once it said that this is not ours. */
+  peerVersions: VersionRange | undefined;
+  private readonly config: HandshakeConfig;
+  private readonly mode: Mode;
+  private readonly gateMac: GateMac;
+  private fields: PublicFields;
+  private first: FirstMessage | undefined;
+  private state: InitiatorState = { kind: "idle" };
+
+  constructor(config: HandshakeConfig) {
+    this.config = config;
+    this.mode = config.mode!;
+    this.gateMac = new GateMac(gateKeyOf(config, this.mode));
+    this.fields = this.newFields();
+  }
+
+  get kind(): InitiatorState["kind"] {
+    return this.state.kind;
+  }
+
+  get tieBreak(): Uint8Array {
+    return this.fields.tieBreak;
+  }
+
+  get keys(): HandshakeKeys | undefined {
+    return this.state.kind === "established" ? this.state.keys : undefined;
+  }
+
+  get failure(): ErrorCode | undefined {
+    return this.state.kind === "failed" ? this.state.code : undefined;
+  }
+
+  /** The message in the air, identical however often it is sent; undefined when none is. */
+  get request(): Uint8Array | undefined {
+    return "request" in this.state ? this.state.request?.bytes : undefined;
+  }
+
+  /** Whether no answer was taken yet, so that nothing is lost by beginning anew. */
+  get isOpening(): boolean {
+    const { state } = this;
+    return state.kind === "opening" || (state.kind === "confirming" && state.peerId === undefined);
+  }
+
+  get timeoutAt(): number {
+    const { state } = this;
+    const resendAtMs = "request" in state ? (state.request?.dueAtMs ?? Infinity) : Infinity;
+    const hintAtMs = "hint" in state ? (state.hint?.believedAtMs ?? Infinity) : Infinity;
+    return Math.min(resendAtMs, hintAtMs, state.kind === "confirming" ? state.givenUpAtMs : Infinity);
+  }
+
+  /** Makes the first message, with fresh keys. Again after `redraw()`. */
+  start(nowMs: number): Uint8Array {
+    const { mode } = this;
+    if (isPakeMode(mode)) {
+      const pake = newPake(this.config, mode, this.fields, fieldBytes("initiator", this.fields));
+      const request = this.newRequest(nowMs, "pakeOpen", UNKNOWN_ID, pake.share);
+      this.state = { kind: "opening", pake, request, hint: undefined };
+      return request.bytes;
+    }
+    return this.sendNoise1(nowMs, presharedKey(this.config, mode), undefined, undefined);
+  }
+
+  /** The tie-break was drawn by the peer as well: everything begins anew with another one. */
+  redraw(nowMs: number): Uint8Array {
+    this.fields = this.newFields();
+    return this.start(nowMs);
+  }
+
+  handlePacket(nowMs: number, packet: HandshakePacket): Outcome {
+    const { state, fields } = this;
+    const isAnswer =
+      equalBytes(packet.destinationId, fields.sourceId) &&
+      equalBytes(packet.tieBreak, fields.tieBreak) &&
+      packet.mode === this.mode;
+    if (!isAnswer) return IGNORED;
+    switch (state.kind) {
+      case "opening":
+        return packet.kind === "pakeAnswer" ? this.takePakeAnswer(nowMs, state.pake, packet) : IGNORED;
+      case "confirming":
+        state.isHeard = true;
+        return packet.kind === "noise2" ? this.takeNoise2(nowMs, state, packet) : IGNORED;
+      case "idle":
+      case "asking":
+      case "established":
+      case "failed":
+        return IGNORED;
+    }
+  }
+
+  /** A notice is only remembered; the first one decides what is believed if no valid answer comes. */
+  handleNotice(nowMs: number, notice: Notice): Outcome {
+    if (!equalBytes(notice.destinationId, this.fields.sourceId)) return IGNORED;
+    const code = errorOfNotice(this.config, this.mode, notice);
+    return code === undefined ? IGNORED : this.takeHint(nowMs, code, notice.versions);
+  }
+
+  /**
+   * The responder is under load and wants the first message with proof that we are where it came from. Only
+   * a cookie that was sealed for that message opens; a fresh one (ours has expired, or our address has
+   * changed) takes the place of the one before.
+   */
+  handleCookie(nowMs: number, { destinationId, nonce, sealed }: CookiePacket): Outcome {
+    const { state, first } = this;
+    if (!this.isOpening || first === undefined || !equalBytes(destinationId, this.fields.sourceId)) {
+      return IGNORED;
+    }
+    const cookie = openCookie(this.fields, first.mac1, nonce, sealed);
+    if (cookie === undefined || !("request" in state)) return IGNORED;
+    const proof = proofOfCookie(cookie, first.mac1);
+    state.request!.replace(encodeHandshakePacket(first.packet, packetIntegrity, () => ({ ...first, proof })));
+    // At once, but no faster than cookies can be asked for: a repeated one must not make us a source of packets.
+    if (nowMs < first.cookieTakenAtMs + COOKIE_PAUSE_MS) return { result: "repeat" };
+    first.cookieTakenAtMs = nowMs;
+    return { result: "repeat", reply: state.request!.bytes };
+  }
+
+  /** What is to be sent because of the time. */
+  handleTimeout(nowMs: number): Uint8Array | undefined {
+    const { state } = this;
+    switch (state.kind) {
+      case "idle":
+      case "failed":
+        return undefined;
+      case "opening":
+      case "confirming": {
+        const { hint } = state;
+        if (hint !== undefined && nowMs >= hint.believedAtMs) {
+          if (hint.code === "ERR_VERSION") this.peerVersions = hint.versions;
+          this.state = { kind: "failed", code: hint.code };
+          return undefined;
+        }
+        if (state.kind === "confirming" && nowMs >= state.givenUpAtMs) {
+          const isOver = state.isHeard || nowMs >= state.sinceMs + SILENCE_MS;
+          if (isOver) {
+            this.state = { kind: "failed", code: state.isHeard ? refusalError(this.mode)! : "ERR_TIMEOUT" };
+            return undefined;
+          }
+          state.givenUpAtMs = nowMs + CONFIRMATION_MS;
+        }
+        return state.request.handleTimeout(nowMs);
+      }
+      case "asking":
+      case "established":
+        return state.request?.handleTimeout(nowMs);
+    }
+  }
+
+  /** The answer to verifyPeer's "ask"; returns noise3 when it is yes. */
+  answerPeer(nowMs: number, accepted: boolean): Uint8Array | undefined {
+    const { state } = this;
+    if (state.kind !== "asking") return undefined;
+    if (accepted) return this.establish(nowMs, state.noise, state.hello);
+    this.state = { kind: "failed", code: "ERR_PEER_KEY" };
+    return undefined;
+  }
+
+  /** The peer has the keys: noise3 need not be repeated any more. */
+  confirm(): void {
+    const { state } = this;
+    if (state.kind === "established") this.state = { ...state, request: undefined };
+  }
+
+  /** The first answer that holds a sound share is the only one; another would be another guess. */
+  private takePakeAnswer(nowMs: number, pake: Cpace, packet: HandshakePacket): Outcome {
+    if (highestCommonVersion(versionsOf(this.config), packet.versions) === undefined) return IGNORED;
+    const responderFields = fieldBytes("responder", { ...packet, mode: this.mode });
+    const key = pake.finish(packet.body, responderFields);
+    if (key === undefined) return IGNORED;
+    const transcript = { initiatorShare: pake.share, responderShare: packet.body, responderFields };
+    return {
+      result: "advanced",
+      reply: this.sendNoise1(nowMs, pskOfPake(key), packet.sourceId, transcript),
+    };
+  }
+
+  /** Sends noise1, whose tag is the confirmation of the PAKE if there was one. */
+  private sendNoise1(
+    nowMs: number,
+    psk: Uint8Array | undefined,
+    peerId: Uint8Array | undefined,
+    pake: PakeTranscript | undefined,
+  ): Uint8Array {
+    const noise = noiseOptions(this.config, "initiator", fieldBytes("initiator", this.fields), psk, pake);
+    const message = new NoiseHandshake(noise).writeMessage(NOTHING);
+    const request = this.newRequest(nowMs, "noise1", peerId ?? UNKNOWN_ID, message);
+    const givenUpAtMs = pake === undefined ? Infinity : nowMs + CONFIRMATION_MS;
+    this.state = {
+      kind: "confirming",
+      noise,
+      peerId,
+      request,
+      givenUpAtMs,
+      sinceMs: nowMs,
+      isHeard: false,
+      hint: undefined,
+    };
+    return request.bytes;
+  }
+
+  private takeNoise2(
+    nowMs: number,
+    state: InitiatorState & { kind: "confirming" },
+    packet: HandshakePacket,
+  ): Outcome {
+    const noise = new NoiseHandshake(state.noise);
+    noise.writeMessage(NOTHING);
+    const payload = noise.readMessage(packet.body);
+    const hello = payload && decodeResponderHello(payload);
+    // The ID in the clear header is edited as easily as any; the sealed one is the peer's.
+    if (hello === undefined || !equalBytes(hello.connectionId, packet.sourceId)) return IGNORED;
+    if (hello.version !== highestCommonVersion(versionsOf(this.config), hello.versions)) {
+      return this.takeHint(nowMs, "ERR_VERSION", hello.versions);
+    }
+    switch (this.config.verifyPeer(noise.remoteStatic!, this.mode)) {
+      case "accept":
+        return { result: "advanced", reply: this.establish(nowMs, noise, hello) };
+      case "refuse":
+        this.state = { kind: "failed", code: "ERR_PEER_KEY" };
+        return { result: "advanced" };
+      case "ask": {
+        const request = new RepeatedRequest(nowMs, state.request.bytes, PARKED_RESEND_MS);
+        this.state = { kind: "asking", noise, hello, request };
+        return { result: "advanced" };
+      }
+    }
+  }
+
+  private establish(nowMs: number, noise: NoiseHandshake, hello: ResponderHello): Uint8Array {
+    const message = noise.writeMessage(this.config.parameters);
+    const request = this.newRequest(nowMs, "noise3", hello.connectionId, message);
+    const keys = keysOf(noise, "initiator", {
+      mode: this.mode,
+      version: hello.version,
+      peerConnectionId: hello.connectionId,
+      peerParameters: hello.parameters,
+    });
+    this.state = { kind: "established", keys, request };
+    return request.bytes;
+  }
+
+  private takeHint(nowMs: number, code: ErrorCode, versions: VersionRange): Outcome {
+    const { state } = this;
+    if (state.kind !== "opening" && state.kind !== "confirming") return IGNORED;
+    state.hint ??= newHint(nowMs, code, versions);
+    return { result: "repeat" };
+  }
+
+  private newFields(): PublicFields {
+    return {
+      sourceId: this.config.connectionId,
+      destinationId: UNKNOWN_ID,
+      versions: versionsOf(this.config),
+      mode: this.mode,
+      features: 0,
+      tieBreak: this.config.random(TIE_BREAK_BYTES),
+    };
+  }
+
+  private newRequest(
+    nowMs: number,
+    kind: HandshakeKind,
+    peerId: Uint8Array,
+    body: Uint8Array,
+  ): RepeatedRequest {
+    const packet = { ...this.fields, kind, destinationId: peerId, body };
+    if (peerId !== UNKNOWN_ID) {
+      return new RepeatedRequest(nowMs, encodeHandshakePacket(packet, packetIntegrity));
+    }
+    const bytes = encodeHandshakePacket(packet, packetIntegrity, (covered) => {
+      const mac1 = this.gateMac.of(covered);
+      this.first = { packet, mac1, cookieTakenAtMs: Number.NEGATIVE_INFINITY };
+      return { mac1, proof: undefined };
+    });
+    return new RepeatedRequest(nowMs, bytes);
+  }
+}
+
+/** The first message, as a cookie is put into it. */
+interface FirstMessage {
+  readonly packet: Parameters<typeof encodeHandshakePacket>[0];
+  readonly mac1: Uint8Array;
+  cookieTakenAtMs: number;
+}
+
+/** The key of mac1: from what the responder is known by, if anything. */
+function gateKeyOf(config: HandshakeConfig, mode: Mode): Uint8Array {
+  const secret = presharedKey(config, mode);
+  if (secret !== undefined) return gateKey("secret", secret);
+  return mode === "key" && config.peerKey !== undefined ? gateKey("key", config.peerKey) : gateKey("public");
+}

@@ -1,0 +1,170 @@
+/**
+ * What the two sides of a handshake commit to: the inputs of CPace, Noise's prologue, and the values that
+ * travel encrypted because the header that shows them in clear proves nothing.
+ *
+ * Every field that steers the exchange enters here, so that a header edited on the way leads to keys that
+ * differ and never to a link. The bytes are set down in docs/protocol.md, "Key schedule".
+ */
+import { concatBytes, utf8Encode, writeU16 } from "../../base/bytes.ts";
+import { Reader } from "../../base/reader.ts";
+import { Cpace } from "../../crypto/cpace.ts";
+import type { NoiseHandshake, NoiseOptions } from "../../crypto/noise.ts";
+import { X25519_BYTES } from "../../crypto/primitives.ts";
+import { type HandshakePacket, MODES, type Mode, type VersionRange } from "../../wire/handshake-packet.ts";
+import { CONNECTION_ID_BYTES } from "../../wire/packet.ts";
+import type { HandshakeConfig, HandshakeKeys, Role } from "./handshake-config.ts";
+
+/** Names the protocol in every transcript. The wire version proper is in the fields. */
+const LABEL: Uint8Array = utf8Encode("srudp/1");
+const SUITE: Uint8Array = utf8Encode("25519_ChaChaPoly_SHA256 CPACE-X25519-SHA512");
+const PAKE_LABEL: Uint8Array = utf8Encode("srudp/1 pake");
+const REKEY_LABEL = "srudp/1 rekey";
+const EXPORTER_LABEL = "srudp/1 exporter";
+/** A code and a passphrase of the same letters are different passwords. */
+const PASSWORD_LABELS = { code: utf8Encode("srudp/1 code"), passphrase: utf8Encode("srudp/1 passphrase") };
+
+/** The modes in which a PAKE comes before Noise. */
+export type PakeMode = "code" | "passphrase";
+
+export function isPakeMode(mode: Mode): mode is PakeMode {
+  return mode === "code" || mode === "passphrase";
+}
+
+/** The psk of the modes in which both sides have it from the start; undefined in the others. */
+export function presharedKey(config: HandshakeConfig, mode: Mode): Uint8Array | undefined {
+  return mode === "secret" || mode === "ticket" ? config.credentials[mode] : undefined;
+}
+
+/** What a side says of itself in the clear header of its packets. */
+export type PublicFields = Pick<
+  HandshakePacket,
+  "sourceId" | "destinationId" | "versions" | "features" | "tieBreak"
+> & {
+  readonly mode: Mode;
+};
+
+/** Both sides' part of a PAKE run, as the prologue binds it. */
+export interface PakeTranscript {
+  readonly initiatorShare: Uint8Array;
+  readonly responderShare: Uint8Array;
+  readonly responderFields: Uint8Array;
+}
+
+/**
+ * A side's header fields as bytes: CPace's associated data, and a part of the prologue. The role stands in
+ * front: CPace's transcript has no order by which to tell the sides apart.
+ */
+export function fieldBytes(role: Role, fields: PublicFields): Uint8Array {
+  const head = Uint8Array.of(
+    role === "initiator" ? 0 : 1,
+    MODES.indexOf(fields.mode),
+    fields.versions.lowest,
+    fields.versions.highest,
+    fields.features >>> 8,
+    fields.features & 0xff,
+  );
+  return concatBytes(head, fields.tieBreak, fields.sourceId, fields.destinationId);
+}
+
+/** One side's run of CPace. The session is what the initiator alone has chosen when it makes its share. */
+export function newPake(
+  config: HandshakeConfig,
+  mode: PakeMode,
+  initiator: PublicFields,
+  ownFields: Uint8Array,
+): Cpace {
+  return new Cpace({
+    password: concatWithLengths(PASSWORD_LABELS[mode], config.credentials[mode]!),
+    channelId: PAKE_LABEL,
+    sessionId: concatBytes(initiator.tieBreak, initiator.sourceId),
+    associatedData: ownFields,
+    scalar: config.random(X25519_BYTES),
+    x25519: config.primitives.x25519,
+  });
+}
+
+/** One side's Noise handshake, with a fresh ephemeral key; a psk makes it XXpsk0, else it is XX. */
+export function noiseOptions(
+  config: HandshakeConfig,
+  role: Role,
+  initiatorFields: Uint8Array,
+  psk: Uint8Array | undefined,
+  pake: PakeTranscript | undefined,
+): NoiseOptions {
+  const secretKey = config.random(X25519_BYTES);
+  const options = {
+    role,
+    prologue: prologueOf(initiatorFields, pake),
+    primitives: config.primitives,
+    ephemeral: { secretKey, publicKey: config.primitives.x25519.publicKey(secretKey) },
+    staticKeys: config.identity,
+  };
+  return psk === undefined ? { ...options, pattern: "XX" } : { ...options, pattern: "XXpsk0", psk };
+}
+
+/** Noise's prologue: suite, roles, mode, all that the initiator says in clear, and the PAKE where there was one. */
+function prologueOf(initiatorFields: Uint8Array, pake: PakeTranscript | undefined): Uint8Array {
+  if (pake === undefined) return concatWithLengths(LABEL, SUITE, initiatorFields);
+  const { initiatorShare, responderShare, responderFields } = pake;
+  return concatWithLengths(LABEL, SUITE, initiatorFields, initiatorShare, responderShare, responderFields);
+}
+
+/** What the responder says of itself in noise2, encrypted. */
+export interface ResponderHello {
+  readonly versions: VersionRange;
+  /** The version that it chose. */
+  readonly version: number;
+  readonly features: number;
+  readonly connectionId: Uint8Array;
+  readonly parameters: Uint8Array;
+}
+
+export function encodeResponderHello(hello: ResponderHello): Uint8Array {
+  const head = new Uint8Array(5);
+  head[0] = hello.versions.lowest;
+  head[1] = hello.versions.highest;
+  head[2] = hello.version;
+  writeU16(head, 3, hello.features);
+  return concatBytes(head, hello.connectionId, hello.parameters);
+}
+
+/** Undefined when it is cut short. */
+export function decodeResponderHello(bytes: Uint8Array): ResponderHello | undefined {
+  const reader = new Reader(bytes);
+  const versions = { lowest: reader.u8(), highest: reader.u8() };
+  const version = reader.u8();
+  const features = reader.u16();
+  const connectionId = Uint8Array.from(reader.take(CONNECTION_ID_BYTES));
+  const parameters = Uint8Array.from(reader.rest());
+  return reader.ok ? { versions, version, features, connectionId, parameters } : undefined;
+}
+
+/** The keys of a complete Noise handshake, as the side `role` has them. */
+export function keysOf(
+  noise: NoiseHandshake,
+  role: Role,
+  peer: Pick<HandshakeKeys, "mode" | "version" | "peerConnectionId" | "peerParameters">,
+): HandshakeKeys {
+  const { initiatorKey, responderKey } = noise.split();
+  const isInitiator = role === "initiator";
+  return {
+    ...peer,
+    role,
+    sendKey: isInitiator ? initiatorKey : responderKey,
+    receiveKey: isInitiator ? responderKey : initiatorKey,
+    handshakeHash: noise.handshakeHash,
+    rekeySecret: noise.exporter(REKEY_LABEL),
+    exporterSecret: noise.exporter(EXPORTER_LABEL),
+    peerStatic: noise.remoteStatic!,
+  };
+}
+
+/** Each part behind its length in 16 bits, so that no two lists of parts give the same bytes. */
+function concatWithLengths(...parts: readonly Uint8Array[]): Uint8Array {
+  const pieces = parts.flatMap((part) => {
+    const length = new Uint8Array(2);
+    writeU16(length, 0, part.length);
+    return [length, part];
+  });
+  return concatBytes(...pieces);
+}

@@ -1,0 +1,277 @@
+/**
+ * The keys of a connection, epoch by epoch. Each epoch comes from a fresh Diffie-Hellman exchange
+ * (NNpsk0, keyed with what the epoch before exported), carried in two REKEY frames, so that keys taken from
+ * a machine neither open what went before nor, after the next exchange, what comes.
+ * // security.md "Rekey"; Noise rev 34 §9
+ *
+ * Who asks seals under the new keys as soon as it has the answer; who answered only after it has opened a
+ * packet of the new epoch, so nothing is sealed that the other side could not open. If both ask at once, the
+ * question of the connection's initiator stands. Old keys stay for packets under way.
+ */
+import { concatBytes, utf8Encode, writeU32 } from "../../base/bytes.ts";
+import { SrudpError } from "../../base/errors.ts";
+import { NoiseHandshake } from "../../crypto/noise.ts";
+import type { AeadKey, Primitives } from "../../crypto/primitives.ts";
+import { writeRekey } from "../../wire/frames.ts";
+import type { HandshakeKeys } from "./handshake-config.ts";
+
+/** Use of one epoch after which the next is asked for.  // security.md */
+const REKEY_AFTER_MS = 120_000;
+const REKEY_AFTER_PACKETS: number = 2 ** 30;
+/** Packets of one epoch that are never exceeded. */
+const EPOCH_PACKETS_LIMIT: number = 2 ** 32;
+/** Packets of an epoch that are kept for the last burst and the CLOSE after it. */
+const CLOSING_RESERVE_PACKETS = 4096;
+/** Forged packets that force the next epoch.  // RFC 9001 §6.6, where it is 2^36 for ChaCha20-Poly1305 */
+const REKEY_AFTER_FORGERIES: number = 2 ** 36;
+/** A question or answer of NNpsk0 with an empty payload: a public key and a tag. */
+const MESSAGE_BYTES = 48;
+/** Room that a REKEY frame takes. */
+export const REKEY_FRAME_BYTES: number = MESSAGE_BYTES + 16;
+/** Probe timeouts for which old keys open packets that are late.  // RFC 9001 §6.5 */
+const OLD_KEYS_PTOS = 3;
+const STEP = { ask: 1, answer: 2 } as const;
+
+export interface RekeyLimits {
+  readonly afterMs: number;
+  readonly afterPackets: number;
+}
+
+export const REKEY_LIMITS: RekeyLimits = { afterMs: REKEY_AFTER_MS, afterPackets: REKEY_AFTER_PACKETS };
+
+interface OpenKeys {
+  readonly epoch: number;
+  readonly key: AeadKey;
+}
+
+export class KeyUpdate {
+  /** Epoch that packets are sealed in, from 0; the wire carries it modulo 4. */
+  epoch = 0;
+  sealKey: AeadKey;
+  /** Packets sealed in this epoch. */
+  sealedPackets = 0;
+  /** Packets that did not open. */
+  forgeries = 0;
+
+  private readonly primitives: Primitives;
+  private readonly random: (byteLength: number) => Uint8Array;
+  private readonly limits: RekeyLimits;
+  private readonly isInitiator: boolean;
+  private readonly handshakeHash: Uint8Array;
+  /** Secret that the next epoch's exchange is keyed with. */
+  private secret: Uint8Array;
+  private current: OpenKeys;
+  private previous: OpenKeys | undefined;
+  private previousUntilMs = Number.POSITIVE_INFINITY;
+  /** The peer has not been heard under the current keys yet. */
+  private isUnconfirmed = false;
+  /** Keys of the epoch that we answered for, until the peer uses it. */
+  private next: { epoch: number; openKey: AeadKey; sealKey: AeadKey } | undefined;
+  private asking: NoiseHandshake | undefined;
+  private frame: { epoch: number; step: number; message: Uint8Array } | undefined;
+  private framePending = false;
+  private answeredEpoch = 0;
+  private epochStartMs: number;
+
+  constructor(
+    nowMs: number,
+    keys: HandshakeKeys,
+    primitives: Primitives,
+    random: (byteLength: number) => Uint8Array,
+    limits: RekeyLimits,
+  ) {
+    this.primitives = primitives;
+    this.random = random;
+    this.limits = limits;
+    this.isInitiator = keys.role === "initiator";
+    this.handshakeHash = keys.handshakeHash;
+    this.secret = keys.rekeySecret;
+    this.sealKey = primitives.aead.key(keys.sendKey);
+    this.current = { epoch: 0, key: primitives.aead.key(keys.receiveKey) };
+    this.epochStartMs = nowMs;
+  }
+
+  /** Key that opens packets of wire epoch `epoch` (0–3); undefined when there is none. */
+  openKeyOf(epoch: number): AeadKey | undefined {
+    if ((this.current.epoch & 3) === epoch) return this.current.key;
+    if (this.next !== undefined && (this.next.epoch & 3) === epoch) return this.next.openKey;
+    if (this.previous !== undefined && (this.previous.epoch & 3) === epoch) return this.previous.key;
+    return undefined;
+  }
+
+  /** Whether there are no keys but the current ones, so that it says nothing which of them opened a packet. */
+  get isSettled(): boolean {
+    return this.next === undefined && this.previous === undefined;
+  }
+
+  /** A packet of wire epoch `epoch` was opened. Returns true when it moved us to a new epoch. */
+  onOpened(nowMs: number, epoch: number, ptoMs: number): boolean {
+    const { next } = this;
+    if (this.previous !== undefined && this.isUnconfirmed && (this.current.epoch & 3) === epoch) {
+      // RFC 9001 §6.5: until the peer has used the new keys, all that it sends comes under the old ones.
+      this.isUnconfirmed = false;
+      this.previousUntilMs = nowMs + OLD_KEYS_PTOS * ptoMs;
+    }
+    if (next === undefined || (next.epoch & 3) !== epoch) return false;
+    // The peer uses the keys that we answered for: now they are safe to seal with.
+    this.advance(nowMs, next.epoch, next.sealKey, next.openKey);
+    this.isUnconfirmed = false;
+    this.previousUntilMs = nowMs + OLD_KEYS_PTOS * ptoMs;
+    this.next = undefined;
+    return true;
+  }
+
+  /** Lets the old keys go when their time is over, and asks for new ones when it has come. */
+  handleTimeout(nowMs: number): void {
+    if (nowMs >= this.previousUntilMs) {
+      this.previous = undefined;
+      this.previousUntilMs = Number.POSITIVE_INFINITY;
+    }
+    if (this.isDue(nowMs)) this.ask();
+  }
+
+  get timeoutAt(): number {
+    const isIdle = !this.isBusy;
+    // Time counts only while the link is used: an idle one keeps its keys.
+    const askAtMs =
+      isIdle && this.sealedPackets > 0 ? this.epochStartMs + this.limits.afterMs : Number.POSITIVE_INFINITY;
+    return Math.min(this.previousUntilMs, askAtMs);
+  }
+
+  /** Whether this epoch's keys may seal no more, but for a CLOSE. */
+  get isUsedUp(): boolean {
+    return this.sealedPackets >= EPOCH_PACKETS_LIMIT - CLOSING_RESERVE_PACKETS;
+  }
+
+  /** Counts a packet about to be sealed. Throws ERR_INTERNAL at the hard limit.  // RFC 9001 §6.6 */
+  countSealed(): void {
+    if (++this.sealedPackets >= EPOCH_PACKETS_LIMIT)
+      throw new SrudpError("ERR_INTERNAL", "an epoch is used up");
+  }
+
+  /** Starts an exchange unless one is on its way. */
+  ask(): void {
+    if (this.isBusy) return;
+    this.asking = this.exchange("initiator", this.epoch + 1);
+    this.frame = {
+      epoch: this.epoch + 1,
+      step: STEP.ask,
+      message: this.asking.writeMessage(new Uint8Array(0)),
+    };
+    this.framePending = true;
+  }
+
+  get hasFrame(): boolean {
+    return this.framePending;
+  }
+
+  /** Whether an exchange is on its way: the next one waits until both sides use its keys. */
+  private get isBusy(): boolean {
+    return this.asking !== undefined || this.next !== undefined || this.isUnconfirmed;
+  }
+
+  /** Whether packets have reached the number that makes the next epoch due. */
+  isDue(nowMs: number): boolean {
+    if (this.isBusy) return false;
+    const tooLong = this.sealedPackets > 0 && nowMs >= this.epochStartMs + this.limits.afterMs;
+    return (
+      tooLong || this.sealedPackets >= this.limits.afterPackets || this.forgeries >= REKEY_AFTER_FORGERIES
+    );
+  }
+
+  /** Writes the frame that waits; `recordValue` names it for its fate. */
+  writeFrame(bytes: Uint8Array, at: number): number {
+    const { epoch, step, message } = this.frame!;
+    this.framePending = false;
+    return writeRekey(bytes, at, epoch, step, message);
+  }
+
+  get recordValue(): number {
+    return 2 * this.frame!.epoch + (this.frame!.step - 1);
+  }
+
+  /** A REKEY frame was lost: the same bytes go again, while they are still of use. */
+  onFrameLost(value: number): void {
+    if (this.frame !== undefined && value === this.recordValue) this.framePending = true;
+  }
+
+  /** The peer's REKEY frame. Throws ERR_PROTOCOL for what no honest peer sends. */
+  onFrame(nowMs: number, epoch: number, step: number, message: Uint8Array): void {
+    if (message.length !== MESSAGE_BYTES || (step !== STEP.ask && step !== STEP.answer)) {
+      throw new SrudpError("ERR_PROTOCOL", "malformed key update");
+    }
+    if (step === STEP.ask) this.onAsk(epoch, message);
+    else this.onAnswer(nowMs, epoch, message);
+  }
+
+  private onAsk(epoch: number, message: Uint8Array): void {
+    // A repetition of what was answered: the answer is repeated by its own loss.
+    if (epoch <= this.answeredEpoch || epoch <= this.epoch) return;
+    if (epoch !== this.epoch + 1 || this.next !== undefined)
+      throw new SrudpError("ERR_PROTOCOL", "key update out of turn");
+    // Both asked at once: the initiator's question stands.
+    if (this.asking !== undefined && this.isInitiator) return;
+    this.asking = undefined;
+    const exchange = this.exchange("responder", epoch);
+    if (exchange.readMessage(message) === undefined)
+      throw new SrudpError("ERR_PROTOCOL", "key update does not verify");
+    this.frame = { epoch, step: STEP.answer, message: exchange.writeMessage(new Uint8Array(0)) };
+    this.framePending = true;
+    this.answeredEpoch = epoch;
+    const { initiatorKey, responderKey } = exchange.split();
+    const { aead } = this.primitives;
+    this.next = { epoch, openKey: aead.key(initiatorKey), sealKey: aead.key(responderKey) };
+    this.replaceSecret(exchange);
+  }
+
+  private onAnswer(nowMs: number, epoch: number, message: Uint8Array): void {
+    const { asking } = this;
+    if (asking === undefined || epoch !== this.epoch + 1) {
+      if (epoch > this.epoch)
+        throw new SrudpError("ERR_PROTOCOL", "key update answered that was not asked for");
+      return;
+    }
+    if (asking.readMessage(message) === undefined)
+      throw new SrudpError("ERR_PROTOCOL", "key update does not verify");
+    this.asking = undefined;
+    this.frame = undefined;
+    this.framePending = false;
+    const { initiatorKey, responderKey } = asking.split();
+    const { aead } = this.primitives;
+    this.advance(nowMs, epoch, aead.key(initiatorKey), aead.key(responderKey));
+    this.replaceSecret(asking);
+  }
+
+  private advance(nowMs: number, epoch: number, sealKey: AeadKey, openKey: AeadKey): void {
+    this.previous = this.current;
+    this.previousUntilMs = Number.POSITIVE_INFINITY;
+    this.isUnconfirmed = true;
+    this.current = { epoch, key: openKey };
+    this.sealKey = sealKey;
+    this.epoch = epoch;
+    this.sealedPackets = 0;
+    this.forgeries = 0;
+    this.epochStartMs = nowMs;
+  }
+
+  private exchange(role: "initiator" | "responder", epoch: number): NoiseHandshake {
+    const secretKey = this.random(32);
+    const number = new Uint8Array(4);
+    writeU32(number, 0, epoch);
+    return new NoiseHandshake({
+      pattern: "NNpsk0",
+      role,
+      prologue: concatBytes(utf8Encode("srudp/1 rekey"), this.handshakeHash, number),
+      primitives: this.primitives,
+      ephemeral: { secretKey, publicKey: this.primitives.x25519.publicKey(secretKey) },
+      psk: this.secret,
+    });
+  }
+
+  /** The old secret is wiped: who takes this machine's memory later cannot go back. */
+  private replaceSecret(exchange: NoiseHandshake): void {
+    const fresh = exchange.exporter("srudp/1 rekey secret");
+    this.secret.fill(0);
+    this.secret = fresh;
+  }
+}

@@ -1,0 +1,113 @@
+/**
+ * Credit of the whole connection, both ways, and the auto-tuning of receive windows.
+ * // RFC 9000 §4, transport.md R17
+ */
+import { SrudpError } from "../../base/errors.ts";
+import type { ReceiveStream } from "./receive-stream.ts";
+
+/** Bounds of windows, set by the memory that one link may take. */
+export const STREAM_WINDOW_MOST_BYTES: number = 6 * 1024 * 1024;
+export const CONNECTION_WINDOW_MOST_BYTES: number = 9 * 1024 * 1024;
+/** The connection's window is at least this many times the largest stream's. */
+const CONNECTION_OVER_STREAM = 1.5;
+/** Credit is granted anew when this share of the window was used up. */
+const UPDATE_SHARE = 0.25;
+/** A window that was used up faster than this many round trips per share is too small. */
+const TUNE_ROUND_TRIPS = 4;
+
+export class FlowControl {
+  /** Bytes that we may send on all streams together, and have sent. */
+  peerMaxBytes = 0;
+  sentBytes = 0;
+  /** Bytes that the peer may send, has sent, and that were read or given up. */
+  maxBytes: number;
+  receivedBytes = 0;
+  readBytes = 0;
+  windowBytes: number;
+  /** MAX_DATA is to be sent. */
+  isUpdateWanted = false;
+  private tuneStartMs = -1;
+  private tuneStartBytes = 0;
+
+  constructor(windowBytes: number) {
+    this.windowBytes = windowBytes;
+    this.maxBytes = windowBytes;
+  }
+
+  get credit(): number {
+    return this.peerMaxBytes - this.sentBytes;
+  }
+
+  /** The peer sent `bytes` beyond what was seen of a stream before. Throws ERR_FLOW_CONTROL. */
+  onReceived(bytes: number): void {
+    this.receivedBytes += bytes;
+    if (this.receivedBytes > this.maxBytes)
+      throw new SrudpError("ERR_FLOW_CONTROL", "connection limit exceeded");
+  }
+
+  /** The application took `bytes`, or will never take them. */
+  onRead(nowMs: number, rttMs: number, bytes: number): void {
+    this.readBytes += bytes;
+    if (this.maxBytes - this.readBytes > this.windowBytes * (1 - UPDATE_SHARE)) return;
+    this.windowBytes = tuned(
+      this.windowBytes,
+      CONNECTION_WINDOW_MOST_BYTES,
+      this.readBytes - this.tuneStartBytes,
+      nowMs - this.tuneStartMs,
+      rttMs,
+      this.tuneStartMs >= 0,
+    );
+    this.tuneStartMs = nowMs;
+    this.tuneStartBytes = this.readBytes;
+    this.grant();
+  }
+
+  /**
+   * Grants a stream more as far as its reader has come. Returns whether MAX_STREAM_DATA is to be sent.
+   */
+  onStreamRead(nowMs: number, rttMs: number, stream: ReceiveStream): boolean {
+    if (!stream.wantsMore) return false;
+    if (stream.maxBytes - stream.readBytes > stream.windowBytes * (1 - UPDATE_SHARE)) return false;
+    stream.windowBytes = tuned(
+      stream.windowBytes,
+      STREAM_WINDOW_MOST_BYTES,
+      stream.readBytes - stream.tuneStartBytes,
+      nowMs - stream.tuneStartMs,
+      rttMs,
+      stream.tuneStartMs >= 0,
+    );
+    stream.tuneStartMs = nowMs;
+    stream.tuneStartBytes = stream.readBytes;
+    stream.maxBytes = Math.max(stream.maxBytes, stream.readBytes + stream.windowBytes);
+    const wanted = Math.min(
+      Math.floor(CONNECTION_OVER_STREAM * stream.windowBytes),
+      CONNECTION_WINDOW_MOST_BYTES,
+    );
+    if (wanted > this.windowBytes) {
+      this.windowBytes = wanted;
+      this.grant();
+    }
+    return true;
+  }
+
+  private grant(): void {
+    const limit = this.readBytes + this.windowBytes;
+    if (limit <= this.maxBytes) return;
+    this.maxBytes = limit;
+    this.isUpdateWanted = true;
+  }
+}
+
+/** The window after `bytes` of it were used up in `elapsedMs`: twice as large when that was too fast. */
+function tuned(
+  windowBytes: number,
+  mostBytes: number,
+  bytes: number,
+  elapsedMs: number,
+  rttMs: number,
+  isMeasured: boolean,
+): number {
+  if (!isMeasured || windowBytes >= mostBytes) return windowBytes;
+  const share = bytes / windowBytes;
+  return elapsedMs < TUNE_ROUND_TRIPS * rttMs * share ? Math.min(2 * windowBytes, mostBytes) : windowBytes;
+}

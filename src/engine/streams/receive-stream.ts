@@ -1,0 +1,178 @@
+/**
+ * The receiving half of a stream: puts bytes where they belong, hands them on in order, and holds the peer to
+ * what it was allowed and to the final size that it named.  // RFC 9000 §3.2, §4.5
+ *
+ * Bytes are laid into slabs at fixed offsets of the stream, so reordering makes no fragments: memory is
+ * bounded by the window, and a reader gets long runs instead of packets. Slabs grow with the offset, so that
+ * a short stream costs little.
+ */
+import { RangeSet } from "../../base/range-set.ts";
+import { SLAB_BYTES, type SlabPool } from "./slab-pool.ts";
+
+/** Slab boundaries: [0, 4 KiB), [4, 16 KiB), [16, 64 KiB), then 64 KiB each. */
+const SMALL_SLAB_BYTES = 4096;
+const MEDIUM_SLAB_BYTES = 16_384;
+/** Gaps that one stream may have: a peer that sends single bytes far apart is cut off.  // transport.md R18 */
+const GAPS_LIMIT = 1024;
+
+export const RECEIVE = { open: 0, reset: 1, stopped: 2, done: 3 } as const;
+
+export class ReceiveStream {
+  readonly id: number;
+  state: number = RECEIVE.open;
+  /** Offset up to which the peer may send. */
+  maxBytes: number;
+  /** Flow-control window: how far beyond what was read `maxBytes` is kept. */
+  windowBytes: number;
+  /** Highest offset seen, for flow control. */
+  highestBytes = 0;
+  /** Everything below was read. */
+  readBytes = 0;
+  /** Total length, −1 while unknown. */
+  finalBytes = -1;
+  resetCode = 0;
+  /** The application has been told that there is something to read. */
+  isAnnounced = false;
+  /** For auto-tuning: when and where the present measurement began. */
+  tuneStartMs = -1;
+  tuneStartBytes = 0;
+
+  /** Everything below is here. */
+  private contiguousBytes = 0;
+  /** What is here above that. */
+  private readonly beyond: RangeSet = new RangeSet();
+  /** Slabs from the one that holds `readBytes` on. */
+  private readonly slabs: (Uint8Array | undefined)[] = [];
+  private firstSlab = 0;
+  private readonly pool: SlabPool;
+
+  constructor(id: number, windowBytes: number, pool: SlabPool) {
+    this.id = id;
+    this.pool = pool;
+    this.windowBytes = windowBytes;
+    this.maxBytes = windowBytes;
+  }
+
+  /** Whether read() would give bytes, or the end has come and was not announced. */
+  get isReadable(): boolean {
+    return this.contiguousBytes > this.readBytes || this.isFinished;
+  }
+
+  /** Whether everything up to the final size was read. */
+  get isFinished(): boolean {
+    return this.finalBytes >= 0 && this.readBytes === this.finalBytes;
+  }
+
+  /** Bytes that are here and not read. */
+  get bufferedBytes(): number {
+    if (this.state !== RECEIVE.open) return 0;
+    return this.contiguousBytes - this.readBytes + (this.beyond.count > 0 ? this.beyond.size : 0);
+  }
+
+  /** Whether the peer may still send something that matters. */
+  get wantsMore(): boolean {
+    return this.state === RECEIVE.open && this.finalBytes < 0;
+  }
+
+  /** Notes where the stream ends. False when the peer contradicts itself.  // RFC 9000 §4.5 */
+  setFinalBytes(finalBytes: number): boolean {
+    if (this.finalBytes >= 0) return this.finalBytes === finalBytes;
+    if (finalBytes < this.highestBytes) return false;
+    this.finalBytes = finalBytes;
+    return true;
+  }
+
+  /**
+   * Takes in source[from, to) at `offset`. The caller has checked flow control and the final size. False when
+   * the stream would have more gaps than any honest peer makes.
+   */
+  insert(source: Uint8Array, from: number, to: number, offset: number): boolean {
+    let start = offset;
+    const end = offset + (to - from);
+    if (end > this.highestBytes) this.highestBytes = end;
+    if (end <= this.contiguousBytes || this.state !== RECEIVE.open) return true;
+    if (start < this.contiguousBytes) {
+      from += this.contiguousBytes - start;
+      start = this.contiguousBytes;
+    }
+    const { beyond } = this;
+    if (beyond.count > 0 && beyond.containsRange(start, end)) return true;
+    this.store(source, from, start, end);
+    if (start > this.contiguousBytes) {
+      beyond.add(start, end);
+      return beyond.count <= GAPS_LIMIT;
+    }
+    this.contiguousBytes = end;
+    while (beyond.count > 0 && beyond.start(0) <= this.contiguousBytes) {
+      this.contiguousBytes = Math.max(this.contiguousBytes, beyond.end(0));
+      beyond.removeFirst();
+    }
+    return true;
+  }
+
+  /** The next run of bytes in order, a view that is valid until it is given back; undefined when there is none. */
+  read(): Uint8Array | undefined {
+    const from = this.readBytes;
+    if (this.contiguousBytes <= from) return undefined;
+    const index = slabIndex(from);
+    const start = slabStart(index);
+    const slabEnd = slabStart(index + 1);
+    const end = Math.min(this.contiguousBytes, slabEnd);
+    const slab = this.slabs[index - this.firstSlab]!;
+    this.readBytes = end;
+    if (end === slabEnd) {
+      this.slabs.shift();
+      this.firstSlab++;
+      this.pool.lend(slab);
+    }
+    if (this.isFinished) this.slabs.length = 0;
+    return slab.subarray(from - start, end - start);
+  }
+
+  /** The peer gave the stream up, or we do not want it any more: what is here is dropped. */
+  drop(state: number): void {
+    this.state = state;
+    for (let place = 0; place < this.slabs.length; place++) {
+      const slab = this.slabs[place];
+      // Of any other slab the reader may still hold a part.
+      if (slab !== undefined && slabStart(this.firstSlab + place) >= this.readBytes) this.pool.takeBack(slab);
+    }
+    this.slabs.length = 0;
+    this.beyond.clear();
+    this.contiguousBytes = 0;
+  }
+
+  private store(source: Uint8Array, from: number, offset: number, end: number): void {
+    let at = offset;
+    while (at < end) {
+      const index = slabIndex(at);
+      const start = slabStart(index);
+      const slabEnd = slabStart(index + 1);
+      const place = index - this.firstSlab;
+      let slab = this.slabs[place];
+      if (slab === undefined) {
+        slab = this.pool.take(slabEnd - start);
+        while (this.slabs.length < place) this.slabs.push(undefined);
+        this.slabs[place] = slab;
+      }
+      const count = Math.min(end, slabEnd) - at;
+      slab.set(source.subarray(from, from + count), at - start);
+      at += count;
+      from += count;
+    }
+  }
+}
+
+function slabIndex(offset: number): number {
+  if (offset < SMALL_SLAB_BYTES) return 0;
+  if (offset < MEDIUM_SLAB_BYTES) return 1;
+  if (offset < SLAB_BYTES) return 2;
+  return 2 + Math.floor(offset / SLAB_BYTES);
+}
+
+function slabStart(index: number): number {
+  if (index <= 0) return 0;
+  if (index === 1) return SMALL_SLAB_BYTES;
+  if (index === 2) return MEDIUM_SLAB_BYTES;
+  return (index - 2) * SLAB_BYTES;
+}

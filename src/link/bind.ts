@@ -1,0 +1,114 @@
+/** Which sockets an endpoint gets: families, source address, and the port that it had better have. */
+import { isIP } from "node:net";
+import { SrudpError } from "../base/errors.ts";
+import { descriptorError } from "../platform/descriptors.ts";
+import { Endpoint } from "./endpoint.ts";
+import type { CommonOptions, ListenOptions } from "./link-options.ts";
+import { holderOfPort } from "../platform/port-holder.ts";
+import { UdpSocket } from "../platform/udp/udp-socket.ts";
+
+/** Times that a free port of one family is asked for until it is free in the other, too. */
+const PORT_TRIES = 16;
+/** What a system without one of the families answers. */
+const NO_FAMILY: ReadonlySet<string | undefined> = new Set([
+  "EAFNOSUPPORT",
+  "EPROTONOSUPPORT",
+  "EADDRNOTAVAIL",
+]);
+
+/**
+ * The sockets of a listener: the same port in both families, or in the one that options or system leave.
+ *
+ * @throws SrudpError ERR_BIND
+ */
+export async function bindListening(options: ListenOptions): Promise<Endpoint> {
+  const port = options.port ?? options.localPort ?? 0;
+  const families = familiesOf(options);
+  for (let tries = 1; ; tries++) {
+    const bound: UdpSocket[] = [];
+    try {
+      for (const family of families)
+        await bindFamily(bound, family, bound[0]?.local.port ?? port, options, families);
+      return new Endpoint(bound, options.onFault);
+    } catch (error) {
+      for (const socket of bound) socket.close();
+      if (port !== 0 || bound.length === 0 || tries === PORT_TRIES || codeOf(error) !== "EADDRINUSE") {
+        throw await bindError(port, error);
+      }
+    }
+  }
+}
+
+/**
+ * The sockets of a connector, one for each of `families`: ephemeral ports unless `localPort` names one.
+ *
+ * @throws SrudpError ERR_BIND
+ */
+export async function bindConnecting(
+  options: CommonOptions,
+  families: readonly (4 | 6)[],
+): Promise<Endpoint> {
+  const { localPort: port = 0, localAddress: address } = options;
+  const bound: UdpSocket[] = [];
+  try {
+    for (const family of families) {
+      try {
+        bound.push(await UdpSocket.bind({ family, address, port }));
+      } catch (error) {
+        // A name may well have an address of a family that this machine does not have.
+        if (families.length === 1 || !NO_FAMILY.has(codeOf(error))) throw error;
+      }
+    }
+    if (bound.length === 0) throw new SrudpError("ERR_BIND", "No address family works here");
+    return new Endpoint(bound, options.onFault);
+  } catch (error) {
+    for (const socket of bound) socket.close();
+    throw await bindError(port, error);
+  }
+}
+
+/**
+ * The families that the options leave, IPv4 first.
+ *
+ * @throws SrudpError ERR_BIND when the source address is none, or of the other family
+ */
+export function familiesOf({ family, localAddress }: CommonOptions): (4 | 6)[] {
+  if (localAddress === undefined) return family === undefined ? [4, 6] : [family];
+  const own = isIP(localAddress);
+  if (own !== 4 && own !== 6) throw new SrudpError("ERR_BIND", `${localAddress} is no address`);
+  if (family !== undefined && own !== family) {
+    throw new SrudpError("ERR_BIND", `${localAddress} is no IPv${family} address`);
+  }
+  return [own];
+}
+
+async function bindFamily(
+  bound: UdpSocket[],
+  family: 4 | 6,
+  port: number,
+  { localAddress: address }: CommonOptions,
+  families: readonly (4 | 6)[],
+): Promise<void> {
+  try {
+    bound.push(await UdpSocket.bind({ family, address, port }));
+  } catch (error) {
+    const isLast = bound.length === 0 && family === families.at(-1);
+    if (isLast || families.length === 1 || !NO_FAMILY.has(codeOf(error))) throw error;
+  }
+}
+
+/** Why a UDP port cannot be bound, and who holds it where that is known. */
+async function bindError(port: number, error: unknown): Promise<SrudpError> {
+  if (error instanceof SrudpError) return error;
+  const descriptors = descriptorError(error);
+  if (descriptors !== undefined) return descriptors;
+  const what = port === 0 ? "No UDP port" : `UDP port ${port}`;
+  const code = codeOf(error);
+  const holder = code === "EADDRINUSE" && port !== 0 ? await holderOfPort("udp", port) : undefined;
+  const reason = `${code ?? String(error)}${holder === undefined ? "" : `, held by ${holder}`}`;
+  return new SrudpError("ERR_BIND", `${what} (${reason})`, error);
+}
+
+function codeOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code;
+}

@@ -1,0 +1,534 @@
+/**
+ * The endpoint: it owns the UDP sockets and one timer, finds the connection that a datagram belongs to, and
+ * drives the connections. It alone performs *mutate → drain transmits → re-arm the timer → drain events*.
+ *
+ * Work comes in batches. A received datagram is handed over at once, but what follows from a whole batch
+ * (acknowledgements, packets to send, the timer, events) is done once, in the `setImmediate` behind it; so
+ * are commands of the application. One reading of the clock serves all of that.
+ *
+ * Read `attachment.ts` first; `batch-sender.ts` has the sending.
+ */
+import { copyBytes } from "../base/bytes.ts";
+import { SrudpError } from "../base/errors.ts";
+import type { Path, Transmit } from "../engine/connection/connection.ts";
+import { type ConnectionEvent, EVENT } from "../engine/connection/events.ts";
+import { strideOf } from "../wire/coalesced.ts";
+import {
+  CONNECTION_ID_BYTES,
+  datagramBytesOf,
+  isDataPacket,
+  PACKET_DATA,
+  PACKET_HANDSHAKE,
+  PACKET_NOTICE,
+} from "../wire/packet.ts";
+import { familyOf, type RemoteAddress } from "../platform/udp/address.ts";
+import { Attachment, type AttachmentHost, type ConnectionOwner, type Drivable } from "./connection-handle.ts";
+import { BatchSender } from "../platform/udp/batch-sender.ts";
+import type { DatagramHandler, DatagramSocket } from "../platform/udp/datagram-socket.ts";
+import { DeadlineTimer } from "../platform/deadline-timer.ts";
+import { type FaultHandler, throwLater } from "./fault.ts";
+import { SLEPT_MS, SleepWatch } from "../platform/sleep-watch.ts";
+
+/** Where a datagram came from, and by which socket. */
+export interface DatagramOrigin {
+  readonly socket: DatagramSocket;
+  readonly address: string;
+  readonly port: number;
+}
+
+/** Takes a datagram of another protocol on the same socket; false when it is none of its own. */
+export type ProtocolHandler = (now: number, from: DatagramOrigin, bytes: Uint8Array) => boolean;
+
+interface Route {
+  readonly lowestByte: number;
+  readonly highestByte: number;
+  readonly handle: ProtocolHandler;
+}
+
+/** Told of a handshake's first message, which names no connection yet. */
+export type FirstMessageHandler = (now: number, from: DatagramOrigin, bytes: Uint8Array) => void;
+
+// Where the destination connection ID stands, and how long a datagram has to be to be looked at.
+const DATA_DESTINATION_AT = 1;
+const HANDSHAKE_DESTINATION_AT = 3;
+const HANDSHAKE_HEAD_BYTES: number = HANDSHAKE_DESTINATION_AT + 2 * CONNECTION_ID_BYTES;
+const NOTICE_DESTINATION_AT = 2;
+const NOTICE_HEAD_BYTES: number = NOTICE_DESTINATION_AT + CONNECTION_ID_BYTES;
+
+/** Rounds of commands answering events answering commands before other I/O gets its turn. */
+const ROUNDS_LIMIT = 8;
+
+const NOWHERE: Path = { address: "", port: 0, socket: -1 };
+
+export class Endpoint implements AttachmentHost {
+  /** Told of each handshake's first message: by the listener, or by a connector that may be called too. */
+  onFirstMessage: FirstMessageHandler | undefined;
+  /** Datagrams that belong to nothing here: of an unknown connection, or no packet of ours. */
+  strayDatagrams = 0;
+  /** Faults so far, of connections and of datagrams that belong to none. */
+  faults = 0;
+  /** Told once when the endpoint closes, whoever closed it. */
+  onClosed: (() => void) | undefined;
+
+  /** By their index, which a path names; a socket that was closed leaves its place empty. */
+  readonly #slots: (DatagramSocket | undefined)[] = [];
+  readonly #routes: Route[] = [];
+  readonly #attachments: Set<Attachment> = new Set();
+  /** By a part of each of their connection IDs, see connectionKey(). */
+  readonly #byId: Map<number, Attachment> = new Map();
+  /** Datagrams mostly come for the same connection as the one before. */
+  #latest: Attachment | undefined;
+  #dirty: Attachment[] = [];
+  #spare: Attachment[] = [];
+  #scheduled = false;
+  #flushing = false;
+  #batchNowMs = 0;
+  readonly #timer: DeadlineTimer = new DeadlineTimer(() => this.#handleDue());
+  readonly #sender: BatchSender = new BatchSender();
+  readonly #transmit: Transmit = { buffer: this.#sender.buffer, length: 0, segmentBytes: 0, path: NOWHERE };
+  readonly #sleepWatch: SleepWatch = new SleepWatch();
+  readonly #event: ConnectionEvent = { kind: 0, streamId: -1, errorCode: 0 };
+  #someBlocked = false;
+  #listening = false;
+  /** Whether the process is to go on for what is under way here. */
+  #isHeld = true;
+  #open = true;
+
+  readonly #onFault: FaultHandler | undefined;
+
+  /**
+   * @param sockets bound already, at least one; the endpoint closes them
+   * @param onFault told of each fault; with it, exceptions of listeners are faults too
+   */
+  constructor(sockets: readonly DatagramSocket[], onFault?: FaultHandler) {
+    this.#onFault = onFault;
+    for (const socket of sockets) this.addSocket(socket);
+  }
+
+  /** The sockets that are open. */
+  get sockets(): readonly DatagramSocket[] {
+    return this.#slots.filter((socket) => socket !== undefined);
+  }
+
+  /** The socket that a path names; undefined once it is closed. */
+  socketAt(index: number): DatagramSocket | undefined {
+    return this.#slots[index];
+  }
+
+  /** Takes one more socket over, to be named by its `index` from now on. */
+  addSocket(socket: DatagramSocket): void {
+    socket.index = this.#slots.length;
+    socket.onDatagram = this.#onDatagram;
+    socket.onSent = this.#onSent;
+    this.#slots.push(socket);
+    if (this.#open) socket.holdProcess(this.#isHeld);
+    else socket.close();
+  }
+
+  /** Closes a socket; whoever still sends by it sends nothing. */
+  removeSocket(index: number): void {
+    const socket = this.#slots[index];
+    if (socket === undefined) return;
+    this.#slots[index] = undefined;
+    socket.close();
+    this.#unblock();
+  }
+
+  /**
+   * Gives datagrams whose first byte is in a range to another protocol on these sockets: STUN, the checks of
+   * hole punching. Handlers are asked in their order, and only when no connection took the datagram.
+   *
+   * @returns ends it
+   */
+  route(lowestByte: number, highestByte: number, handle: ProtocolHandler): () => void {
+    const route = { lowestByte, highestByte, handle };
+    this.#routes.push(route);
+    return () => {
+      const index = this.#routes.indexOf(route);
+      if (index >= 0) this.#routes.splice(index, 1);
+    };
+  }
+
+  /** What it holds, by name. */
+  get counts(): Readonly<Record<string, number>> {
+    return {
+      attachments: this.#attachments.size,
+      connectionIds: this.#byId.size,
+      routes: this.#routes.length,
+      sockets: this.sockets.length,
+    };
+  }
+
+  get localAddresses(): RemoteAddress[] {
+    return this.sockets.map((socket) => socket.local);
+  }
+
+  /** Monotonic milliseconds; within a batch only datagrams that come and bursts that leave move them on. */
+  now(): number {
+    return this.#batchNowMs !== 0 ? this.#batchNowMs : performance.now();
+  }
+
+  /** Keeps the sockets open, and the process running, even without a connection. */
+  setListening(listening: boolean): void {
+    this.#listening = listening;
+    this.#settle();
+  }
+
+  /**
+   * Takes over the driving of `connection`; undefined when its connection ID is too much like that of
+   * another, whereupon the caller draws a new one.
+   */
+  attach(connection: Drivable, owner: ConnectionOwner, paths: readonly Path[]): Attachment | undefined {
+    const key = connectionKey(connection.connectionId, 0);
+    if (this.#byId.has(key)) return undefined;
+    const attachment = new Attachment(this, connection, owner, paths);
+    this.#attachments.add(attachment);
+    this.#byId.set(key, attachment);
+    this.#settle();
+    this.touch(attachment);
+    return attachment;
+  }
+
+  detach(attachment: Attachment): void {
+    if (attachment.detached) return;
+    attachment.detached = true;
+    this.#attachments.delete(attachment);
+    for (const id of attachment.ids) this.#byId.delete(connectionKey(id, 0));
+    if (this.#latest === attachment) this.#latest = undefined;
+    try {
+      attachment.owner.handleDetached();
+    } catch (fault) {
+      this.noteFault(fault, attachment.latestPath);
+    }
+    attachment.onDetached?.();
+    this.#settle();
+  }
+
+  /** Ends the connection at `attachment` because of a fault; one that cannot even be closed is let go as it is. */
+  fail(attachment: Attachment, fault: unknown): void {
+    // The first fault comes back as the error that it became: out of a promise, or an `error` event without a listener.
+    if (attachment.hasFailed && fault instanceof SrudpError) return;
+    this.noteFault(fault, attachment.latestPath);
+    if (attachment.detached || attachment.hasFailed) return;
+    attachment.hasFailed = true;
+    try {
+      attachment.owner.handleFault(fault);
+    } catch (another) {
+      this.noteFault(another, attachment.latestPath);
+      this.detach(attachment);
+    }
+    this.touch(attachment);
+  }
+
+  /** As `fail`, for a connection that threw while it was driven: the second time it is not driven any further. */
+  #failDriven(attachment: Attachment, fault: unknown): void {
+    const isSecond = attachment.hasFailed;
+    this.fail(attachment, fault);
+    if (isSecond) this.detach(attachment);
+  }
+
+  /** A listener of a link, or of this endpoint's listener (without `attachment`), threw. */
+  failByListener(attachment: Attachment | undefined, thrown: unknown): void {
+    if (this.#onFault === undefined) throwLater(thrown);
+    else if (attachment === undefined) this.noteFault(thrown, undefined);
+    else this.fail(attachment, thrown);
+  }
+
+  /** Counts and reports a fault that no connection has to end for. */
+  noteFault(fault: unknown, from: { readonly address: string; readonly port: number } | undefined): void {
+    this.faults++;
+    const remote = from && { address: from.address, port: from.port, family: familyOf(from.address) };
+    this.#onFault?.(fault, remote);
+  }
+
+  /** Hands `bytes` to the connection at `attachment`, which they do not name themselves. */
+  deliver(attachment: Attachment, now: number, from: DatagramOrigin, bytes: Uint8Array): void {
+    this.#hand(attachment, now, from.socket, from.address, from.port, bytes);
+  }
+
+  touch(attachment: Attachment): void {
+    if (attachment.dirty || attachment.detached) return;
+    attachment.dirty = true;
+    this.#dirty.push(attachment);
+    this.#schedule();
+  }
+
+  /** Drains all that was touched, until it is at rest or other I/O has waited long enough. */
+  flush(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    this.#batchNowMs = performance.now();
+    try {
+      for (let round = 0; this.#dirty.length > 0 && round < ROUNDS_LIMIT; round++) this.#drainRound();
+    } finally {
+      this.#flushing = false;
+      this.#batchNowMs = 0;
+      if (this.#dirty.length > 0) this.#schedule();
+    }
+  }
+
+  /** Lets every connection go as it is and closes the sockets. */
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#listening = false;
+    this.onFirstMessage = undefined;
+    this.#timer.stop();
+    for (const attachment of [...this.#attachments]) this.detach(attachment);
+    for (const socket of this.sockets) socket.close();
+    this.#routes.length = 0;
+    this.onClosed?.();
+  }
+
+  readonly #onDatagram: DatagramHandler = (socket, address, port, bytes) => {
+    try {
+      this.#receive(socket, address, port, bytes);
+    } catch (fault) {
+      // Of a first message, or of another protocol: no link has to end for it, and no stranger may end the process.
+      this.noteFault(fault, { address, port });
+    }
+  };
+  readonly #onSent = (): void => this.#unblock();
+
+  /** One buffer of a socket: mostly a datagram, or several that the kernel has joined. */
+  #receive(socket: DatagramSocket, address: string, port: number, bytes: Uint8Array): void {
+    const stride = socket.isCoalescing === true ? strideOf(bytes) : bytes.length;
+    if (stride >= bytes.length) {
+      this.#receiveOne(socket, address, port, bytes);
+      return;
+    }
+    for (let at = 0, end = 0; at < bytes.length; at = end) {
+      end = Math.min(at + stride, bytes.length);
+      const attachment = isWhole(bytes, at, end) ? this.#find(bytes, at + DATA_DESTINATION_AT) : undefined;
+      if (attachment === undefined) {
+        this.#receiveOne(socket, address, port, bytes.subarray(at, end));
+        continue;
+      }
+      // Packets of one connection in a row are handed over together.
+      while (end < bytes.length) {
+        const next = Math.min(end + stride, bytes.length);
+        if (!isWhole(bytes, end, next) || !isIdOf(attachment, bytes, end + DATA_DESTINATION_AT)) break;
+        end = next;
+      }
+      this.#hand(attachment, this.#beginBatch(), socket, address, port, bytes.subarray(at, end));
+    }
+  }
+
+  #receiveOne(socket: DatagramSocket, address: string, port: number, datagram: Uint8Array): void {
+    const kind = datagram.length >= NOTICE_HEAD_BYTES ? datagram[0]! & 0xf0 : 0;
+    // Handshakes and other protocols may keep what they are given; the socket's memory is used again.
+    const bytes = kind === PACKET_DATA || socket.isCoalescing !== true ? datagram : copyBytes(datagram);
+    let attachment: Attachment | undefined;
+    if (kind === PACKET_DATA) attachment = this.#find(bytes, DATA_DESTINATION_AT);
+    else if (kind === PACKET_HANDSHAKE && bytes.length >= HANDSHAKE_HEAD_BYTES) {
+      attachment = this.#find(bytes, HANDSHAKE_DESTINATION_AT);
+      if (
+        attachment === undefined &&
+        this.onFirstMessage !== undefined &&
+        isZero(bytes, HANDSHAKE_DESTINATION_AT)
+      ) {
+        this.onFirstMessage(this.#beginBatch(), { socket, address, port }, bytes);
+        return;
+      }
+    } else if (kind === PACKET_NOTICE) attachment = this.#find(bytes, NOTICE_DESTINATION_AT);
+    if (attachment === undefined) this.#giveToOthers(socket, address, port, bytes);
+    else this.#hand(attachment, this.#beginBatch(), socket, address, port, bytes);
+  }
+
+  #giveToOthers(socket: DatagramSocket, address: string, port: number, bytes: Uint8Array): void {
+    const first = bytes[0];
+    if (first !== undefined) {
+      for (const { lowestByte, highestByte, handle } of this.#routes) {
+        if (first < lowestByte || first > highestByte) continue;
+        if (handle(this.#beginBatch(), { socket, address, port }, bytes)) return;
+      }
+    }
+    this.strayDatagrams++;
+  }
+
+  /**
+   * The time of a datagram that has come; the flush behind it ends its batch. Each has its own: on a busy
+   * machine the process may stand still within a batch, and a datagram that came meanwhile would show a round
+   * trip shorter than any is, which congestion control believes for ten seconds.
+   */
+  #beginBatch(): number {
+    if (this.#batchNowMs === 0) this.#schedule();
+    this.#batchNowMs = performance.now();
+    return this.#batchNowMs;
+  }
+
+  #hand(
+    attachment: Attachment,
+    now: number,
+    socket: DatagramSocket,
+    address: string,
+    port: number,
+    bytes: Uint8Array,
+  ): void {
+    const path = attachment.pathOf(socket.index, address, port);
+    const { owner } = attachment;
+    try {
+      if (owner.handleDatagram !== undefined) owner.handleDatagram(now, path, bytes);
+      else attachment.connection.handleDatagram(now, path, bytes);
+    } catch (fault) {
+      this.#failDriven(attachment, fault);
+    }
+    this.touch(attachment);
+  }
+
+  #find(bytes: Uint8Array, at: number): Attachment | undefined {
+    const latest = this.#latest;
+    if (latest !== undefined && isIdOf(latest, bytes, at)) return latest;
+    const attachment = this.#byId.get(connectionKey(bytes, at));
+    if (attachment === undefined || !isIdOf(attachment, bytes, at)) return undefined;
+    this.#latest = attachment;
+    return attachment;
+  }
+
+  /** The connection goes by other IDs from now on. */
+  #learnIds(attachment: Attachment): void {
+    for (const id of attachment.ids) this.#byId.delete(connectionKey(id, 0));
+    // One too much like another connection's is left out: the peer has spares.
+    attachment.ids = (attachment.connection.connectionIds ?? attachment.ids).filter(
+      (id) => !this.#byId.has(connectionKey(id, 0)),
+    );
+    for (const id of attachment.ids) this.#byId.set(connectionKey(id, 0), attachment);
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#flushing || !this.#open) return;
+    this.#scheduled = true;
+    setImmediate(this.#onImmediate);
+  }
+
+  readonly #onImmediate = (): void => {
+    this.#scheduled = false;
+    this.flush();
+  };
+
+  #drainRound(): void {
+    const round = this.#dirty;
+    this.#dirty = this.#spare;
+    for (const attachment of round) {
+      attachment.dirty = false;
+      if (attachment.detached) continue;
+      try {
+        this.#drain(attachment);
+      } catch (fault) {
+        this.#failDriven(attachment, fault);
+      }
+    }
+    round.length = 0;
+    this.#spare = round;
+  }
+
+  #drain(attachment: Attachment): void {
+    const { connection } = attachment;
+    this.#sendAll(attachment);
+    attachment.deadlineMs = connection.pollTimeout();
+    this.#timer.wakeBy(attachment.deadlineMs, this.#batchNowMs);
+    const event = this.#event;
+    // The owner may change on the way: a link takes over from whoever waited for it.
+    while (connection.pollEvent(event)) {
+      if (event.kind === EVENT.idsChanged) this.#learnIds(attachment);
+      else attachment.owner.handleEvent(event);
+    }
+    const { state } = connection;
+    if (state === "closed") this.detach(attachment);
+    else if (!attachment.ending && state === "draining") {
+      attachment.ending = true;
+      this.#settle();
+    }
+  }
+
+  #sendAll(attachment: Attachment): void {
+    const transmit = this.#transmit;
+    while (!attachment.blocked) {
+      transmit.buffer = this.#sender.buffer;
+      if (!attachment.connection.pollTransmit(this.#batchNowMs, transmit)) return;
+      const socket = this.#slots[transmit.path.socket];
+      if (socket !== undefined && !this.#sender.send(socket, transmit)) {
+        attachment.blocked = true;
+        this.#someBlocked = true;
+      }
+      // A full window takes milliseconds to leave, which the pacer has to know of, and all that follows as well.
+      this.#batchNowMs = performance.now();
+    }
+  }
+
+  /** A batch has left some socket: whoever had to wait may go on. */
+  #unblock(): void {
+    if (!this.#someBlocked) return;
+    this.#someBlocked = false;
+    for (const attachment of this.#attachments) {
+      if (!attachment.blocked) continue;
+      attachment.blocked = false;
+      this.touch(attachment);
+    }
+  }
+
+  #handleDue(): void {
+    const now = performance.now();
+    const hasSlept = this.#sleepWatch.hasSlept(now);
+    let nextMs = Infinity;
+    for (const attachment of this.#attachments) {
+      const isDue = hasSlept || attachment.deadlineMs <= now;
+      if (!isDue) {
+        if (attachment.deadlineMs < nextMs) nextMs = attachment.deadlineMs;
+        continue;
+      }
+      const wasLate = now - attachment.deadlineMs > SLEPT_MS;
+      attachment.deadlineMs = Infinity;
+      try {
+        if (hasSlept || wasLate) attachment.connection.handleWake?.(now);
+        attachment.connection.handleTimeout(now);
+      } catch (fault) {
+        this.#failDriven(attachment, fault);
+      }
+      this.touch(attachment);
+    }
+    this.#timer.wakeBy(nextMs, now);
+    this.flush();
+  }
+
+  /** Closes what nobody needs, and holds the process only for what is not ending. */
+  #settle(): void {
+    if (!this.#open) return;
+    if (!this.#listening && this.#attachments.size === 0) {
+      this.close();
+      return;
+    }
+    let held = this.#listening;
+    for (const attachment of this.#attachments) held ||= !attachment.ending;
+    this.#isHeld = held;
+    for (const socket of this.sockets) socket.holdProcess(held);
+    this.#timer.holdProcess(held);
+  }
+}
+
+/** Whether bytes[at, end) are one data packet and nothing else. */
+function isWhole(bytes: Uint8Array, at: number, end: number): boolean {
+  return isDataPacket(bytes, at, end) && at + datagramBytesOf(bytes, at) === end;
+}
+
+/** 48 of the connection ID's 64 bits: as many as a number can hold. */
+function connectionKey(bytes: Uint8Array, at: number): number {
+  const high = (bytes[at]! << 8) | bytes[at + 1]!;
+  const low = (bytes[at + 2]! << 24) | (bytes[at + 3]! << 16) | (bytes[at + 4]! << 8) | bytes[at + 5]!;
+  return high * 0x100000000 + (low >>> 0);
+}
+
+function isIdOf(attachment: Attachment, bytes: Uint8Array, at: number): boolean {
+  for (const id of attachment.ids) if (isConnectionId(bytes, at, id)) return true;
+  return false;
+}
+
+function isConnectionId(bytes: Uint8Array, at: number, connectionId: Uint8Array): boolean {
+  for (let i = 0; i < CONNECTION_ID_BYTES; i++) if (bytes[at + i] !== connectionId[i]) return false;
+  return true;
+}
+
+function isZero(bytes: Uint8Array, at: number): boolean {
+  for (let i = 0; i < CONNECTION_ID_BYTES; i++) if (bytes[at + i] !== 0) return false;
+  return true;
+}

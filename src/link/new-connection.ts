@@ -1,0 +1,152 @@
+/** Makes the engine's parts for one peer and gives them a place at an endpoint. */
+import { randomBytes } from "node:crypto";
+import { SrudpError } from "../base/errors.ts";
+import { Connection, type Path } from "../engine/connection/connection.ts";
+import { Handshake, type Role } from "../engine/handshake/handshake.ts";
+import { DEFAULT_PARAMETERS, encodeParameters } from "../engine/connection/transport-parameters.ts";
+import { CONNECTION_ID_BYTES } from "../wire/packet.ts";
+import { familyOf, type RemoteAddress } from "../platform/udp/address.ts";
+import type { Attachment, ConnectionOwner } from "./connection-handle.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { largestPayload, mtuCeilingOf } from "../platform/udp/mtu-ceiling.ts";
+import { type CommonOptions, DEFAULT_IDLE_TIMEOUT_MS } from "./link-options.ts";
+import { primitives } from "../platform/crypto/provider.ts";
+import { Qlog } from "./qlog/qlog.ts";
+import { QlogFile } from "./qlog/qlog-file.ts";
+import type { Trust } from "./trust.ts";
+
+export interface ConnectionParts {
+  readonly connection: Connection;
+  readonly handshake: Handshake;
+  readonly attachment: Attachment;
+}
+
+export interface NewConnectionOptions {
+  readonly role: Role;
+  readonly trust: Trust;
+  /** The peer's addresses, where this side begins. */
+  readonly paths: readonly Path[];
+  readonly common: CommonOptions;
+  /** Told what the caller's `verifyPeer` threw; the peer is refused. */
+  readonly onVerifyFailure?: (error: unknown) => void;
+}
+
+/**
+ * What all streams of a link together may hold unread. Each has a window of its own, 512 KiB at first, so that a
+ * hundred connections whose readers have stopped take nothing from the others; and memory stays bounded.
+ */
+const LINK_WINDOW_BYTES: number = 64 * 1024 * 1024;
+/** Draws of a connection ID before it must be a bug that each is taken. */
+const DRAWS_LIMIT = 8;
+
+/** Starts a connection at `endpoint`, which from now on drives it; its events go to `owner`. */
+export function newConnection(
+  endpoint: Endpoint,
+  owner: ConnectionOwner,
+  options: NewConnectionOptions,
+): ConnectionParts {
+  for (let draw = 0; draw < DRAWS_LIMIT; draw++) {
+    const parts = tryConnection(endpoint, owner, options);
+    if (parts !== undefined) return parts;
+  }
+  throw new SrudpError("ERR_INTERNAL", "no free connection ID");
+}
+
+function tryConnection(
+  endpoint: Endpoint,
+  owner: ConnectionOwner,
+  { role, trust, paths, common, onVerifyFailure }: NewConnectionOptions,
+): ConnectionParts | undefined {
+  const { idleTimeoutMs = DEFAULT_IDLE_TIMEOUT_MS, congestion = "bbr" } = common;
+  const parameters = {
+    ...DEFAULT_PARAMETERS,
+    maxDataBytes: LINK_WINDOW_BYTES,
+    maxUdpPayloadBytes: largestPayload(endpoint.sockets),
+    idleTimeoutMs: Number.isFinite(idleTimeoutMs) ? idleTimeoutMs : 0,
+  };
+  const connectionId = random(CONNECTION_ID_BYTES);
+  let attachment: Attachment | undefined;
+
+  /** The answer of somebody who had to think first. */
+  const answerLater = (verdict: Promise<boolean>): void => {
+    const answer = (accepted: boolean): void => {
+      if (attachment === undefined || attachment.detached || connection.state !== "handshaking") return;
+      connection.answerPeer(attachment.now(), accepted);
+      attachment.touch();
+    };
+    verdict.then(answer, (error: unknown) => {
+      onVerifyFailure?.(error);
+      answer(false);
+    });
+  };
+
+  const handshake = new Handshake({
+    role,
+    mayRespond: role === "initiator",
+    ...(role === "initiator" && { mode: trust.mode }),
+    ...(trust.peerKey !== undefined && { peerKey: trust.peerKey }),
+    credentials: trust.credentials,
+    primitives: primitives(),
+    random,
+    identity: trust.identity,
+    connectionId,
+    parameters: encodeParameters(parameters),
+    verifyPeer: (publicKey, mode) => {
+      try {
+        const verdict = trust.judge(publicKey, mode, remoteOf(attachment?.latestPath));
+        if (typeof verdict === "boolean") return verdict ? "accept" : "refuse";
+        answerLater(verdict);
+        return "ask";
+      } catch (error) {
+        onVerifyFailure?.(error);
+        return "refuse";
+      }
+    },
+  });
+  const qlog = newQlog(endpoint, role, connectionId, common);
+  const connection = new Connection(endpoint.now(), {
+    handshake,
+    paths,
+    primitives: primitives(),
+    random,
+    parameters,
+    idleTimeoutMs,
+    congestion,
+    connectionId,
+    mtuCeilingBytes: ({ socket, address }) => mtuCeilingOf(endpoint.socketAt(socket), address),
+    ...(qlog !== undefined && { tracer: qlog }),
+  });
+  attachment = endpoint.attach(connection, owner, paths);
+  if (attachment !== undefined && qlog !== undefined) attachment.onDetached = () => qlog.finish();
+  return attachment === undefined ? undefined : { connection, handshake, attachment };
+}
+
+/** The connection's trace, where one is wanted. */
+function newQlog(
+  endpoint: Endpoint,
+  role: Role,
+  connectionId: Uint8Array,
+  { qlogDirectory }: CommonOptions,
+): Qlog | undefined {
+  if (qlogDirectory === undefined) return undefined;
+  return new Qlog({
+    sink: new QlogFile(qlogDirectory),
+    role,
+    connectionId,
+    startMs: endpoint.now(),
+    startDate: new Date(),
+    localOf: (socket) => endpoint.socketAt(socket)?.local,
+  });
+}
+
+/** The address at the other end of `path`. */
+export function remoteOf(path: Path | undefined): RemoteAddress {
+  if (path === undefined) return { address: "", port: 0, family: 4 };
+  const { address, port } = path;
+  return { address, port, family: familyOf(address) };
+}
+
+function random(byteLength: number): Uint8Array {
+  const bytes = randomBytes(byteLength);
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, byteLength);
+}

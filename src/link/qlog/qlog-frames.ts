@@ -1,0 +1,146 @@
+/**
+ * What is in a packet as qlog tells it: kinds of frames and their numbers, never what they carry.
+ * // draft-ietf-quic-qlog-quic-events §8
+ *
+ * Stream and datagram frames have their length twice: where the drafts have it now, and where qvis looks.
+ */
+import { toHex } from "../../base/bytes.ts";
+import { FRAME, type FrameCursor } from "../../wire/frames.ts";
+import { HANDSHAKE_KINDS } from "../../wire/handshake-packet.ts";
+import { CONNECTION_ID_BYTES, PACKET_HANDSHAKE } from "../../wire/packet.ts";
+
+/** Errors of a transport by their codes.  // RFC 9000 §20.1 */
+const TRANSPORT_ERRORS: readonly (string | undefined)[] = [
+  "no_error",
+  "internal_error",
+  "connection_refused",
+  "flow_control_error",
+  "stream_limit_error",
+  "stream_state_error",
+  "final_size_error",
+  "frame_encoding_error",
+  "transport_parameter_error",
+  "connection_id_limit_error",
+  "protocol_violation",
+];
+/** Codes from here on are the application's. */
+const APPLICATION_ERRORS_FROM = 0x100;
+
+// Where fields of a handshake packet stand.  // wire/handshake-packet.ts
+const DESTINATION_AT = 3;
+const SOURCE_AT = 11;
+const BODY_LENGTH_AT = 40;
+/** Handshake packets up to this kind (noise1) come before there are keys, as QUIC's Initial does. */
+const LAST_INITIAL_KIND = 2;
+
+/** Which space an error code of a CLOSE belongs to, and its name there. */
+export function nameOfError(errorCode: number): { space: "transport" | "application"; name: string } {
+  const space = errorCode < APPLICATION_ERRORS_FROM ? "transport" : "application";
+  return { space, name: TRANSPORT_ERRORS[errorCode] ?? "unknown" };
+}
+
+/** Data of a packet event for a handshake or notice packet: what it is, how long, and from whom to whom. */
+export function handshakeAsJson(bytes: Uint8Array, byteLength: number): string {
+  const raw = `"raw":{"length":${byteLength}}`;
+  if (!isHandshake(bytes)) {
+    return `{"header":{"packet_type":"unknown","packet_type_bytes":${bytes[0]}},${raw}}`;
+  }
+  const kind = bytes[0]! & 0x0f;
+  const type = kind <= LAST_INITIAL_KIND ? "initial" : "handshake";
+  const ids = `"scid":"${idAt(bytes, SOURCE_AT)}","dcid":"${idAt(bytes, DESTINATION_AT)}"`;
+  const bodyBytes = (bytes[BODY_LENGTH_AT]! << 8) | bytes[BODY_LENGTH_AT + 1]!;
+  const frame = `{"frame_type":"crypto","offset":0,"raw":{"length":${bodyBytes}},"message":"${HANDSHAKE_KINDS[kind]}"}`;
+  return `{"header":{"packet_type":"${type}",${ids}},${raw},"frames":[${frame}]}`;
+}
+
+/** Connection ID of who sent a handshake packet; undefined for a notice. */
+export function sourceIdOf(bytes: Uint8Array): string | undefined {
+  return isHandshake(bytes) ? idAt(bytes, SOURCE_AT) : undefined;
+}
+
+/** JSON array of the frames that `cursor`, reset to a packet's start, has before it. */
+export function framesAsJson(cursor: FrameCursor): string {
+  let json = "";
+  while (cursor.next()) json += json === "" ? frameAsJson(cursor) : `,${frameAsJson(cursor)}`;
+  return `[${json}]`;
+}
+
+function frameAsJson(frame: FrameCursor): string {
+  const lengthBytes = frame.end - frame.start;
+  switch (frame.type) {
+    case FRAME.padding:
+      return '{"frame_type":"padding"}';
+    case FRAME.ping:
+      return '{"frame_type":"ping"}';
+    case FRAME.ack:
+      return `{"frame_type":"ack","ack_delay":${frame.ackDelayMs},"acked_ranges":${rangesAsJson(frame)}}`;
+    case FRAME.stream: {
+      const fin = frame.fin ? ',"fin":true' : "";
+      const place = `"stream_id":${frame.id},"offset":${frame.offset}`;
+      return `{"frame_type":"stream",${place},"length":${lengthBytes}${fin},"raw":{"length":${lengthBytes}}}`;
+    }
+    case FRAME.datagram:
+      return `{"frame_type":"datagram","length":${lengthBytes},"raw":{"length":${lengthBytes}}}`;
+    case FRAME.maxData:
+      return `{"frame_type":"max_data","maximum":${frame.offset}}`;
+    case FRAME.maxStreamData:
+      return `{"frame_type":"max_stream_data","stream_id":${frame.id},"maximum":${frame.offset}}`;
+    case FRAME.maxStreams:
+      return `{"frame_type":"max_streams","stream_type":"bidirectional","maximum":${frame.offset}}`;
+    case FRAME.resetStream:
+      return `{"frame_type":"reset_stream",${streamErrorAsJson(frame)},"final_size":${frame.offset}}`;
+    case FRAME.stopSending:
+      return `{"frame_type":"stop_sending",${streamErrorAsJson(frame)}}`;
+    case FRAME.newConnectionId: {
+      const id = toHex(frame.bytes.subarray(frame.start, frame.end));
+      const numbers = `"sequence_number":${frame.offset},"retire_prior_to":0`;
+      return `{"frame_type":"new_connection_id",${numbers},"connection_id":"${id}"}`;
+    }
+    case FRAME.retireConnectionId:
+      return `{"frame_type":"retire_connection_id","sequence_number":${frame.offset}}`;
+    // Their tokens prove that somebody is at an address, so they stay out.
+    case FRAME.pathChallenge:
+      return '{"frame_type":"path_challenge"}';
+    case FRAME.pathResponse:
+      return '{"frame_type":"path_response"}';
+    case FRAME.close: {
+      const { space, name } = nameOfError(frame.code);
+      const error = `"error_space":"${space}","error":"${name}","error_code":${frame.code}`;
+      return `{"frame_type":"connection_close",${error}}`;
+    }
+    // The schema has no names for the rest.
+    case FRAME.immediateAck:
+      return '{"frame_type":"immediate_ack"}';
+    case FRAME.ackFrequency: {
+      const numbers = `"sequence_number":${frame.id},"ack_eliciting_threshold":${frame.offset}`;
+      return `{"frame_type":"ack_frequency",${numbers},"request_max_ack_delay":${frame.code}}`;
+    }
+    case FRAME.rekey:
+      return `{"frame_type":"rekey","key_phase":${frame.id},"step":${frame.code},"raw":{"length":${lengthBytes}}}`;
+    default:
+      return `{"frame_type":"unknown","frame_type_bytes":${frame.type}}`;
+  }
+}
+
+function rangesAsJson(frame: FrameCursor): string {
+  let json = "";
+  for (let range = 0; range < frame.ackRanges; range++) {
+    const from = frame.ackStarts[range]!;
+    const to = frame.ackEnds[range]!;
+    if (range > 0) json += ",";
+    json += from === to ? `[${from}]` : `[${from},${to}]`;
+  }
+  return `[${json}]`;
+}
+
+function streamErrorAsJson(frame: FrameCursor): string {
+  return `"stream_id":${frame.id},"error":"unknown","error_code":${frame.code}`;
+}
+
+function isHandshake(bytes: Uint8Array): boolean {
+  return (bytes[0]! & 0xf0) === PACKET_HANDSHAKE;
+}
+
+function idAt(bytes: Uint8Array, at: number): string {
+  return toHex(bytes.subarray(at, at + CONNECTION_ID_BYTES));
+}

@@ -1,0 +1,97 @@
+/** From what a caller trusts (`TrustOptions`) to what a handshake is given, and the verdict on a peer's key. */
+import { randomBytes } from "node:crypto";
+import { equalBytes, utf8Encode } from "../base/bytes.ts";
+import { SrudpError } from "../base/errors.ts";
+import type { KeyPair } from "../crypto/primitives.ts";
+import { Gate } from "../engine/acceptor/gate.ts";
+import type { Credentials, Mode } from "../engine/handshake/handshake.ts";
+import { parseCode } from "../wire/code.ts";
+import type { RemoteAddress } from "../platform/udp/address.ts";
+import { nodePrimitives } from "../platform/crypto/node-provider.ts";
+import type { TrustOptions } from "./link-options.ts";
+
+const SECRET_BYTES = 32;
+
+export class Trust {
+  /** Own key pair. */
+  readonly identity: KeyPair;
+  readonly #options: TrustOptions;
+  #credentials: Credentials;
+
+  /** @throws SrudpError ERR_USAGE when nothing says who may be at the other end, ERR_CODE_FORMAT, ERR_SECRET_FORMAT */
+  constructor(options: TrustOptions) {
+    this.#options = options;
+    this.identity = options.identity ?? throwAwayIdentity();
+    const { code, passphrase, secret, ticket, peer, verifyPeer } = options;
+    for (const one of [secret, ticket]) {
+      if (one !== undefined && one.length !== SECRET_BYTES) throw new SrudpError("ERR_SECRET_FORMAT");
+    }
+    this.#credentials = {
+      ...((peer !== undefined || verifyPeer !== undefined) && { key: true }),
+      ...(secret !== undefined && { secret }),
+      ...(ticket !== undefined && { ticket }),
+      ...(passphrase !== undefined && { passphrase: utf8Encode(passphrase.normalize("NFC")) }),
+    };
+    this.setCode(code);
+    if (Object.keys(this.#credentials).length === 0) {
+      throw new SrudpError("ERR_USAGE", "A link needs a code, a passphrase, a secret or the peer's key");
+    }
+  }
+
+  /** What peers may come with at present. */
+  get credentials(): Credentials {
+    return this.#credentials;
+  }
+
+  /** The one that a connector uses: a shared secret, else a ticket, the code, the passphrase, else keys. */
+  get mode(): Mode {
+    const { secret, ticket, code, passphrase } = this.#credentials;
+    if (secret !== undefined) return "secret";
+    if (ticket !== undefined) return "ticket";
+    if (code !== undefined) return "code";
+    return passphrase !== undefined ? "passphrase" : "key";
+  }
+
+  /** The key that the peer must have, where it is only one. */
+  get peerKey(): Uint8Array | undefined {
+    const { peer } = this.#options;
+    return peer?.length === 1 ? peer[0] : undefined;
+  }
+
+  /** A ticket is good for one link. */
+  spendTicket(): void {
+    const { ticket: _spent, ...others } = this.#credentials;
+    this.#credentials = others;
+  }
+
+  /** Puts `code` in the place of the one before; undefined for none. */
+  setCode(code: string | undefined): void {
+    const { code: _before, ...others } = this.#credentials;
+    this.#credentials = code === undefined ? others : { ...others, code: utf8Encode(parseCode(code)) };
+  }
+
+  /**
+   * Whether the peer with `publicKey` is welcome. A pinned key is asked of every peer; beyond that a code,
+   * a passphrase or a secret is proof enough, and a key needs somebody who knows it.
+   */
+  judge(publicKey: Uint8Array, mode: Mode, remote: RemoteAddress): boolean | Promise<boolean> {
+    const { peer, verifyPeer } = this.#options;
+    const isPinned = peer?.some((key) => equalBytes(key, publicKey));
+    if (isPinned || (mode !== "key" && peer === undefined)) return true;
+    if (mode !== "key" || verifyPeer === undefined) return false;
+    return verifyPeer(publicKey, remote);
+  }
+}
+
+/** The gate before those who may come with what `trust` has. */
+export function newGate(nowMs: number, trust: Trust, isSilent = false): Gate {
+  const random = (byteLength: number): Uint8Array => new Uint8Array(randomBytes(byteLength));
+  const gate = new Gate(nowMs, { random, publicKey: trust.identity.publicKey, isSilent });
+  gate.setCredentials(trust.credentials);
+  return gate;
+}
+
+function throwAwayIdentity(): KeyPair {
+  const secretKey = new Uint8Array(randomBytes(SECRET_BYTES));
+  return { secretKey, publicKey: nodePrimitives.x25519.publicKey(secretKey) };
+}

@@ -1,0 +1,73 @@
+/**
+ * Connecting: from a host and a port to a link, or to the reason why there is none.
+ *
+ * The peer may be listening, or connecting to us at the same time; the handshake finds out which.
+ */
+import type { Path } from "../engine/connection/connection.ts";
+import { Attempt } from "../link/link-attempt.ts";
+import { bindConnecting, familiesOf } from "../link/bind.ts";
+import { checkConnectOptions } from "../link/check-options.ts";
+import { Crossing } from "../traversal/crossing.ts";
+import type { Link } from "../link/link.ts";
+import { isLocalAddress } from "../platform/udp/local-address.ts";
+import type { ConnectOptions } from "../link/link-options.ts";
+import { Patience } from "../platform/deadline.ts";
+import { prepareQlogDirectory } from "../link/qlog/qlog-file.ts";
+import { SlotMeeting } from "../traversal/timed-punch.ts";
+import { resolveHost } from "../link/resolve.ts";
+import { Trust } from "../link/trust.ts";
+
+/**
+ * Reaches a peer at `host` and `port`.
+ *
+ * The peer is called from an ephemeral port. Unless `localPort` or `cross: false` forbids it, a peer on another
+ * machine is called from its own port number as well where that is free here, so that two sides that connect to each
+ * other at one number meet without either listening. The number is released when the link stands, unless the link
+ * needs it.
+ *
+ * @returns the link, once the peer has shown that it holds the keys
+ * @throws SrudpError ERR_USAGE for options out of range or without anything to know the peer by, ERR_FILE_UNWRITABLE (`qlogDirectory`),
+ * ERR_HOST_UNKNOWN, ERR_BIND, ERR_TIMEOUT,
+ * ERR_BUSY, ERR_VERSION, ERR_WRONG_CODE, ERR_WRONG_PASSPHRASE, ERR_PEER_KEY, ERR_KEY_REFUSED; the signal's
+ * reason; what `verifyPeer` threw
+ */
+export async function connect(options: ConnectOptions): Promise<Link> {
+  checkConnectOptions(options);
+  const { host, port, signal, timeoutMs = Infinity } = options;
+  signal?.throwIfAborted();
+  const trust = new Trust(options);
+  const patience = new Patience(signal, timeoutMs);
+  try {
+    const { qlogDirectory } = options;
+    if (qlogDirectory !== undefined) await patience.limit(prepareQlogDirectory(qlogDirectory));
+    const families = familiesOf(options);
+    const family = families.length === 1 ? families[0] : options.family;
+    const resolving = new AbortController();
+    const found = await patience.limit(
+      resolveHost(host, { family, names: options.resolve, signal: resolving.signal }),
+      undefined,
+      () => resolving.abort(),
+    );
+    const wanted = families.filter((one) => found.some((address) => address.family === one));
+    const endpoint = await patience.limit(bindConnecting(options, wanted), (late) => late.close());
+    const paths: Path[] = [];
+    for (const { address, family: ofAddress } of found) {
+      const socket = endpoint.sockets.find((one) => one.family === ofAddress);
+      if (socket !== undefined) paths.push({ address, port, socket: socket.index });
+    }
+    const attempt = new Attempt(endpoint, trust, paths, options);
+    const { localAddress, localPort, cross = true } = options;
+    const remotes = cross ? found.filter(({ address }) => !isLocalAddress(address)) : [];
+    const ways = { ...attempt.parts, remotes, port, localAddress };
+    const crossing = remotes.length > 0 && localPort === undefined ? new Crossing(ways) : undefined;
+    const slots = remotes.length > 0 ? new SlotMeeting(ways) : undefined;
+    try {
+      return await patience.limit(attempt.link, undefined, () => attempt.giveUp());
+    } finally {
+      crossing?.close();
+      slots?.close();
+    }
+  } finally {
+    patience.end();
+  }
+}

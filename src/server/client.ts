@@ -1,0 +1,107 @@
+/** Whoever a server talks to: an address behind a UDP socket, or an open WebSocket. */
+import { isIPv6 } from "node:net";
+import type { UdpSocket } from "../platform/udp/udp-socket.ts";
+
+export interface Correspondent {
+  /** Source address, what quotas are counted by. */
+  readonly address: string;
+  /** Whether what is sent arrives or the connection ends. */
+  readonly isReliable: boolean;
+  /** Sends one message and never throws; it may be lost. */
+  send(bytes: Uint8Array): void;
+  /** Whether both are the same: messages to one reach the other. */
+  equals(other: Correspondent): boolean;
+}
+
+export class UdpCorrespondent implements Correspondent {
+  readonly address: string;
+  readonly port: number;
+  readonly isReliable = false;
+  readonly #socket: UdpSocket;
+
+  constructor(socket: UdpSocket, address: string, port: number) {
+    this.#socket = socket;
+    this.address = address;
+    this.port = port;
+  }
+
+  send(bytes: Uint8Array): void {
+    this.#socket.send(bytes, this.address, this.port);
+  }
+
+  equals(other: Correspondent): boolean {
+    return (
+      other instanceof UdpCorrespondent &&
+      other.port === this.port &&
+      other.address === this.address &&
+      other.#socket === this.#socket
+    );
+  }
+}
+
+/**
+ * What each connection owns, so that all of it is given back when the connection ends. Owners by UDP are not in it:
+ * what they own expires. An item is here exactly as long as it is owned, so this needs no bound of its own.
+ */
+export class Holdings<T> {
+  readonly #itemsOf: Map<Correspondent, Set<T>> = new Map();
+
+  add(owner: Correspondent, item: T): void {
+    if (!owner.isReliable) return;
+    const items = this.#itemsOf.get(owner);
+    if (items === undefined) this.#itemsOf.set(owner, new Set([item]));
+    else items.add(item);
+  }
+
+  delete(owner: Correspondent, item: T): void {
+    const items = this.#itemsOf.get(owner);
+    if (items?.delete(item) && items.size === 0) this.#itemsOf.delete(owner);
+  }
+
+  /** A copy: items may be deleted meanwhile. */
+  of(owner: Correspondent): T[] {
+    return [...(this.#itemsOf.get(owner) ?? [])];
+  }
+}
+
+/** What of an address belongs to one customer of a provider: all of an IPv4 address, the /64 of IPv6. */
+export function quotaKey(address: string): string {
+  if (!isIPv6(address)) return address;
+  const plain = address.split("%")[0]!;
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(plain);
+  if (mapped?.[1] !== undefined) return mapped[1];
+  const [front, back] = plain.split("::") as [string, string | undefined];
+  const groups = front === "" ? [] : front.split(":");
+  if (back !== undefined) {
+    const behind = back === "" ? [] : back.split(":");
+    while (groups.length + behind.length < 8) groups.push("0");
+    groups.push(...behind);
+  }
+  return `${groups.slice(0, 4).join(":")}::/64`;
+}
+
+/** Counts per address, against a bound. */
+export class Quota {
+  readonly #limit: number;
+  readonly #counts: Map<string, number> = new Map();
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** Takes one; false, and none taken, when the address has all that it may have. */
+  take(address: string): boolean {
+    const key = quotaKey(address);
+    const count = this.#counts.get(key) ?? 0;
+    if (count >= this.#limit) return false;
+    this.#counts.set(key, count + 1);
+    return true;
+  }
+
+  giveBack(address: string): void {
+    const key = quotaKey(address);
+    const count = this.#counts.get(key) ?? 0;
+    if (count <= 1) this.#counts.delete(key);
+    else this.#counts.set(key, count - 1);
+  }
+}

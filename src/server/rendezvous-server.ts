@@ -1,0 +1,200 @@
+/**
+ * A rendezvous server: one process where peers behind NAT learn their addresses (STUN), leave sealed blobs for
+ * one another (mailbox), and have datagrams passed on where no direct path exists (relay).
+ *
+ *     UDP N, N + 1    STUN on both, so that a client can tell how its NAT maps and filters; mailbox and relay on N
+ *     TCP N           the same messages over WebSocket, for networks that block UDP
+ *
+ * It can read nothing of what it carries and writes nothing down. Several servers share the load by a hash over
+ * a place's name that their clients work out; they know nothing of each other.
+ */
+import { isIP } from "node:net";
+import { SrudpError } from "../base/errors.ts";
+import { PACKET_RENDEZVOUS } from "../wire/mailbox-messages.ts";
+import type { RemoteAddress } from "../platform/udp/address.ts";
+import { descriptorError } from "../platform/descriptors.ts";
+import { holderOfPort } from "../platform/port-holder.ts";
+import { UdpSocket } from "../platform/udp/udp-socket.ts";
+import { UdpCorrespondent } from "./client.ts";
+import { Desk } from "./request-handler.ts";
+import { type RendezvousLimits, SWEEP_EVERY_MS, USUAL_LIMITS } from "./limits.ts";
+import type { RendezvousStatistics } from "./statistics.ts";
+import { StunResponder } from "./stun-responder.ts";
+import { type TlsFiles, WebSocketDoor } from "./web-socket-listener.ts";
+
+/** Times that free ports are asked for until two that follow each other are free in both families. */
+const PORT_TRIES = 32;
+const LONGEST_PUSH_WAIT_MS = 250;
+const HIGHEST_PORT = 65_535;
+/** What a system without IPv6 answers. */
+const NO_FAMILY: ReadonlySet<string | undefined> = new Set([
+  "EAFNOSUPPORT",
+  "EPROTONOSUPPORT",
+  "EADDRNOTAVAIL",
+]);
+
+export interface RendezvousOptions {
+  /** The first of the two UDP ports, and the TCP port; 0 takes free ones. */
+  readonly port: number;
+  /**
+   * Addresses to listen at; none, all of both families. With two of a family clients can tell all kinds of NAT
+   * apart, and a machine that has several has to name them, or answers leave by another than was asked.
+   */
+  readonly hosts?: readonly string[];
+  /** Certificate and key, PEM; with them the TCP port takes wss:// beside ws://. */
+  readonly tls?: TlsFiles;
+  readonly limits?: Partial<RendezvousLimits>;
+}
+
+export class RendezvousServer {
+  readonly #desk: Desk;
+  readonly #door: WebSocketDoor;
+  #sockets: readonly UdpSocket[] = [];
+  #stun: StunResponder | undefined;
+  #sweeper: NodeJS.Timeout | undefined;
+  #pusher: NodeJS.Timeout | undefined;
+
+  private constructor(limits: RendezvousLimits) {
+    this.#desk = new Desk(performance.now(), limits, Date.now);
+    this.#door = new WebSocketDoor(this.#desk, limits);
+  }
+
+  /** @throws SrudpError ERR_BIND */
+  static async start(options: RendezvousOptions): Promise<RendezvousServer> {
+    const server = new RendezvousServer({ ...USUAL_LIMITS, ...options.limits });
+    try {
+      if (options.tls !== undefined) await server.#door.useTls(options.tls);
+      server.#sockets = await bindPorts(options, server.#door);
+    } catch (error) {
+      await server.close();
+      throw error;
+    }
+    server.#stun = new StunResponder(server.#sockets, server.port);
+    for (const socket of server.#sockets) {
+      socket.onDatagram = (_, address, port, bytes) => server.#receive(socket, address, port, bytes);
+    }
+    server.#sweeper = setInterval(() => server.#desk.sweep(performance.now()), SWEEP_EVERY_MS);
+    return server;
+  }
+
+  /** N, the first of the two UDP ports. */
+  get port(): number {
+    return this.#sockets[0]!.local.port;
+  }
+
+  get udpAddresses(): RemoteAddress[] {
+    return this.#sockets.map((socket) => socket.local);
+  }
+
+  get webSocketAddresses(): RemoteAddress[] {
+    return this.#door.addresses;
+  }
+
+  get statistics(): Readonly<RendezvousStatistics> {
+    return this.#desk.statistics;
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#sweeper);
+    clearTimeout(this.#pusher);
+    for (const socket of this.#sockets) socket.close();
+    await this.#door.close();
+  }
+
+  #receive(socket: UdpSocket, address: string, port: number, bytes: Uint8Array): void {
+    if (((bytes[0] ?? 0) & 0xf0) !== PACKET_RENDEZVOUS || socket.local.port !== this.port) {
+      // Looked at before it is parsed: whatever is not STUN costs its sender as much.
+      if (!this.#desk.takeUnproved(performance.now(), address)) return;
+      const isStun = this.#stun?.handle(socket, address, port, bytes) ?? false;
+      if (isStun) this.#desk.statistics.stunRequests++;
+      else this.#desk.statistics.malformed++;
+      return;
+    }
+    this.#desk.handleDatagram(performance.now(), new UdpCorrespondent(socket, address, port), bytes);
+    this.#schedulePushes();
+  }
+
+  /** Wakes up when something has to be told again. */
+  #schedulePushes(): void {
+    if (this.#pusher !== undefined) return;
+    const now = performance.now();
+    const nextMs = this.#desk.mailbox.pushDue(now);
+    if (nextMs === Infinity) return;
+    this.#pusher = setTimeout(
+      () => {
+        this.#pusher = undefined;
+        this.#schedulePushes();
+        // What comes meanwhile may be due earlier.
+      },
+      Math.min(nextMs - now, LONGEST_PUSH_WAIT_MS),
+    );
+  }
+}
+
+/** UDP ports N and N + 1 at every address, the first address's N first, and TCP port N. */
+async function bindPorts({ port, hosts = [] }: RendezvousOptions, door: WebSocketDoor): Promise<UdpSocket[]> {
+  const places: readonly BindPlace[] =
+    hosts.length === 0
+      ? [{ family: 4 }, { family: 6 }]
+      : hosts.map((address) => ({ family: familyOf(address), address }));
+  for (let tries = 1; ; tries++) {
+    const bound: UdpSocket[] = [];
+    try {
+      for (const place of places) await bindPair(bound, place, bound[0]?.local.port ?? port);
+      const first = bound[0]?.local.port;
+      if (first === undefined) throw new SrudpError("ERR_BIND", "No address family works here");
+      if (hosts.length === 0) await door.listen(first, undefined);
+      else for (const host of hosts) await door.listen(first, host);
+      return bound;
+    } catch (error) {
+      for (const socket of bound) socket.close();
+      await door.stopListening();
+      const { code } = error as NodeJS.ErrnoException;
+      const mayTryAgain = port === 0 && code === "EADDRINUSE" && tries < PORT_TRIES;
+      if (!mayTryAgain) throw await bindError(port, error);
+    }
+  }
+}
+
+interface BindPlace {
+  readonly family: 4 | 6;
+  /** Left out, all addresses of the family, where the system has it. */
+  readonly address?: string;
+}
+
+async function bindPair(bound: UdpSocket[], place: BindPlace, port: number): Promise<void> {
+  try {
+    const first = await UdpSocket.bind({ ...place, port });
+    bound.push(first);
+    const second = first.local.port + 1;
+    if (second > HIGHEST_PORT) throw Object.assign(new Error("no port behind"), { code: "EADDRINUSE" });
+    bound.push(await UdpSocket.bind({ ...place, port: second }));
+  } catch (error) {
+    if (place.address !== undefined || !NO_FAMILY.has((error as NodeJS.ErrnoException).code)) throw error;
+  }
+}
+
+function familyOf(address: string): 4 | 6 {
+  const family = isIP(address);
+  if (family !== 4 && family !== 6) throw new SrudpError("ERR_BIND", `${address} is no address`);
+  return family;
+}
+
+async function bindError(port: number, error: unknown): Promise<SrudpError> {
+  if (error instanceof SrudpError) return error;
+  const descriptors = descriptorError(error);
+  if (descriptors !== undefined) return descriptors;
+  const { code } = error as NodeJS.ErrnoException;
+  const what = port === 0 ? "No ports" : `UDP ports ${port} and ${port + 1} or TCP port ${port}`;
+  const holder = code === "EADDRINUSE" && port !== 0 ? await holderOfPorts(port) : undefined;
+  const reason = `${code ?? String(error)}${holder === undefined ? "" : `, held by ${holder}`}`;
+  return new SrudpError("ERR_BIND", `${what} (${reason})`, error);
+}
+
+async function holderOfPorts(port: number): Promise<string | undefined> {
+  return (
+    (await holderOfPort("udp", port)) ??
+    (await holderOfPort("udp", port + 1)) ??
+    (await holderOfPort("tcp", port))
+  );
+}

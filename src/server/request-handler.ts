@@ -1,0 +1,141 @@
+/**
+ * Where messages come in, whatever carries them: it asks UDP for a proof of address first, limits the rate of each
+ * source, hands requests to mailbox and relay, and says no where they do.
+ */
+import {
+  COOKIE_BYTES,
+  decodeRequest,
+  encodeReply,
+  isRelayed,
+  type MailboxRequest,
+  REFUSAL,
+  type Refusal,
+} from "../wire/mailbox-messages.ts";
+import { Cookies } from "./cookies.ts";
+import type { Correspondent } from "./client.ts";
+import { MESSAGE_BURST_S, type RendezvousLimits, UNPROVED_RATE } from "./limits.ts";
+import { Mailbox } from "./mailbox.ts";
+import { Relay } from "./relay.ts";
+import { SourceRates } from "./source-rates.ts";
+import { emptyStatistics, type RendezvousStatistics } from "./statistics.ts";
+
+export class Desk {
+  readonly statistics: RendezvousStatistics = emptyStatistics();
+  readonly mailbox: Mailbox;
+  readonly relay: Relay;
+  readonly #cookies: Cookies;
+  /** By addresses that may be forged. */
+  readonly #unproved: SourceRates = new SourceRates(UNPROVED_RATE);
+  /** By proved addresses: whoever forges an address cannot use up its rate. */
+  readonly #proved: SourceRates;
+
+  readonly #utcMs: () => number;
+
+  /** @param utcMs the time of day, which clients may ask for */
+  constructor(nowMs: number, limits: RendezvousLimits, utcMs: () => number = () => 0) {
+    this.#utcMs = utcMs;
+    this.mailbox = new Mailbox(limits, this.statistics);
+    this.relay = new Relay(nowMs, limits, this.statistics);
+    this.#cookies = new Cookies(nowMs);
+    const perSecond = limits.messagesPerAddress;
+    this.#proved = new SourceRates({ perSecond, burst: perSecond * MESSAGE_BURST_S });
+  }
+
+  /** A message by UDP, whose sender's address may be forged. */
+  handleDatagram(nowMs: number, from: Correspondent & { readonly port: number }, bytes: Uint8Array): void {
+    if (isRelayed(bytes)) {
+      this.relay.pass(nowMs, from, bytes);
+      return;
+    }
+    const request = decodeRequest(bytes);
+    if (request === undefined) {
+      this.statistics.malformed++;
+      return;
+    }
+    const { address, port } = from;
+    if (request.kind === "hello" || !this.#cookies.isGood(nowMs, request.cookie, address, port)) {
+      if (!this.takeUnproved(nowMs, address)) return;
+      this.statistics.cookies++;
+      this.#sendCookie(from, request, this.#cookies.make(nowMs, address, port));
+    } else if (this.takeProved(nowMs, address)) this.#handle(nowMs, from, request);
+  }
+
+  /**
+   * A message by a connection, which has proved the address by being there.
+   *
+   * @returns false when its address sends too fast, and the message was dropped
+   */
+  handleMessage(nowMs: number, from: Correspondent, bytes: Uint8Array): boolean {
+    if (isRelayed(bytes)) return this.relay.pass(nowMs, from, bytes) || this.takeProved(nowMs, from.address);
+    if (!this.takeProved(nowMs, from.address)) return false;
+    const request = decodeRequest(bytes);
+    if (request === undefined) {
+      this.statistics.malformed++;
+    } else if (request.kind === "hello") {
+      this.statistics.cookies++;
+      this.#sendCookie(from, request, NO_COOKIE);
+    } else this.#handle(nowMs, from, request);
+    return true;
+  }
+
+  /** Whether an address that may be forged is answered now. */
+  takeUnproved(nowMs: number, address: string): boolean {
+    const isWithin = this.#unproved.take(nowMs, address);
+    if (!isWithin) this.statistics.overRate++;
+    return isWithin;
+  }
+
+  /** Whether a proved address is served now. @param tokens what it costs, in messages */
+  takeProved(nowMs: number, address: string, tokens = 1): boolean {
+    const isWithin = this.#proved.take(nowMs, address, tokens);
+    if (!isWithin) this.statistics.overRate++;
+    return isWithin;
+  }
+
+  /** A connection has ended: its entries and ends of relays are removed. */
+  forget(owner: Correspondent): void {
+    this.mailbox.forget(owner);
+    this.relay.forget(owner);
+  }
+
+  sweep(nowMs: number): void {
+    this.mailbox.sweep(nowMs);
+    this.relay.sweep(nowMs);
+    this.#unproved.sweep(nowMs);
+    this.#proved.sweep(nowMs);
+  }
+
+  #sendCookie(to: Correspondent, request: MailboxRequest, cookie: Uint8Array): void {
+    const { transaction } = request;
+    const wantsTime = request.kind === "hello" && request.wantsTime === true;
+    to.send(
+      encodeReply({ kind: "cookie", transaction, cookie, ...(wantsTime && { timeMs: this.#utcMs() }) }),
+    );
+  }
+
+  #handle(nowMs: number, from: Correspondent, request: Exclude<MailboxRequest, { kind: "hello" }>): void {
+    let refusal: Refusal | undefined;
+    switch (request.kind) {
+      case "meet":
+        refusal = this.mailbox.meet(nowMs, from, request);
+        break;
+      case "leave":
+        this.mailbox.leave(from, request);
+        break;
+      case "relayOpen":
+        refusal = this.relay.open(nowMs, from, request);
+        break;
+      case "relayClose":
+        this.relay.close(from, request);
+        break;
+    }
+    if (refusal === undefined) return;
+    if (refusal === REFUSAL.full) this.statistics.refusedFull++;
+    else if (refusal === REFUSAL.tooMany) this.statistics.refusedTooMany++;
+    else this.statistics.refusedRelay++;
+    const { transaction, place, side } = request;
+    from.send(encodeReply({ kind: "refused", transaction, place, side, reason: refusal }));
+  }
+}
+
+const NO_COOKIE: Uint8Array = new Uint8Array(COOKIE_BYTES);

@@ -1,0 +1,66 @@
+/**
+ * A token bucket for each source (IPv4 address, IPv6 /64) in a table of bounded size.
+ *
+ * A bucket is one number, the time at which it is full again, so a source that has been quiet for as long needs no
+ * entry. When the table is full, the source that has been quiet longest loses its entry and starts with a full
+ * bucket: an attacker with many addresses gains bursts, never memory.
+ */
+import { quotaKey } from "./client.ts";
+
+export interface SourceRate {
+  /** Tokens a second. */
+  readonly perSecond: number;
+  /** Tokens of a full bucket. */
+  readonly burst: number;
+}
+
+/** Sources remembered at the same time; about 100 bytes each. */
+export const MAX_SOURCES = 16_384;
+
+export class SourceRates {
+  readonly #msPerToken: number;
+  readonly #depthMs: number;
+  readonly #maxSources: number;
+  readonly #keyOf: (address: string) => string;
+  /** When the bucket of a source is full again, the source that was quiet longest first. */
+  readonly #fullAtMs: Map<string, number> = new Map();
+
+  /** @param keyOf which addresses share a bucket; by default those of one IPv6 /64 */
+  constructor(
+    { perSecond, burst }: SourceRate,
+    maxSources: number = MAX_SOURCES,
+    keyOf: (address: string) => string = quotaKey,
+  ) {
+    this.#keyOf = keyOf;
+    this.#msPerToken = 1000 / perSecond;
+    this.#depthMs = burst * this.#msPerToken;
+    this.#maxSources = maxSources;
+  }
+
+  /** Takes tokens for a source; false, and none taken, when its bucket holds fewer. */
+  take(nowMs: number, address: string, tokens = 1): boolean {
+    const key = this.#keyOf(address);
+    const known = this.#fullAtMs.get(key);
+    const fullAtMs = Math.max(known ?? 0, nowMs) + tokens * this.#msPerToken;
+    if (fullAtMs - nowMs > this.#depthMs) return false;
+    if (known !== undefined) this.#fullAtMs.delete(key);
+    else if (this.#fullAtMs.size >= this.#maxSources) {
+      this.#fullAtMs.delete(this.#fullAtMs.keys().next().value!);
+    }
+    this.#fullAtMs.set(key, fullAtMs);
+    return true;
+  }
+
+  /** Forgets sources whose buckets are full again. */
+  sweep(nowMs: number): void {
+    for (const [key, fullAtMs] of this.#fullAtMs) {
+      if (fullAtMs > nowMs) return;
+      this.#fullAtMs.delete(key);
+    }
+  }
+
+  /** Sources remembered now. */
+  get size(): number {
+    return this.#fullAtMs.size;
+  }
+}

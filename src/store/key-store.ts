@@ -1,0 +1,228 @@
+/**
+ * What this user's command remembers: its identity, the peers it has met, and the peers that may come.
+ *
+ *     identity          srudpi1… , the secret key; made at first need
+ *     known_peers       "host:port srudp1…" a line: trusted on first use, fatal when they change
+ *     authorized_peers  see authorized-peers.ts
+ *     peers             see saved-peers.ts
+ *
+ * All under `$XDG_CONFIG_HOME/srudp`, mode 0700, the files 0600. Blank lines and lines that begin with #
+ * mean nothing; a line that cannot be read refuses the whole file, because skipping it could turn a
+ * changed key into a new one.
+ */
+import { randomBytes } from "node:crypto";
+import { homedir } from "node:os";
+import { isAbsolute, join } from "node:path";
+import { inspect } from "node:util";
+import { equalBytes } from "../base/bytes.ts";
+import { SrudpError } from "../base/errors.ts";
+import type { KeyPair } from "../crypto/primitives.ts";
+import { decodeIdentity, encodeIdentity, encodeKey } from "../wire/key-text.ts";
+import { type AuthorizedPeer, parseAuthorizedPeers } from "./authorized-peers.ts";
+import { keyOfLine, meaningfulLines, refusedLine } from "./key-lines.ts";
+import { nodePrimitives } from "../platform/crypto/node-provider.ts";
+import {
+  changePrivateFile,
+  createPrivateFile,
+  ensurePrivateFolder,
+  quotePath,
+  readPrivateFile,
+} from "../platform/private-file.ts";
+import { SavedPeers, withoutLines } from "./saved-peers.ts";
+
+/** An X25519 key pair that prints its public half only. */
+export class Identity implements KeyPair {
+  readonly publicKey: Uint8Array;
+  readonly #secretKey: Uint8Array;
+
+  /** @param secretKey 32 bytes, kept */
+  constructor(secretKey: Uint8Array) {
+    this.#secretKey = secretKey;
+    this.publicKey = nodePrimitives.x25519.publicKey(secretKey);
+    Object.defineProperty(this, inspect.custom, { value: () => `Identity ${encodeKey(this.publicKey)}` });
+  }
+
+  /** A fresh one, from the system's randomness. */
+  static generate(): Identity {
+    return new Identity(new Uint8Array(randomBytes(32)));
+  }
+
+  get secretKey(): Uint8Array {
+    return this.#secretKey;
+  }
+
+  toString(): string {
+    return encodeKey(this.publicKey);
+  }
+
+  toJSON(): string {
+    return encodeKey(this.publicKey);
+  }
+}
+
+/** A line of `known_peers`. */
+export interface KnownPeer {
+  /** `host:port` as it was typed. */
+  readonly remote: string;
+  readonly publicKey: Uint8Array;
+}
+
+/** `$XDG_CONFIG_HOME/srudp`, or `~/.config/srudp` where that is unset or relative (XDG Base Directory Specification). */
+export function configurationFolder(environment: NodeJS.ProcessEnv): string {
+  const base = environment.XDG_CONFIG_HOME;
+  return join(base !== undefined && isAbsolute(base) ? base : join(homedir(), ".config"), "srudp");
+}
+
+/**
+ * The identity in a file of the user's choice.
+ *
+ * @throws SrudpError ERR_FILE_UNREADABLE when there is none, ERR_KEY_FILE when it cannot be trusted or holds no identity
+ */
+export async function readIdentity(path: string): Promise<Identity> {
+  const identity = await findIdentity(path);
+  if (identity === undefined) {
+    throw new SrudpError(
+      "ERR_FILE_UNREADABLE",
+      `There is no ${quotePath(path)} (\`srudp key new --identity\` makes one)`,
+    );
+  }
+  return identity;
+}
+
+/** Writes a fresh identity to `path`; `undefined`, and nothing changed, when the file exists already. */
+export async function createIdentity(path: string): Promise<Identity | undefined> {
+  const identity = Identity.generate();
+  const text = `# srudp identity, public key ${encodeKey(identity.publicKey)}; keep this file secret\n${encodeIdentity(identity.secretKey)}\n`;
+  return (await createPrivateFile(path, text)) ? identity : undefined;
+}
+
+/** The files of one configuration folder. Every method throws ERR_KEY_FILE for a file that cannot be trusted or read. */
+export class KeyStore {
+  readonly #folder: string;
+
+  /** @param folder absolute path; it is made when something is to be written */
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  get identityPath(): string {
+    return join(this.#folder, "identity");
+  }
+
+  get authorizedPath(): string {
+    return join(this.#folder, "authorized_peers");
+  }
+
+  /** The identity, made now if there is none. */
+  async identity(): Promise<Identity> {
+    await ensurePrivateFolder(this.#folder);
+    const path = this.identityPath;
+    // Where two processes make it at once, one of them finds the other's.
+    return (await findIdentity(path)) ?? (await createIdentity(path)) ?? (await readIdentity(path));
+  }
+
+  /** A fresh identity in place of none; `undefined`, and nothing changed, when there is one. */
+  async createIdentity(): Promise<Identity | undefined> {
+    await ensurePrivateFolder(this.#folder);
+    return createIdentity(this.identityPath);
+  }
+
+  /** The key that `remote` (`host:port`) had at first use, `undefined` for a stranger. */
+  async knownPeer(remote: string): Promise<Uint8Array | undefined> {
+    return (await this.knownPeers()).find((peer) => peer.remote === remote)?.publicKey;
+  }
+
+  /** Every peer that was trusted on first use, by `host:port`. */
+  async knownPeers(): Promise<KnownPeer[]> {
+    const path = join(this.#folder, "known_peers");
+    const known = new Map<string, KnownPeer>();
+    for (const [number, line] of meaningfulLines(await this.#read(path))) {
+      const [remote, key, ...rest] = line.split(/[ \t]+/);
+      const publicKey = keyOfLine(path, number, rest.length === 0 ? key : undefined);
+      // A peer under another spelling would be taken for one that was never met.
+      if (!isRemote(remote!)) throw refusedLine(path, number, "has no host:port before the key");
+      const other = known.get(remote!);
+      if (other !== undefined && !equalBytes(other.publicKey, publicKey))
+        throw refusedLine(path, number, "gives another key to an address that stands above");
+      known.set(remote!, { remote: remote!, publicKey });
+    }
+    return [...known.values()];
+  }
+
+  /** Remembers the key of `remote`, which must not be known yet. */
+  async addKnownPeer(remote: string, publicKey: Uint8Array): Promise<void> {
+    if (/\s/.test(remote)) throw new SrudpError("ERR_INTERNAL", "A peer's name with a blank");
+    await this.#append("known_peers", `${remote} ${encodeKey(publicKey)}`);
+  }
+
+  /** Every peer that may connect. */
+  async authorizedPeers(): Promise<AuthorizedPeer[]> {
+    return parseAuthorizedPeers(this.authorizedPath, await this.#read(this.authorizedPath));
+  }
+
+  /** Lets a peer connect from now on. */
+  async addAuthorizedPeer(publicKey: Uint8Array, name: string): Promise<void> {
+    if (name.includes("=")) throw new SrudpError("ERR_USAGE", "A peer's name has no = in it");
+    await this.#append("authorized_peers", `${encodeKey(publicKey)} ${name.replace(/\s+/g, " ")}`.trim());
+  }
+
+  /** The peers that were paired. */
+  get savedPeers(): SavedPeers {
+    return new SavedPeers(this.#folder);
+  }
+
+  /**
+   * Forgets a key wherever it stands: it may not connect any more, and where it was expected anything may come.
+   *
+   * @returns the lines that went
+   */
+  async forget(publicKey: Uint8Array): Promise<number> {
+    const key = encodeKey(publicKey);
+    let forgotten = 0;
+    for (const name of ["peers", "known_peers", "authorized_peers"]) {
+      const path = join(this.#folder, name);
+      if (!(await this.#read(path)).includes(key)) continue;
+      await changePrivateFile(path, (text = "") =>
+        withoutLines(text, (line) => {
+          const applies = line.split(/[ \t]+/).includes(key);
+          if (applies) forgotten++;
+          return applies;
+        }),
+      );
+    }
+    return forgotten;
+  }
+
+  async #read(path: string): Promise<string> {
+    const text = await readPrivateFile(path);
+    // Who can write to the folder can put another file in place of this one.
+    if (text !== undefined) await ensurePrivateFolder(this.#folder);
+    return text ?? "";
+  }
+
+  async #append(name: string, line: string): Promise<void> {
+    await ensurePrivateFolder(this.#folder);
+    await changePrivateFile(join(this.#folder, name), (text = "") => {
+      const whole = text === "" || text.endsWith("\n") ? text : `${text}\n`;
+      return `${whole}${line}\n`;
+    });
+  }
+}
+
+async function findIdentity(path: string): Promise<Identity | undefined> {
+  const text = await readPrivateFile(path);
+  if (text === undefined) return undefined;
+  const [first, ...rest] = meaningfulLines(text);
+  if (first === undefined || rest.length > 0)
+    throw new SrudpError("ERR_KEY_FILE", `${quotePath(path)} does not hold one identity`);
+  try {
+    return new Identity(decodeIdentity(first[1]));
+  } catch {
+    throw new SrudpError("ERR_KEY_FILE", `Line ${first[0]} of ${quotePath(path)} is not an identity`);
+  }
+}
+
+/** `host:port` in the spelling in which addresses are remembered. */
+function isRemote(text: string): boolean {
+  return /^(?:\[[0-9a-f:.]+(?:%[^\]\s]+)?\]|[^\s:/[\]]+):\d{1,5}$/.test(text) && text === text.toLowerCase();
+}

@@ -1,0 +1,98 @@
+/**
+ * Crossing: calling a peer from the port number that is called, so that two sides which both `connect` to each
+ * other's address meet without either listening.
+ *
+ * The number belongs to this machine's services, not to this link: a listener here may want it next. It is
+ * therefore bound only while a link is being made, only for a peer on another machine, and never instead of the
+ * ephemeral port, which calls first. A listener nearby has answered before the number is bound at all.
+ *
+ * A peer on this machine is called from the ephemeral port alone: a listener that starts later needs the number,
+ * and two connectors that wait for it must not find each other.
+ */
+import type { Connection } from "../engine/connection/connection.ts";
+import type { HostAddress } from "../platform/udp/address.ts";
+import type { Attachment } from "../link/connection-handle.ts";
+import type { Endpoint } from "../link/endpoint.ts";
+import { UdpSocket } from "../platform/udp/udp-socket.ts";
+
+/** The ephemeral port calls alone for this long. */
+const HEAD_START_MS = 50;
+/** Pause before the next address of the peer is called, as for the ephemeral port.  // RFC 8305 §5 */
+const ADDRESS_PAUSE_MS = 250;
+
+/** An attempt that is under way, and what it may reach. */
+export interface CrossingOptions {
+  readonly endpoint: Endpoint;
+  readonly connection: Connection;
+  readonly attachment: Attachment;
+  /** The peer's addresses, none of them this machine's. */
+  readonly remotes: readonly HostAddress[];
+  /** The port number that both sides use. */
+  readonly port: number;
+  readonly localAddress: string | undefined;
+}
+
+export class Crossing {
+  readonly #options: CrossingOptions;
+  #sockets: readonly UdpSocket[] = [];
+  #timer: NodeJS.Timeout;
+  #isOpen = true;
+
+  /** Starts a timer; `close` ends it. */
+  constructor(options: CrossingOptions) {
+    this.#options = options;
+    this.#timer = setTimeout(() => void this.#begin(), HEAD_START_MS);
+  }
+
+  /** Releases the port number, except in the family in which the link uses it. */
+  close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    clearTimeout(this.#timer);
+    releaseSockets(this.#options, this.#sockets);
+  }
+
+  async #begin(): Promise<void> {
+    const { endpoint, remotes, port, localAddress: address } = this.#options;
+    const sockets: UdpSocket[] = [];
+    for (const family of new Set(remotes.map((remote) => remote.family))) {
+      try {
+        sockets.push(await UdpSocket.bind({ family, address, port }));
+      } catch {
+        // The number is taken or reserved here: the ephemeral port goes on alone.
+      }
+    }
+    if (!this.#isOpen) {
+      for (const socket of sockets) socket.close();
+      return;
+    }
+    for (const socket of sockets) endpoint.addSocket(socket);
+    this.#sockets = sockets;
+    if (sockets.length > 0) this.#callFrom(0);
+  }
+
+  /** Calls the address at `index`, and after a pause those behind it. */
+  #callFrom(index: number): void {
+    const { connection, attachment, remotes, port } = this.#options;
+    const { address, family } = remotes[index]!;
+    const socket = this.#sockets.find((one) => one.family === family);
+    if (socket !== undefined) {
+      connection.addSecondaryPath(attachment.pathOf(socket.index, address, port));
+      attachment.touch();
+    }
+    if (index + 1 < remotes.length)
+      this.#timer = setTimeout(() => this.#callFrom(index + 1), ADDRESS_PAUSE_MS);
+  }
+}
+
+/** Closes the sockets of an attempt that the connection does not use. */
+export function releaseSockets(
+  { endpoint, connection }: Pick<CrossingOptions, "endpoint" | "connection">,
+  sockets: readonly UdpSocket[],
+): void {
+  for (const { index } of sockets) {
+    if (connection.path?.socket === index) continue;
+    connection.dropPaths(index);
+    endpoint.removeSocket(index);
+  }
+}

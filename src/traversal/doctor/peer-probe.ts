@@ -1,0 +1,153 @@
+/**
+ * Asks the peer how it stands, by the very way that a link to it would be found, and tries the paths. No link is
+ * made: the peer's code stays good.
+ */
+import { SrudpError } from "../../base/errors.ts";
+import type { PunchFailure, WorkingPair } from "../../punch/punch-events.ts";
+import type { Signal } from "../../wire/signal.ts";
+import { formatAddress } from "../../platform/udp/address.ts";
+import { bindListening } from "../../link/bind.ts";
+import { faultError } from "../../link/fault.ts";
+import { placesOfCode } from "../signalling/rendezvous-point.ts";
+import type { CommonOptions } from "../../link/link-options.ts";
+import { Patience } from "../../platform/deadline.ts";
+import type { ReachOptions } from "../../link/traversal-options.ts";
+import { Rally, type RallyWatcher } from "../signalling-session.ts";
+import { Reach } from "../traversal.ts";
+import type { Side } from "./prediction.ts";
+
+export interface TriedPath {
+  readonly path: WorkingPair["path"];
+  readonly remote: string;
+  readonly rttMs: number;
+}
+
+export interface Consultation {
+  /** What the peer tells of itself. */
+  readonly peer: Side;
+  /** Paths that worked when they were tried, the best last. */
+  readonly paths: readonly TriedPath[];
+  /** Why no direct path was found. */
+  readonly indirect: PunchFailure | undefined;
+}
+
+/** How long paths are tried once the peer has spoken; birthday probing takes a few seconds. */
+const TRY_MS = 12_000;
+/** What comes behind the first path that works: a better one, or what the peer learned meanwhile. */
+const LINGER_MS = 1500;
+
+/**
+ * @param code of a peer that listens
+ * @throws SrudpError ERR_CODE_FORMAT, ERR_NO_MEETING_PLACE, ERR_TIMEOUT; the signal's reason
+ */
+export async function consult(
+  code: string,
+  meet: ReachOptions,
+  common: CommonOptions,
+): Promise<Consultation> {
+  const patience = new Patience(common.signal, common.timeoutMs ?? Infinity);
+  const endpoint = await bindListening(common);
+  const reach = new Reach(endpoint, meet, common);
+  const visit = new Visit();
+  const rally = new Rally({
+    reach,
+    side: "initiator",
+    carriers: reach.carriers,
+    watcher: visit,
+    isEager: true,
+  });
+  reach.onTrouble = () => {
+    if (reach.isDeserted) visit.fail(reach.troubles[0] ?? new SrudpError("ERR_NO_MEETING_PLACE"));
+  };
+  try {
+    endpoint.setListening(true);
+    const joined = (async () => {
+      const known = new Set<number>();
+      const join = async (): Promise<void> => {
+        for (const nowMs of reach.clocks.times) {
+          for await (const place of placesOfCode(code, nowMs, known)) rally.join(place);
+        }
+      };
+      reach.clocks.watch(() => void join());
+      await join();
+      return await visit.over;
+    })();
+    return await patience.limit(joined);
+  } finally {
+    patience.end();
+    await rally.close();
+    await reach.close();
+    endpoint.close();
+  }
+}
+
+/** Listens to a rally until there is enough to tell. */
+class Visit implements RallyWatcher {
+  readonly over: Promise<Consultation>;
+  #peer: Side | undefined;
+  #indirect: PunchFailure | undefined;
+  readonly #paths: TriedPath[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #resolve!: (found: Consultation) => void;
+  #reject!: (error: unknown) => void;
+
+  constructor() {
+    this.over = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    // Whoever gave up first has its own error.
+    this.over.catch(() => undefined);
+  }
+
+  onSignal({ nat, candidates }: Signal): void {
+    if (this.#peer === undefined) this.#endIn(TRY_MS);
+    this.#peer = { behaviour: nat, candidates };
+  }
+
+  onPair(pair: WorkingPair): void {
+    this.#keep(pair);
+    if (pair.path !== "relay") this.#endIn(LINGER_MS);
+  }
+
+  onBest(pair: WorkingPair): void {
+    this.#keep(pair);
+  }
+
+  onIndirect(reason: PunchFailure): void {
+    this.#indirect = reason;
+    this.#endIn(this.#paths.length > 0 ? 0 : LINGER_MS);
+  }
+
+  isInUse(): boolean {
+    return false;
+  }
+
+  wantsRelay(): boolean {
+    return true;
+  }
+
+  onFault(fault: unknown): void {
+    this.fail(faultError(fault));
+  }
+
+  fail(error: SrudpError): void {
+    clearTimeout(this.#timer);
+    this.#reject(error);
+  }
+
+  #keep({ path, address, port, rttMs }: WorkingPair): void {
+    const remote = formatAddress({ address, port, family: address.includes(":") ? 6 : 4 });
+    const known = this.#paths.findIndex((one) => one.remote === remote && one.path === path);
+    if (known >= 0) this.#paths.splice(known, 1);
+    this.#paths.push({ path, remote, rttMs });
+  }
+
+  #endIn(delayMs: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      const peer = this.#peer;
+      if (peer !== undefined) this.#resolve({ peer, paths: this.#paths, indirect: this.#indirect });
+    }, delayMs);
+  }
+}

@@ -1,0 +1,147 @@
+/**
+ * From how two sides stand in the network to whether a link between them will be direct, and the one thing that
+ * would help most. Codes only; the command finds the words.
+ */
+import { addressScope, isOnSameSite } from "../../punch/address-scope.ts";
+import { type Forecast, forecast, type NatBehaviour } from "../../punch/nat-behaviour.ts";
+import type { Candidate } from "../../wire/candidate-codec.ts";
+
+/** What is known of one side: what its signal tells a peer. */
+export interface Side {
+  readonly behaviour: NatBehaviour;
+  readonly candidates: readonly Candidate[];
+}
+
+/** How one side stands by itself. */
+export type Standing =
+  /** A public address of its own, and whoever sends there gets in. */
+  | "open"
+  /** A public address behind a filter. */
+  | "firewall"
+  /** The router leads a public port in. */
+  | "mappedPort"
+  | "easyNat"
+  /** A public port for each peer, counted up. */
+  | "countingNat"
+  | "hardNat"
+  /** No server answers by UDP. */
+  | "udpBlocked"
+  | "unknown";
+
+export type Remedy =
+  | "none"
+  /** UPnP, NAT-PMP or PCP on the router, or a port opened by hand: at this side, or the other. */
+  | "openPortHere"
+  | "openPortThere"
+  /** A relay that both can reach. */
+  | "relay"
+  /** One that is reached by TCP or TLS. */
+  | "relayByTcp"
+  /** Without --no-spray. */
+  | "spray"
+  /** More servers to learn from. */
+  | "moreStun";
+
+export interface Verdict {
+  readonly standing: Standing;
+  readonly remedy: Remedy;
+}
+
+export interface Prediction {
+  readonly path: "lan" | "direct" | "relay";
+  readonly outcome: Forecast["outcome"];
+  /** What makes it so. */
+  readonly reason: "sameNetwork" | "ipv6" | "reachable" | "udpBlocked" | Forecast["technique"];
+  readonly remedy: Remedy;
+}
+
+/** How a side stands, and what would help it. */
+export function judge(side: Side): Verdict {
+  const standing = standingOf(side);
+  switch (standing) {
+    case "udpBlocked":
+      return { standing, remedy: "relayByTcp" };
+    case "hardNat":
+    case "countingNat":
+      return { standing, remedy: isBehindCarrier(side) ? "relay" : "openPortHere" };
+    case "unknown":
+      return { standing, remedy: "moreStun" };
+    default:
+      return { standing, remedy: "none" };
+  }
+}
+
+/** What becomes of a link between the two. @param allowSpray as `--no-spray` has it */
+export function predict(own: Side, peer: Side, allowSpray = true): Prediction {
+  if (shareNetwork(own, peer)) return likely("lan", "sameNetwork");
+  if (hasGlobalV6(own) && hasGlobalV6(peer)) return likely("direct", "ipv6");
+  const standings = [standingOf(own), standingOf(peer)];
+  if (standings.includes("udpBlocked")) {
+    return { path: "relay", outcome: "likely", reason: "udpBlocked", remedy: "relayByTcp" };
+  }
+  if (standings.includes("open") || standings.includes("mappedPort")) return likely("direct", "reachable");
+  const { technique, outcome, obstacle } = forecast(own.behaviour, peer.behaviour, allowSpray);
+  const path = technique === "relay" ? "relay" : "direct";
+  if (outcome === "likely" && path === "direct") return likely(path, technique);
+  if (outcome === "unknown") return { path, outcome, reason: technique, remedy: "moreStun" };
+  if (!allowSpray && forecast(own.behaviour, peer.behaviour).technique === "birthday") {
+    return { path, outcome, reason: technique, remedy: "spray" };
+  }
+  return { path, outcome, reason: technique, remedy: remedyFor(own, peer, obstacle) };
+}
+
+function likely(path: Prediction["path"], reason: Prediction["reason"]): Prediction {
+  return { path, outcome: "likely", reason, remedy: "none" };
+}
+
+function standingOf({ behaviour, candidates }: Side): Standing {
+  if (candidates.some(({ kind }) => kind === "portMapped")) return "mappedPort";
+  const reflexive = candidates.filter(({ kind, family }) => kind === "serverReflexive" && family === 4);
+  const isOwn = candidates.some(
+    ({ kind, family, address }) => kind === "host" && family === 4 && addressScope(address) === "global",
+  );
+  if (isOwn && behaviour.filtering === "endpointIndependent") return "open";
+  if (reflexive.length === 0)
+    return isOwn || hasGlobalV6({ behaviour, candidates }) ? "unknown" : "udpBlocked";
+  if (behaviour.mapping === "unknown") return "unknown";
+  if (behaviour.isHard) return "hardNat";
+  if (behaviour.mapping !== "endpointIndependent") return "countingNat";
+  return isOwn ? "firewall" : "easyNat";
+}
+
+/** The side whose router can help; a carrier's NAT asks nobody. */
+function remedyFor(own: Side, peer: Side, obstacle: Forecast["obstacle"]): Remedy {
+  if (obstacle !== "b" && !isBehindCarrier(own)) return "openPortHere";
+  if (obstacle !== "a" && !isBehindCarrier(peer)) return "openPortThere";
+  return "relay";
+}
+
+/** Whether the provider has a NAT of its own, as far as it shows: its range, or ports out of a block. */
+function isBehindCarrier({ behaviour, candidates }: Side): boolean {
+  return (
+    behaviour.portBlock !== undefined || candidates.some(({ address }) => addressScope(address) === "shared")
+  );
+}
+
+/** Whether both are seen at one public address and have addresses of the same network. */
+function shareNetwork(own: Side, peer: Side): boolean {
+  const publicOf = ({ candidates }: Side): string[] =>
+    candidates.filter(({ kind }) => kind === "serverReflexive").map(({ address }) => address);
+  const hostsOf = ({ candidates }: Side): string[] =>
+    candidates
+      .filter(({ kind, isTunnel }) => kind === "host" && isTunnel !== true)
+      .map(({ address }) => address);
+  const [ours, theirs] = [publicOf(own), publicOf(peer)];
+  // Half of the world's homes are 192.168.1: without the same router around it, that says nothing.
+  const isOneRouter =
+    ours.some((address) => theirs.includes(address)) || (ours.length === 0 && theirs.length === 0);
+  if (!isOneRouter) return false;
+  return hostsOf(own).some((one) => hostsOf(peer).some((other) => isOnSameSite(one, other)));
+}
+
+function hasGlobalV6({ candidates }: Side): boolean {
+  return candidates.some(
+    ({ family, address, isTunnel }) =>
+      family === 6 && isTunnel !== true && addressScope(address) === "global",
+  );
+}

@@ -1,0 +1,131 @@
+/**
+ * From what several servers saw of a socket to how the NAT in front of it maps ports.  // RFC 4787 §4, RFC 5780 §4.3
+ *
+ * A reply that is missing proves nothing, so only answers count: three, from two addresses where there are as
+ * many, or what there is once no more can come. One odd answer out of four is taken for the server's fault.
+ */
+import type { Dependence, NatBehaviour, PortPattern } from "../../wire/nat-behaviour-codec.ts";
+
+/** What one server saw, in the order in which they were asked. */
+export interface MappingSample {
+  readonly serverAddress: string;
+  readonly serverPort: number;
+  readonly address: string;
+  readonly port: number;
+}
+
+export type MappingBehaviour = Pick<
+  NatBehaviour,
+  "mapping" | "portPattern" | "portStep" | "portBlock" | "isHard"
+>;
+
+/** Answers after which nobody has to wait for more. */
+export const ENOUGH_SAMPLES = 4;
+const FEWEST_SAMPLES = 3;
+/** Largest distance of two mappings made one after the other that still counts as counting up. */
+const LARGEST_STEP = 10;
+/** Ports that lie closer than this, by chance once in 30,000 times for four samples, are a block. */
+const LARGEST_BLOCK = 2048;
+const FEWEST_BLOCK_SAMPLES = 4;
+const LOWEST_PORT = 1024;
+const HIGHEST_PORT = 65535;
+
+const UNKNOWN: MappingBehaviour = { mapping: "unknown", portPattern: "unknown", isHard: false };
+
+/**
+ * @param localPort of the socket that was asked about
+ * @param samples of that socket, in the order of the questions
+ * @param extraPorts public ports of other sockets that were opened right afterwards, in order
+ * @param isFinal no more answers can come, so two have to do
+ */
+export function classifyMapping(
+  localPort: number,
+  samples: readonly MappingSample[],
+  extraPorts: readonly number[],
+  isFinal: boolean,
+): MappingBehaviour {
+  if (samples.length < (isFinal ? 2 : FEWEST_SAMPLES)) return UNKNOWN;
+  const mapping = dependenceOf(samples);
+  if (mapping === "unknown") return UNKNOWN;
+  if (mapping === "endpointIndependent") {
+    const { port } = mostFrequent(samples);
+    return { mapping, portPattern: port === localPort ? "preserved" : "consistent", isHard: false };
+  }
+  const ports = [...samples.map((sample) => sample.port), ...extraPorts];
+  const step = stepOf(samples.map((sample) => sample.port));
+  if (step !== undefined) return { mapping, portPattern: "sequential", portStep: step, isHard: false };
+  const pattern: PortPattern = "random";
+  const portBlock = blockOf(ports);
+  return { mapping, portPattern: pattern, isHard: true, ...(portBlock === undefined ? {} : { portBlock }) };
+}
+
+/** The public address that most servers saw. */
+export function mostFrequent(samples: readonly MappingSample[]): MappingSample {
+  const counts = new Map<string, { count: number; sample: MappingSample }>();
+  let best = { count: 0, sample: samples[0]! };
+  for (const sample of samples) {
+    const key = `${sample.address} ${sample.port}`;
+    const entry = counts.get(key) ?? { count: 0, sample };
+    entry.count++;
+    counts.set(key, entry);
+    if (entry.count > best.count) best = entry;
+  }
+  return best.sample;
+}
+
+/** The ports that the next mappings will have, as far as one can tell. */
+export function predictPorts(behaviour: MappingBehaviour, lastPort: number, count: number): number[] {
+  const { portStep } = behaviour;
+  if (behaviour.portPattern !== "sequential" || portStep === undefined) return [];
+  const ports: number[] = [];
+  for (let i = 1; i <= count; i++) {
+    const port = lastPort + i * portStep;
+    if (port >= LOWEST_PORT && port <= HIGHEST_PORT) ports.push(port);
+  }
+  return ports;
+}
+
+function dependenceOf(samples: readonly MappingSample[]): Dependence {
+  const usual = mostFrequent(samples);
+  const agreeing = samples.filter(({ address, port }) => address === usual.address && port === usual.port);
+  if (agreeing.length === samples.length) return "endpointIndependent";
+  // Four samples, three equal: the odd one is a server's mistake, or of a mapping that was just given up.
+  if (samples.length >= ENOUGH_SAMPLES && agreeing.length >= FEWEST_SAMPLES) return "endpointIndependent";
+  const firstOfServer = new Map<string, MappingSample>();
+  let hasSeveralPorts = false;
+  for (const sample of samples) {
+    const first = firstOfServer.get(sample.serverAddress);
+    if (first === undefined) firstOfServer.set(sample.serverAddress, sample);
+    else {
+      hasSeveralPorts = true;
+      if (first.port !== sample.port) return "addressAndPortDependent";
+    }
+  }
+  // Two servers at one port each cannot tell the two dependences apart; the worse one is by far the commoner.
+  return hasSeveralPorts ? "addressDependent" : "addressAndPortDependent";
+}
+
+/** The step of ports that count up or down, other traffic's steps among them; undefined for any others. */
+function stepOf(ports: readonly number[]): number | undefined {
+  const steps: number[] = [];
+  for (let i = 1; i < ports.length; i++) steps.push(ports[i]! - ports[i - 1]!);
+  // Servers that see the same port (address-dependent mappings) say nothing about the next.
+  const moving = steps.filter((step) => step !== 0);
+  const first = moving[0];
+  if (first === undefined) return undefined;
+  const isMonotonic = moving.every((step) => step > 0 === first > 0 && Math.abs(step) <= LARGEST_STEP);
+  if (!isMonotonic) return undefined;
+  return moving.reduce((least, step) => (Math.abs(step) < Math.abs(least) ? step : least));
+}
+
+/** The range that all ports seem to come from, where it is a narrow one. */
+function blockOf(ports: readonly number[]): { low: number; high: number } | undefined {
+  const distinct = [...new Set(ports)];
+  if (distinct.length < FEWEST_BLOCK_SAMPLES) return undefined;
+  const low = Math.min(...distinct);
+  const high = Math.max(...distinct);
+  if (high - low >= LARGEST_BLOCK) return undefined;
+  // The ends of the block lie about as far beyond the outermost samples as those lie apart.
+  const margin = Math.ceil((high - low) / (distinct.length - 1));
+  return { low: Math.max(LOWEST_PORT, low - margin), high: Math.min(HIGHEST_PORT, high + margin) };
+}

@@ -1,0 +1,181 @@
+/** Asks one router for a public port, by PCP and where it speaks only that by NAT-PMP. */
+import { randomBytes } from "node:crypto";
+import { createSocket, type Socket } from "node:dgram";
+import {
+  type MappingRequest,
+  natPmpAddressRequest,
+  natPmpMapRequest,
+  PCP_NONCE_BYTES,
+  type PortControlAnswer,
+  parsePortControl,
+  pcpMapRequest,
+} from "../../../wire/port-control.ts";
+import type { PortMapping, PortMappingProtocol } from "./port-mapping.ts";
+
+/** When a request is repeated, ms after the first; nobody waits beyond the last.  // RFC 6886 §3.1 begins with 250 */
+const REPEAT_AT_MS: readonly number[] = [250, 750];
+const GIVE_UP_AFTER_MS = 1500;
+/** PCP has so long before NAT-PMP is asked beside it, for routers that answer nothing they do not know. */
+const NAT_PMP_AFTER_MS = 300;
+
+type Protocol = "pcp" | "natPmp";
+
+export class PortControlClient implements PortMappingProtocol {
+  readonly #router: string;
+  readonly #routerPort: number;
+  readonly #nonce: Uint8Array = new Uint8Array(randomBytes(PCP_NONCE_BYTES));
+  /** What the router turned out to speak. */
+  #protocol: Protocol | undefined;
+
+  constructor(router: string, routerPort: number) {
+    this.#router = router;
+    this.#routerPort = routerPort;
+  }
+
+  get name(): string {
+    return this.#protocol === "natPmp" ? "NAT-PMP" : "PCP";
+  }
+
+  async map(internalPort: number, externalPort: number, lifetimeS: number): Promise<PortMapping | undefined> {
+    return await this.#withSocket(async (asker) => {
+      const request: MappingRequest = {
+        address: asker.localAddress,
+        internalPort,
+        externalPort,
+        lifetimeS,
+        nonce: this.#nonce,
+      };
+      if (this.#protocol !== undefined) return await this.#mapBy(this.#protocol, asker, request);
+      const early = asker.whenSilent(NAT_PMP_AFTER_MS);
+      const byPcp = this.#mapBy("pcp", asker, request);
+      const first = await Promise.race([byPcp, early]);
+      if (first !== "silent" && first !== undefined) return first;
+      const byNatPmp = await this.#mapBy("natPmp", asker, request);
+      return byNatPmp ?? (await byPcp);
+    });
+  }
+
+  async unmap(internalPort: number): Promise<void> {
+    const protocol = this.#protocol;
+    if (protocol === undefined) return;
+    await this.#withSocket(async (asker) => {
+      const address = asker.localAddress;
+      const request = { address, internalPort, externalPort: 0, lifetimeS: 0, nonce: this.#nonce };
+      const bytes = protocol === "pcp" ? pcpMapRequest(request) : natPmpMapRequest(request);
+      await asker.ask(bytes, (answer) => answer.kind === "mapped" && answer.internalPort === internalPort);
+      return undefined;
+    });
+  }
+
+  async #mapBy(protocol: Protocol, asker: Asker, request: MappingRequest): Promise<PortMapping | undefined> {
+    const bytes = protocol === "pcp" ? pcpMapRequest(request) : natPmpMapRequest(request);
+    const answer = await asker.ask(bytes, (one) => {
+      // PCP tells its answers from NAT-PMP's by their address; refusals of either have none and end both.
+      if (one.kind === "version") return protocol === "pcp";
+      if (one.kind === "refused") return true;
+      if (one.kind !== "mapped" || one.internalPort !== request.internalPort) return false;
+      return protocol === "pcp" ? sameBytes(one.nonce, request.nonce) : one.externalAddress === undefined;
+    });
+    if (answer?.kind !== "mapped" || answer.externalPort === 0 || answer.lifetimeS === 0) return undefined;
+    let address = answer.externalAddress;
+    if (protocol === "natPmp") {
+      const told = await asker.ask(natPmpAddressRequest(), (one) => one.kind === "address");
+      address = told?.kind === "address" ? told.externalAddress : undefined;
+    }
+    if (address === undefined) return undefined;
+    this.#protocol = protocol;
+    return { address, port: answer.externalPort, lifetimeS: answer.lifetimeS };
+  }
+
+  async #withSocket<T>(use: (asker: Asker) => Promise<T | undefined>): Promise<T | undefined> {
+    let asker: Asker;
+    try {
+      asker = await Asker.open(this.#router, this.#routerPort);
+    } catch {
+      return undefined;
+    }
+    try {
+      return await use(asker);
+    } finally {
+      asker.close();
+    }
+  }
+}
+
+/** A socket that hears this router only, and that a port nobody listens at is told to at once. */
+class Asker {
+  readonly localAddress: string;
+  readonly #socket: Socket;
+  readonly #waiting: Set<(answer: PortControlAnswer | undefined) => void> = new Set();
+  #heard = false;
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    this.localAddress = socket.address().address;
+    socket.on("message", (bytes: Uint8Array) => {
+      const answer = parsePortControl(bytes);
+      if (answer === undefined) return;
+      this.#heard = true;
+      for (const told of [...this.#waiting]) told(answer);
+    });
+    // Connected sockets are told of ports that nobody listens at: no use to wait any longer.
+    socket.on("error", () => {
+      for (const told of [...this.#waiting]) told(undefined);
+    });
+  }
+
+  static open(router: string, port: number): Promise<Asker> {
+    return new Promise((resolve, reject) => {
+      const socket = createSocket("udp4");
+      const refused = (error: Error): void => {
+        socket.close();
+        reject(error);
+      };
+      socket.once("error", refused);
+      // dgram hands a failure (no route) to the callback; a socket that is not connected must not be used.
+      socket.connect(port, router, ((error?: Error) => {
+        socket.removeAllListeners("error");
+        if (error !== undefined) refused(error);
+        else resolve(new Asker(socket));
+      }) as () => void);
+    });
+  }
+
+  /** The first answer that fits; undefined when none comes in time or nobody is there. */
+  ask(
+    bytes: Uint8Array,
+    fits: (answer: PortControlAnswer) => boolean,
+  ): Promise<PortControlAnswer | undefined> {
+    return new Promise((resolve) => {
+      const timers = REPEAT_AT_MS.map((atMs) => setTimeout(() => this.#socket.send(bytes), atMs));
+      const settle = (answer: PortControlAnswer | undefined): void => {
+        if (answer !== undefined && !fits(answer)) return;
+        this.#waiting.delete(settle);
+        for (const timer of timers) clearTimeout(timer);
+        resolve(answer);
+      };
+      timers.push(setTimeout(() => settle(undefined), GIVE_UP_AFTER_MS));
+      this.#waiting.add(settle);
+      this.#socket.send(bytes);
+    });
+  }
+
+  /** "silent" once nothing at all has come for so long; never resolves otherwise. */
+  whenSilent(waitMs: number): Promise<"silent"> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        if (!this.#heard) resolve("silent");
+      }, waitMs);
+      timer.unref();
+    });
+  }
+
+  close(): void {
+    for (const told of [...this.#waiting]) told(undefined);
+    this.#socket.close();
+  }
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}

@@ -1,0 +1,179 @@
+/**
+ * Asks STUN servers how they see a socket: one request, repeated until it is answered or its time is over.
+ *
+ * The question has to leave by the very socket whose address is wanted, so the client owns none: it shares
+ * the endpoint's by their first byte (`route`), and takes what others receive for it (`take`). Read
+ * `../../wire/stun.ts` first; what follows from the answers is in `gatherer.ts`.
+ */
+import { randomBytes } from "node:crypto";
+import { copyBytes } from "../../base/bytes.ts";
+import {
+  looksLikeStun,
+  parseStun,
+  STUN_ATTRIBUTE,
+  STUN_CLASS,
+  STUN_METHOD,
+  STUN_TRANSACTION_ID_BYTES,
+  type StunMessage,
+  StunWriter,
+} from "../../wire/stun.ts";
+import type { DatagramSocket } from "../../platform/udp/datagram-socket.ts";
+import type { ProtocolHandler } from "../../link/endpoint.ts";
+
+/** Who shares sockets with others by the first byte of what comes: the endpoint. */
+export interface RouteHost {
+  route(lowestByte: number, highestByte: number, handle: ProtocolHandler): () => void;
+}
+
+/** What came back, from where (CHANGE-REQUEST asks for another place), and how long after the last request. */
+export interface StunReply {
+  readonly message: StunMessage;
+  readonly address: string;
+  readonly port: number;
+  readonly rttMs: number;
+}
+
+export interface AskOptions {
+  /** Bits of STUN_CHANGE: from where the answer shall come. */
+  readonly change?: number;
+  /** When to give up. Default 3 s. */
+  readonly waitMs?: number;
+}
+
+/**
+ * When a request is repeated, ms after the first. Deviates from RFC 8489 §6.2.1, which begins with 500 ms and
+ * ends after 39.5 s: gathering is over after 3 s, several servers are asked for the same thing, and a request of
+ * 20 bytes burdens nobody.
+ */
+const REPEAT_AFTER_MS: readonly number[] = [200, 600, 1400];
+/** How long answers are waited for; the end of gathering. */
+export const STUN_WAIT_MS = 3000;
+/** First bytes of STUN messages.  // RFC 7983 §7 */
+const FIRST_BYTES = { low: 0x00, high: 0x3f } as const;
+
+interface Pending {
+  readonly socket: DatagramSocket;
+  readonly settle: (reply: StunReply | undefined) => void;
+  timer: NodeJS.Timeout;
+  sentAtMs: number;
+}
+
+export class StunClient {
+  readonly #pending: Map<string, Pending> = new Map();
+  readonly #unroute: () => void;
+  #open = true;
+
+  constructor(host: RouteHost) {
+    this.#unroute = host.route(FIRST_BYTES.low, FIRST_BYTES.high, (_now, from, bytes) =>
+      this.take(from.socket, from.address, from.port, bytes),
+    );
+  }
+
+  /**
+   * The answer to a binding request, be it an error; undefined when none came in time.
+   *
+   * @param address of the socket's family
+   */
+  ask(
+    socket: DatagramSocket,
+    address: string,
+    port: number,
+    options: AskOptions = {},
+  ): Promise<StunReply | undefined> {
+    const { change, waitMs = STUN_WAIT_MS } = options;
+    const writer = newRequest();
+    if (change !== undefined) writer.u32(STUN_ATTRIBUTE.changeRequest, change);
+    return this.#exchange(writer, socket, socket, address, port, waitMs);
+  }
+
+  /**
+   * Whether a packet from `from` to the public address of `to` comes in there: the two are behind the same
+   * NAT, which then hairpins.
+   */
+  async askHairpin(
+    from: DatagramSocket,
+    to: DatagramSocket,
+    address: string,
+    port: number,
+    waitMs: number,
+  ): Promise<boolean> {
+    const reply = await this.#exchange(newRequest(), from, to, address, port, waitMs);
+    return reply?.message.class === STUN_CLASS.request;
+  }
+
+  /** Takes a datagram that came by `socket`; false when it answers nothing that was asked. */
+  take(socket: DatagramSocket, address: string, port: number, bytes: Uint8Array): boolean {
+    if (this.#pending.size === 0 || !looksLikeStun(bytes)) return false;
+    const key = keyOf(bytes.subarray(8, 8 + STUN_TRANSACTION_ID_BYTES));
+    const pending = this.#pending.get(key);
+    if (pending === undefined || pending.socket !== socket) return false;
+    // A copy: whoever asked looks at it later, when the socket's memory holds something else.
+    const message = parseStun(copyBytes(bytes));
+    if (message === undefined || message.method !== STUN_METHOD.binding) return false;
+    if (message.class === STUN_CLASS.indication) return false;
+    this.#settle(key, { message, address, port, rttMs: performance.now() - pending.sentAtMs });
+    return true;
+  }
+
+  /** Gives up whatever is asked; each answer is undefined then. */
+  close(): void {
+    this.#open = false;
+    this.#unroute();
+    for (const key of [...this.#pending.keys()]) this.#settle(key, undefined);
+  }
+
+  #exchange(
+    writer: StunWriter,
+    from: DatagramSocket,
+    answeredAt: DatagramSocket,
+    address: string,
+    port: number,
+    waitMs: number,
+  ): Promise<StunReply | undefined> {
+    if (!this.#open) return Promise.resolve(undefined);
+    const bytes = writer.finish();
+    const key = keyOf(writer.transactionId);
+    const startMs = performance.now();
+    return new Promise((resolve) => {
+      const send = (round: number): void => {
+        const nextMs = REPEAT_AFTER_MS[round] ?? Number.POSITIVE_INFINITY;
+        const isLast = nextMs >= waitMs;
+        pending.sentAtMs = performance.now();
+        pending.timer = setTimeout(
+          () => (isLast ? this.#settle(key, undefined) : send(round + 1)),
+          startMs + Math.min(nextMs, waitMs) - pending.sentAtMs,
+        );
+        from.send(bytes, address, port);
+      };
+      const pending: Pending = {
+        socket: answeredAt,
+        settle: resolve,
+        timer: setTimeout(() => undefined, 0),
+        sentAtMs: startMs,
+      };
+      clearTimeout(pending.timer);
+      this.#pending.set(key, pending);
+      send(0);
+    });
+  }
+
+  #settle(key: string, reply: StunReply | undefined): void {
+    const pending = this.#pending.get(key);
+    if (pending === undefined) return;
+    this.#pending.delete(key);
+    clearTimeout(pending.timer);
+    pending.settle(reply);
+  }
+}
+
+function newRequest(): StunWriter {
+  return new StunWriter(
+    STUN_METHOD.binding,
+    STUN_CLASS.request,
+    new Uint8Array(randomBytes(STUN_TRANSACTION_ID_BYTES)),
+  );
+}
+
+function keyOf(transactionId: Uint8Array): string {
+  return Buffer.from(transactionId.buffer, transactionId.byteOffset, transactionId.length).toString("latin1");
+}

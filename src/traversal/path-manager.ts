@@ -1,0 +1,234 @@
+/**
+ * Keeps a link on the best path there is: moves it from a relay to a direct path, and finds a new path when the
+ * one in use has died because a NAT forgot or an address changed.
+ *
+ * Path migration alone repairs little: behind a NAT that lets in only whom its host has spoken to, a peer whose
+ * port has changed is not heard. So the two keep a place to meet that only this link's ends know, and when
+ * nothing comes any more they look at their own addresses again, tell each other and punch anew, with the
+ * same keys and the same streams. The initiator moves, the responder follows its packets.
+ */
+import { type Connection, EVENT, type Path } from "../engine/connection/connection.ts";
+import type { PunchFailure, WorkingPair } from "../punch/punch-events.ts";
+import type { Attachment } from "../link/connection-handle.ts";
+import { placeOfLink } from "./signalling/rendezvous-point.ts";
+import { Rally } from "./signalling-session.ts";
+import type { PathKind, Reach } from "./traversal.ts";
+
+/** How often it is looked whether answers are overdue. */
+const LOOK_MS = 250;
+/** Overdue answers that let it act, long before the path counts as dead; acting on nothing costs little. */
+const STALLED_MS = 700;
+/** A round of punching that led to nothing is followed by another: first after this, and ever later. */
+const ROUND_MS = 4000;
+const ROUND_GROWTH = 1.5;
+const LONGEST_ROUND_MS = 15_000;
+/** While the link is relayed, a direct path is looked for again after this, and ever later. */
+const RELAYED_MS = 12_000;
+const LONGEST_RELAYED_MS = 120_000;
+/** A path of the same kind is moved to only when its round trip is shorter by this.  // nat.md, race */
+const HYSTERESIS_MS = 5;
+/** A relay is kept so long after the link has left it. */
+const RELAY_LINGERS_MS = 10_000;
+const RANKS: Readonly<Record<PathKind, number>> = { lan: 0, direct: 1, relay: 2 };
+const PLACE_LABEL = "meeting place";
+
+/** What a link says of its path. */
+export interface PathChange {
+  readonly from: PathKind;
+  readonly to: PathKind;
+  /** Time without a path before this one, ms; 0 where it moved without one dying. */
+  readonly outageMs: number;
+}
+
+export interface LinkKeeperOptions {
+  readonly reach: Reach;
+  readonly engine: Connection;
+  readonly attachment: Attachment;
+  readonly onPath: (change: PathChange) => void;
+}
+
+export class LinkKeeper {
+  readonly #options: LinkKeeperOptions;
+  readonly #rally: Rally | undefined;
+  readonly #looking: NodeJS.Timeout;
+  readonly #endWatch: () => void;
+  #kind: PathKind;
+  /** Where to move as soon as it has answered, with its round trip. */
+  #wanted: { readonly path: Path; readonly pair: WorkingPair } | undefined;
+  #stalledSinceMs: number | undefined;
+  #nextRoundAtMs = Number.POSITIVE_INFINITY;
+  #roundMs = ROUND_MS;
+  #relayedMs = RELAYED_MS;
+  /** The relay that the link takes, or took lately. */
+  #relaySocket: number | undefined;
+  #relayTimer: NodeJS.Timeout | undefined;
+  #isOpen = true;
+
+  constructor(options: LinkKeeperOptions) {
+    this.#options = options;
+    const { reach, engine, attachment } = options;
+    this.#kind = reach.kindOf(engine.path);
+    const secret = engine.exportSecret(PLACE_LABEL);
+    if (secret !== undefined && reach.warmCarriers.length > 0) {
+      this.#rally = new Rally({
+        reach,
+        side: engine.role,
+        carriers: reach.warmCarriers,
+        watcher: this,
+        isEager: false,
+      });
+      this.#rally.join(placeOfLink(secret));
+    }
+    this.#looking = setInterval(
+      attachment.guard(() => this.#look()),
+      LOOK_MS,
+    );
+    this.#looking.unref();
+    const handleNetworkChange = attachment.guard(() => {
+      engine.handleWake(attachment.now());
+      attachment.touch();
+      this.#beginRound();
+    });
+    this.#endWatch = reach.watchNetwork(handleNetworkChange);
+    if (this.#kind === "relay") this.#nextRoundAtMs = attachment.now() + this.#relayedMs;
+    this.#letRelayGo(engine.path);
+  }
+
+  get kind(): PathKind {
+    return this.#kind;
+  }
+
+  /** An event of the connection that concerns its paths. */
+  handlePathEvent(kind: number, path: Path | undefined): void {
+    const { engine, attachment } = this.#options;
+    const now = attachment.now();
+    switch (kind) {
+      case EVENT.pathSuspect:
+      case EVENT.pathDead:
+        this.#stall(now);
+        break;
+      case EVENT.pathAlive:
+      case EVENT.pathChanged:
+        this.#settle(now);
+        break;
+      case EVENT.pathValidated:
+        if (path !== undefined && path === this.#wanted?.path) {
+          this.#wanted = undefined;
+          engine.usePath(now, path);
+          attachment.touch();
+        }
+        break;
+      case EVENT.pathFailed:
+        if (path === this.#wanted?.path) this.#wanted = undefined;
+        break;
+    }
+  }
+
+  onPair(pair: WorkingPair): void {
+    // Any path is better than a dead one or a relay; among good ones the race decides.
+    if (this.#stalledSinceMs !== undefined || RANKS[pair.path] < RANKS[this.#kind]) this.#moveTo(pair);
+  }
+
+  onBest(pair: WorkingPair): void {
+    const { rttMs } = this.#options.engine.stats;
+    const isBetter =
+      RANKS[pair.path] < RANKS[this.#kind] ||
+      (RANKS[pair.path] === RANKS[this.#kind] && pair.rttMs + HYSTERESIS_MS < rttMs);
+    if (isBetter || this.#stalledSinceMs !== undefined) this.#moveTo(pair);
+  }
+
+  onIndirect(_reason: PunchFailure): void {
+    // The rounds go on by the clock.
+  }
+
+  wantsRelay(): boolean {
+    return this.#stalledSinceMs !== undefined;
+  }
+
+  isInUse(socket: number): boolean {
+    return this.#options.engine.path?.socket === socket || this.#wanted?.path.socket === socket;
+  }
+
+  onFault(fault: unknown): void {
+    this.#options.attachment.fail(fault);
+  }
+
+  close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    clearInterval(this.#looking);
+    clearTimeout(this.#relayTimer);
+    this.#endWatch();
+    void this.#rally?.close();
+  }
+
+  #moveTo(pair: WorkingPair): void {
+    const { engine, attachment } = this.#options;
+    if (engine.role !== "initiator" || engine.state !== "established") return;
+    const path = attachment.pathOf(pair.socket, pair.address, pair.port);
+    if (path === engine.path) return;
+    this.#wanted = { path, pair };
+    engine.probePath(attachment.now(), path);
+    attachment.touch();
+  }
+
+  #look(): void {
+    const { engine, attachment } = this.#options;
+    if (engine.state !== "established") return;
+    const now = attachment.now();
+    const overdueMs = engine.overdueMs(now);
+    if (overdueMs > STALLED_MS + 2 * engine.stats.rttMs) this.#stall(now);
+    else if (overdueMs === 0 && this.#stalledSinceMs !== undefined && engine.isPathAlive) this.#settle(now);
+    if (now >= this.#nextRoundAtMs) this.#beginRound();
+  }
+
+  #stall(now: number): void {
+    if (this.#stalledSinceMs !== undefined) return;
+    this.#stalledSinceMs = now;
+    this.#roundMs = ROUND_MS;
+    this.#beginRound();
+  }
+
+  #beginRound(): void {
+    const { reach, attachment } = this.#options;
+    const now = attachment.now();
+    if (this.#stalledSinceMs !== undefined) {
+      this.#nextRoundAtMs = now + this.#roundMs;
+      this.#roundMs = Math.min(LONGEST_ROUND_MS, this.#roundMs * ROUND_GROWTH);
+    } else if (this.#kind === "relay") {
+      this.#nextRoundAtMs = now + this.#relayedMs;
+      this.#relayedMs = Math.min(LONGEST_RELAYED_MS, this.#relayedMs * 2);
+    } else this.#nextRoundAtMs = Number.POSITIVE_INFINITY;
+    reach.refresh();
+    this.#rally?.restart();
+  }
+
+  /** A relay that the link has left is given back, once the other path has proved that it lasts. */
+  #letRelayGo(path: Path | undefined): void {
+    const { reach, attachment } = this.#options;
+    clearTimeout(this.#relayTimer);
+    if (this.#kind === "relay") this.#relaySocket = path?.socket;
+    const relay = this.#relaySocket;
+    if (this.#kind === "relay" || relay === undefined) return;
+    const letGo = attachment.guard(() => {
+      this.#relaySocket = undefined;
+      reach.endpoint.removeSocket(relay);
+    });
+    this.#relayTimer = setTimeout(letGo, RELAY_LINGERS_MS);
+    this.#relayTimer.unref();
+  }
+
+  /** The link has a path that works: which, and how long was there none? */
+  #settle(now: number): void {
+    const { reach, engine, onPath } = this.#options;
+    const from = this.#kind;
+    this.#kind = reach.kindOf(engine.path);
+    const outageMs = this.#stalledSinceMs === undefined ? 0 : now - this.#stalledSinceMs;
+    this.#stalledSinceMs = undefined;
+    this.#nextRoundAtMs = Number.POSITIVE_INFINITY;
+    if (this.#kind === "relay") this.#nextRoundAtMs = now + this.#relayedMs;
+    else this.#relayedMs = RELAYED_MS;
+    this.#letRelayGo(engine.path);
+    onPath({ from, to: this.#kind, outageMs });
+  }
+}

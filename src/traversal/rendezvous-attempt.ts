@@ -1,0 +1,188 @@
+/**
+ * From a place to a link: the connector's way to a peer whose address it does not know. The first pair that works
+ * carries the handshake; better ones that come later are moved to while data flows.
+ */
+import { SrudpError } from "../base/errors.ts";
+import type { PunchFailure, WorkingPair } from "../punch/punch-events.ts";
+import { Attempt, type AttemptOptions } from "../link/link-attempt.ts";
+import type { Place } from "./signalling/channel.ts";
+import type { Endpoint } from "../link/endpoint.ts";
+import { sayFarewell } from "../platform/shutdown-hooks.ts";
+import { faultError, guarded } from "../link/fault.ts";
+import type { Link } from "../link/link.ts";
+import type { Trust } from "../link/trust.ts";
+import { LinkKeeper } from "./path-manager.ts";
+import { NO_DIRECT_PATH, type ReachOptions } from "../link/traversal-options.ts";
+import { Rally, type RallyWatcher } from "./signalling-session.ts";
+import { Reach } from "./traversal.ts";
+import { describeDifference, type WallClocks } from "./wall-clocks.ts";
+
+/** A relay that works waits so long for a direct path, which would spare the move. */
+const RELAY_PATIENCE_MS = 250;
+/** The search for a better path than the first goes on for so long; after that it is the link's own affair. */
+export const SEARCH_ON_MS = 40_000;
+
+export class MeetingAttempt implements RallyWatcher {
+  /** The link, or why there is none. */
+  readonly link: Promise<Link>;
+  readonly #endpoint: Endpoint;
+  readonly #reach: Reach;
+  readonly #trust: Trust;
+  readonly #options: AttemptOptions;
+  #rally: Rally | undefined;
+  #attempt: Attempt | undefined;
+  #keeper: LinkKeeper | undefined;
+  #timers: NodeJS.Timeout[] = [];
+  #hasMet = false;
+  #indirect: PunchFailure | undefined;
+  #isOver = false;
+  #resolve!: (link: Link) => void;
+  #reject!: (error: unknown) => void;
+
+  constructor(endpoint: Endpoint, trust: Trust, meet: ReachOptions, options: AttemptOptions) {
+    this.link = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.#endpoint = endpoint;
+    this.#trust = trust;
+    this.#options = options;
+    // Nothing is attached yet that would keep the sockets open.
+    endpoint.setListening(true);
+    this.#reach = new Reach(endpoint, meet, options);
+    endpoint.onClosed = () => sayFarewell(this.#reach.close());
+    // A way that fails for now is retried until the caller's time is over; without any there is nothing to wait for.
+    if (this.#reach.hasNoWay) this.#fail(new SrudpError("ERR_NO_MEETING_PLACE"));
+  }
+
+  /** Goes to one more place, by every carrier or on the local network only. */
+  join(place: Place, reaches: "everywhere" | "lan" = "everywhere"): void {
+    if (this.#isOver) return;
+    const reach = this.#reach;
+    const { carriers } = reach;
+    this.#rally ??= new Rally({ reach, side: "initiator", carriers, watcher: this, isEager: true });
+    this.#rally.join(place, reaches === "lan" ? carriers.filter(({ name }) => name === "lan") : carriers);
+  }
+
+  /** By which times the peer may wait. */
+  get clocks(): WallClocks {
+    return this.#reach.clocks;
+  }
+
+  /** Whether there is still a peer to be looked for on the local network. */
+  get isLookingOnLan(): boolean {
+    return !this.#isOver && !this.#hasMet && this.#reach.carriers.some(({ name }) => name === "lan");
+  }
+
+  onPair(pair: WorkingPair): void {
+    this.#hasMet = true;
+    if (this.#keeper !== undefined) this.#keeper.onPair(pair);
+    else if (pair.path !== "relay" || this.#reach.options.only === "relay") this.#use(pair);
+    else {
+      this.#after(RELAY_PATIENCE_MS, () => {
+        if (this.#attempt === undefined) this.#use(pair);
+      });
+    }
+  }
+
+  onBest(pair: WorkingPair): void {
+    this.#keeper?.onBest(pair);
+  }
+
+  onIndirect(reason: PunchFailure): void {
+    this.#indirect = reason;
+  }
+
+  wantsRelay(): boolean {
+    return this.#keeper?.wantsRelay() ?? true;
+  }
+
+  isInUse(socket: number): boolean {
+    if (this.#keeper !== undefined) return this.#keeper.isInUse(socket);
+    return this.#attempt?.parts.connection.path?.socket === socket;
+  }
+
+  onFault(fault: unknown): void {
+    if (this.#attempt !== undefined) {
+      this.#attempt.parts.attachment.fail(fault);
+      return;
+    }
+    this.#endpoint.noteFault(fault, undefined);
+    this.#fail(faultError(fault));
+  }
+
+  /** What to say to somebody who has waited in vain. */
+  explain(error: SrudpError): SrudpError {
+    if (error.code !== "ERR_TIMEOUT") return error;
+    const { failure, troubles } = this.#reach;
+    if (!this.#hasMet && failure !== undefined) return failure;
+    if (this.#indirect !== undefined)
+      return new SrudpError("ERR_NO_PATH", `No direct path: ${NO_DIRECT_PATH[this.#indirect]}`, error);
+    if (this.#hasMet) return error;
+    const { differenceMs } = this.#reach.clocks;
+    const clock =
+      differenceMs === undefined
+        ? "the clocks of the two machines may differ"
+        : `this machine's clock is ${describeDifference(differenceMs)} the rendezvous server's`;
+    const reasons = [...troubles.map(({ detail }) => detail), clock].join("; ");
+    const detail = "The peer did not come to the meeting place";
+    return new SrudpError("ERR_TIMEOUT", `${detail} (${reasons})`, error);
+  }
+
+  /** Ends the attempt; the promise is left to whoever gave up. */
+  giveUp(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#endSearch();
+    this.#attempt?.giveUp();
+    this.#endpoint.close();
+  }
+
+  #use(pair: WorkingPair): void {
+    if (this.#isOver) return;
+    const { socket, address, port } = pair;
+    if (this.#attempt !== undefined) {
+      const { connection, attachment } = this.#attempt.parts;
+      connection.addPath(attachment.pathOf(socket, address, port));
+      attachment.touch();
+      return;
+    }
+    const attempt = new Attempt(this.#endpoint, this.#trust, [{ socket, address, port }], this.#options);
+    this.#attempt = attempt;
+    attempt.onMade = (core) => {
+      const { connection: engine, attachment } = attempt.parts;
+      this.#keeper = new LinkKeeper({ reach: this.#reach, engine, attachment, onPath: core.onPathMoved });
+      core.keeper = this.#keeper;
+    };
+    attempt.link.then(
+      (link) => {
+        this.#isOver = true;
+        this.#endpoint.setListening(false);
+        this.#after(SEARCH_ON_MS, () => this.#endSearch());
+        this.#resolve(link);
+      },
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isOver) return;
+    this.giveUp();
+    this.#reject(error);
+  }
+
+  #endSearch(): void {
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers = [];
+    void this.#rally?.close();
+  }
+
+  #after(delayMs: number, act: () => void): void {
+    const timer = setTimeout(
+      guarded(act, (fault) => this.onFault(fault)),
+      delayMs,
+    );
+    timer.unref();
+    this.#timers.push(timer);
+  }
+}

@@ -1,0 +1,370 @@
+/**
+ * Two sides looking for each other at a place: signals out and in, an agent for whoever answers, and the pairs
+ * that come of it.
+ *
+ * The initiator publishes its signal as soon as it knows its public address, or after 300 ms; the responder,
+ * who waits, answers each with its own once its openings have left (`docs/nat-traversal.md`). Both publish again
+ * when they learn more. A rally knows nothing of links: whoever made it uses the pairs.
+ */
+import { hkdfSync } from "node:crypto";
+import { concatBytes, toHex } from "../base/bytes.ts";
+import { PunchAgent } from "../punch/agent.ts";
+import type { Candidate } from "../punch/candidate.ts";
+import type { PunchFailure, WorkingPair } from "../punch/punch-events.ts";
+import { openSignal, sealSignal } from "../punch/sealed-signal.ts";
+import { SESSION_NONCE_BYTES, type Signal } from "../wire/signal.ts";
+import type { Carrier, Meeting, MeetingSide, Place } from "./signalling/channel.ts";
+import { guarded } from "../link/fault.ts";
+import { PunchDriver, type PunchNews } from "./punch-driver.ts";
+import type { OpenedRelay, Reach } from "./traversal.ts";
+
+/** The initiator waits so long for its public address before it publishes without.  // nat.md, gather */
+const GATHER_MS = 300;
+/** What is learned within this goes into one signal. */
+const TRICKLE_MS = 20;
+/** Without a direct path by then, a relay is asked for; it has to carry data by 2 s. */
+const RELAY_AFTER_MS = 150;
+/** Peers at one place that are answered at a time; who knows of the place is trusted to be one of few. */
+const SESSIONS_LIMIT = 4;
+/** How long an answer may take by the DHT: a put, and the next look of the other side. */
+const SLOW_ANSWER_MS = 8000;
+const CHECK_LABEL = "srudp/1 checks";
+const KEY_BYTES = 32;
+
+export interface RallyWatcher {
+  /** What a peer tells of itself; again when it knows more. */
+  onSignal?(signal: Signal): void;
+  /** A pair works. */
+  onPair(pair: WorkingPair): void;
+  /** The race is over: the pair to be on. Comes again when a better one turns up. */
+  onBest(pair: WorkingPair): void;
+  /** There is no direct path, as far as could be found out. */
+  onIndirect(reason: PunchFailure): void;
+  /** Whether a relay would be of use, should no direct path come about soon. */
+  wantsRelay(): boolean;
+  /** Whether a link uses this socket of the endpoint. */
+  isInUse(socket: number): boolean;
+  /** A fault showed, for the link that the rally is held for (`fault.ts`). */
+  onFault(fault: unknown): void;
+}
+
+export interface RallyOptions {
+  readonly reach: Reach;
+  readonly side: MeetingSide;
+  /** What its signals travel by. */
+  readonly carriers: readonly Carrier[];
+  readonly watcher: RallyWatcher;
+  /** Whether the initiator speaks at once; otherwise both wait for `restart`, of either side. */
+  readonly isEager: boolean;
+}
+
+/** What is under way with one peer. */
+interface Session {
+  readonly key: string;
+  readonly place: Place;
+  readonly driver: PunchDriver;
+  newestS: number;
+  hasDirect: boolean;
+  readonly relays: OpenedRelay[];
+  relayTimer: NodeJS.Timeout | undefined;
+}
+
+interface Presence {
+  readonly place: Place;
+  readonly meeting: Meeting;
+  /** What was said last, without the time. */
+  said: string;
+}
+
+export class Rally {
+  readonly #options: RallyOptions;
+  readonly #nonce: Uint8Array;
+  readonly #presences: Presence[] = [];
+  readonly #sessions: Map<string, Session> = new Map();
+  readonly #endWatch: () => void;
+  #publishTimer: NodeJS.Timeout | undefined;
+  #publishAtMs = Number.POSITIVE_INFINITY;
+  /** Whether this side speaks without having been spoken to. */
+  #isSpeaking: boolean;
+  #isOpen = true;
+
+  constructor(options: RallyOptions) {
+    this.#options = options;
+    const { reach, side } = options;
+    this.#nonce = reach.random(SESSION_NONCE_BYTES);
+    this.#isSpeaking = side === "initiator" && options.isEager;
+    this.#endWatch = reach.watch(this.#guard(() => this.#handleGathered()));
+  }
+
+  /** Goes to one more place, by every carrier unless told otherwise. */
+  join(place: Place, carriers: readonly Carrier[] = this.#options.carriers): void {
+    if (!this.#isOpen) return;
+    const { reach, side } = this.#options;
+    for (const carrier of carriers) {
+      const meeting = carrier.meet(place, side);
+      meeting.onBlob = this.#guard((blob) => this.#handleBlob(place, blob));
+      meeting.onTrouble = (error) => reach.noteTrouble(carrier.name, error);
+      meeting.onContact = () => reach.noteContact(carrier.name);
+      this.#presences.push({ place, meeting, said: "" });
+    }
+    if (this.#isSpeaking) this.#publishWhenGathered();
+  }
+
+  /** Starts a round with whoever is there, or comes: from the first step, with what is known of the addresses by now. */
+  restart(): void {
+    if (!this.#isOpen) return;
+    this.#isSpeaking = true;
+    for (const session of this.#sessions.values()) {
+      session.hasDirect = false;
+      session.driver.agent.restart(this.#options.reach.now(), false);
+      this.#askForRelay(session);
+      session.driver.pump();
+    }
+    this.#publishWhenGathered();
+  }
+
+  /** Leaves the place; sockets that a link uses stay. */
+  async close(): Promise<void> {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    clearTimeout(this.#publishTimer);
+    this.#endWatch();
+    for (const session of [...this.#sessions.values()]) this.#endSession(session);
+    await Promise.all(this.#presences.map(({ meeting }) => meeting.close()));
+  }
+
+  // ------------------------------------------------------------------ signals
+
+  #publishWhenGathered(): void {
+    this.#publishBy(this.#options.reach.isGathered ? 0 : GATHER_MS);
+  }
+
+  #publishBy(delayMs: number): void {
+    const atMs = this.#options.reach.now() + delayMs;
+    if (atMs >= this.#publishAtMs) return;
+    this.#publishAtMs = atMs;
+    clearTimeout(this.#publishTimer);
+    const publish = this.#guard(() => this.#publish());
+    this.#publishTimer = setTimeout(publish, delayMs);
+    this.#publishTimer.unref();
+  }
+
+  #publish(): void {
+    this.#publishAtMs = Number.POSITIVE_INFINITY;
+    const { reach, side } = this.#options;
+    const { candidates: own, behaviour: nat } = reach;
+    let isSaid = false;
+    for (const presence of this.#presences) {
+      const { place, meeting } = presence;
+      const session = this.#latestAt(place);
+      const agent = session?.driver.agent;
+      // Who waits has nothing to say before somebody has come, and an answer is none before the openings have left.
+      if (!this.#isSpeaking && agent?.hasOpened !== true) continue;
+      const candidates = [...own, ...relayedCandidates(session)];
+      const generation = agent?.generation ?? 1;
+      const attempt = agent?.attempt ?? 1;
+      const hasOpened = agent?.hasOpened ?? false;
+      const saying = JSON.stringify([generation, hasOpened, nat, candidates]);
+      if (saying === presence.said) continue;
+      presence.said = saying;
+      isSaid = true;
+      const sentAtS = Math.floor(Date.now() / 1000);
+      const sessionNonce = this.#nonce;
+      const signal: Signal = {
+        role: side,
+        generation,
+        attempt,
+        sessionNonce,
+        sentAtS,
+        nat,
+        candidates,
+        hasOpened,
+      };
+      meeting.publish(sealSignal(place.sealKey, reach.random, signal));
+    }
+    if (isSaid) reach.note({ kind: "signal", from: "self", candidates: own.length });
+  }
+
+  /** What is called by timers, carriers and promises: its faults are those of the rally's link. */
+  #guard<Values extends unknown[]>(work: (...values: Values) => void): (...values: Values) => void {
+    return guarded(work, (fault) => this.#options.watcher.onFault(fault));
+  }
+
+  /** The session with whoever came last to a place. */
+  #latestAt(place: Place): Session | undefined {
+    let latest: Session | undefined;
+    for (const session of this.#sessions.values()) if (session.place === place) latest = session;
+    return latest;
+  }
+
+  #handleBlob(place: Place, blob: Uint8Array): void {
+    if (!this.#isOpen) return;
+    const { side, reach } = this.#options;
+    const signal = openSignal(place.sealKey, side === "initiator" ? "responder" : "initiator", blob);
+    if (signal === undefined) return;
+    const key = toHex(signal.sessionNonce);
+    const known = this.#sessions.get(key);
+    if (known !== undefined && signal.sentAtS < known.newestS) return;
+    reach.note({ kind: "signal", from: "peer", candidates: signal.candidates.length });
+    this.#options.watcher.onSignal?.(signal);
+    const session = known ?? this.#newSession(key, place, signal);
+    session.newestS = signal.sentAtS;
+    const { agent } = session.driver;
+    if (known !== undefined && signal.generation > agent.generation) {
+      // The peer begins anew, so its view of the network may be newer than ours.
+      session.hasDirect = false;
+      reach.refresh();
+      this.#askForRelay(session);
+    }
+    agent.setRemote(reach.now(), signal);
+    session.driver.pump();
+    // Whoever is spoken to answers: the initiator at once, the responder when its openings have left.
+    if (side === "initiator") {
+      this.#isSpeaking = true;
+      this.#publishWhenGathered();
+    }
+  }
+
+  /** More is known of the own addresses than before. */
+  #handleGathered(): void {
+    for (const { driver } of this.#sessions.values()) {
+      this.#tellLocals(driver.agent);
+      driver.pump();
+    }
+    if (this.#isSpeaking || this.#sessions.size > 0) {
+      this.#publishBy(this.#options.reach.isGathered ? TRICKLE_MS : GATHER_MS);
+    }
+  }
+
+  // ------------------------------------------------------------------ sessions
+
+  #newSession(key: string, place: Place, signal: Signal): Session {
+    const { side, reach, watcher } = this.#options;
+    const [oldest] = this.#sessions.values();
+    if (oldest !== undefined && this.#sessions.size >= SESSIONS_LIMIT) this.#endSession(oldest);
+    const [initiator, responder] =
+      side === "initiator" ? [this.#nonce, signal.sessionNonce] : [signal.sessionNonce, this.#nonce];
+    const salt = concatBytes(initiator, responder);
+    const agent = new PunchAgent({
+      role: side,
+      checkKey: new Uint8Array(hkdfSync("sha256", place.checkKey, salt, CHECK_LABEL, KEY_BYTES)),
+      random: reach.random,
+      local: reach.behaviour,
+      allowSpray: reach.options.spray !== false,
+      isTicket: this.#options.carriers.some(({ name }) => name === "ticket"),
+      // Whoever is near is reached without an answer having to cross first: a DHT alone is for those far away.
+      ...(this.#isSlow && { answerDelayMs: SLOW_ANSWER_MS }),
+    });
+    this.#tellLocals(agent);
+    const driver = new PunchDriver({
+      endpoint: reach.endpoint,
+      agent,
+      localAddress: reach.localAddress,
+      onNews: (news) => this.#handleNews(session, news),
+      onFreshSockets: (sockets) => reach.useSockets(sockets),
+      isInUse: (socket) => watcher.isInUse(socket),
+      onFault: (fault) => {
+        this.#endSession(session);
+        watcher.onFault(fault);
+      },
+    });
+    const session: Session = {
+      key,
+      place,
+      driver,
+      newestS: signal.sentAtS,
+      hasDirect: false,
+      relays: [],
+      relayTimer: undefined,
+    };
+    this.#sessions.set(key, session);
+    this.#askForRelay(session);
+    return session;
+  }
+
+  /** Whether signals beyond this network take seconds. */
+  get #isSlow(): boolean {
+    const { carriers } = this.#options;
+    return carriers.every(({ name }) => name === "dht" || name === "lan");
+  }
+
+  #tellLocals(agent: PunchAgent): void {
+    const { reach } = this.#options;
+    agent.setLocalBehaviour(reach.behaviour);
+    for (const local of reach.locals) agent.addLocal(reach.now(), local);
+  }
+
+  #handleNews(session: Session, news: PunchNews): void {
+    const { watcher, reach } = this.#options;
+    switch (news.kind) {
+      case "answerReady":
+        this.#publishBy(0);
+        break;
+      case "pair":
+        if (news.path !== "relay") session.hasDirect = true;
+        reach.notePair(news);
+        watcher.onPair(news);
+        break;
+      case "best":
+        watcher.onBest(news);
+        break;
+      case "failed":
+        reach.note({ kind: "indirect", reason: news.reason });
+        watcher.onIndirect(news.reason);
+        break;
+    }
+  }
+
+  /** A relay is asked for only where the direct way takes its time. */
+  #askForRelay(session: Session): void {
+    const { only } = this.#options.reach.options;
+    clearTimeout(session.relayTimer);
+    if (session.relays.length > 0 || only === "direct") return;
+    const delayMs = only === "relay" ? 0 : RELAY_AFTER_MS;
+    const open = this.#guard(() => this.#openRelays(session));
+    session.relayTimer = setTimeout(open, delayMs);
+    session.relayTimer.unref();
+  }
+
+  #openRelays(session: Session): void {
+    const { reach, side, watcher } = this.#options;
+    if (session.hasDirect || !watcher.wantsRelay()) return;
+    const isWanted = (): boolean => this.#isOpen && this.#sessions.has(session.key);
+    for (const opening of reach.openRelays(session.place, side)) {
+      const use = this.#guard((opened: OpenedRelay | undefined) => {
+        if (opened === undefined) return;
+        if (isWanted()) this.#useRelay(session, opened);
+        else opened.socket.close();
+      });
+      void opening.then(use);
+    }
+  }
+
+  #useRelay(session: Session, opened: OpenedRelay): void {
+    const { reach } = this.#options;
+    const { socket, onlyPeer, candidate } = opened;
+    session.relays.push(opened);
+    reach.endpoint.addSocket(socket);
+    const { index, family } = socket;
+    const candidates = candidate === undefined ? [] : [candidate];
+    const local = { socket: index, family, kind: "relay", candidates } as const;
+    session.driver.agent.addLocal(reach.now(), onlyPeer === undefined ? local : { ...local, onlyPeer });
+    session.driver.pump();
+    // A relay with an address is of use to the peer only when it is told.
+    if (candidate !== undefined) this.#publishBy(TRICKLE_MS);
+  }
+
+  #endSession(session: Session): void {
+    this.#sessions.delete(session.key);
+    clearTimeout(session.relayTimer);
+    session.driver.close();
+    const { reach, watcher } = this.#options;
+    for (const { socket } of session.relays)
+      if (!watcher.isInUse(socket.index)) reach.endpoint.removeSocket(socket.index);
+  }
+}
+
+/** Where the peer's packets reach this side by its relays. */
+function relayedCandidates(session: Session | undefined): Candidate[] {
+  return (session?.relays ?? []).flatMap(({ candidate }) => (candidate === undefined ? [] : [candidate]));
+}

@@ -1,0 +1,194 @@
+/**
+ * The carrier by way of the Mainline DHT, which nobody has to run: each side keeps its blob there as a mutable
+ * item and looks for the other's. Both know the key pair, since it comes from their place; who is who is told by
+ * the salt, and the newest blob by the item's sequence number.
+ *
+ * A look or a put takes seconds, so this is the slow one of the carriers and the one that is always there.
+ */
+import { copyBytes } from "../../base/bytes.ts";
+import { SrudpError } from "../../base/errors.ts";
+import { placeKey } from "../../platform/blob-digest.ts";
+import { type Carrier, checkBlob, type Meeting, type MeetingSide, type Place } from "./channel.ts";
+import { DhtKey, DhtNode, type DhtOptions } from "./dht-node.ts";
+
+/** Pauses between one look and the next; each asks some twenty nodes, which do it for nothing. */
+const LOOK_OFTEN_MS = 2000;
+const LOOK_SELDOM_MS = 10_000;
+/** After so long the peer is not on the point of coming. */
+const OFTEN_FOR_MS = 60_000;
+/** Nodes come and go: what was put is put again. */
+const PUT_AGAIN_MS = 300_000;
+/** A put that no node took is tried again after so long. */
+const RETRY_MS = 3000;
+/** A node that fails to start is tried again after so long. */
+const START_AGAIN_MS = 15_000;
+
+const SALTS: Readonly<Record<MeetingSide, Buffer>> = {
+  initiator: Buffer.from("i"),
+  responder: Buffer.from("r"),
+};
+
+export class DhtCarrier implements Carrier {
+  readonly name = "dht";
+  readonly #options: DhtOptions;
+  readonly #meetings: Set<DhtMeeting> = new Set();
+  #starting: AbortController = new AbortController();
+  #node: Promise<DhtNode> | undefined;
+
+  constructor(options: DhtOptions = {}) {
+    this.#options = options;
+  }
+
+  meet(place: Place, side: MeetingSide): Meeting {
+    const meeting = new DhtMeeting(
+      () => this.#start(),
+      place,
+      side,
+      () => this.#meetings.delete(meeting),
+    );
+    this.#meetings.add(meeting);
+    return meeting;
+  }
+
+  async close(): Promise<void> {
+    this.#starting.abort();
+    this.#starting = new AbortController();
+    await Promise.all([...this.#meetings].map((meeting) => meeting.close()));
+    const node = this.#node;
+    this.#node = undefined;
+    await node?.then(
+      (started) => started.close(),
+      () => undefined,
+    );
+  }
+
+  /** One node serves all meetings, and stays for those to come. */
+  #start(): Promise<DhtNode> {
+    this.#node ??= DhtNode.start(this.#options, this.#starting.signal);
+    this.#node.catch(() => {
+      this.#node = undefined;
+    });
+    return this.#node;
+  }
+}
+
+class DhtMeeting implements Meeting {
+  onBlob: ((blob: Uint8Array) => void) | undefined;
+  onTrouble: ((error: SrudpError) => void) | undefined;
+  onContact: (() => void) | undefined;
+  readonly #start: () => Promise<DhtNode>;
+  readonly #key: DhtKey;
+  readonly #side: MeetingSide;
+  readonly #onClosed: () => void;
+  readonly #begunAtMs: number = performance.now();
+  readonly #timers: Set<NodeJS.Timeout> = new Set();
+  #blob: Uint8Array | undefined;
+  #sequence = 0;
+  #isPutting = false;
+  #putTimer: NodeJS.Timeout | undefined;
+  #latestKey: string | undefined;
+  #isTold = false;
+  #open = true;
+
+  constructor(start: () => Promise<DhtNode>, place: Place, side: MeetingSide, onClosed: () => void) {
+    this.#start = start;
+    this.#key = new DhtKey(place.seed);
+    this.#side = side;
+    this.#onClosed = onClosed;
+    // Not at once: whoever made this wants to be told.
+    this.#after(0, () => void this.#look());
+  }
+
+  publish(blob: Uint8Array): void {
+    if (!this.#open) return;
+    this.#blob = checkBlob(blob);
+    // Higher than before even across restarts, and within one second.
+    this.#sequence = Math.max(this.#sequence + 1, Math.floor(Date.now() / 1000));
+    void this.#put();
+  }
+
+  async close(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers.clear();
+    this.#onClosed();
+  }
+
+  async #put(): Promise<void> {
+    // One at a time: the newest goes out behind the one on its way.
+    if (this.#isPutting || !this.#open) return;
+    const node = await this.#node();
+    if (node === undefined || this.#isPutting || this.#blob === undefined || !this.#open) return;
+    this.#isPutting = true;
+    const sequence = this.#sequence;
+    const takers = await node.put(this.#key, SALTS[this.#side], sequence, this.#blob);
+    this.#isPutting = false;
+    if (!this.#open) return;
+    if (takers === 0) this.#tell(new SrudpError("ERR_NO_MEETING_PLACE", "No node of the DHT answers"));
+    else this.#handleContact();
+    const waitMs = sequence !== this.#sequence ? 0 : takers === 0 ? RETRY_MS : PUT_AGAIN_MS;
+    this.#cancel(this.#putTimer);
+    this.#putTimer = this.#after(waitMs, () => void this.#put());
+  }
+
+  async #look(): Promise<void> {
+    const node = await this.#node();
+    if (!this.#open) return;
+    if (node === undefined) {
+      this.#after(START_AGAIN_MS, () => {
+        void this.#look();
+        void this.#put();
+      });
+      return;
+    }
+    const other = this.#side === "initiator" ? "responder" : "initiator";
+    const blob = await node.get(this.#key, SALTS[other]);
+    if (!this.#open) return;
+    // A listener puts nothing before somebody has come: for it only this shows whether the DHT works.
+    if (node.neighbours > 0) this.#handleContact();
+    else this.#tell(new SrudpError("ERR_NO_MEETING_PLACE", "No node of the DHT answers"));
+    const isSoon = performance.now() - this.#begunAtMs < OFTEN_FOR_MS;
+    this.#after(isSoon ? LOOK_OFTEN_MS : LOOK_SELDOM_MS, () => void this.#look());
+    if (blob === undefined || placeKey(blob) === this.#latestKey) return;
+    this.#latestKey = placeKey(blob);
+    this.onBlob?.(copyBytes(blob));
+  }
+
+  async #node(): Promise<DhtNode | undefined> {
+    try {
+      return await this.#start();
+    } catch (error) {
+      this.#tell(
+        error instanceof SrudpError ? error : new SrudpError("ERR_NO_MEETING_PLACE", "The DHT fails", error),
+      );
+      return undefined;
+    }
+  }
+
+  #handleContact(): void {
+    this.#isTold = false;
+    this.onContact?.();
+  }
+
+  #tell(error: SrudpError): void {
+    if (this.#isTold || !this.#open) return;
+    this.#isTold = true;
+    this.onTrouble?.(error);
+  }
+
+  #after(ms: number, act: () => void): NodeJS.Timeout {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      act();
+    }, ms);
+    this.#timers.add(timer);
+    return timer;
+  }
+
+  #cancel(timer: NodeJS.Timeout | undefined): void {
+    if (timer === undefined) return;
+    clearTimeout(timer);
+    this.#timers.delete(timer);
+  }
+}

@@ -1,0 +1,173 @@
+/**
+ * The carrier on a local network: multicast to a group of its own, on each interface by itself, so that it works
+ * without a default route and with the Internet down.
+ *
+ * Each side says its blob often in the first seconds, later every five, and at once when it hears that the other
+ * has not got it, so that whoever comes late learns all within a round trip. The place goes by a name of its own
+ * here: who listens in on the network cannot use it at a rendezvous server.
+ *
+ * Not DNS-SD: the port of mDNS is shared with the system's responder, whose names and caches are of no use to two
+ * programs that look for each other for some seconds.
+ */
+import { createHash } from "node:crypto";
+import { copyBytes, equalBytes } from "../../base/bytes.ts";
+import { SrudpError } from "../../base/errors.ts";
+import { decodeLanMessage, encodeLanMessage, type LanMessage } from "../../wire/lan-message.ts";
+import { DIGEST_BYTES, type MailboxSide } from "../../wire/mailbox-messages.ts";
+import { digestOf } from "../../platform/blob-digest.ts";
+import { SourceRates } from "../../server/source-rates.ts";
+import { TokenBucket } from "../../base/token-bucket.ts";
+import { type Carrier, checkBlob, type Meeting, type MeetingSide, type Place } from "./channel.ts";
+import { LanGroup, type LanGroupOptions } from "./lan-group.ts";
+
+/** When a side says its blob again after it has changed, ms from one time to the next; then every `EVERY_MS`. */
+const SAY_AFTER_MS: readonly number[] = [250, 250, 500, 1000, 2000];
+const EVERY_MS = 5000;
+/** Nothing is said more often because of what others say: two could drive each other on. */
+const ANSWER_GAP_MS = 100;
+/**
+ * New blobs that are taken from one address, and from all. Anybody on the network can make them up, and opening one costs
+ * some microseconds; the share of each address keeps one that does so from using up the peer's.
+ */
+const SOURCE_RATE = { perSecond: 10, burst: 20 } as const;
+const MAX_SOURCES = 256;
+const BLOBS_PER_S = 200;
+const BURST_MS = 1000;
+
+const NOTHING: Uint8Array = new Uint8Array(0);
+const NO_DIGEST: Uint8Array = new Uint8Array(DIGEST_BYTES);
+
+export type LanOptions = LanGroupOptions;
+
+export class LanCarrier implements Carrier {
+  readonly name = "lan";
+  readonly #options: LanOptions;
+  readonly #meetings: Set<LanMeeting> = new Set();
+  #group: LanGroup | undefined;
+
+  constructor(options: LanOptions = {}) {
+    this.#options = options;
+  }
+
+  meet(place: Place, side: MeetingSide): Meeting {
+    this.#group ??= this.#join();
+    const group = this.#group;
+    const meeting = new LanMeeting(group, place, side, () => {
+      this.#meetings.delete(meeting);
+      if (this.#meetings.size > 0) return;
+      group.close();
+      this.#group = undefined;
+    });
+    this.#meetings.add(meeting);
+    return meeting;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#meetings].map((meeting) => meeting.close()));
+  }
+
+  #join(): LanGroup {
+    const group = new LanGroup(this.#options);
+    group.onMessage = (bytes, source) => {
+      const message = decodeLanMessage(bytes);
+      if (message === undefined) return;
+      for (const meeting of this.#meetings) meeting.hear(message, source);
+    };
+    group.onNetworks = (count) => {
+      for (const meeting of this.#meetings) meeting.handleNetworks(count);
+    };
+    return group;
+  }
+}
+
+class LanMeeting implements Meeting {
+  onBlob: ((blob: Uint8Array) => void) | undefined;
+  onTrouble: ((error: SrudpError) => void) | undefined;
+  onContact: (() => void) | undefined;
+  readonly #group: LanGroup;
+  readonly #place: Uint8Array;
+  readonly #side: MailboxSide;
+  readonly #onClosed: () => void;
+  readonly #allBlobs: TokenBucket = new TokenBucket(performance.now(), BLOBS_PER_S, BURST_MS);
+  // On one network every address is a host of its own, also within a /64.
+  readonly #blobsBySource: SourceRates = new SourceRates(SOURCE_RATE, MAX_SOURCES, (address) => address);
+  #blob: Uint8Array = NOTHING;
+  #ownDigest: Uint8Array = NO_DIGEST;
+  #peerDigest: Uint8Array = NO_DIGEST;
+  #said = 0;
+  #saidAtMs = -Infinity;
+  #nextAtMs = Infinity;
+  #timer: NodeJS.Timeout | undefined;
+  #open = true;
+
+  constructor(group: LanGroup, place: Place, side: MeetingSide, onClosed: () => void) {
+    this.#group = group;
+    this.#place = createHash("sha256").update("srudp/0 lan").update(place.id).digest();
+    this.#side = side === "initiator" ? 0 : 1;
+    this.#onClosed = onClosed;
+    this.#say();
+  }
+
+  publish(blob: Uint8Array): void {
+    if (!this.#open) return;
+    this.#blob = checkBlob(blob);
+    this.#ownDigest = digestOf(blob);
+    this.#said = 0;
+    this.#say();
+  }
+
+  async close(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    clearTimeout(this.#timer);
+    this.#onClosed();
+  }
+
+  hear(message: LanMessage, source: string): void {
+    if (message.side === this.#side || !equalBytes(message.place, this.#place) || !this.#open) return;
+    const digest = message.blob.length === 0 ? NO_DIGEST : digestOf(message.blob);
+    const isNews = message.blob.length > 0 && !equalBytes(digest, this.#peerDigest);
+    if (isNews) {
+      const nowMs = performance.now();
+      if (!this.#blobsBySource.take(nowMs, source) || !this.#allBlobs.take(nowMs, 1)) return;
+      this.#peerDigest = digest;
+    }
+    // The other says what it has: whether ours is missing there.
+    if (isNews || !equalBytes(message.peerDigest, this.#ownDigest)) this.#sayBy(ANSWER_GAP_MS);
+    if (isNews) this.onBlob?.(copyBytes(message.blob));
+  }
+
+  handleNetworks(count: number): void {
+    if (count > 0) {
+      this.onContact?.();
+      this.#said = 0;
+      this.#say();
+    } else this.onTrouble?.(new SrudpError("ERR_NO_MEETING_PLACE", "No local network here takes multicast"));
+  }
+
+  #say(): void {
+    this.#group.send(
+      encodeLanMessage({
+        side: this.#side,
+        place: this.#place,
+        peerDigest: this.#peerDigest,
+        blob: this.#blob,
+      }),
+    );
+    this.#saidAtMs = performance.now();
+    this.#arm(SAY_AFTER_MS[this.#said] ?? EVERY_MS);
+    this.#said++;
+  }
+
+  /** At once, or as soon as `gapMs` have passed since the last time. */
+  #sayBy(gapMs: number): void {
+    const waitMs = Math.max(0, this.#saidAtMs + gapMs - performance.now());
+    if (performance.now() + waitMs < this.#nextAtMs) this.#arm(waitMs);
+  }
+
+  #arm(waitMs: number): void {
+    clearTimeout(this.#timer);
+    this.#nextAtMs = performance.now() + waitMs;
+    this.#timer = setTimeout(() => this.#say(), waitMs);
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * One side's presence at one place of one rendezvous server: it leaves its blob, asks for the peer's, and
+ * keeps asking, so that the word of the peer's coming finds its way through a NAT.
+ */
+import { copyBytes, equalBytes } from "../../base/bytes.ts";
+import {
+  DIGEST_BYTES,
+  encodeRequest,
+  type MailboxSide,
+  type MailboxState,
+  REFUSAL,
+  type Refused,
+} from "../../wire/mailbox-messages.ts";
+import { digestOf } from "../../platform/blob-digest.ts";
+import { Inquiry } from "./retried-request.ts";
+import type { RendezvousChannel } from "./rendezvous-client.ts";
+
+export class MailboxEnd {
+  readonly channel: RendezvousChannel;
+  /** Told of each blob of the peer that the server shows and that was not the latest before. */
+  readonly #onBlob: (blob: Uint8Array) => void;
+  readonly #onRefused: (reason: string) => void;
+  readonly #place: Uint8Array;
+  readonly #side: MailboxSide;
+  #blob: Uint8Array = NOTHING;
+  #ownDigest: Uint8Array = NONE;
+  /** What the server has said that it holds of ours. */
+  #heldDigest: Uint8Array = NONE;
+  #peerDigest: Uint8Array = NONE;
+  readonly #inquiry: Inquiry;
+
+  constructor(
+    channel: RendezvousChannel,
+    place: Uint8Array,
+    side: MailboxSide,
+    onBlob: (blob: Uint8Array) => void,
+    onRefused: (reason: string) => void,
+  ) {
+    this.channel = channel;
+    this.#place = place;
+    this.#side = side;
+    this.#onBlob = onBlob;
+    this.#onRefused = onRefused;
+    this.#inquiry = new Inquiry(channel, () => this.#ask());
+    this.#inquiry.begin();
+  }
+
+  /** @param blob kept */
+  publish(blob: Uint8Array): void {
+    this.#blob = blob;
+    this.#ownDigest = digestOf(blob);
+    this.handleReady();
+  }
+
+  /** The channel has found a way, or another one. */
+  handleReady(): void {
+    this.#inquiry.begin();
+  }
+
+  handleState(state: MailboxState): void {
+    this.#heldDigest = copyBytes(state.ownDigest);
+    const isNews = state.blob.length > 0 && !equalBytes(state.peerDigest, this.#peerDigest);
+    if (isNews) this.#peerDigest = copyBytes(state.peerDigest);
+    // News are confirmed at once. What the server has lost (a restart, two minutes offline) is left again with
+    // the next question, which is due soon as long as this is no answer.
+    if (isNews) this.#inquiry.begin();
+    else if (equalBytes(this.#heldDigest, this.#ownDigest)) this.#inquiry.settle();
+    if (isNews) this.#onBlob(state.blob);
+  }
+
+  handleRefused({ reason }: Refused): void {
+    this.#inquiry.postpone();
+    this.#onRefused(reason === REFUSAL.full ? "it is full" : "too many wait there from this address");
+  }
+
+  close(): void {
+    this.#inquiry.end();
+    this.channel.send(
+      encodeRequest({
+        kind: "leave",
+        transaction: this.channel.newTransaction(),
+        cookie: this.channel.cookie,
+        place: this.#place,
+        side: this.#side,
+      }),
+    );
+  }
+
+  #ask(): void {
+    const isHeld = equalBytes(this.#heldDigest, this.#ownDigest);
+    this.channel.send(
+      encodeRequest({
+        kind: "meet",
+        transaction: this.channel.newTransaction(),
+        cookie: this.channel.cookie,
+        place: this.#place,
+        side: this.#side,
+        ownDigest: this.#ownDigest,
+        peerDigest: this.#peerDigest,
+        blob: isHeld ? NOTHING : this.#blob,
+      }),
+    );
+  }
+}
+
+const NOTHING: Uint8Array = new Uint8Array(0);
+const NONE: Uint8Array = new Uint8Array(DIGEST_BYTES);

@@ -1,0 +1,322 @@
+/**
+ * A client's connection to one rendezvous server, whichever way it gets there: UDP first, to all addresses of
+ * the server's name, and WebSocket a quarter of a second later, for networks that block UDP. The first answer wins.
+ * While there is no way it goes on looking for one, ever more slowly.
+ *
+ * It knows cookies and nothing else of the messages; `MailboxCarrier` and `RelaySocket` make those.
+ */
+import { randomBytes } from "node:crypto";
+import { isIP } from "node:net";
+import type { WebSocket } from "ws";
+import { copyBytes } from "../../base/bytes.ts";
+import { SrudpError } from "../../base/errors.ts";
+import { COOKIE_BYTES, decodeReply, encodeRequest, TRANSACTION_BYTES } from "../../wire/mailbox-messages.ts";
+import type { HostAddress } from "../../platform/udp/address.ts";
+import { socketLookup } from "../../platform/name-lookup.ts";
+import { resolveHost } from "../../link/resolve.ts";
+import type { RendezvousUrl } from "./rendezvous-url.ts";
+import { type SharedSockets, UdpLine } from "./udp-line.ts";
+
+/** UDP's head start over WebSocket. */
+const WEBSOCKET_AFTER_MS = 250;
+/** Without an answer for so long the user is told, and the search goes on. */
+const TROUBLE_AFTER_MS = 3000;
+const HELLO_AGAIN_MS = 250;
+const GROWTH = 1.5;
+const LONGEST_WAIT_MS = 8000;
+/** Addresses of a server's name that are tried. */
+const ADDRESSES_LIMIT = 4;
+/** How long a WebSocket may take to open. */
+const WEBSOCKET_TIMEOUT_MS = 10_000;
+const WEBSOCKET_MESSAGE_BYTES = 2048;
+/** What may wait in this process for room below: in a WebSocket, and in a UDP socket. */
+const BACKLOG_BYTES = 131_072;
+const QUEUED_DATAGRAMS_LIMIT = 64;
+/** Bytes of a transaction that are the same for a whole channel; the rest counts. */
+const PREFIX_BYTES = 6;
+
+export interface ChannelOptions {
+  /** Sockets to ask by; left out, the channel opens its own. */
+  readonly shared?: SharedSockets | undefined;
+  /** False: hosts are addresses, and no name is looked up. */
+  readonly names?: boolean | undefined;
+  /** Only addresses of this family. */
+  readonly family?: 4 | 6 | undefined;
+  /** UDP is known not to get through: WebSocket does not wait for it. */
+  readonly isUdpBlocked?: boolean | undefined;
+}
+
+/** How the server is reached. */
+interface Way {
+  readonly kind: "udp" | "webSocket";
+  readonly cookie: Uint8Array;
+  send(bytes: Uint8Array): void;
+  /** Whether there is room below for one more message. */
+  hasRoom(): boolean;
+  /** Whether a UDP message is this way's server's. */
+  isFrom(address: string, port: number): boolean;
+}
+
+export class RendezvousChannel {
+  readonly url: RendezvousUrl;
+  /** Told of all that the server sends, except cookies; @returns whether it was meant for who is told. */
+  onMessage: ((bytes: Uint8Array) => boolean) | undefined;
+  /** Told that there is a way, or another one: what waits for an answer is to be asked again. */
+  onReady: (() => void) | undefined;
+  /** Told once each time that no way is found. */
+  onTrouble: ((error: SrudpError) => void) | undefined;
+
+  /** Told how far the server's clock is ahead of this machine's, by servers that tell it. */
+  onClock: ((aheadMs: number) => void) | undefined;
+
+  readonly #options: ChannelOptions;
+  readonly #prefix: Uint8Array = randomBytes(PREFIX_BYTES);
+  #transactions = 0;
+  #way: Way | undefined;
+  #line: UdpLine | undefined;
+  #addresses: readonly HostAddress[] = [];
+  #webSocket: WebSocket | undefined;
+  /** Counts searches: what belongs to an earlier one is ignored. */
+  #search = 0;
+  #timers: Set<NodeJS.Timeout> = new Set();
+  #lastFailure: string | undefined;
+  #isTold = false;
+  readonly #lookups: AbortController = new AbortController();
+  #open = true;
+
+  constructor(url: RendezvousUrl, options: ChannelOptions = {}) {
+    this.url = url;
+    this.#options = options;
+    this.#look();
+  }
+
+  get isReady(): boolean {
+    return this.#way !== undefined;
+  }
+
+  /** Which way was found; undefined while there is none. */
+  get way(): "udp" | "webSocket" | undefined {
+    return this.#way?.kind;
+  }
+
+  /** What requests have to carry. */
+  get cookie(): Uint8Array {
+    return this.#way?.cookie ?? NO_COOKIE;
+  }
+
+  /** A fresh transaction; nobody who does not see our requests can guess it. */
+  newTransaction(): Uint8Array {
+    const transaction = new Uint8Array(TRANSACTION_BYTES);
+    transaction.set(this.#prefix);
+    this.#transactions++;
+    transaction[PREFIX_BYTES] = this.#transactions >>> 8;
+    transaction[PREFIX_BYTES + 1] = this.#transactions;
+    return transaction;
+  }
+
+  /** Sends a message; while there is no way it is lost. */
+  send(bytes: Uint8Array): void {
+    this.#way?.send(bytes);
+  }
+
+  /** Whether one more message would leave soon; false too while there is no way. */
+  get hasRoom(): boolean {
+    return this.#way?.hasRoom() ?? false;
+  }
+
+  /** Whether sockets of its own keep the process running; a WebSocket always does. */
+  holdProcess(hold: boolean): void {
+    this.#line?.holdProcess(hold);
+  }
+
+  /** The server has not answered for a while: looks for a way anew. */
+  doubt(): void {
+    if (this.#way !== undefined) this.#look();
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#lookups.abort();
+    this.#search++;
+    this.#endSearch();
+    this.#way = undefined;
+    const socket = this.#webSocket;
+    this.#webSocket = undefined;
+    // What was sent last is still to leave.
+    if (socket?.readyState === socket?.OPEN) socket?.close();
+    else socket?.terminate();
+    this.#line?.close();
+  }
+
+  #look(): void {
+    this.#search++;
+    this.#endSearch();
+    this.#way = undefined;
+    this.#dropWebSocket();
+    if (this.url.scheme === "udp") {
+      void this.#lookByUdp(this.#search, HELLO_AGAIN_MS);
+      const headStartMs = this.#options.isUdpBlocked === true ? 0 : WEBSOCKET_AFTER_MS;
+      this.#after(headStartMs, () => void this.#lookByWebSocket(this.#search, HELLO_AGAIN_MS));
+    } else void this.#lookByWebSocket(this.#search, HELLO_AGAIN_MS);
+    this.#after(TROUBLE_AFTER_MS, () => this.#tellTrouble());
+  }
+
+  async #lookByUdp(search: number, waitMs: number): Promise<void> {
+    this.#line ??= this.#newLine();
+    const line = this.#line;
+    try {
+      const { names, family } = this.#options;
+      const found = await resolveHost(this.url.host, { names, family, signal: this.#lookups.signal });
+      this.#addresses = found.slice(0, ADDRESSES_LIMIT);
+    } catch (error) {
+      this.#lastFailure = error instanceof SrudpError ? lookupFailure(error) : String(error);
+    }
+    if (search !== this.#search) return;
+    for (const { family } of this.#addresses) await line.prepare(family);
+    if (search !== this.#search) return;
+    const hello = this.#hello();
+    for (const { address, family } of this.#addresses) line.send(hello, family, address, this.url.port);
+    this.#after(waitMs, () => void this.#lookByUdp(search, Math.min(waitMs * GROWTH, LONGEST_WAIT_MS)));
+  }
+
+  #hello(): Uint8Array {
+    return encodeRequest({ kind: "hello", transaction: this.newTransaction(), wantsTime: true });
+  }
+
+  #newLine(): UdpLine {
+    const line = new UdpLine(this.#options.shared);
+    line.onMessage = (address, port, bytes) => this.#receiveByUdp(line, address, port, bytes);
+    return line;
+  }
+
+  #receiveByUdp(line: UdpLine, address: string, port: number, bytes: Uint8Array): boolean {
+    const way = this.#way;
+    if (way !== undefined ? !way.isFrom(address, port) : !this.#isServer(address, port)) return false;
+    const cookie = this.#cookieIn(bytes);
+    // Another channel to the same server may share the sockets: what is not for this one may be for that.
+    if (cookie === undefined) return way !== undefined && (this.onMessage?.(bytes) ?? false);
+    if (way === undefined || !sameBytes(way.cookie, cookie)) {
+      const family = this.#addresses.find((one) => one.address === address)?.family ?? 4;
+      this.#go({
+        kind: "udp",
+        cookie,
+        send: (message) => line.send(message, family, address, port),
+        hasRoom: () => line.queuedDatagrams < QUEUED_DATAGRAMS_LIMIT,
+        isFrom: (from, fromPort) => from === address && fromPort === port,
+      });
+    }
+    return true;
+  }
+
+  async #lookByWebSocket(search: number, waitMs: number): Promise<void> {
+    const again = (failure: string): void => {
+      this.#lastFailure ??= failure;
+      if (search !== this.#search) return;
+      this.#after(waitMs, () => void this.#lookByWebSocket(search, Math.min(waitMs * 2, LONGEST_WAIT_MS)));
+    };
+    const { names, family } = this.#options;
+    if (names === false && isIP(this.url.host) === 0) {
+      again("its name may not be looked up");
+      return;
+    }
+    const { WebSocket } = await import("ws");
+    if (search !== this.#search || this.#way !== undefined) return;
+    const socket = new WebSocket(this.url.webSocketUrl, {
+      perMessageDeflate: false,
+      handshakeTimeout: WEBSOCKET_TIMEOUT_MS,
+      maxPayload: WEBSOCKET_MESSAGE_BYTES,
+      followRedirects: false,
+      lookup: socketLookup(this.#lookups.signal),
+      ...(family === undefined ? {} : { family }),
+    });
+    this.#webSocket = socket;
+    let wasOpen = false;
+    socket.on("error", (error) => {
+      if (this.#webSocket === socket) this.#lastFailure = error.message;
+    });
+    socket.on("open", () => {
+      if (search !== this.#search || this.#way !== undefined) return;
+      wasOpen = true;
+      this.#go({
+        kind: "webSocket",
+        cookie: NO_COOKIE,
+        send: (message) => socket.send(message),
+        hasRoom: () => socket.bufferedAmount <= BACKLOG_BYTES,
+        isFrom: () => false,
+      });
+      // Nothing has to be proved here; it is asked for its time.
+      socket.send(this.#hello());
+    });
+    socket.on("message", (message) => {
+      if (this.#webSocket !== socket || !(message instanceof Uint8Array)) return;
+      if (this.#cookieIn(message) === undefined) this.onMessage?.(message);
+    });
+    socket.on("close", () => {
+      if (search !== this.#search || this.#webSocket !== socket) return;
+      this.#webSocket = undefined;
+      if (wasOpen) this.#look();
+      else if (this.#way === undefined) again("it takes no WebSocket");
+    });
+  }
+
+  #go(way: Way): void {
+    this.#way = way;
+    this.#isTold = false;
+    this.#lastFailure = undefined;
+    this.#endSearch();
+    if (way.kind === "udp") this.#dropWebSocket();
+    this.onReady?.();
+  }
+
+  #dropWebSocket(): void {
+    const socket = this.#webSocket;
+    this.#webSocket = undefined;
+    socket?.terminate();
+  }
+
+  #tellTrouble(): void {
+    if (this.#isTold) return;
+    this.#isTold = true;
+    const reason = this.#lastFailure === undefined ? "" : ` (${this.#lastFailure})`;
+    this.onTrouble?.(new SrudpError("ERR_NO_MEETING_PLACE", `${this.url.text} does not answer${reason}`));
+  }
+
+  /** The cookie in an answer to a request of this channel; undefined in anything else. */
+  #cookieIn(bytes: Uint8Array): Uint8Array | undefined {
+    const reply = decodeReply(bytes);
+    if (reply?.kind !== "cookie" || !sameBytes(reply.transaction.subarray(0, PREFIX_BYTES), this.#prefix)) {
+      return undefined;
+    }
+    if (reply.timeMs !== undefined) this.onClock?.(reply.timeMs - Date.now());
+    return copyBytes(reply.cookie);
+  }
+
+  #isServer(address: string, port: number): boolean {
+    return port === this.url.port && this.#addresses.some((one) => one.address === address);
+  }
+
+  #after(ms: number, act: () => void): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      act();
+    }, ms);
+    this.#timers.add(timer);
+  }
+
+  #endSearch(): void {
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers.clear();
+  }
+}
+
+const NO_COOKIE: Uint8Array = new Uint8Array(COOKIE_BYTES);
+
+function lookupFailure({ cause }: SrudpError): string {
+  const isSilent = (cause as NodeJS.ErrnoException | undefined)?.code === "ETIMEOUT";
+  return isSilent ? "DNS does not answer" : "its name is not known";
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
+}

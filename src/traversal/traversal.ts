@@ -1,0 +1,322 @@
+/**
+ * What an endpoint has for meeting peers and for finding paths to them: the knowledge of its own addresses, the
+ * carriers of signals, and relays. One for each endpoint; rallies and links share it.
+ */
+import { randomBytes } from "node:crypto";
+import { isIP } from "node:net";
+import type { SrudpError } from "../base/errors.ts";
+import type { Path } from "../engine/connection/connection.ts";
+import { type Candidate, inPreferenceOrder, type PathKind } from "../punch/candidate.ts";
+import type { LocalSocket, WorkingPair } from "../punch/punch-events.ts";
+import { type NatBehaviour, UNKNOWN_BEHAVIOUR } from "../wire/nat-behaviour-codec.ts";
+import { formatAddress } from "../platform/udp/address.ts";
+import type { Carrier, MeetingSide, Place } from "./signalling/channel.ts";
+import { DhtCarrier } from "./signalling/dht-channel.ts";
+import { LanCarrier } from "./signalling/lan-channel.ts";
+import { MailboxCarrier } from "./signalling/mailbox-channel.ts";
+import type { ChannelOptions } from "./signalling/rendezvous-client.ts";
+import { orderServers, parseRendezvousUrl, type RendezvousUrl } from "./signalling/rendezvous-url.ts";
+import { TicketCarrier } from "./signalling/ticket-channel.ts";
+import type { DatagramSocket } from "../platform/udp/datagram-socket.ts";
+import type { Endpoint } from "../link/endpoint.ts";
+import type { CommonOptions } from "../link/link-options.ts";
+import { openRelay, RELAY_ADDRESS } from "./relay/relay-socket.ts";
+import { Gatherer } from "./gather/gatherer.ts";
+import { PUBLIC_STUN_SERVERS, parseStunServer, type StunServer } from "./gather/stun-server.ts";
+import { openTurn } from "./relay/open-turn.ts";
+import type { TurnSocket } from "./relay/turn-socket.ts";
+import type { ReachNote, ReachOptions } from "../link/traversal-options.ts";
+import { describeDifference, WallClocks } from "./wall-clocks.ts";
+
+export type { PathKind } from "../punch/candidate.ts";
+
+/** A relay's socket, and where the other end of a relay is that joins two sides without showing addresses. */
+export interface OpenedRelay {
+  readonly socket: DatagramSocket;
+  readonly onlyPeer?: { readonly address: string; readonly port: number };
+  /** What to tell the peer, of a relay that has an address (TURN). */
+  readonly candidate?: Candidate;
+}
+
+/** Pairs whose kind is remembered. */
+const PAIRS_LIMIT = 256;
+
+export class Reach {
+  readonly endpoint: Endpoint;
+  readonly options: ReachOptions;
+  readonly localAddress: string | undefined;
+  /** All that signals can travel by. */
+  readonly carriers: readonly Carrier[];
+  /** Those that cost little to stay at. */
+  readonly warmCarriers: readonly Carrier[];
+  readonly clocks: WallClocks = new WallClocks();
+  isGathered = false;
+  /** Told when a carrier has got into trouble. */
+  onTrouble: (() => void) | undefined;
+
+  readonly #rendezvous: readonly RendezvousUrl[];
+  readonly #channelOptions: ChannelOptions;
+  readonly #mailbox: MailboxCarrier | undefined;
+  readonly #gatherer: Gatherer;
+  readonly #isNumeric: boolean;
+  readonly #watchers: Set<() => void> = new Set();
+  readonly #networkWatchers: Set<() => void> = new Set();
+  /** What kind of path the agents found a pair to be. */
+  readonly #kinds: Map<string, PathKind> = new Map();
+  /** Carriers that fail now, with the reason, and those that have worked at any time. */
+  readonly #troubles: Map<string, SrudpError> = new Map();
+  readonly #contacts: Set<string> = new Set();
+  /** Those whose addresses the peer is told: one of each family. */
+  #sockets: DatagramSocket[] = [];
+  #isOpen = true;
+
+  /** @throws SrudpError ERR_USAGE for what is no server */
+  constructor(endpoint: Endpoint, options: ReachOptions, common: CommonOptions) {
+    this.endpoint = endpoint;
+    this.options = options;
+    this.localAddress = common.localAddress;
+    const names = common.resolve !== false;
+    const { rendezvous = [] } = options;
+    this.#rendezvous = rendezvous.map(parseRendezvousUrl);
+    this.#channelOptions = { shared: endpoint, names, family: common.family };
+    const carriers: Carrier[] = [];
+    this.#mailbox = rendezvous.length > 0 ? new MailboxCarrier(rendezvous, this.#channelOptions) : undefined;
+    if (this.#mailbox !== undefined) {
+      carriers.push(this.#mailbox);
+      this.#mailbox.onClock = (server, aheadMs) => {
+        if (!this.clocks.learn(aheadMs)) return;
+        const text = `this machine's clock is ${describeDifference(aheadMs)} that of ${server}`;
+        this.note({ kind: "clock", aheadMs: Math.round(aheadMs), text });
+      };
+      this.#mailbox.approach();
+    }
+    if (options.lan !== false) carriers.push(new LanCarrier());
+    // Staying costs a put every hour in the DHT: links stay there only where they have no server of their own.
+    this.warmCarriers = carriers.slice();
+    const { dhtBootstrap } = options;
+    if (options.dht !== false) {
+      const dht = new DhtCarrier({ names, ...(dhtBootstrap !== undefined && { bootstrap: dhtBootstrap }) });
+      carriers.push(dht);
+      if (this.#mailbox === undefined) this.warmCarriers = carriers;
+    }
+    this.carriers = options.ticket === undefined ? carriers : [new TicketCarrier(options.ticket)];
+    this.#isNumeric = !names;
+    this.#gatherer = new Gatherer(endpoint, {
+      stunServers: stunServersOf(options),
+      isNumeric: !names,
+      portMapping: options.portMapping !== false,
+    });
+    this.#gatherer.onCandidate = ({ candidate }) => {
+      const { kind, address, port, family } = candidate;
+      this.note({ kind: "candidate", text: `${kind} ${formatAddress({ address, port, family })}` });
+      this.#tell();
+    };
+    this.#gatherer.onBehaviour = (_family, { mapping, filtering }) => {
+      this.note({ kind: "behaviour", mapping, filtering });
+      this.#tell();
+    };
+    this.#gatherer.onNetworkChange = () => {
+      for (const told of this.#networkWatchers) told();
+    };
+    // Without anybody to tell them to, own addresses are nobody's business.
+    if (this.carriers.length > 0) this.#gather();
+  }
+
+  get counts(): Readonly<Record<string, number>> {
+    return { watchers: this.#watchers.size, networkWatchers: this.#networkWatchers.size };
+  }
+
+  /** Own addresses, best first. */
+  get candidates(): Candidate[] {
+    if (this.options.only === "relay") return [];
+    return inPreferenceOrder(this.#gatherer.candidates.map(({ candidate }) => candidate));
+  }
+
+  /** How the NATs in front of this side behave: those of IPv4, which is where they matter. */
+  get behaviour(): NatBehaviour {
+    const hasV4 = this.endpoint.sockets.some(({ family, kind }) => family === 4 && kind === "udp");
+    return hasV4 ? this.#gatherer.behaviour(4) : UNKNOWN_BEHAVIOUR;
+  }
+
+  /** The sockets in use as an agent takes them. */
+  get locals(): LocalSocket[] {
+    if (this.options.only === "relay") return [];
+    const found = this.#gatherer.candidates;
+    return this.#sockets.map((socket) => ({
+      socket: socket.index,
+      family: socket.family,
+      kind: "udp",
+      candidates: found.filter((one) => one.socket === socket).map(({ candidate }) => candidate),
+    }));
+  }
+
+  /** Whether the options leave nothing to meet by. */
+  get hasNoWay(): boolean {
+    if (this.carriers.some(({ name }) => name !== "mailbox")) return false;
+    return !this.#rendezvous.some(({ host }) => !this.#isNumeric || isIP(host) !== 0);
+  }
+
+  /** Why nothing has ever worked to meet by; undefined once a carrier has, or while none has failed. */
+  get failure(): SrudpError | undefined {
+    return this.#contacts.size > 0 ? undefined : this.troubles[0];
+  }
+
+  /** Why carriers fail now, in the order in which they are tried. */
+  get troubles(): SrudpError[] {
+    return this.carriers.flatMap(({ name }) => this.#troubles.get(name) ?? []);
+  }
+
+  /** Whether all carriers fail now. */
+  get isDeserted(): boolean {
+    return this.carriers.every(({ name }) => this.#troubles.has(name));
+  }
+
+  readonly random = (byteLength: number): Uint8Array => new Uint8Array(randomBytes(byteLength));
+
+  now(): number {
+    return this.endpoint.now();
+  }
+
+  /** Calls `told` whenever more is known of the own addresses. Returns what ends that. */
+  watch(told: () => void): () => void {
+    this.#watchers.add(told);
+    return () => this.#watchers.delete(told);
+  }
+
+  /** Calls `told` when this machine's addresses have changed. Returns what ends that. */
+  watchNetwork(told: () => void): () => void {
+    this.#networkWatchers.add(told);
+    return () => this.#networkWatchers.delete(told);
+  }
+
+  /** Looks at the own addresses again. */
+  refresh(): void {
+    if (this.#isOpen) this.#gather();
+  }
+
+  /** The kind of a path that a link takes. */
+  kindOf(path: Path | undefined): PathKind {
+    if (path === undefined) return "direct";
+    if (this.endpoint.socketAt(path.socket)?.kind === "relay") return "relay";
+    return this.#kinds.get(keyOf(path)) ?? "direct";
+  }
+
+  notePair(pair: WorkingPair): void {
+    const key = keyOf(pair);
+    this.#kinds.delete(key);
+    this.#kinds.set(key, pair.path);
+    if (this.#kinds.size > PAIRS_LIMIT) this.#kinds.delete(this.#kinds.keys().next().value!);
+    const { path, address, port, rttMs } = pair;
+    const family = address.includes(":") ? 6 : 4;
+    this.note({ kind: "pair", path, remote: formatAddress({ address, port, family }), rttMs });
+  }
+
+  noteTrouble(carrier: string, error: SrudpError): void {
+    const isKnown = this.#troubles.has(carrier);
+    this.#troubles.set(carrier, error);
+    // Once for each outage: places and servers each have their own words for the same one.
+    if (!isKnown) this.note({ kind: "meeting", carrier, trouble: error.detail || error.message });
+    this.onTrouble?.();
+  }
+
+  noteContact(carrier: string): void {
+    this.#contacts.add(carrier);
+    if (this.#troubles.delete(carrier)) this.note({ kind: "meeting", carrier });
+  }
+
+  note(note: ReachNote): void {
+    this.options.onNote?.(note);
+  }
+
+  /** Takes these sockets in the place of those before, whose NATs may be spoilt; they are the endpoint's already. */
+  useSockets(sockets: readonly DatagramSocket[]): void {
+    const families = new Set(sockets.map(({ family }) => family));
+    this.#sockets = [...this.#sockets.filter(({ family }) => !families.has(family)), ...sockets];
+    if (this.#isOpen) this.#gather();
+  }
+
+  /** Relays for whoever meets at `place`, each as it is got; undefined for one that cannot be had. */
+  openRelays(place: Place, side: MeetingSide): Promise<OpenedRelay | undefined>[] {
+    if (this.options.only === "direct") return [];
+    // Both sides begin at the same server.
+    const [server] = orderServers(this.#rendezvous, place.id);
+    const isNumeric = this.#isNumeric;
+    return [
+      ...(server === undefined ? [] : [this.#relayOr(this.#openRelay(server, place, side))]),
+      ...(this.options.turn ?? []).map((uri) =>
+        this.#relayOr(
+          openTurn(uri, { isNumeric }).then((socket) => ({ socket, candidate: relayedBy(socket) })),
+        ),
+      ),
+    ];
+  }
+
+  async #openRelay(server: RendezvousUrl, place: Place, side: MeetingSide): Promise<OpenedRelay> {
+    const isUdpBlocked = this.#mailbox?.wayTo(server) === "webSocket";
+    const socket = await openRelay(server.text, place, side, { ...this.#channelOptions, isUdpBlocked });
+    return { socket, onlyPeer: RELAY_ADDRESS };
+  }
+
+  async #relayOr(opening: Promise<OpenedRelay>): Promise<OpenedRelay | undefined> {
+    try {
+      return await opening;
+    } catch (error) {
+      this.note({ kind: "missing", part: `relay: ${(error as Error).message}` });
+      return undefined;
+    }
+  }
+
+  /** Ends all meetings; sockets are the endpoint's. */
+  async close(): Promise<void> {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    const gathererClosed = this.#gatherer.close();
+    this.#watchers.clear();
+    this.#networkWatchers.clear();
+    const all = new Set([...this.carriers, ...this.warmCarriers]);
+    await Promise.all([gathererClosed, ...[...all].map((carrier) => carrier.close())]);
+  }
+
+  #gather(): void {
+    this.isGathered = false;
+    const isThere = (socket: DatagramSocket): boolean => this.endpoint.socketAt(socket.index) === socket;
+    // Sockets of an attempt go when it has led to nothing: then the first ones serve again.
+    for (const family of [4, 6] as const) {
+      if (this.#sockets.some((socket) => socket.family === family && isThere(socket))) continue;
+      const first = this.endpoint.sockets.find((socket) => socket.family === family && socket.kind === "udp");
+      if (first !== undefined) this.#sockets.push(first);
+    }
+    this.#sockets = this.#sockets.filter(isThere);
+    this.#gatherer.start(this.#sockets);
+    void this.#gatherer.ready.then(() => {
+      if (!this.#isOpen) return;
+      this.isGathered = true;
+      this.#tell();
+    });
+  }
+
+  #tell(): void {
+    for (const told of this.#watchers) told();
+  }
+}
+
+/** Those that were named; else the meeting places' own; else public ones. */
+export function stunServersOf({ stun, rendezvous = [] }: ReachOptions): readonly StunServer[] {
+  if (stun !== undefined && stun.length > 0) return stun.map(parseStunServer);
+  const own = rendezvous
+    .map(parseRendezvousUrl)
+    .filter(({ scheme }) => scheme === "udp")
+    .flatMap(({ host, port }) => [
+      { host, port },
+      { host, port: port + 1 },
+    ]);
+  return own.length > 0 ? own : PUBLIC_STUN_SERVERS;
+}
+
+function relayedBy({ relayed }: TurnSocket): Candidate {
+  return { kind: "relayed", address: relayed.address, port: relayed.port, family: relayed.family };
+}
+
+function keyOf({ socket, address, port }: { socket: number; address: string; port: number }): string {
+  return `${socket} ${address} ${port}`;
+}

@@ -1,0 +1,205 @@
+import type { Socket } from "node:dgram";
+import { once } from "node:events";
+import { describe, expect, it } from "vitest";
+import type { MeetingSide, Place } from "../../../src/traversal/signalling/channel.ts";
+import { roomOfPlace } from "../../../src/traversal/signalling/rendezvous-point.ts";
+import { openRelay, type RelaySocket } from "../../../src/traversal/relay/relay-socket.ts";
+import type { RendezvousServer } from "../../../src/server/rendezvous-server.ts";
+import {
+  decodeReply,
+  encodeRequest,
+  type MailboxRequest,
+  writeRelayHead,
+} from "../../../src/wire/mailbox-messages.ts";
+import { pause, within } from "../../lib/deadline.ts";
+import { openUdp, unusedPort } from "../../lib/udp.ts";
+import { closing, newPlace, startServer } from "./points.ts";
+
+const schemes = ["udp", "ws"] as const;
+
+async function relayTo(
+  server: RendezvousServer,
+  place: Place,
+  side: MeetingSide,
+  scheme: "udp" | "ws" = "udp",
+): Promise<RelaySocket> {
+  return closing(await openRelay(`${scheme}://127.0.0.1:${server.port}`, place, side));
+}
+
+/** The next datagram that a socket gets, sending `bytes` by `from` until it is there: datagrams may be lost. */
+function arriving(at: RelaySocket, timeoutMs = 8000): Promise<Uint8Array> {
+  const coming = new Promise<Uint8Array>((resolve) => {
+    at.onDatagram = (_socket, address, port, bytes) => {
+      expect([address, port]).toEqual(["relay", 1]);
+      resolve(bytes);
+    };
+  });
+  return within(coming, timeoutMs, () => "no relayed datagram");
+}
+
+describe("a relayed connection", () => {
+  for (const one of schemes) {
+    for (const other of schemes) {
+      it(`carries datagrams both ways as they are, ${one} to ${other}`, async () => {
+        const server = await startServer();
+        const place = newPlace();
+        const near = await relayTo(server, place, "initiator", one);
+        expect(near.isPeerThere).toBe(false);
+        const far = await relayTo(server, place, "responder", other);
+        expect(far.isPeerThere).toBe(true);
+        for (const length of [1, 1200, 1450]) {
+          const bytes = new Uint8Array(length).fill(length & 0xff);
+          let coming = arriving(far);
+          near.send(bytes);
+          expect(new Uint8Array(await coming)).toEqual(bytes);
+          coming = arriving(near);
+          far.sendLast(bytes);
+          expect(new Uint8Array(await coming)).toEqual(bytes);
+        }
+        expect(near.isPeerThere).toBe(true);
+        expect([near.way, far.way]).toEqual([one, other].map((way) => (way === "ws" ? "webSocket" : way)));
+        expect(server.statistics).toMatchObject({ relays: 1, relayedDatagrams: 6 });
+      });
+    }
+  }
+
+  it("tells of the end of a batch, as an endpoint expects it", async () => {
+    const server = await startServer();
+    const relay = await relayTo(server, newPlace(), "initiator");
+    const told = new Promise<void>((resolve) => {
+      relay.onSent = resolve;
+    });
+    relay.sendLast(new Uint8Array(10));
+    await within(told, 2000, () => "onSent was not called");
+  });
+
+  it("gives its end back when it closes", async () => {
+    const server = await startServer();
+    const place = newPlace();
+    const near = await relayTo(server, place, "initiator");
+    const far = await relayTo(server, place, "responder", "ws");
+    near.close();
+    far.close();
+    while (server.statistics.relays > 0) await pause(10);
+  });
+
+  it("cannot be entered by who only sees the place's name", async () => {
+    const server = await startServer();
+    const place = newPlace();
+    await relayTo(server, place, "initiator");
+    const spy = { ...place, seed: new Uint8Array(32) };
+    const far = await relayTo(server, spy, "responder");
+    expect(far.isPeerThere).toBe(false);
+  });
+
+  it("takes nothing from who has seen a session and is somewhere else", async () => {
+    const server = await startServer();
+    const place = newPlace();
+    const far = await relayTo(server, place, "responder");
+    const heard: string[] = [];
+    far.onDatagram = (_socket, _address, _port, bytes) => heard.push(Buffer.from(bytes).toString());
+    const [owner, stranger] = [closing(await openUdp()), closing(await openUdp())];
+    const ask = async (request: MailboxRequest) => {
+      const answered = once(owner, "message");
+      owner.send(encodeRequest(request), server.port, "127.0.0.1");
+      return decodeReply(((await answered) as [Buffer])[0]);
+    };
+    const transaction = new Uint8Array(8);
+    const hello = await ask({ kind: "hello", transaction });
+    if (hello?.kind !== "cookie") throw new Error("no cookie");
+    const { cookie } = hello;
+    const granted = await ask({ kind: "relayOpen", transaction, cookie, place: roomOfPlace(place), side: 0 });
+    if (granted?.kind !== "relayState") throw new Error("no end");
+    const say = (socket: Socket, text: string): void => {
+      const bytes = Buffer.concat([Buffer.alloc(9), Buffer.from(text)]);
+      writeRelayHead(bytes, granted.session);
+      socket.send(bytes, server.port, "127.0.0.1");
+    };
+    say(stranger, "a stranger's");
+    while (server.statistics.relayDropped === 0) await pause(5);
+    say(owner, "the owner's");
+    while (heard.length === 0) await pause(5);
+    expect(heard).toEqual(["the owner's"]);
+  });
+
+  it("goes on when one end comes from another address, and the server was started anew", async () => {
+    const first = await startServer();
+    const place = newPlace();
+    const near = await relayTo(first, place, "initiator");
+    const far = await relayTo(first, place, "responder");
+    await first.close();
+    await startServer({ port: first.port });
+    const coming = arriving(far, 15_000);
+    const beat = setInterval(() => {
+      near.send(new Uint8Array([1]));
+      far.send(new Uint8Array([2]));
+    }, 100);
+    try {
+      expect([...(await coming)]).toEqual([1]);
+    } finally {
+      clearInterval(beat);
+    }
+  }, 20_000);
+});
+
+describe("a relay's limits", () => {
+  it("let through no more than the rate, and drop the rest", async () => {
+    const server = await startServer({ limits: { relayRateBytes: 100_000 } });
+    const place = newPlace();
+    const near = await relayTo(server, place, "initiator");
+    const far = await relayTo(server, place, "responder");
+    let bytes = 0;
+    far.onDatagram = (_socket, _address, _port, datagram) => {
+      bytes += datagram.length;
+    };
+    const start = performance.now();
+    for (let i = 0; i < 100; i++) {
+      for (let k = 0; k < 10; k++) near.send(new Uint8Array(1000));
+      await pause(5);
+    }
+    const allowed = (100_000 * (performance.now() - start + 250)) / 1000;
+    expect(bytes).toBeLessThanOrEqual(allowed);
+    expect(bytes).toBeGreaterThan(0.5 * allowed);
+    expect(server.statistics.relayDropped).toBeGreaterThan(0);
+    expect(near.rateBytes).toBe(100_000);
+  });
+
+  it("end what has had its share, and tell both ends", async () => {
+    const server = await startServer({ limits: { relayQuotaBytes: 10_000 } });
+    const place = newPlace();
+    const near = await relayTo(server, place, "initiator");
+    const far = await relayTo(server, place, "responder");
+    const ended = [near, far].map((relay) => {
+      const told = new Promise<string>((resolve) => {
+        relay.onEnded = (error) => resolve(error.code);
+      });
+      return within(told, 5000, () => "no end");
+    });
+    for (let i = 0; i < 20; i++) near.send(new Uint8Array(1000));
+    expect(await Promise.all(ended)).toEqual(["ERR_RELAY_REFUSED", "ERR_RELAY_REFUSED"]);
+    expect(server.statistics.relayedBytes).toBeLessThanOrEqual(11_100);
+    await expect(relayTo(server, place, "initiator")).rejects.toMatchObject({ code: "ERR_RELAY_REFUSED" });
+  });
+
+  it("refuse where there is no relay, and what one address has too many of", async () => {
+    const none = await startServer({ limits: { relays: 0 } });
+    await expect(relayTo(none, newPlace(), "initiator")).rejects.toThrow(/it relays nothing/);
+    const few = await startServer({ limits: { relaysPerAddress: 1 } });
+    await relayTo(few, newPlace(), "initiator");
+    await expect(relayTo(few, newPlace(), "initiator")).rejects.toThrow(/too many from this address/);
+    const small = await startServer({ limits: { relays: 1 } });
+    await relayTo(small, newPlace(), "initiator");
+    await expect(relayTo(small, newPlace(), "initiator")).rejects.toThrow(/it is full/);
+  });
+});
+
+describe("a relay that cannot be had", () => {
+  it("is given up after three seconds of silence, or when nobody wants it any more", async () => {
+    const url = `udp://127.0.0.1:${await unusedPort()}`;
+    await expect(openRelay(url, newPlace(), "initiator")).rejects.toMatchObject({
+      code: "ERR_NO_MEETING_PLACE",
+    });
+    const signal = AbortSignal.abort(new Error("enough"));
+    await expect(openRelay(url, newPlace(), "initiator", { signal })).rejects.toThrow("enough");
+  });
+});
