@@ -7,13 +7,10 @@
  *     const link = await connect({ host: "a.example.org", port: 4242, code: "42-ocean-lizard-maple" });
  *     link.end("hello");
  */
-export { formatAddress, type RemoteAddress } from "./platform/udp/address.ts";
-export { connect } from "./open/connect.ts";
+
 export type { Receipt } from "./link/control-records.ts";
 export { Link, type LinkEvents, type LinkStats } from "./link/link.ts";
 export type { PathMove } from "./link/link-core.ts";
-export { Listener, type ListenerEvents, listen } from "./open/listener.ts";
-export { meet } from "./open/meet.ts";
 export type {
   Auth,
   CommonOptions,
@@ -22,6 +19,10 @@ export type {
   MeetOptions,
   TrustOptions,
 } from "./link/link-options.ts";
-export type { ReachNote, ReachOptions } from "./link/traversal-options.ts";
 export { Stream } from "./link/stream.ts";
+export type { TraversalEvent, TraversalOptions } from "./link/traversal-options.ts";
+export { connect } from "./open/connect.ts";
+export { Listener, type ListenerEvents, listen } from "./open/listener.ts";
+export { meet } from "./open/meet.ts";
 export * from "./open/vocabulary.ts";
+export { formatAddress, type RemoteAddress } from "./platform/udp/address.ts";

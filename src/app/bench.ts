@@ -16,11 +16,11 @@ const QUESTION = { sink: 1, source: 2, echo: 3 } as const;
 const SOURCE_BYTES = 5;
 const ANSWER_BYTES = 16;
 /** Nobody is kept busy for longer. */
-const LONGEST_MS = 60_000;
+const MAX_MS = 60_000;
 /** Questions answered at once: one, and those before it that are about to close. */
 const STREAMS_LIMIT = 4;
 /** What an echo has in hand at most. */
-const ECHO_MOST_BYTES = 1024;
+const MAX_ECHO_BYTES = 1024;
 /** Slow start and the search for the packet size: carried, but not counted. */
 const WARM_UP_MS = 500;
 const CHUNK: Uint8Array = new Uint8Array(65_536);
@@ -48,10 +48,10 @@ export function serveBench(link: Link): void {
       return;
     }
     answering++;
-    const patience = setTimeout(() => stream.destroy(), 2 * LONGEST_MS);
+    const deadline = setTimeout(() => stream.destroy(), 2 * MAX_MS);
     stream.once("close", () => {
       answering--;
-      clearTimeout(patience);
+      clearTimeout(deadline);
     });
     let head: Uint8Array = new Uint8Array(0);
     const read = (bytes: Uint8Array): void => {
@@ -82,7 +82,7 @@ function answer(stream: Stream, head: Uint8Array): void {
       return;
     case QUESTION.source: {
       const forMs = new DataView(head.buffer, head.byteOffset).getUint32(1);
-      source(stream, Math.min(forMs, LONGEST_MS)).catch((fault) => stream.fail(fault));
+      source(stream, Math.min(forMs, MAX_MS)).catch((fault) => stream.fail(fault));
       return;
     }
     case QUESTION.echo:
@@ -125,7 +125,7 @@ function echo(stream: Stream, first: Uint8Array): void {
   let inHand = 0;
   stream.on("data", (bytes: Uint8Array) => {
     inHand += bytes.length;
-    if (inHand > ECHO_MOST_BYTES) stream.destroy();
+    if (inHand > MAX_ECHO_BYTES) stream.destroy();
     else
       stream.write(bytes, () => {
         inHand -= bytes.length;
@@ -144,9 +144,9 @@ function echo(stream: Stream, first: Uint8Array): void {
 export async function measure(link: Link, forMs: number): Promise<BenchResult> {
   const roundTripMs = await roundTrips(link);
   const before = link.stats();
-  const upRate = await upload(link, Math.min(forMs, LONGEST_MS - WARM_UP_MS));
+  const upRate = await upload(link, Math.min(forMs, MAX_MS - WARM_UP_MS));
   const after = link.stats();
-  const downRate = await download(link, Math.min(forMs, LONGEST_MS - WARM_UP_MS));
+  const downRate = await download(link, Math.min(forMs, MAX_MS - WARM_UP_MS));
   const sent = after.sentPackets - before.sentPackets;
   const lost = after.lostPackets - before.lostPackets;
   return {

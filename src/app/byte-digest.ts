@@ -2,7 +2,7 @@
 import { createHash, type Hash } from "node:crypto";
 
 /** How many bytes, and their SHA-256 in hexadecimal. */
-export interface TallyResult {
+export interface ByteDigestResult {
   readonly bytes: number;
   readonly sha256: string;
 }
@@ -10,7 +10,7 @@ export interface TallyResult {
 /** A longer pause is idle time, unless the direction is known to be waiting for its peer. */
 const IDLE_AFTER_MS = 1000;
 
-export class Tally {
+export class ByteDigest {
   bytes = 0;
   /** Time in which bytes were on their way: from the first on, without the pauses in which there was nothing to send. */
   transferMs = 0;
@@ -36,7 +36,7 @@ export class Tally {
     return new Uint8Array(this.#hash.copy().digest());
   }
 
-  result(): TallyResult {
+  result(): ByteDigestResult {
     return { bytes: this.bytes, sha256: Buffer.from(this.digest()).toString("hex") };
   }
 }

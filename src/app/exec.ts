@@ -10,8 +10,8 @@ import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { constants } from "node:os";
 import type { Readable, Writable } from "node:stream";
 import { SrudpError } from "../base/errors.ts";
-import { onAbort } from "../platform/abort.ts";
 import type { Link } from "../link/link.ts";
+import { onAbort } from "../platform/abort.ts";
 import { type Bridge, type BridgeResult, bridge } from "./pipe.ts";
 import { ProgramGroup } from "./program-group.ts";
 

@@ -12,14 +12,14 @@
 import { type Readable, Writable } from "node:stream";
 import { equalBytes } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
-import { onAbort } from "../platform/abort.ts";
 import { PIPE_RECORD, type Receipt } from "../link/control-records.ts";
 import { faultError, guarded } from "../link/fault.ts";
 import type { Link } from "../link/link.ts";
+import { onAbort } from "../platform/abort.ts";
 import { LongTimeout } from "../platform/long-timeout.ts";
+import { ByteDigest, type ByteDigestResult } from "./byte-digest.ts";
 import { inputError, isRecycling, openInput, type RecyclingInput } from "./input.ts";
 import { openOutput } from "./output.ts";
-import { Tally, type TallyResult } from "./byte-digest.ts";
 import { passOnEntered } from "./terminal-input.ts";
 
 export interface BridgeOptions {
@@ -48,9 +48,9 @@ export interface BridgeOptions {
 }
 
 export interface BridgeResult {
-  readonly sent: TallyResult;
+  readonly sent: ByteDigestResult;
   /** What the output took. */
-  readonly received: TallyResult;
+  readonly received: ByteDigestResult;
   /** Bytes of `sent` that the peer's program left unread when it ended by itself. */
   readonly unreadBytes: number;
   /** Time in which bytes were on their way, without idle time. */
@@ -81,8 +81,8 @@ export class Bridge {
   readonly #output: Writable;
   /** The output keeps nothing that it has taken, so that the link may have its memory back. */
   readonly #isOutputOurs: boolean;
-  readonly #sent: Tally = new Tally();
-  readonly #received: Tally = new Tally();
+  readonly #sent: ByteDigest = new ByteDigest();
+  readonly #received: ByteDigest = new ByteDigest();
   readonly #startedAtMs: number = performance.now();
   readonly #release: () => void;
   #resolve!: (result: BridgeResult) => void;

@@ -13,10 +13,10 @@ import { Forwarder } from "../app/forward/forwarder.ts";
 import { answers } from "../app/forward/liveness.ts";
 import { parseForward } from "../app/forward/spec.ts";
 import { SrudpError } from "../base/errors.ts";
-import { formatAddress } from "../platform/udp/address.ts";
-import { farewellCount } from "../platform/shutdown-hooks.ts";
 import { formatTarget } from "../link/forward-records.ts";
 import { openTraceCount } from "../link/qlog/qlog-file.ts";
+import { farewellCount } from "../platform/shutdown-hooks.ts";
+import { formatAddress } from "../platform/udp/address.ts";
 import { encodeKey } from "../wire/key-text.ts";
 import type { CommandContext } from "./context.ts";
 import { asSrudpError } from "./exit.ts";
@@ -29,7 +29,7 @@ const RATE_WINDOW_MS = 250;
 /** What a peer gets to answer when somebody asks: a time, and round trips. */
 const ANSWER_MS = 700;
 const ANSWER_ROUND_TRIPS = 3;
-const ANSWER_MOST_MS = 2000;
+const MAX_ANSWER_MS = 2000;
 
 /** A link, and the forwards that end with it. */
 interface Shown {
@@ -44,7 +44,7 @@ interface CountedOwner {
   readonly counts: Readonly<Record<string, number>>;
 }
 
-export class ControlDesk {
+export class ControlService {
   /** What the command was given: the peer, or the port. */
   name: string;
   readonly #reporter: Reporter;
@@ -68,16 +68,16 @@ export class ControlDesk {
     command: string,
     name: string,
     standing?: Forwarder,
-  ): Promise<ControlDesk> {
+  ): Promise<ControlService> {
     const { reporter, environment } = context;
-    const desk = new ControlDesk(context, command, name, standing);
+    const controlService = new ControlService(context, command, name, standing);
     try {
-      await serveControl(controlFolder(environment), (request) => desk.#answer(request));
+      await serveControl(controlFolder(environment), (request) => controlService.#answer(request));
     } catch (thrown) {
       const reason = thrown instanceof SrudpError ? thrown.message : String(thrown);
       reporter.event("uncontrolled", { reason }, `no control socket: ${reason}`, "detail");
     }
-    return desk;
+    return controlService;
   }
 
   private constructor(
@@ -135,7 +135,7 @@ export class ControlDesk {
     for (const type of process.getActiveResourcesInfo()) active[type] = (active[type] ?? 0) + 1;
     const counts: Record<string, number> = {
       shownLinks: this.#shown.size,
-      farewells: farewellCount(),
+      hooks: farewellCount(),
       traces: openTraceCount(),
       interruptListeners: getEventListeners(this.#interrupt, "abort").length,
       processListeners: process
@@ -177,7 +177,7 @@ async function statusOf({ id, peer, forwarder }: Shown): Promise<LinkStatus> {
   const { sentBytes, receivedBytes, sentPackets, lostPackets, rttMs } = after;
   const isAlive =
     after.receivedPackets > before.receivedPackets ||
-    (await answers(link, Math.min(ANSWER_MOST_MS, ANSWER_MS + ANSWER_ROUND_TRIPS * rttMs)));
+    (await answers(link, Math.min(MAX_ANSWER_MS, ANSWER_MS + ANSWER_ROUND_TRIPS * rttMs)));
   const perSecond = (bytes: number): number => Math.round((1000 * bytes) / RATE_WINDOW_MS);
   return {
     id,
@@ -193,7 +193,7 @@ async function statusOf({ id, peer, forwarder }: Shown): Promise<LinkStatus> {
     sentPerSecond: perSecond(sentBytes - before.sentBytes),
     receivedPerSecond: perSecond(receivedBytes - before.receivedBytes),
     connections: peer.connections.size,
-    ports: peer.askedPorts.map(formatTarget),
+    ports: peer.remotePorts.map(formatTarget),
     forwards: forwarder?.status ?? [],
   };
 }

@@ -1,6 +1,7 @@
 /** Faults of links (`link/fault.ts`), counted for `srudp status` and reported. */
-import { formatAddress } from "../platform/udp/address.ts";
+
 import type { FaultHandler } from "../link/fault.ts";
+import { formatAddress } from "../platform/udp/address.ts";
 import type { Reporter } from "./terminal/reporter.ts";
 
 /** A peer may be able to cause faults as fast as it likes: one report in this time, with the count. */

@@ -5,23 +5,23 @@
 import type { Readable, Writable } from "node:stream";
 import { isatty } from "node:tty";
 import { refuseBench, serveBench } from "../app/bench.ts";
-import { AskedPorts } from "../app/forward/remote-port-registry.ts";
 import { ForwardPeer } from "../app/forward/forward-peer.ts";
 import { answers } from "../app/forward/liveness.ts";
+import { RemotePortRegistry } from "../app/forward/remote-port-registry.ts";
 import type { ForwardFailure } from "../app/forward/watcher.ts";
 import { openInput } from "../app/input.ts";
 import { openOutput } from "../app/output.ts";
 import { equalBytes } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
+import type { Link } from "../link/link.ts";
 import { onAbort } from "../platform/abort.ts";
 import { formatAddress } from "../platform/udp/address.ts";
-import type { Link } from "../link/link.ts";
-import { carryLink, keepPeer, reportConnected, reportOver } from "./pipe-link.ts";
 import type { CommandContext } from "./context.ts";
-import type { ControlDesk } from "./control-service.ts";
-import { failureReport } from "./reports/forward-reports.ts";
+import type { ControlService } from "./control-service.ts";
 import type { LinkOptions } from "./options/common-options.ts";
 import type { PeerPermissions } from "./options/peer-permissions.ts";
+import { keepPeer, pipeLink, reportConnected, reportOver } from "./pipe-link.ts";
+import { failureReport } from "./reports/forward-reports.ts";
 
 /** Links from which on dead ones are looked for among all. */
 const CROWD = 128;
@@ -32,7 +32,7 @@ const DEAD_IN_THE_WAY_AFTER_MS = 5000;
 
 export interface LinkServiceOptions {
   readonly permissions: PeerPermissions;
-  readonly desk: ControlDesk;
+  readonly controlService: ControlService;
   /** Writes down a peer that came by its key. */
   readonly remember: (peer: Uint8Array) => Promise<void>;
 }
@@ -47,7 +47,7 @@ export class LinkService {
   readonly #context: CommandContext;
   readonly #options: LinkOptions;
   readonly #service: LinkServiceOptions;
-  readonly #askedPorts: AskedPorts = new AskedPorts();
+  readonly #remotePorts: RemotePortRegistry = new RemotePortRegistry();
   readonly #failed: ReturnType<typeof failureReport>;
   /** Standard input and output, where they are lent to one peer after the other. */
   readonly #shared: { readonly input: Readable; readonly output: Writable } | undefined;
@@ -70,7 +70,7 @@ export class LinkService {
   get counts(): Readonly<Record<string, number>> {
     return {
       served: this.#links.size,
-      askedPorts: this.#askedPorts.count,
+      remotePorts: this.#remotePorts.count,
       piping: Number(this.#piping !== undefined),
     };
   }
@@ -103,11 +103,11 @@ export class LinkService {
     const failed = (failure: ForwardFailure): void => this.#failed(failure, formatAddress(link.remote));
     const peer = new ForwardPeer(link, {
       permissions: permission.forwards,
-      askedPorts: this.#askedPorts,
+      remotePorts: this.#remotePorts,
       watcher: { failed },
     });
-    this.#service.desk.show(peer);
-    this.#buryDead(link);
+    this.#service.controlService.show(peer);
+    this.#reapDeadLinks(link);
     this.#links.add(link);
     link.once("close", () => this.#links.delete(link));
     if (permission.bench) serveBench(link);
@@ -130,7 +130,7 @@ export class LinkService {
    * With -k a link without a pipe may be silent for days, so one whose peer was killed would stay. A new link is a
    * reason to ask: the same peer's earlier links, and where it gets crowded all of them.
    */
-  #buryDead(newcomer: Link): void {
+  #reapDeadLinks(newcomer: Link): void {
     const isCrowded = this.#links.size >= CROWD;
     for (const link of this.#links) {
       const isSame = link.auth === "key" && equalBytes(link.peer, newcomer.peer);
@@ -145,7 +145,7 @@ export class LinkService {
 
   async #carry(link: Link, remembered: Promise<void>): Promise<number> {
     const shared = this.#shared;
-    if (shared === undefined) return carryLink(this.#context, link, this.#options, { remembered });
+    if (shared === undefined) return pipeLink(this.#context, link, this.#options, { remembered });
     // Of several that wait, one gets it; the others look again.
     while (this.#piping !== undefined) {
       if (await this.#endIfDead(this.#piping)) continue;
@@ -165,7 +165,7 @@ export class LinkService {
       if (this.#piping === piping) this.#piping = undefined;
     });
     try {
-      return await carryLink(this.#context, link, this.#options, {
+      return await pipeLink(this.#context, link, this.#options, {
         shared: { ...shared, onReleased },
         remembered,
       });

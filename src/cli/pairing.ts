@@ -12,14 +12,14 @@
  * the exchange is repeated on their next link: on every link of a process with --save, and by key without it.
  */
 import { SrudpError } from "../base/errors.ts";
-import type { KeyStore } from "../store/key-store.ts";
 import type { Link } from "../link/link.ts";
+import type { KeyStore } from "../store/key-store.ts";
 import { isPeerName, type SavedPeer } from "../store/saved-peers.ts";
 import { encodeKey } from "../wire/key-text.ts";
 import type { CommandContext } from "./context.ts";
-import { escapeText } from "./terminal/escape.ts";
 import { asSrudpError } from "./exit.ts";
 import { usage } from "./options/operands.ts";
+import { escapeText } from "./terminal/escape.ts";
 import type { Reporter } from "./terminal/reporter.ts";
 
 /** Control records; the body of the first two is empty, that of the last one a byte. */

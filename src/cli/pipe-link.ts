@@ -5,10 +5,10 @@ import { isatty } from "node:tty";
 import { bridgeToProgram } from "../app/exec.ts";
 import { type Bridge, type BridgeResult, bridge } from "../app/pipe.ts";
 import { SrudpError } from "../base/errors.ts";
-import { formatAddress } from "../platform/udp/address.ts";
-import { configurationFolder, KeyStore } from "../store/key-store.ts";
 import type { Link } from "../link/link.ts";
 import type { PathMove } from "../link/link-core.ts";
+import { formatAddress } from "../platform/udp/address.ts";
+import { configurationFolder, KeyStore } from "../store/key-store.ts";
 import { encodeKey, shortKey } from "../wire/key-text.ts";
 import type { CommandContext } from "./context.ts";
 import type { LinkOptions } from "./options/common-options.ts";
@@ -16,7 +16,7 @@ import { pair } from "./pairing.ts";
 import { formatBytes, formatDuration, type ProgressSample, showProgress } from "./terminal/progress.ts";
 import { lendInput, lendOutput } from "./terminal/shared-stdio.ts";
 
-export interface CarryOptions {
+export interface PipeLinkOptions {
   /** Standard input and output where the next peer still needs them: they stay open. */
   readonly shared?: { readonly input: Readable; readonly output: Writable; onReleased(): void } | undefined;
   /** The writing down of whom the link is to (`keepPeer`); without that there is no link. */
@@ -56,11 +56,11 @@ export async function keepPeer(
  * @returns the status to exit with: 0, or that of the program
  * @throws SrudpError for every end but the right one; the reason of the interrupt
  */
-export async function carryLink(
+export async function pipeLink(
   context: CommandContext,
   link: Link,
   options: LinkOptions,
-  { shared, remembered }: CarryOptions,
+  { shared, remembered }: PipeLinkOptions,
 ): Promise<number> {
   // It may have ended while it waited for its turn.
   if (link.destroyed) throw link.errored ?? new SrudpError("ERR_PEER_RESET");

@@ -5,13 +5,14 @@
 import { Command, CommanderError } from "commander";
 import { endPrograms } from "../app/program-group.ts";
 import { checkDescriptorLimit } from "../platform/descriptors.ts";
-import { farewellsSaid } from "../platform/shutdown-hooks.ts";
-import type { CommandContext } from "./context.ts";
+import { shutdownHooksDone } from "../platform/shutdown-hooks.ts";
 import type { ControlOptions } from "./commands/control-command.ts";
+import type { KeyAction } from "./commands/key-command.ts";
+import type { PeersCheckOptions } from "./commands/peers-check.ts";
+import type { PeersAction } from "./commands/peers-command.ts";
+import type { CommandContext } from "./context.ts";
 import { asSrudpError, outliveTerminal } from "./exit.ts";
 import { FaultReports } from "./faults.ts";
-import { catchSignals, type Interrupt, unlessAborted } from "./terminal/interrupt.ts";
-import { hideCodes, parseLinkNumber, splitWords, usage } from "./options/operands.ts";
 import {
   addDoctorOptions,
   addForwardOptions,
@@ -21,9 +22,9 @@ import {
   type LinkOptions,
   taken,
 } from "./options/common-options.ts";
-import type { PeersCheckOptions } from "./commands/peers-check.ts";
-import type { PeersAction } from "./commands/peers-command.ts";
+import { hideCodes, parseLinkNumber, splitWords, usage } from "./options/operands.ts";
 import { addRendezvousOptions, type RendezvousCommandOptions } from "./options/rendezvous-options.ts";
+import { catchSignals, type Interrupt, unlessAborted } from "./terminal/interrupt.ts";
 import { Reporter } from "./terminal/reporter.ts";
 
 /**
@@ -74,7 +75,7 @@ export async function run(words: readonly string[], version: string): Promise<vo
 
 /** What has to end before the process may. A signal that comes meanwhile ends the wait. */
 async function settleAll({ signal }: Interrupt): Promise<void> {
-  const settled = Promise.all([farewellsSaid(), endPrograms()]).then(() => undefined);
+  const settled = Promise.all([shutdownHooksDone(), endPrograms()]).then(() => undefined);
   if (signal.aborted) await settled;
   else await unlessAborted(signal, settled).catch(() => undefined);
 }
@@ -119,7 +120,9 @@ function describe(context: CommandContext, settle: (action: Promise<number>) => 
   )
     .addHelpText("after", LISTEN_EXAMPLES)
     .action((port: string | undefined, options: LinkOptions) =>
-      settle(import("./commands/listen-command.ts").then(({ runListen }) => runListen(context, port, options))),
+      settle(
+        import("./commands/listen-command.ts").then(({ runListen }) => runListen(context, port, options)),
+      ),
     );
 
   addLinkOptions(
@@ -131,13 +134,19 @@ function describe(context: CommandContext, settle: (action: Promise<number>) => 
   )
     .addHelpText("after", CONNECT_EXAMPLES)
     .action((peer: string[], options: LinkOptions) =>
-      settle(import("./commands/connect-command.ts").then(({ runConnect }) => runConnect(context, peer, options))),
+      settle(
+        import("./commands/connect-command.ts").then(({ runConnect }) => runConnect(context, peer, options)),
+      ),
     );
 
   addRendezvousOptions(program.command("rendezvous").summary("run a meeting place").description(RENDEZVOUS))
     .addHelpText("after", RENDEZVOUS_EXAMPLES)
     .action((options: RendezvousCommandOptions) =>
-      settle(import("./commands/rendezvous-command.ts").then(({ runRendezvous }) => runRendezvous(context, options))),
+      settle(
+        import("./commands/rendezvous-command.ts").then(({ runRendezvous }) =>
+          runRendezvous(context, options),
+        ),
+      ),
     );
 
   addLinkOptions(
@@ -150,7 +159,9 @@ function describe(context: CommandContext, settle: (action: Promise<number>) => 
     .addHelpText("after", FORWARD_EXAMPLES)
     .action((peer: string[], options: ForwardOptions, command: Command) =>
       settle(
-        import("./commands/forward-command.ts").then(({ runForward }) => runForward(context, peer, options, command)),
+        import("./commands/forward-command.ts").then(({ runForward }) =>
+          runForward(context, peer, options, command),
+        ),
       ),
     );
 
@@ -186,7 +197,9 @@ function describe(context: CommandContext, settle: (action: Promise<number>) => 
     .option("--json", "events as JSON, one a line");
   addForwardOptions(control).action((running: string, action: string, options: ControlOptions) =>
     settle(
-      import("./commands/control-command.ts").then(({ runControl }) => runControl(context, running, action, options)),
+      import("./commands/control-command.ts").then(({ runControl }) =>
+        runControl(context, running, action, options),
+      ),
     ),
   );
 
@@ -225,7 +238,9 @@ function describe(context: CommandContext, settle: (action: Promise<number>) => 
       const operands = all.slice(0, words.length).filter((one) => typeof one === "string");
       const options = all[words.length] as PeersCheckOptions;
       return settle(
-        import("./commands/peers-command.ts").then(({ runPeers }) => runPeers(context, name, operands, options)),
+        import("./commands/peers-command.ts").then(({ runPeers }) =>
+          runPeers(context, name, operands, options),
+        ),
       );
     });
   }
@@ -236,7 +251,9 @@ function describe(context: CommandContext, settle: (action: Promise<number>) => 
     .description("Print a completion script for a shell.")
     .argument("<shell>", "bash, zsh or fish")
     .action((shell: string) =>
-      settle(import("./commands/completion-command.ts").then(({ runCompletion }) => runCompletion(program, shell))),
+      settle(
+        import("./commands/completion-command.ts").then(({ runCompletion }) => runCompletion(program, shell)),
+      ),
     );
   return program;
 }
@@ -250,8 +267,6 @@ function verbosityOf(options: readonly string[]): number {
   }
   return count;
 }
-
-export type KeyAction = "show" | "new" | "secret";
 
 const KEY_ACTIONS: readonly (readonly [KeyAction, string])[] = [
   ["show", "Print this user's public key; it is made at first need."],

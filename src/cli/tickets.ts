@@ -2,13 +2,14 @@
 import { statSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { SrudpError } from "../base/errors.ts";
-import { isAnswerTo, type TicketTerms, type TicketWay } from "../traversal/signalling/ticket-channel.ts";
+import type { TicketExchange, TicketTerms } from "../link/traversal-options.ts";
 import { readTicketFile } from "../store/secret-sources.ts";
+import { isAnswerTo } from "../traversal/signalling/ticket-channel.ts";
 import { decodeTicket, type TicketAnswer, type TicketOffer } from "../wire/ticket.ts";
-import { AnswerEntry } from "./terminal/answer-entry.ts";
 import type { CommandContext } from "./context.ts";
-import { unlessAborted } from "./terminal/interrupt.ts";
 import { usage } from "./options/operands.ts";
+import { AnswerEntry } from "./terminal/answer-entry.ts";
+import { unlessAborted } from "./terminal/interrupt.ts";
 import { formatDuration } from "./terminal/progress.ts";
 import { askLines, hasTerminal } from "./terminal/prompt.ts";
 
@@ -26,7 +27,7 @@ export function offerTicket(
   psk: Uint8Array,
   answerFile: string | undefined,
   ending: AbortController,
-): TicketWay {
+): TicketExchange {
   if (answerFile === undefined && !hasTerminal())
     throw usage("There is no terminal to paste the answer at: name a file for it with --answer-file");
   if (answerFile !== undefined && statSync(answerFile, { throwIfNoEntry: false })?.isDirectory())
@@ -34,20 +35,20 @@ export function offerTicket(
   const { reporter } = context;
   const expiresAtS = Math.floor((Date.now() + TICKET_LIFE_MS) / 1000);
   const terms = { psk, expiresAtS };
-  let tell: () => void = () => undefined;
-  const told = new Promise<void>((resolve) => {
-    tell = resolve;
+  let report: () => void = () => undefined;
+  const reported = new Promise<void>((resolve) => {
+    report = resolve;
   });
   const expiry = setTimeout(() => ending.abort(new SrudpError("ERR_TICKET_EXPIRED")), TICKET_LIFE_MS);
   ending.signal.addEventListener("abort", () => clearTimeout(expiry));
   expiry.unref();
-  const answer = told.then(() => readAnswer(answerFile, terms, ending.signal));
+  const answer = reported.then(() => readAnswer(answerFile, terms, ending.signal));
   answer.catch((error: unknown) => ending.abort(error));
   const onTicket = (ticket: string): void => {
     const { strong } = reporter.palette;
     const prose = `on the other machine run\n  ${strong(`srudp connect ${ticket}`)}\nand bring its answer back here within ten minutes`;
     reporter.event("ticket", { ticket, expiresAtS }, reporter.quiet ? ticket : prose, "always");
-    tell();
+    report();
   };
   return { side: "responder", terms, answer, onTicket };
 }
@@ -58,7 +59,7 @@ export function offerTicket(
  *
  * @throws SrudpError ERR_TICKET_EXPIRED
  */
-export function acceptTicket({ reporter }: CommandContext, offer: TicketOffer): TicketWay {
+export function acceptTicket({ reporter }: CommandContext, offer: TicketOffer): TicketExchange {
   const expiredMs = Date.now() - offer.expiresAtS * 1000;
   if (expiredMs > MAX_CLOCK_ERROR_MS) throw new SrudpError("ERR_TICKET_EXPIRED");
   if (expiredMs > 0) {

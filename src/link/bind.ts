@@ -2,10 +2,10 @@
 import { isIP } from "node:net";
 import { SrudpError } from "../base/errors.ts";
 import { descriptorError } from "../platform/descriptors.ts";
-import { Endpoint } from "./endpoint.ts";
-import type { CommonOptions, ListenOptions } from "./link-options.ts";
 import { holderOfPort } from "../platform/port-holder.ts";
 import { UdpSocket } from "../platform/udp/udp-socket.ts";
+import { Endpoint } from "./endpoint.ts";
+import type { CommonOptions, ListenOptions } from "./link-options.ts";
 
 /** Times that a free port of one family is asked for until it is free in the other, too. */
 const PORT_TRIES = 16;

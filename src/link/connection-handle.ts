@@ -37,19 +37,19 @@ export interface ConnectionOwner {
 }
 
 /** What an attachment asks of its endpoint. */
-export interface AttachmentHost {
+export interface ConnectionHandleHost {
   now(): number;
-  touch(attachment: Attachment): void;
+  touch(connectionHandle: ConnectionHandle): void;
   flush(): void;
-  detach(attachment: Attachment): void;
-  fail(attachment: Attachment, fault: unknown): void;
-  failByListener(attachment: Attachment, thrown: unknown): void;
+  detach(connectionHandle: ConnectionHandle): void;
+  fail(connectionHandle: ConnectionHandle, fault: unknown): void;
+  failByListener(connectionHandle: ConnectionHandle, thrown: unknown): void;
 }
 
 /** Paths that one connection is remembered on; someone who replays its packets cannot grow the list. */
 const PATHS_LIMIT = 16;
 
-export class Attachment {
+export class ConnectionHandle {
   readonly connection: Drivable;
   owner: ConnectionOwner;
   /** IDs that the endpoint finds this connection by. */
@@ -68,11 +68,16 @@ export class Attachment {
   /** A fault has ended it. */
   hasFailed = false;
 
-  readonly #host: AttachmentHost;
+  readonly #host: ConnectionHandleHost;
   readonly #paths: Path[];
   #lastPath: Path | undefined;
 
-  constructor(host: AttachmentHost, connection: Drivable, owner: ConnectionOwner, paths: readonly Path[]) {
+  constructor(
+    host: ConnectionHandleHost,
+    connection: Drivable,
+    owner: ConnectionOwner,
+    paths: readonly Path[],
+  ) {
     this.#host = host;
     this.connection = connection;
     this.ids = [connection.connectionId];

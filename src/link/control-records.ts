@@ -31,7 +31,7 @@ const RECEIPT_TYPE = 1;
 const SHA256_BYTES = 32;
 /** Longer than any record that this version knows: a peer that announces more is not building one up here. */
 const RECORD_LIMIT_BYTES = 4096;
-const VARINT_MOST_BYTES = 8;
+const MAX_VARINT_BYTES = 8;
 
 /** The stream's first bytes. */
 export function encodeKind(kind: number): Uint8Array {
@@ -84,7 +84,7 @@ export class ControlReader {
       const length = reader.varint();
       if (!reader.ok) {
         // Two varints fit into 16 bytes: with those in hand the head is not incomplete but senseless.
-        if (all.length - at >= 2 * VARINT_MOST_BYTES) throw new SrudpError("ERR_PROTOCOL", "control record");
+        if (all.length - at >= 2 * MAX_VARINT_BYTES) throw new SrudpError("ERR_PROTOCOL", "control record");
         break;
       }
       if (length > RECORD_LIMIT_BYTES) throw new SrudpError("ERR_PROTOCOL", "control record too long");

@@ -12,6 +12,11 @@ import { copyBytes } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
 import type { Path, Transmit } from "../engine/connection/connection.ts";
 import { type ConnectionEvent, EVENT } from "../engine/connection/events.ts";
+import { DeadlineTimer } from "../platform/deadline-timer.ts";
+import { SLEPT_MS, SleepWatch } from "../platform/sleep-watch.ts";
+import { familyOf, type RemoteAddress } from "../platform/udp/address.ts";
+import { BatchSender } from "../platform/udp/batch-sender.ts";
+import type { DatagramHandler, DatagramSocket } from "../platform/udp/datagram-socket.ts";
 import { strideOf } from "../wire/coalesced.ts";
 import {
   CONNECTION_ID_BYTES,
@@ -21,13 +26,13 @@ import {
   PACKET_HANDSHAKE,
   PACKET_NOTICE,
 } from "../wire/packet.ts";
-import { familyOf, type RemoteAddress } from "../platform/udp/address.ts";
-import { Attachment, type AttachmentHost, type ConnectionOwner, type Drivable } from "./connection-handle.ts";
-import { BatchSender } from "../platform/udp/batch-sender.ts";
-import type { DatagramHandler, DatagramSocket } from "../platform/udp/datagram-socket.ts";
-import { DeadlineTimer } from "../platform/deadline-timer.ts";
+import {
+  ConnectionHandle,
+  type ConnectionHandleHost,
+  type ConnectionOwner,
+  type Drivable,
+} from "./connection-handle.ts";
 import { type FaultHandler, throwLater } from "./fault.ts";
-import { SLEPT_MS, SleepWatch } from "../platform/sleep-watch.ts";
 
 /** Where a datagram came from, and by which socket. */
 export interface DatagramOrigin {
@@ -40,8 +45,8 @@ export interface DatagramOrigin {
 export type ProtocolHandler = (now: number, from: DatagramOrigin, bytes: Uint8Array) => boolean;
 
 interface Route {
-  readonly lowestByte: number;
-  readonly highestByte: number;
+  readonly minFirstByte: number;
+  readonly maxFirstByte: number;
   readonly handle: ProtocolHandler;
 }
 
@@ -60,7 +65,7 @@ const ROUNDS_LIMIT = 8;
 
 const NOWHERE: Path = { address: "", port: 0, socket: -1 };
 
-export class Endpoint implements AttachmentHost {
+export class Endpoint implements ConnectionHandleHost {
   /** Told of each handshake's first message: by the listener, or by a connector that may be called too. */
   onFirstMessage: FirstMessageHandler | undefined;
   /** Datagrams that belong to nothing here: of an unknown connection, or no packet of ours. */
@@ -73,13 +78,13 @@ export class Endpoint implements AttachmentHost {
   /** By their index, which a path names; a socket that was closed leaves its place empty. */
   readonly #slots: (DatagramSocket | undefined)[] = [];
   readonly #routes: Route[] = [];
-  readonly #attachments: Set<Attachment> = new Set();
+  readonly #connectionHandles: Set<ConnectionHandle> = new Set();
   /** By a part of each of their connection IDs, see connectionKey(). */
-  readonly #byId: Map<number, Attachment> = new Map();
+  readonly #byId: Map<number, ConnectionHandle> = new Map();
   /** Datagrams mostly come for the same connection as the one before. */
-  #latest: Attachment | undefined;
-  #dirty: Attachment[] = [];
-  #spare: Attachment[] = [];
+  #latest: ConnectionHandle | undefined;
+  #dirty: ConnectionHandle[] = [];
+  #spare: ConnectionHandle[] = [];
   #scheduled = false;
   #flushing = false;
   #batchNowMs = 0;
@@ -140,8 +145,8 @@ export class Endpoint implements AttachmentHost {
    *
    * @returns ends it
    */
-  route(lowestByte: number, highestByte: number, handle: ProtocolHandler): () => void {
-    const route = { lowestByte, highestByte, handle };
+  route(minFirstByte: number, maxFirstByte: number, handle: ProtocolHandler): () => void {
+    const route = { minFirstByte, maxFirstByte, handle };
     this.#routes.push(route);
     return () => {
       const index = this.#routes.indexOf(route);
@@ -152,7 +157,7 @@ export class Endpoint implements AttachmentHost {
   /** What it holds, by name. */
   get counts(): Readonly<Record<string, number>> {
     return {
-      attachments: this.#attachments.size,
+      connectionHandles: this.#connectionHandles.size,
       connectionIds: this.#byId.size,
       routes: this.#routes.length,
       sockets: this.sockets.length,
@@ -178,60 +183,60 @@ export class Endpoint implements AttachmentHost {
    * Takes over the driving of `connection`; undefined when its connection ID is too much like that of
    * another, whereupon the caller draws a new one.
    */
-  attach(connection: Drivable, owner: ConnectionOwner, paths: readonly Path[]): Attachment | undefined {
+  attach(connection: Drivable, owner: ConnectionOwner, paths: readonly Path[]): ConnectionHandle | undefined {
     const key = connectionKey(connection.connectionId, 0);
     if (this.#byId.has(key)) return undefined;
-    const attachment = new Attachment(this, connection, owner, paths);
-    this.#attachments.add(attachment);
-    this.#byId.set(key, attachment);
+    const connectionHandle = new ConnectionHandle(this, connection, owner, paths);
+    this.#connectionHandles.add(connectionHandle);
+    this.#byId.set(key, connectionHandle);
     this.#settle();
-    this.touch(attachment);
-    return attachment;
+    this.touch(connectionHandle);
+    return connectionHandle;
   }
 
-  detach(attachment: Attachment): void {
-    if (attachment.detached) return;
-    attachment.detached = true;
-    this.#attachments.delete(attachment);
-    for (const id of attachment.ids) this.#byId.delete(connectionKey(id, 0));
-    if (this.#latest === attachment) this.#latest = undefined;
+  detach(connectionHandle: ConnectionHandle): void {
+    if (connectionHandle.detached) return;
+    connectionHandle.detached = true;
+    this.#connectionHandles.delete(connectionHandle);
+    for (const id of connectionHandle.ids) this.#byId.delete(connectionKey(id, 0));
+    if (this.#latest === connectionHandle) this.#latest = undefined;
     try {
-      attachment.owner.handleDetached();
+      connectionHandle.owner.handleDetached();
     } catch (fault) {
-      this.noteFault(fault, attachment.latestPath);
+      this.noteFault(fault, connectionHandle.latestPath);
     }
-    attachment.onDetached?.();
+    connectionHandle.onDetached?.();
     this.#settle();
   }
 
   /** Ends the connection at `attachment` because of a fault; one that cannot even be closed is let go as it is. */
-  fail(attachment: Attachment, fault: unknown): void {
+  fail(connectionHandle: ConnectionHandle, fault: unknown): void {
     // The first fault comes back as the error that it became: out of a promise, or an `error` event without a listener.
-    if (attachment.hasFailed && fault instanceof SrudpError) return;
-    this.noteFault(fault, attachment.latestPath);
-    if (attachment.detached || attachment.hasFailed) return;
-    attachment.hasFailed = true;
+    if (connectionHandle.hasFailed && fault instanceof SrudpError) return;
+    this.noteFault(fault, connectionHandle.latestPath);
+    if (connectionHandle.detached || connectionHandle.hasFailed) return;
+    connectionHandle.hasFailed = true;
     try {
-      attachment.owner.handleFault(fault);
+      connectionHandle.owner.handleFault(fault);
     } catch (another) {
-      this.noteFault(another, attachment.latestPath);
-      this.detach(attachment);
+      this.noteFault(another, connectionHandle.latestPath);
+      this.detach(connectionHandle);
     }
-    this.touch(attachment);
+    this.touch(connectionHandle);
   }
 
   /** As `fail`, for a connection that threw while it was driven: the second time it is not driven any further. */
-  #failDriven(attachment: Attachment, fault: unknown): void {
-    const isSecond = attachment.hasFailed;
-    this.fail(attachment, fault);
-    if (isSecond) this.detach(attachment);
+  #failDriven(connectionHandle: ConnectionHandle, fault: unknown): void {
+    const isSecond = connectionHandle.hasFailed;
+    this.fail(connectionHandle, fault);
+    if (isSecond) this.detach(connectionHandle);
   }
 
   /** A listener of a link, or of this endpoint's listener (without `attachment`), threw. */
-  failByListener(attachment: Attachment | undefined, thrown: unknown): void {
+  failByListener(connectionHandle: ConnectionHandle | undefined, thrown: unknown): void {
     if (this.#onFault === undefined) throwLater(thrown);
-    else if (attachment === undefined) this.noteFault(thrown, undefined);
-    else this.fail(attachment, thrown);
+    else if (connectionHandle === undefined) this.noteFault(thrown, undefined);
+    else this.fail(connectionHandle, thrown);
   }
 
   /** Counts and reports a fault that no connection has to end for. */
@@ -242,14 +247,14 @@ export class Endpoint implements AttachmentHost {
   }
 
   /** Hands `bytes` to the connection at `attachment`, which they do not name themselves. */
-  deliver(attachment: Attachment, now: number, from: DatagramOrigin, bytes: Uint8Array): void {
-    this.#hand(attachment, now, from.socket, from.address, from.port, bytes);
+  deliver(connectionHandle: ConnectionHandle, now: number, from: DatagramOrigin, bytes: Uint8Array): void {
+    this.#hand(connectionHandle, now, from.socket, from.address, from.port, bytes);
   }
 
-  touch(attachment: Attachment): void {
-    if (attachment.dirty || attachment.detached) return;
-    attachment.dirty = true;
-    this.#dirty.push(attachment);
+  touch(connectionHandle: ConnectionHandle): void {
+    if (connectionHandle.dirty || connectionHandle.detached) return;
+    connectionHandle.dirty = true;
+    this.#dirty.push(connectionHandle);
     this.#schedule();
   }
 
@@ -274,7 +279,7 @@ export class Endpoint implements AttachmentHost {
     this.#listening = false;
     this.onFirstMessage = undefined;
     this.#timer.stop();
-    for (const attachment of [...this.#attachments]) this.detach(attachment);
+    for (const connectionHandle of [...this.#connectionHandles]) this.detach(connectionHandle);
     for (const socket of this.sockets) socket.close();
     this.#routes.length = 0;
     this.onClosed?.();
@@ -299,18 +304,20 @@ export class Endpoint implements AttachmentHost {
     }
     for (let at = 0, end = 0; at < bytes.length; at = end) {
       end = Math.min(at + stride, bytes.length);
-      const attachment = isWhole(bytes, at, end) ? this.#find(bytes, at + DATA_DESTINATION_AT) : undefined;
-      if (attachment === undefined) {
+      const connectionHandle = isWhole(bytes, at, end)
+        ? this.#find(bytes, at + DATA_DESTINATION_AT)
+        : undefined;
+      if (connectionHandle === undefined) {
         this.#receiveOne(socket, address, port, bytes.subarray(at, end));
         continue;
       }
       // Packets of one connection in a row are handed over together.
       while (end < bytes.length) {
         const next = Math.min(end + stride, bytes.length);
-        if (!isWhole(bytes, end, next) || !isIdOf(attachment, bytes, end + DATA_DESTINATION_AT)) break;
+        if (!isWhole(bytes, end, next) || !isIdOf(connectionHandle, bytes, end + DATA_DESTINATION_AT)) break;
         end = next;
       }
-      this.#hand(attachment, this.#beginBatch(), socket, address, port, bytes.subarray(at, end));
+      this.#hand(connectionHandle, this.#beginBatch(), socket, address, port, bytes.subarray(at, end));
     }
   }
 
@@ -318,28 +325,28 @@ export class Endpoint implements AttachmentHost {
     const kind = datagram.length >= NOTICE_HEAD_BYTES ? datagram[0]! & 0xf0 : 0;
     // Handshakes and other protocols may keep what they are given; the socket's memory is used again.
     const bytes = kind === PACKET_DATA || socket.isCoalescing !== true ? datagram : copyBytes(datagram);
-    let attachment: Attachment | undefined;
-    if (kind === PACKET_DATA) attachment = this.#find(bytes, DATA_DESTINATION_AT);
+    let connectionHandle: ConnectionHandle | undefined;
+    if (kind === PACKET_DATA) connectionHandle = this.#find(bytes, DATA_DESTINATION_AT);
     else if (kind === PACKET_HANDSHAKE && bytes.length >= HANDSHAKE_HEAD_BYTES) {
-      attachment = this.#find(bytes, HANDSHAKE_DESTINATION_AT);
+      connectionHandle = this.#find(bytes, HANDSHAKE_DESTINATION_AT);
       if (
-        attachment === undefined &&
+        connectionHandle === undefined &&
         this.onFirstMessage !== undefined &&
         isZero(bytes, HANDSHAKE_DESTINATION_AT)
       ) {
         this.onFirstMessage(this.#beginBatch(), { socket, address, port }, bytes);
         return;
       }
-    } else if (kind === PACKET_NOTICE) attachment = this.#find(bytes, NOTICE_DESTINATION_AT);
-    if (attachment === undefined) this.#giveToOthers(socket, address, port, bytes);
-    else this.#hand(attachment, this.#beginBatch(), socket, address, port, bytes);
+    } else if (kind === PACKET_NOTICE) connectionHandle = this.#find(bytes, NOTICE_DESTINATION_AT);
+    if (connectionHandle === undefined) this.#giveToOthers(socket, address, port, bytes);
+    else this.#hand(connectionHandle, this.#beginBatch(), socket, address, port, bytes);
   }
 
   #giveToOthers(socket: DatagramSocket, address: string, port: number, bytes: Uint8Array): void {
     const first = bytes[0];
     if (first !== undefined) {
-      for (const { lowestByte, highestByte, handle } of this.#routes) {
-        if (first < lowestByte || first > highestByte) continue;
+      for (const { minFirstByte, maxFirstByte, handle } of this.#routes) {
+        if (first < minFirstByte || first > maxFirstByte) continue;
         if (handle(this.#beginBatch(), { socket, address, port }, bytes)) return;
       }
     }
@@ -358,41 +365,41 @@ export class Endpoint implements AttachmentHost {
   }
 
   #hand(
-    attachment: Attachment,
+    connectionHandle: ConnectionHandle,
     now: number,
     socket: DatagramSocket,
     address: string,
     port: number,
     bytes: Uint8Array,
   ): void {
-    const path = attachment.pathOf(socket.index, address, port);
-    const { owner } = attachment;
+    const path = connectionHandle.pathOf(socket.index, address, port);
+    const { owner } = connectionHandle;
     try {
       if (owner.handleDatagram !== undefined) owner.handleDatagram(now, path, bytes);
-      else attachment.connection.handleDatagram(now, path, bytes);
+      else connectionHandle.connection.handleDatagram(now, path, bytes);
     } catch (fault) {
-      this.#failDriven(attachment, fault);
+      this.#failDriven(connectionHandle, fault);
     }
-    this.touch(attachment);
+    this.touch(connectionHandle);
   }
 
-  #find(bytes: Uint8Array, at: number): Attachment | undefined {
+  #find(bytes: Uint8Array, at: number): ConnectionHandle | undefined {
     const latest = this.#latest;
     if (latest !== undefined && isIdOf(latest, bytes, at)) return latest;
-    const attachment = this.#byId.get(connectionKey(bytes, at));
-    if (attachment === undefined || !isIdOf(attachment, bytes, at)) return undefined;
-    this.#latest = attachment;
-    return attachment;
+    const connectionHandle = this.#byId.get(connectionKey(bytes, at));
+    if (connectionHandle === undefined || !isIdOf(connectionHandle, bytes, at)) return undefined;
+    this.#latest = connectionHandle;
+    return connectionHandle;
   }
 
   /** The connection goes by other IDs from now on. */
-  #learnIds(attachment: Attachment): void {
-    for (const id of attachment.ids) this.#byId.delete(connectionKey(id, 0));
+  #learnIds(connectionHandle: ConnectionHandle): void {
+    for (const id of connectionHandle.ids) this.#byId.delete(connectionKey(id, 0));
     // One too much like another connection's is left out: the peer has spares.
-    attachment.ids = (attachment.connection.connectionIds ?? attachment.ids).filter(
+    connectionHandle.ids = (connectionHandle.connection.connectionIds ?? connectionHandle.ids).filter(
       (id) => !this.#byId.has(connectionKey(id, 0)),
     );
-    for (const id of attachment.ids) this.#byId.set(connectionKey(id, 0), attachment);
+    for (const id of connectionHandle.ids) this.#byId.set(connectionKey(id, 0), connectionHandle);
   }
 
   #schedule(): void {
@@ -409,46 +416,46 @@ export class Endpoint implements AttachmentHost {
   #drainRound(): void {
     const round = this.#dirty;
     this.#dirty = this.#spare;
-    for (const attachment of round) {
-      attachment.dirty = false;
-      if (attachment.detached) continue;
+    for (const connectionHandle of round) {
+      connectionHandle.dirty = false;
+      if (connectionHandle.detached) continue;
       try {
-        this.#drain(attachment);
+        this.#drain(connectionHandle);
       } catch (fault) {
-        this.#failDriven(attachment, fault);
+        this.#failDriven(connectionHandle, fault);
       }
     }
     round.length = 0;
     this.#spare = round;
   }
 
-  #drain(attachment: Attachment): void {
-    const { connection } = attachment;
-    this.#sendAll(attachment);
-    attachment.deadlineMs = connection.pollTimeout();
-    this.#timer.wakeBy(attachment.deadlineMs, this.#batchNowMs);
+  #drain(connectionHandle: ConnectionHandle): void {
+    const { connection } = connectionHandle;
+    this.#sendAll(connectionHandle);
+    connectionHandle.deadlineMs = connection.pollTimeout();
+    this.#timer.wakeBy(connectionHandle.deadlineMs, this.#batchNowMs);
     const event = this.#event;
     // The owner may change on the way: a link takes over from whoever waited for it.
     while (connection.pollEvent(event)) {
-      if (event.kind === EVENT.idsChanged) this.#learnIds(attachment);
-      else attachment.owner.handleEvent(event);
+      if (event.kind === EVENT.idsChanged) this.#learnIds(connectionHandle);
+      else connectionHandle.owner.handleEvent(event);
     }
     const { state } = connection;
-    if (state === "closed") this.detach(attachment);
-    else if (!attachment.ending && state === "draining") {
-      attachment.ending = true;
+    if (state === "closed") this.detach(connectionHandle);
+    else if (!connectionHandle.ending && state === "draining") {
+      connectionHandle.ending = true;
       this.#settle();
     }
   }
 
-  #sendAll(attachment: Attachment): void {
+  #sendAll(connectionHandle: ConnectionHandle): void {
     const transmit = this.#transmit;
-    while (!attachment.blocked) {
+    while (!connectionHandle.blocked) {
       transmit.buffer = this.#sender.buffer;
-      if (!attachment.connection.pollTransmit(this.#batchNowMs, transmit)) return;
+      if (!connectionHandle.connection.pollTransmit(this.#batchNowMs, transmit)) return;
       const socket = this.#slots[transmit.path.socket];
       if (socket !== undefined && !this.#sender.send(socket, transmit)) {
-        attachment.blocked = true;
+        connectionHandle.blocked = true;
         this.#someBlocked = true;
       }
       // A full window takes milliseconds to leave, which the pacer has to know of, and all that follows as well.
@@ -460,10 +467,10 @@ export class Endpoint implements AttachmentHost {
   #unblock(): void {
     if (!this.#someBlocked) return;
     this.#someBlocked = false;
-    for (const attachment of this.#attachments) {
-      if (!attachment.blocked) continue;
-      attachment.blocked = false;
-      this.touch(attachment);
+    for (const connectionHandle of this.#connectionHandles) {
+      if (!connectionHandle.blocked) continue;
+      connectionHandle.blocked = false;
+      this.touch(connectionHandle);
     }
   }
 
@@ -471,21 +478,21 @@ export class Endpoint implements AttachmentHost {
     const now = performance.now();
     const hasSlept = this.#sleepWatch.hasSlept(now);
     let nextMs = Infinity;
-    for (const attachment of this.#attachments) {
-      const isDue = hasSlept || attachment.deadlineMs <= now;
+    for (const connectionHandle of this.#connectionHandles) {
+      const isDue = hasSlept || connectionHandle.deadlineMs <= now;
       if (!isDue) {
-        if (attachment.deadlineMs < nextMs) nextMs = attachment.deadlineMs;
+        if (connectionHandle.deadlineMs < nextMs) nextMs = connectionHandle.deadlineMs;
         continue;
       }
-      const wasLate = now - attachment.deadlineMs > SLEPT_MS;
-      attachment.deadlineMs = Infinity;
+      const wasLate = now - connectionHandle.deadlineMs > SLEPT_MS;
+      connectionHandle.deadlineMs = Infinity;
       try {
-        if (hasSlept || wasLate) attachment.connection.handleWake?.(now);
-        attachment.connection.handleTimeout(now);
+        if (hasSlept || wasLate) connectionHandle.connection.handleWake?.(now);
+        connectionHandle.connection.handleTimeout(now);
       } catch (fault) {
-        this.#failDriven(attachment, fault);
+        this.#failDriven(connectionHandle, fault);
       }
-      this.touch(attachment);
+      this.touch(connectionHandle);
     }
     this.#timer.wakeBy(nextMs, now);
     this.flush();
@@ -494,12 +501,12 @@ export class Endpoint implements AttachmentHost {
   /** Closes what nobody needs, and holds the process only for what is not ending. */
   #settle(): void {
     if (!this.#open) return;
-    if (!this.#listening && this.#attachments.size === 0) {
+    if (!this.#listening && this.#connectionHandles.size === 0) {
       this.close();
       return;
     }
     let held = this.#listening;
-    for (const attachment of this.#attachments) held ||= !attachment.ending;
+    for (const connectionHandle of this.#connectionHandles) held ||= !connectionHandle.ending;
     this.#isHeld = held;
     for (const socket of this.sockets) socket.holdProcess(held);
     this.#timer.holdProcess(held);
@@ -518,8 +525,8 @@ function connectionKey(bytes: Uint8Array, at: number): number {
   return high * 0x100000000 + (low >>> 0);
 }
 
-function isIdOf(attachment: Attachment, bytes: Uint8Array, at: number): boolean {
-  for (const id of attachment.ids) if (isConnectionId(bytes, at, id)) return true;
+function isIdOf(connectionHandle: ConnectionHandle, bytes: Uint8Array, at: number): boolean {
+  for (const id of connectionHandle.ids) if (isConnectionId(bytes, at, id)) return true;
   return false;
 }
 

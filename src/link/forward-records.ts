@@ -19,20 +19,20 @@ export type Address =
 export type Target =
   | Address
   | { readonly kind: "first" }
-  | { readonly kind: "asked"; readonly askId: number };
+  | { readonly kind: "asked"; readonly requestId: number };
 
 /** Control records of forwarding. */
 export const FORWARD_RECORD = { ask: 2, answer: 3, cancel: 4 } as const;
 
 /** "Open this port, and lead its connections to me." */
-export interface Ask {
-  readonly askId: number;
+export interface ForwardRequest {
+  readonly requestId: number;
   readonly bind: Address;
 }
 
 /** What became of an ask: the port that was opened (0 for a socket path), or why there is none. */
-export interface AskAnswer {
-  readonly askId: number;
+export interface ForwardReply {
+  readonly requestId: number;
   readonly port: number;
   readonly failure: SrudpError | undefined;
 }
@@ -42,7 +42,7 @@ const KIND = { tcp: 0, udp: 1, unix: 2, first: 3, asked: 4 } as const;
 const TEXT_LIMIT_BYTES = 1024;
 /** Heads and answers are shorter: a peer that announces more is no honest one. */
 export const HEAD_LIMIT_BYTES = 2048;
-const PORT_MOST = 65_535;
+const MAX_PORT = 65_535;
 
 /** The head of a stream that is to lead to `target`, its length before it. @throws SrudpError ERR_USAGE */
 export function encodeHead(target: Target): Uint8Array {
@@ -68,35 +68,35 @@ export function decodeAnswer(body: Uint8Array): SrudpError | undefined {
   return checked(reader, { failure }, "answer of a forwarded stream").failure;
 }
 
-export function encodeAsk({ askId, bind }: Ask): Uint8Array {
-  return concatBytes(number(askId), encodeTarget(bind));
+export function encodeForwardRequest({ requestId, bind }: ForwardRequest): Uint8Array {
+  return concatBytes(number(requestId), encodeTarget(bind));
 }
 
 /** @throws SrudpError ERR_PROTOCOL */
-export function decodeAsk(body: Uint8Array): Ask {
+export function decodeForwardRequest(body: Uint8Array): ForwardRequest {
   const reader = new Reader(body);
-  const askId = reader.varint();
+  const requestId = reader.varint();
   const bind = readTarget(reader);
   if (bind === undefined || bind.kind === "first" || bind.kind === "asked")
     throw new SrudpError("ERR_PROTOCOL", "ask");
-  return checked(reader, { askId, bind }, "ask");
+  return checked(reader, { requestId, bind }, "ask");
 }
 
-export function encodeAskAnswer({ askId, port, failure }: AskAnswer): Uint8Array {
-  return concatBytes(number(askId), number(port), encodeFailure(failure));
+export function encodeForwardReply({ requestId, port, failure }: ForwardReply): Uint8Array {
+  return concatBytes(number(requestId), number(port), encodeFailure(failure));
 }
 
 /** @throws SrudpError ERR_PROTOCOL */
-export function decodeAskAnswer(body: Uint8Array): AskAnswer {
+export function decodeForwardReply(body: Uint8Array): ForwardReply {
   const reader = new Reader(body);
-  const askId = reader.varint();
+  const requestId = reader.varint();
   const port = reader.varint();
   const failure = readFailure(reader);
-  return checked(reader, { askId, port, failure }, "answer to an ask");
+  return checked(reader, { requestId, port, failure }, "answer to an ask");
 }
 
-export function encodeCancel(askId: number): Uint8Array {
-  return number(askId);
+export function encodeCancel(requestId: number): Uint8Array {
+  return number(requestId);
 }
 
 /** @throws SrudpError ERR_PROTOCOL */
@@ -117,7 +117,7 @@ export function formatTarget(target: Target): string {
     case "first":
       return "the first that is exposed";
     case "asked":
-      return `connection of ask ${target.askId}`;
+      return `connection of ask ${target.requestId}`;
   }
 }
 
@@ -136,7 +136,7 @@ function encodeTarget(target: Target): Uint8Array {
     case "first":
       return kind;
     case "asked":
-      return concatBytes(kind, number(target.askId));
+      return concatBytes(kind, number(target.requestId));
   }
 }
 
@@ -147,7 +147,7 @@ function readTarget(reader: Reader): Target | undefined {
     case KIND.udp: {
       const host = readText(reader);
       const port = reader.varint();
-      if (port > PORT_MOST) return undefined;
+      if (port > MAX_PORT) return undefined;
       return { kind: kind === KIND.tcp ? "tcp" : "udp", host, port };
     }
     case KIND.unix:
@@ -155,7 +155,7 @@ function readTarget(reader: Reader): Target | undefined {
     case KIND.first:
       return { kind: "first" };
     case KIND.asked:
-      return { kind: "asked", askId: reader.varint() };
+      return { kind: "asked", requestId: reader.varint() };
     default:
       return undefined;
   }

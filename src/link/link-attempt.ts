@@ -1,15 +1,15 @@
 /** One attempt to get a link: the initiator's connection, from its first message to the link or to why there is none. */
 import { SrudpError } from "../base/errors.ts";
 import { type Connection, type ConnectionEvent, EVENT, type Path } from "../engine/connection/connection.ts";
-import type { Attachment, ConnectionOwner } from "./connection-handle.ts";
+import type { ConnectionHandle, ConnectionOwner } from "./connection-handle.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { faultError } from "./fault.ts";
-import { wireOfCode } from "./stream-adapter.ts";
 import { Link } from "./link.ts";
 import { LinkCore } from "./link-core.ts";
-import { newConnection } from "./new-connection.ts";
 import type { CommonOptions, ConnectOptions } from "./link-options.ts";
+import { newConnection } from "./new-connection.ts";
 import { peerAddressOf } from "./peer-source.ts";
+import { wireOfCode } from "./stream-adapter.ts";
 import { newGate, type Trust } from "./trust.ts";
 
 /** How packets travel, and whether the link has a pipe. */
@@ -20,7 +20,7 @@ export class Attempt implements ConnectionOwner {
   readonly link: Promise<Link>;
   readonly #endpoint: Endpoint;
   readonly #connection: Connection;
-  readonly #attachment: Attachment;
+  readonly #connectionHandle: ConnectionHandle;
   readonly #hasPipe: boolean;
   /** Told of the link's core as soon as there is one, before anything happens in it. */
   onMade: ((core: LinkCore) => void) | undefined;
@@ -37,7 +37,7 @@ export class Attempt implements ConnectionOwner {
     });
     this.#endpoint = endpoint;
     this.#hasPipe = options.pipe ?? true;
-    const { connection, attachment } = newConnection(endpoint, this, {
+    const { connection, connectionHandle } = newConnection(endpoint, this, {
       role: "initiator",
       trust,
       paths,
@@ -47,34 +47,39 @@ export class Attempt implements ConnectionOwner {
       },
     });
     this.#connection = connection;
-    this.#attachment = attachment;
+    this.#connectionHandle = connectionHandle;
     // The peer may be calling us while we call it.
     const gate = newGate(endpoint.now(), trust);
     endpoint.onFirstMessage = (now, from, bytes) => {
       const visitor = gate.examine(bytes);
       if (visitor === undefined) return;
       const admission = gate.admit(now, visitor, peerAddressOf(from), from.port);
-      if (admission === "enter") endpoint.deliver(attachment, now, from, bytes);
+      if (admission === "enter") endpoint.deliver(connectionHandle, now, from, bytes);
       else if (admission !== "drop") from.socket.send(admission, from.address, from.port);
     };
   }
 
   /** What drives the attempt. */
-  get parts(): { endpoint: Endpoint; connection: Connection; attachment: Attachment } {
-    return { endpoint: this.#endpoint, connection: this.#connection, attachment: this.#attachment };
+  get parts(): { endpoint: Endpoint; connection: Connection; connectionHandle: ConnectionHandle } {
+    return {
+      endpoint: this.#endpoint,
+      connection: this.#connection,
+      connectionHandle: this.#connectionHandle,
+    };
   }
 
   handleEvent(event: ConnectionEvent): void {
     if (event.kind === EVENT.established) this.#make();
     // Together with the first packet may come a CLOSE: what else has arrived is looked at before that counts.
-    else if (event.kind === EVENT.confirmed) queueMicrotask(this.#attachment.guard(() => this.#succeed()));
+    else if (event.kind === EVENT.confirmed)
+      queueMicrotask(this.#connectionHandle.guard(() => this.#succeed()));
     else if (event.kind === EVENT.closed) this.#fail();
     else this.#made?.core.handleEvent(event);
   }
 
   handleFault(fault: unknown): void {
     this.#settle(() => this.#reject(faultError(fault)));
-    this.#connection.close(this.#attachment.now(), wireOfCode("ERR_INTERNAL"), "");
+    this.#connection.close(this.#connectionHandle.now(), wireOfCode("ERR_INTERNAL"), "");
   }
 
   handleDetached(): void {
@@ -84,15 +89,15 @@ export class Attempt implements ConnectionOwner {
   /** Ends the attempt; the promise is left to whoever gave up. */
   giveUp(): void {
     this.#isSettled = true;
-    this.#connection.close(this.#attachment.now(), wireOfCode("ERR_PEER_RESET"), "");
-    this.#attachment.touch();
-    this.#attachment.flush();
+    this.#connection.close(this.#connectionHandle.now(), wireOfCode("ERR_PEER_RESET"), "");
+    this.#connectionHandle.touch();
+    this.#connectionHandle.flush();
     this.#endpoint.close();
   }
 
   #make(): void {
     this.#endpoint.onFirstMessage = undefined;
-    const core = new LinkCore(this.#connection, this.#attachment);
+    const core = new LinkCore(this.#connection, this.#connectionHandle);
     const link = new Link(core);
     this.#made = { core, link };
     this.onMade?.(core);
@@ -103,7 +108,7 @@ export class Attempt implements ConnectionOwner {
     const made = this.#made;
     if (made === undefined) return;
     this.#settle(() => {
-      this.#attachment.owner = made.core;
+      this.#connectionHandle.owner = made.core;
       made.core.handOut();
       this.#resolve(made.link);
     });

@@ -8,8 +8,14 @@
 import { concatBytes } from "../base/bytes.ts";
 import { type ErrorCode, isRemoteError, SrudpError } from "../base/errors.ts";
 import { Reader } from "../base/reader.ts";
-import { type Connection, type ConnectionEvent, EVENT, type Path, PRIORITY } from "../engine/connection/connection.ts";
-import type { Attachment, ConnectionOwner } from "./connection-handle.ts";
+import {
+  type Connection,
+  type ConnectionEvent,
+  EVENT,
+  type Path,
+  PRIORITY,
+} from "../engine/connection/connection.ts";
+import type { ConnectionHandle, ConnectionOwner } from "./connection-handle.ts";
 import {
   ControlReader,
   encodeKind,
@@ -19,11 +25,11 @@ import {
   STREAM_KIND,
 } from "./control-records.ts";
 import { faultError } from "./fault.ts";
-import { Flow, type FlowHost, wireOfCode } from "./stream-adapter.ts";
 import { Stream } from "./stream.ts";
+import { StreamAdapter, type StreamHost, wireOfCode } from "./stream-adapter.ts";
 
 /** Whoever keeps the link on a good path. */
-export interface PathKeeper {
+export interface PathObserver {
   /** What carries the link. */
   readonly kind: "direct" | "lan" | "relay";
   /** Told of the connection's events that concern paths. */
@@ -40,15 +46,15 @@ export interface PathMove {
 }
 
 /** What the link itself, which is what the user sees, is told. */
-export interface LinkFace {
+export interface LinkObserver {
   emit(event: string, ...values: unknown[]): boolean;
 }
 
 /** What a stream beyond the pipe is for: the library's user, or a forwarded connection. */
-export type StreamUse = "application" | "forward" | "bench";
+export type StreamPurpose = "application" | "forward" | "bench";
 
 interface Opener {
-  readonly use: StreamUse;
+  readonly use: StreamPurpose;
   readonly resolve: (stream: Stream) => void;
   readonly reject: (error: Error) => void;
 }
@@ -60,20 +66,20 @@ const EVENT_OF_KIND: ReadonlyMap<number, string> = new Map([
   [STREAM_KIND.bench, "bench"],
 ]);
 /** A last acknowledgement that has not come after this does not come: its sender has gone. */
-const PATIENCE_MS = 10_000;
+const TIMEOUT_MS = 10_000;
 const NOTHING: Uint8Array = new Uint8Array(0);
 const WIRE_RESET: number = wireOfCode("ERR_PEER_RESET");
 const WIRE_NOT_READ: number = wireOfCode("ERR_PEER_OUTPUT_CLOSED");
 
-export class LinkCore implements ConnectionOwner, FlowHost {
+export class LinkCore implements ConnectionOwner, StreamHost {
   readonly engine: Connection;
-  readonly pipe: Flow;
+  readonly pipe: StreamAdapter;
   /** Where there is one it ends with the link. */
-  keeper: PathKeeper | undefined;
-  readonly #attachment: Attachment;
-  #face: LinkFace | undefined;
+  keeper: PathObserver | undefined;
+  readonly #connectionHandle: ConnectionHandle;
+  #face: LinkObserver | undefined;
   /** Streams by ID, as long as either side of them is in use. */
-  readonly #flows: Map<number, Flow> = new Map();
+  readonly #flows: Map<number, StreamAdapter> = new Map();
   /** The peer's streams whose kind has not arrived whole. */
   readonly #arrivals: Map<number, Uint8Array> = new Map();
   #openers: Opener[] = [];
@@ -102,14 +108,14 @@ export class LinkCore implements ConnectionOwner, FlowHost {
   #isIdle = false;
   /** An end in order was asked for; `reason` goes to the peer. */
   #ending: { readonly reason: string } | undefined;
-  #patience: NodeJS.Timeout | undefined;
+  #deadline: NodeJS.Timeout | undefined;
   #whenOver: ((error: SrudpError | undefined) => void)[] = [];
   #whenGone: (() => void)[] = [];
 
-  constructor(connection: Connection, attachment: Attachment) {
+  constructor(connection: Connection, connectionHandle: ConnectionHandle) {
     this.engine = connection;
-    this.#attachment = attachment;
-    this.pipe = new Flow(this);
+    this.#connectionHandle = connectionHandle;
+    this.pipe = new StreamAdapter(this);
   }
 
   get isOver(): boolean {
@@ -144,7 +150,7 @@ export class LinkCore implements ConnectionOwner, FlowHost {
    *
    * @param hasPipe false for a link that only carries further streams
    */
-  start(face: LinkFace, hasPipe = true): void {
+  start(face: LinkObserver, hasPipe = true): void {
     this.#face = face;
     const { engine } = this;
     if (engine.role === "initiator") {
@@ -166,7 +172,7 @@ export class LinkCore implements ConnectionOwner, FlowHost {
     this.pipe.open(pipeId);
   }
 
-  openStream(use: StreamUse): Promise<Stream> {
+  openStream(use: StreamPurpose): Promise<Stream> {
     if (this.#over !== undefined) return Promise.reject(this.#over.error ?? new SrudpError("ERR_PEER_RESET"));
     return new Promise((resolve, reject) => {
       this.#openers.push({ use, resolve, reject });
@@ -259,27 +265,27 @@ export class LinkCore implements ConnectionOwner, FlowHost {
   }
 
   touch(): void {
-    this.#attachment.touch();
+    this.#connectionHandle.touch();
   }
 
   /** A fault showed while the link was served: it ends with ERR_INTERNAL. */
   fail(fault: unknown): void {
-    this.#attachment.fail(fault);
+    this.#connectionHandle.fail(fault);
   }
 
   /** A listener of the link, or of one of its streams, threw. */
   failByListener(thrown: unknown): void {
-    this.#attachment.failByListener(thrown);
+    this.#connectionHandle.failByListener(thrown);
   }
 
-  flowChanged(flow: Flow): void {
+  streamChanged(flow: StreamAdapter): void {
     if (flow.isSettled && flow !== this.pipe) this.#flows.delete(flow.streamId);
     this.#endWhenIdle();
     this.#endWhenDelivered();
   }
 
   now(): number {
-    return this.#attachment.now();
+    return this.#connectionHandle.now();
   }
 
   // ------------------------------------------------------------------ from the connection
@@ -343,7 +349,7 @@ export class LinkCore implements ConnectionOwner, FlowHost {
     try {
       // Not flushed: who is about to throw again is better driven by the endpoint, which lets go of it then.
       this.#isClosing = true;
-      this.engine.close(this.#attachment.now(), wireOfCode("ERR_INTERNAL"), "");
+      this.engine.close(this.#connectionHandle.now(), wireOfCode("ERR_INTERNAL"), "");
     } finally {
       if (this.#backlog === undefined) this.#finish(this.#failure, true);
     }
@@ -371,7 +377,7 @@ export class LinkCore implements ConnectionOwner, FlowHost {
   }
 
   #newStream(streamId: number, first: Uint8Array): Stream {
-    const flow = new Flow(this);
+    const flow = new StreamAdapter(this);
     const stream = new Stream(flow);
     this.#flows.set(streamId, flow);
     flow.open(streamId, first);
@@ -486,14 +492,14 @@ export class LinkCore implements ConnectionOwner, FlowHost {
   #endWhenDelivered(): void {
     if (this.#ending === undefined || this.#over !== undefined || this.#deferrals > 0) return;
     for (const flow of this.#flows.values()) if (flow.isFinished && !flow.isDelivered) return;
-    if (!this.#isControlDelivered && this.#controlId >= 0 && this.#patience === undefined) {
+    if (!this.#isControlDelivered && this.#controlId >= 0 && this.#deadline === undefined) {
       // While the peer is there, what it lacks is sent again until it has it. It may have gone with all that it
       // wanted, though, and its last acknowledgement and CLOSE be lost: then this side has what it needs too.
-      const giveUp = this.#attachment.guard(() => {
+      const giveUp = this.#connectionHandle.guard(() => {
         this.#isControlDelivered = true;
         this.#endWhenDelivered();
       });
-      this.#patience = setTimeout(giveUp, PATIENCE_MS);
+      this.#deadline = setTimeout(giveUp, TIMEOUT_MS);
     }
     if (!this.#isControlDelivered && this.#controlId >= 0) return;
     // The peer's bytes that nobody here will read are told of, should there be any.
@@ -510,9 +516,9 @@ export class LinkCore implements ConnectionOwner, FlowHost {
 
   #close(errorCode: number, reason: string): void {
     this.#isClosing = true;
-    this.engine.close(this.#attachment.now(), errorCode, reason);
-    this.#attachment.touch();
-    this.#attachment.flush();
+    this.engine.close(this.#connectionHandle.now(), errorCode, reason);
+    this.#connectionHandle.touch();
+    this.#connectionHandle.flush();
   }
 
   #handleClosed(): void {
@@ -529,7 +535,7 @@ export class LinkCore implements ConnectionOwner, FlowHost {
 
   #finish(error: SrudpError | undefined, isAbrupt: boolean): void {
     if (this.#over !== undefined) return;
-    clearTimeout(this.#patience);
+    clearTimeout(this.#deadline);
     this.keeper?.close();
     this.#over = { error };
     for (const flow of new Set([this.pipe, ...this.#flows.values()])) flow.handleOver(error, isAbrupt);

@@ -1,9 +1,9 @@
 /** What `connect` and `listen` are told: who may be at the other end, and how packets travel. */
 import type { KeyPair } from "../crypto/primitives.ts";
-import type { Mode } from "../wire/handshake-packet.ts";
 import type { RemoteAddress } from "../platform/udp/address.ts";
+import type { Mode } from "../wire/handshake-packet.ts";
 import type { FaultHandler } from "./fault.ts";
-import type { ReachOptions } from "./traversal-options.ts";
+import type { TraversalOptions } from "./traversal-options.ts";
 
 /** How the two ends proved themselves to each other. */
 export type Auth = Mode;
@@ -78,14 +78,14 @@ export interface ConnectOptions extends CommonOptions {
 
 export interface MeetOptions extends CommonOptions {
   /** How to meet; `{}` for the usual ways. The place follows from `code`, or from `identity` and the one `peer`. */
-  readonly meet: ReachOptions;
+  readonly meet: TraversalOptions;
   /** False: the link has no pipe and only carries further streams. */
   readonly pipe?: boolean;
 }
 
 export interface ListenOptions extends CommonOptions {
   /** Wait where peers look that know no address: those who have the `code`, and those of `peer`. */
-  readonly meet?: ReachOptions;
+  readonly meet?: TraversalOptions;
   /** Public keys of peers to wait for besides `peer`; needs `identity`, and those peers know it. */
   readonly meetPeers?: readonly Uint8Array[];
   /** UDP port; 0 or nothing takes a free one. */

@@ -3,11 +3,11 @@ import type { ErrorCode, SrudpError } from "../base/errors.ts";
 import type { ConnectionStats } from "../engine/connection/connection.ts";
 import type { RemoteAddress } from "../platform/udp/address.ts";
 import type { Receipt } from "./control-records.ts";
-import { wireOf, wireOfCode } from "./stream-adapter.ts";
-import type { LinkCore, PathMove, StreamUse } from "./link-core.ts";
-import { remoteOf } from "./new-connection.ts";
+import type { LinkCore, PathMove, StreamPurpose } from "./link-core.ts";
 import type { Auth } from "./link-options.ts";
+import { remoteOf } from "./new-connection.ts";
 import { Stream } from "./stream.ts";
+import { wireOf, wireOfCode } from "./stream-adapter.ts";
 
 /** Counters and estimates of a link; bytes are those of UDP payloads, times are milliseconds. */
 export type LinkStats = ConnectionStats;
@@ -102,7 +102,7 @@ export class Link extends Stream {
    *
    * @param use the event that tells the peer of it: "application" makes it `stream`, the others are named alike
    */
-  openStream(use: StreamUse = "application"): Promise<Stream> {
+  openStream(use: StreamPurpose = "application"): Promise<Stream> {
     return this.#core.openStream(use);
   }
 

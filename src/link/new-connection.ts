@@ -2,15 +2,15 @@
 import { randomBytes } from "node:crypto";
 import { SrudpError } from "../base/errors.ts";
 import { Connection, type Path } from "../engine/connection/connection.ts";
-import { Handshake, type Role } from "../engine/handshake/handshake.ts";
 import { DEFAULT_PARAMETERS, encodeParameters } from "../engine/connection/transport-parameters.ts";
-import { CONNECTION_ID_BYTES } from "../wire/packet.ts";
-import { familyOf, type RemoteAddress } from "../platform/udp/address.ts";
-import type { Attachment, ConnectionOwner } from "./connection-handle.ts";
-import type { Endpoint } from "./endpoint.ts";
-import { largestPayload, mtuCeilingOf } from "../platform/udp/mtu-ceiling.ts";
-import { type CommonOptions, DEFAULT_IDLE_TIMEOUT_MS } from "./link-options.ts";
+import { Handshake, type Role } from "../engine/handshake/handshake.ts";
 import { primitives } from "../platform/crypto/provider.ts";
+import { familyOf, type RemoteAddress } from "../platform/udp/address.ts";
+import { largestPayload, mtuCeilingOf } from "../platform/udp/mtu-ceiling.ts";
+import { CONNECTION_ID_BYTES } from "../wire/packet.ts";
+import type { ConnectionHandle, ConnectionOwner } from "./connection-handle.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { type CommonOptions, DEFAULT_IDLE_TIMEOUT_MS } from "./link-options.ts";
 import { Qlog } from "./qlog/qlog.ts";
 import { QlogFile } from "./qlog/qlog-file.ts";
 import type { Trust } from "./trust.ts";
@@ -18,7 +18,7 @@ import type { Trust } from "./trust.ts";
 export interface ConnectionParts {
   readonly connection: Connection;
   readonly handshake: Handshake;
-  readonly attachment: Attachment;
+  readonly connectionHandle: ConnectionHandle;
 }
 
 export interface NewConnectionOptions {
@@ -65,14 +65,15 @@ function tryConnection(
     idleTimeoutMs: Number.isFinite(idleTimeoutMs) ? idleTimeoutMs : 0,
   };
   const connectionId = random(CONNECTION_ID_BYTES);
-  let attachment: Attachment | undefined;
+  let connectionHandle: ConnectionHandle | undefined;
 
   /** The answer of somebody who had to think first. */
   const answerLater = (verdict: Promise<boolean>): void => {
     const answer = (accepted: boolean): void => {
-      if (attachment === undefined || attachment.detached || connection.state !== "handshaking") return;
-      connection.answerPeer(attachment.now(), accepted);
-      attachment.touch();
+      if (connectionHandle === undefined || connectionHandle.detached || connection.state !== "handshaking")
+        return;
+      connection.answerPeer(connectionHandle.now(), accepted);
+      connectionHandle.touch();
     };
     verdict.then(answer, (error: unknown) => {
       onVerifyFailure?.(error);
@@ -93,7 +94,7 @@ function tryConnection(
     parameters: encodeParameters(parameters),
     verifyPeer: (publicKey, mode) => {
       try {
-        const verdict = trust.judge(publicKey, mode, remoteOf(attachment?.latestPath));
+        const verdict = trust.judge(publicKey, mode, remoteOf(connectionHandle?.latestPath));
         if (typeof verdict === "boolean") return verdict ? "accept" : "refuse";
         answerLater(verdict);
         return "ask";
@@ -116,9 +117,9 @@ function tryConnection(
     mtuCeilingBytes: ({ socket, address }) => mtuCeilingOf(endpoint.socketAt(socket), address),
     ...(qlog !== undefined && { tracer: qlog }),
   });
-  attachment = endpoint.attach(connection, owner, paths);
-  if (attachment !== undefined && qlog !== undefined) attachment.onDetached = () => qlog.finish();
-  return attachment === undefined ? undefined : { connection, handshake, attachment };
+  connectionHandle = endpoint.attach(connection, owner, paths);
+  if (connectionHandle !== undefined && qlog !== undefined) connectionHandle.onDetached = () => qlog.finish();
+  return connectionHandle === undefined ? undefined : { connection, handshake, connectionHandle };
 }
 
 /** The connection's trace, where one is wanted. */

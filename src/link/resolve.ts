@@ -3,10 +3,10 @@
  * The engine races them; see `ConnectionConfig.paths`.
  */
 import { SrudpError } from "../base/errors.ts";
-import { type HostAddress, parseAddress } from "../platform/udp/address.ts";
 import { descriptorError } from "../platform/descriptors.ts";
-import { isInterface } from "../platform/udp/local-address.ts";
 import { type LookupOptions, lookUp } from "../platform/name-lookup.ts";
+import { type HostAddress, parseAddress } from "../platform/udp/address.ts";
+import { isInterface } from "../platform/udp/local-address.ts";
 
 export interface ResolveOptions extends LookupOptions {
   /** False: `host` has to be an address already (`-n`). */

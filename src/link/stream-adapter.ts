@@ -23,7 +23,7 @@ export interface StreamEngine {
 }
 
 /** Where the flow is at home. */
-export interface FlowHost {
+export interface StreamHost {
   readonly engine: StreamEngine;
   /** After every command to the engine. */
   touch(): void;
@@ -32,12 +32,12 @@ export interface FlowHost {
   /** A listener, or a callback of the writer's, threw. */
   failByListener(thrown: unknown): void;
   /** Something ended; `flow.isSettled` tells whether all of it has. */
-  flowChanged(flow: Flow): void;
+  streamChanged(flow: StreamAdapter): void;
 }
 
 type Callback = (error?: Error | null) => void;
 
-export class Flow {
+export class StreamAdapter {
   /** The engine's stream, −1 until it is known. */
   streamId = -1;
   /** Bytes that were handed to the engine. */
@@ -49,7 +49,7 @@ export class Flow {
   /** The end of the peer's direction was handed to the Duplex. */
   isReadEnded = false;
 
-  readonly #host: FlowHost;
+  readonly #host: StreamHost;
   #duplex: Duplex | undefined;
   #wantsBytes = false;
   #isPulling = false;
@@ -63,7 +63,7 @@ export class Flow {
   /** Set when the link is over; what is left to be read is in `#held` then. */
   #over: { readonly error: SrudpError | undefined; readonly isComplete: boolean } | undefined;
 
-  constructor(host: FlowHost) {
+  constructor(host: StreamHost) {
     this.#host = host;
   }
 
@@ -75,7 +75,7 @@ export class Flow {
   // ------------------------------------------------------------------ from the Duplex
 
   /** Where a fault of the Duplex's goes. */
-  get host(): FlowHost {
+  get host(): StreamHost {
     return this.#host;
   }
 
@@ -147,7 +147,7 @@ export class Flow {
     this.#isClosed = true;
     this.#release(error ?? new SrudpError("ERR_INTERRUPTED", "The stream was destroyed"));
     if (this.#over === undefined && this.streamId >= 0) this.#breakOff(wireOf(error), error !== null);
-    this.#host.flowChanged(this);
+    this.#host.streamChanged(this);
   }
 
   #breakOff(errorCode: number, isFailure: boolean): void {
@@ -193,7 +193,7 @@ export class Flow {
 
   handleAcknowledged(): void {
     this.isDelivered = true;
-    this.#host.flowChanged(this);
+    this.#host.streamChanged(this);
   }
 
   /** The peer gave its direction up. */
@@ -205,7 +205,7 @@ export class Flow {
   handleStopSending(errorCode: number): void {
     this.isDelivered = true;
     this.#duplex?.destroy(errorFor(errorCode, "ERR_PEER_OUTPUT_CLOSED"));
-    this.#host.flowChanged(this);
+    this.#host.streamChanged(this);
   }
 
   /**
@@ -223,7 +223,7 @@ export class Flow {
     }
     const isComplete = this.isReadEnded || (streamId >= 0 && engine.readFinished(streamId));
     this.#over = { error: error ?? (isAbrupt ? undefined : this.#truncation(isComplete)), isComplete };
-    this.#host.flowChanged(this);
+    this.#host.streamChanged(this);
     const duplex = this.#duplex;
     if (duplex === undefined || this.#isClosed) return;
     // A failure that nobody would learn of by reading is told at once.
@@ -264,7 +264,7 @@ export class Flow {
     if (this.#wantsBytes && !this.#isClosed && !this.isReadEnded && this.#isAtEnd()) {
       this.isReadEnded = true;
       duplex.push(null);
-      this.#host.flowChanged(this);
+      this.#host.streamChanged(this);
     }
     if (this.#over !== undefined) this.#endAfterLastByte();
   }

@@ -1,7 +1,7 @@
 /** A stream of a link as a `node:stream` Duplex: used like a socket, ended in each direction on its own. */
 import { Duplex } from "node:stream";
 import { faultError, guarded } from "./fault.ts";
-import type { Flow } from "./stream-adapter.ts";
+import type { StreamAdapter } from "./stream-adapter.ts";
 
 /** Bytes that wait for the reader before the engine is left to hold them, and so the peer. */
 const READ_AHEAD_BYTES = 16 * 1024;
@@ -22,10 +22,10 @@ const WRITE_BEHIND_BYTES = 16 * 1024;
  * When the link ends, what has arrived can still be read; the event `linkover` tells that no more will come.
  */
 export class Stream extends Duplex {
-  readonly #flow: Flow;
+  readonly #flow: StreamAdapter;
 
   /** Made by the library only: `Link.openStream()`, or the link's event `stream`. */
-  constructor(flow: Flow) {
+  constructor(flow: StreamAdapter) {
     super({ readableHighWaterMark: READ_AHEAD_BYTES, writableHighWaterMark: WRITE_BEHIND_BYTES });
     this.#flow = flow;
     flow.join(this);

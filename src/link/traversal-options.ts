@@ -1,11 +1,11 @@
 /** How peers that know no address of each other may meet, and by which paths. */
 
 import type { PunchFailure } from "../punch/punch-events.ts";
-import type { TicketWay } from "../traversal/signalling/ticket-channel.ts";
+import type { TicketAnswer, TicketOffer } from "../wire/ticket.ts";
 
-export interface ReachOptions {
+export interface TraversalOptions {
   /** People carry the signals, and nothing else does. */
-  readonly ticket?: TicketWay;
+  readonly ticket?: TicketExchange;
   /** Meeting places of one's own: `udp://host:port`, `ws://host:port`, `wss://host`. Their STUN is used too. */
   readonly rendezvous?: readonly string[];
   /** STUN servers as `host:port`; left out, public ones (none where there is a `rendezvous`). */
@@ -25,12 +25,12 @@ export interface ReachOptions {
   /** Only paths of this kind. */
   readonly only?: "direct" | "relay";
   /** Told what happens on the way, for whoever wants to know why. */
-  readonly onNote?: (note: ReachNote) => void;
+  readonly onNote?: (note: TraversalEvent) => void;
 }
 
 /** What there is to tell on the way to a link. */
-export type ReachNote =
-  | { readonly kind: "meeting"; readonly carrier: string; readonly trouble?: string }
+export type TraversalEvent =
+  | { readonly kind: "meeting"; readonly channel: string; readonly trouble?: string }
   /** A server's clock is so far ahead of this machine's that peers may not find each other by their own clocks. */
   | { readonly kind: "clock"; readonly aheadMs: number; readonly text: string }
   | { readonly kind: "candidate"; readonly text: string }
@@ -52,3 +52,15 @@ export const NO_DIRECT_PATH: Readonly<Record<PunchFailure, string>> = {
   noAnswer: "no packet gets through directly",
   sprayOff: "one NAT chooses random ports, and --no-spray forbids to guess them",
 };
+
+/** How a ticket gets from one person to the other. */
+export type TicketExchange = {
+  /** Told of the text to be carried to the other side, once. */
+  readonly onTicket: (text: string) => void;
+} & (
+  | { readonly side: "responder"; readonly terms: TicketTerms; readonly answer: Promise<TicketAnswer> }
+  | { readonly side: "initiator"; readonly offer: TicketOffer }
+);
+
+/** What an offer says beside its signal. */
+export type TicketTerms = Pick<TicketOffer, "psk" | "expiresAtS">;

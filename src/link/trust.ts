@@ -5,9 +5,9 @@ import { SrudpError } from "../base/errors.ts";
 import type { KeyPair } from "../crypto/primitives.ts";
 import { Gate } from "../engine/acceptor/gate.ts";
 import type { Credentials, Mode } from "../engine/handshake/handshake.ts";
-import { parseCode } from "../wire/code.ts";
-import type { RemoteAddress } from "../platform/udp/address.ts";
 import { nodePrimitives } from "../platform/crypto/node-provider.ts";
+import type { RemoteAddress } from "../platform/udp/address.ts";
+import { parseCode } from "../wire/code.ts";
 import type { TrustOptions } from "./link-options.ts";
 
 const SECRET_BYTES = 32;

@@ -4,18 +4,18 @@
  * The peer may be listening, or connecting to us at the same time; the handshake finds out which.
  */
 import type { Path } from "../engine/connection/connection.ts";
-import { Attempt } from "../link/link-attempt.ts";
 import { bindConnecting, familiesOf } from "../link/bind.ts";
 import { checkConnectOptions } from "../link/check-options.ts";
-import { Crossing } from "../traversal/crossing.ts";
 import type { Link } from "../link/link.ts";
-import { isLocalAddress } from "../platform/udp/local-address.ts";
+import { Attempt } from "../link/link-attempt.ts";
 import type { ConnectOptions } from "../link/link-options.ts";
-import { Patience } from "../platform/deadline.ts";
 import { prepareQlogDirectory } from "../link/qlog/qlog-file.ts";
-import { SlotMeeting } from "../traversal/timed-punch.ts";
 import { resolveHost } from "../link/resolve.ts";
 import { Trust } from "../link/trust.ts";
+import { Deadline } from "../platform/deadline.ts";
+import { isLocalAddress } from "../platform/udp/local-address.ts";
+import { Crossing } from "../traversal/crossing.ts";
+import { TimedPunch } from "../traversal/timed-punch.ts";
 
 /**
  * Reaches a peer at `host` and `port`.
@@ -36,20 +36,20 @@ export async function connect(options: ConnectOptions): Promise<Link> {
   const { host, port, signal, timeoutMs = Infinity } = options;
   signal?.throwIfAborted();
   const trust = new Trust(options);
-  const patience = new Patience(signal, timeoutMs);
+  const deadline = new Deadline(signal, timeoutMs);
   try {
     const { qlogDirectory } = options;
-    if (qlogDirectory !== undefined) await patience.limit(prepareQlogDirectory(qlogDirectory));
+    if (qlogDirectory !== undefined) await deadline.limit(prepareQlogDirectory(qlogDirectory));
     const families = familiesOf(options);
     const family = families.length === 1 ? families[0] : options.family;
     const resolving = new AbortController();
-    const found = await patience.limit(
+    const found = await deadline.limit(
       resolveHost(host, { family, names: options.resolve, signal: resolving.signal }),
       undefined,
       () => resolving.abort(),
     );
     const wanted = families.filter((one) => found.some((address) => address.family === one));
-    const endpoint = await patience.limit(bindConnecting(options, wanted), (late) => late.close());
+    const endpoint = await deadline.limit(bindConnecting(options, wanted), (late) => late.close());
     const paths: Path[] = [];
     for (const { address, family: ofAddress } of found) {
       const socket = endpoint.sockets.find((one) => one.family === ofAddress);
@@ -60,14 +60,14 @@ export async function connect(options: ConnectOptions): Promise<Link> {
     const remotes = cross ? found.filter(({ address }) => !isLocalAddress(address)) : [];
     const ways = { ...attempt.parts, remotes, port, localAddress };
     const crossing = remotes.length > 0 && localPort === undefined ? new Crossing(ways) : undefined;
-    const slots = remotes.length > 0 ? new SlotMeeting(ways) : undefined;
+    const slots = remotes.length > 0 ? new TimedPunch(ways) : undefined;
     try {
-      return await patience.limit(attempt.link, undefined, () => attempt.giveUp());
+      return await deadline.limit(attempt.link, undefined, () => attempt.giveUp());
     } finally {
       crossing?.close();
       slots?.close();
     }
   } finally {
-    patience.end();
+    deadline.end();
   }
 }

@@ -6,11 +6,11 @@
  * another packet.
  */
 import { ERRORS } from "../base/errors.ts";
-import { type Connection, type ConnectionEvent, EVENT, type Path } from "../engine/connection/connection.ts";
 import type { GuessRun } from "../engine/acceptor/guess-limits.ts";
+import { type Connection, type ConnectionEvent, EVENT, type Path } from "../engine/connection/connection.ts";
 import type { Handshake, Mode } from "../engine/handshake/handshake.ts";
+import type { ConnectionHandle, ConnectionOwner } from "../link/connection-handle.ts";
 import type { RemoteAddress } from "../platform/udp/address.ts";
-import type { Attachment, ConnectionOwner } from "../link/connection-handle.ts";
 
 /** What a half-open tells its listener, each at most once. */
 export interface HalfOpenWatcher {
@@ -18,9 +18,9 @@ export interface HalfOpenWatcher {
   guessPassed(halfOpen: HalfOpen): void;
   guessed(halfOpen: HalfOpen, now: number): void;
   /** A void half-open has sent something, and is to hear that it is in vain. */
-  knockedInVain(halfOpen: HalfOpen, path: Path, bytes: Uint8Array): void;
+  rejected(halfOpen: HalfOpen, path: Path, bytes: Uint8Array): void;
   /** The peer has proved itself, and is not yet told so; false when there is no place for it. */
-  proved(halfOpen: HalfOpen, now: number): boolean;
+  validated(halfOpen: HalfOpen, now: number): boolean;
   /** The link is there, for a peer that had its place. */
   established(halfOpen: HalfOpen): void;
   /** The peer's key was refused. */
@@ -43,7 +43,7 @@ export class HalfOpen implements ConnectionOwner {
   isVoid = false;
   connection!: Connection;
   handshake!: Handshake;
-  attachment!: Attachment;
+  connectionHandle!: ConnectionHandle;
   readonly #watcher: HalfOpenWatcher;
   #isAdmitted: boolean | undefined;
   #hasPassed = false;
@@ -66,7 +66,7 @@ export class HalfOpen implements ConnectionOwner {
 
   handleDatagram(now: number, path: Path, bytes: Uint8Array): void {
     if (this.isVoid || this.run?.isVoid) {
-      this.#watcher.knockedInVain(this, path, bytes);
+      this.#watcher.rejected(this, path, bytes);
       return;
     }
     this.connection.handleDatagram(now, path, bytes);
@@ -84,14 +84,14 @@ export class HalfOpen implements ConnectionOwner {
 
   handleEvent(event: ConnectionEvent): void {
     if (event.kind === EVENT.established) {
-      if (this.#admit(this.attachment.now())) this.#watcher.established(this);
+      if (this.#admit(this.connectionHandle.now())) this.#watcher.established(this);
     } else if (event.kind === EVENT.closed && this.connection.closeCause?.code === "ERR_KEY_REFUSED") {
       this.#watcher.refused(this);
     }
   }
 
   handleFault(): void {
-    this.connection.close(this.attachment.now(), ERRORS.ERR_INTERNAL.wire!, "");
+    this.connection.close(this.connectionHandle.now(), ERRORS.ERR_INTERNAL.wire!, "");
   }
 
   handleDetached(): void {
@@ -99,7 +99,7 @@ export class HalfOpen implements ConnectionOwner {
   }
 
   #admit(now: number): boolean {
-    this.#isAdmitted ??= this.#watcher.proved(this, now);
+    this.#isAdmitted ??= this.#watcher.validated(this, now);
     return this.#isAdmitted;
   }
 }

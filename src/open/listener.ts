@@ -9,27 +9,27 @@ import { EventEmitter } from "node:events";
 import { toHex } from "../base/bytes.ts";
 import { ERRORS, SrudpError } from "../base/errors.ts";
 import { packetIntegrity } from "../crypto/integrity.ts";
-import type { Path } from "../engine/connection/connection.ts";
 import type { Gate } from "../engine/acceptor/gate.ts";
+import type { Path } from "../engine/connection/connection.ts";
 import { busyNotice } from "../engine/handshake/handshake.ts";
-import { parseCode } from "../wire/code.ts";
-import { decodeHandshakePacket, encodeNotice, WIRE_VERSION } from "../wire/handshake-packet.ts";
-import { onAbort } from "../platform/abort.ts";
-import type { RemoteAddress } from "../platform/udp/address.ts";
 import { bindListening } from "../link/bind.ts";
 import { checkListenOptions } from "../link/check-options.ts";
 import type { DatagramOrigin, Endpoint } from "../link/endpoint.ts";
-import { HalfOpen, type HalfOpenWatcher } from "./half-open.ts";
 import { Link } from "../link/link.ts";
 import { LinkCore } from "../link/link-core.ts";
-import { LinkQueue } from "../link/link-queue.ts";
-import { LongTimeout } from "../platform/long-timeout.ts";
-import { newConnection } from "../link/new-connection.ts";
 import type { ListenOptions } from "../link/link-options.ts";
+import { LinkQueue } from "../link/link-queue.ts";
+import { newConnection } from "../link/new-connection.ts";
 import { guessSourceOf, peerAddressOf } from "../link/peer-source.ts";
 import { prepareQlogDirectory } from "../link/qlog/qlog-file.ts";
-import type { ListenerMeetings } from "../traversal/listener-rendezvous.ts";
 import { newGate, Trust } from "../link/trust.ts";
+import { onAbort } from "../platform/abort.ts";
+import { LongTimeout } from "../platform/long-timeout.ts";
+import type { RemoteAddress } from "../platform/udp/address.ts";
+import type { ListenerRendezvous } from "../traversal/listener-rendezvous.ts";
+import { parseCode } from "../wire/code.ts";
+import { decodeHandshakePacket, encodeNotice, WIRE_VERSION } from "../wire/handshake-packet.ts";
+import { HalfOpen, type HalfOpenWatcher } from "./half-open.ts";
 
 /** Events of a listener. */
 export interface ListenerEvents {
@@ -62,12 +62,12 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
   readonly #endpoint: Endpoint;
   readonly #door: Door;
   readonly #queue: LinkQueue = new LinkQueue();
-  #meetings: ListenerMeetings | undefined;
+  #meetings: ListenerRendezvous | undefined;
   #timer: LongTimeout | undefined;
   #closed = false;
 
   /** Made by `listen` only. */
-  constructor(endpoint: Endpoint, trust: Trust, options: ListenOptions, meetings?: ListenerMeetings) {
+  constructor(endpoint: Endpoint, trust: Trust, options: ListenOptions, meetings?: ListenerRendezvous) {
     super();
     this.#endpoint = endpoint;
     this.#door = new Door(this, endpoint, trust, options, (link) => {
@@ -160,7 +160,7 @@ class Door implements HalfOpenWatcher {
   readonly #gate: Gate;
   readonly #options: ListenOptions;
   readonly #enter: (link: Link) => void;
-  meetings: ListenerMeetings | undefined;
+  meetings: ListenerRendezvous | undefined;
   /** By the peer's connection ID and address, oldest first. Stays while the connection does, for repetitions. */
   readonly #visitors: Map<string, HalfOpen> = new Map();
   /** Those of them whose handshake is under way. */
@@ -208,7 +208,7 @@ class Door implements HalfOpenWatcher {
     const key = `${peerId} ${address} ${from.port}`;
     const known = this.#visitors.get(key);
     if (known !== undefined) {
-      this.#endpoint.deliver(known.attachment, now, from, bytes);
+      this.#endpoint.deliver(known.connectionHandle, now, from, bytes);
       return;
     }
     const source = guessSourceOf(from);
@@ -234,7 +234,7 @@ class Door implements HalfOpenWatcher {
     if (run === "busy" || run === "wait") return;
     this.#makeRoom();
     const halfOpen = new HalfOpen(this, key, peerId, mode, remote, run);
-    const { connection, handshake, attachment } = newConnection(this.#endpoint, halfOpen, {
+    const { connection, handshake, connectionHandle } = newConnection(this.#endpoint, halfOpen, {
       role: "responder",
       trust: this.#trust,
       paths: [],
@@ -242,16 +242,16 @@ class Door implements HalfOpenWatcher {
     });
     halfOpen.connection = connection;
     halfOpen.handshake = handshake;
-    halfOpen.attachment = attachment;
+    halfOpen.connectionHandle = connectionHandle;
     this.#visitors.set(key, halfOpen);
     this.#halfOpen.add(halfOpen);
-    this.#endpoint.deliver(attachment, now, from, bytes);
+    this.#endpoint.deliver(connectionHandle, now, from, bytes);
     if (handshake.stage === "exchanging") return;
     // Nothing worth keeping state for: another version, a void code, a wrong secret. It may get an answer.
     if (handshake.peerVersions !== undefined)
       this.#listener.emit("version", { remote, ...handshake.peerVersions });
-    attachment.flush();
-    attachment.detach();
+    connectionHandle.flush();
+    connectionHandle.detach();
   }
 
   guessPassed({ run }: HalfOpen): void {
@@ -268,7 +268,7 @@ class Door implements HalfOpenWatcher {
     if (isBurnt) this.#listener.emit("burnt");
   }
 
-  knockedInVain({ run }: HalfOpen, path: Path, bytes: Uint8Array): void {
+  rejected({ run }: HalfOpen, path: Path, bytes: Uint8Array): void {
     const packet = decodeHandshakePacket(bytes, packetIntegrity);
     if (packet === undefined) return;
     const versions = { lowest: WIRE_VERSION, highest: WIRE_VERSION };
@@ -277,7 +277,7 @@ class Door implements HalfOpenWatcher {
     this.#endpoint.socketAt(path.socket)?.send(notice, path.address, path.port);
   }
 
-  proved(halfOpen: HalfOpen, now: number): boolean {
+  validated(halfOpen: HalfOpen, now: number): boolean {
     // The same peer may have come by another of its addresses as well: that attempt is over.
     this.#halfOpen.delete(halfOpen);
     this.#drop(({ peerId }) => peerId === halfOpen.peerId);
@@ -293,13 +293,13 @@ class Door implements HalfOpenWatcher {
   }
 
   established(halfOpen: HalfOpen): void {
-    const { connection, attachment } = halfOpen;
-    const core = new LinkCore(connection, attachment);
+    const { connection, connectionHandle } = halfOpen;
+    const core = new LinkCore(connection, connectionHandle);
     const visitors = this.#visitors;
     core.notifyWhenOver(() => {
       this.#links--;
     });
-    attachment.owner = {
+    connectionHandle.owner = {
       handleEvent: (event) => core.handleEvent(event),
       handleFault: (fault) => core.handleFault(fault),
       handleDetached: () => {
@@ -308,7 +308,7 @@ class Door implements HalfOpenWatcher {
       },
     };
     const link = new Link(core);
-    this.meetings?.adopt(core, attachment);
+    this.meetings?.adopt(core, connectionHandle);
     core.start(link);
     core.handOut();
     this.#enter(link);
@@ -347,11 +347,11 @@ class Door implements HalfOpenWatcher {
   #makeRoom(): void {
     if (this.#halfOpen.size < HALF_OPEN_LIMIT) return;
     const [oldest] = this.#halfOpen;
-    oldest?.attachment.detach();
+    oldest?.connectionHandle.detach();
   }
 
   #drop(applies: (halfOpen: HalfOpen) => boolean): void {
-    for (const halfOpen of [...this.#halfOpen]) if (applies(halfOpen)) halfOpen.attachment.detach();
+    for (const halfOpen of [...this.#halfOpen]) if (applies(halfOpen)) halfOpen.connectionHandle.detach();
   }
 }
 
@@ -374,13 +374,18 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   const trust = new Trust(options);
   if (options.qlogDirectory !== undefined) await prepareQlogDirectory(options.qlogDirectory);
   // Whoever is called at an address has no need of all that.
-  const meeting = options.meet && (await import("../traversal/listener-rendezvous.ts"));
+  const subscription = options.meet && (await import("../traversal/listener-rendezvous.ts"));
   const endpoint = await bindListening(options);
   if (options.signal?.aborted) {
     endpoint.close();
     throw options.signal.reason;
   }
-  const listener = new Listener(endpoint, trust, options, meeting?.meetingsOf(endpoint, options));
+  const listener = new Listener(
+    endpoint,
+    trust,
+    options,
+    subscription?.listenerRendezvousOf(endpoint, options),
+  );
   listener.once(
     "close",
     onAbort(options.signal, () => void listener.close()),

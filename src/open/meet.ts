@@ -2,17 +2,23 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { SrudpError } from "../base/errors.ts";
-import { parseCode } from "../wire/code.ts";
 import { bindListening } from "../link/bind.ts";
-import type { Place } from "../traversal/signalling/channel.ts";
 import { checkCommonOptions } from "../link/check-options.ts";
 import type { Link } from "../link/link.ts";
-import { CODE_SPAN_MS, PAIR_SPAN_MS, placeOfTicket, placesOfCode, placesOfPair } from "../traversal/signalling/rendezvous-point.ts";
 import type { MeetOptions } from "../link/link-options.ts";
-import { Patience } from "../platform/deadline.ts";
 import { prepareQlogDirectory } from "../link/qlog/qlog-file.ts";
-import { MeetingAttempt } from "../traversal/rendezvous-attempt.ts";
 import { Trust } from "../link/trust.ts";
+import { Deadline } from "../platform/deadline.ts";
+import { RendezvousAttempt } from "../traversal/rendezvous-attempt.ts";
+import type { RendezvousPoint } from "../traversal/signalling/channel.ts";
+import {
+  CODE_SPAN_MS,
+  PAIR_SPAN_MS,
+  pointOfTicket,
+  pointsOfCode,
+  pointsOfPair,
+} from "../traversal/signalling/rendezvous-point.ts";
+import { parseCode } from "../wire/code.ts";
 
 /**
  * Reaches the peer that has the same code, or the key `peer`, wherever it is; it listens with `meet`.
@@ -26,38 +32,38 @@ export async function meet(options: MeetOptions): Promise<Link> {
   const { signal, timeoutMs = Infinity, qlogDirectory } = options;
   signal?.throwIfAborted();
   const trust = new Trust(options);
-  const patience = new Patience(signal, timeoutMs);
+  const deadline = new Deadline(signal, timeoutMs);
   try {
-    if (qlogDirectory !== undefined) await patience.limit(prepareQlogDirectory(qlogDirectory));
-    const endpoint = await patience.limit(bindListening(options), (late) => late.close());
-    const attempt = new MeetingAttempt(endpoint, trust, options.meet, options);
-    const joined = joinPlaces(attempt, options).then(() => attempt.link);
+    if (qlogDirectory !== undefined) await deadline.limit(prepareQlogDirectory(qlogDirectory));
+    const endpoint = await deadline.limit(bindListening(options), (late) => late.close());
+    const attempt = new RendezvousAttempt(endpoint, trust, options.meet, options);
+    const joined = joinPoints(attempt, options).then(() => attempt.link);
     try {
-      return await patience.limit(Promise.race([attempt.link, joined]), undefined, () => attempt.giveUp());
+      return await deadline.limit(Promise.race([attempt.link, joined]), undefined, () => attempt.giveUp());
     } catch (error) {
       attempt.giveUp();
       throw error instanceof SrudpError ? attempt.explain(error) : error;
     }
   } finally {
-    patience.end();
+    deadline.end();
   }
 }
 
 /** Goes where the peer will look, too. */
-async function joinPlaces(attempt: MeetingAttempt, options: MeetOptions): Promise<void> {
+async function joinPoints(attempt: RendezvousAttempt, options: MeetOptions): Promise<void> {
   const { code, identity, peer } = options;
   const { ticket } = options.meet;
   const [key, ...others] = peer ?? [];
   if (ticket?.side === "initiator") {
-    attempt.join(placeOfTicket(ticket.offer.psk, ticket.offer.expiresAtS * 1000));
+    attempt.join(pointOfTicket(ticket.offer.psk, ticket.offer.expiresAtS * 1000));
   } else if (code !== undefined) {
     const known = new Set<number>();
-    const places = (nowMs: number): AsyncGenerator<Place, void, void> =>
-      placesOfCode(parseCode(code), nowMs, known);
-    await joinByClocks(attempt, places, CODE_SPAN_MS);
+    const points = (nowMs: number): AsyncGenerator<RendezvousPoint, void, void> =>
+      pointsOfCode(parseCode(code), nowMs, known);
+    await joinByClocks(attempt, points, CODE_SPAN_MS);
   } else if (identity !== undefined && key !== undefined && others.length === 0) {
     const known = new Set<number>();
-    await joinByClocks(attempt, (nowMs) => placesOfPair(identity, key, nowMs, known), PAIR_SPAN_MS);
+    await joinByClocks(attempt, (nowMs) => pointsOfPair(identity, key, nowMs, known), PAIR_SPAN_MS);
   } else throw new SrudpError("ERR_USAGE", "To meet a peer takes a code, or this side's key and the peer's");
 }
 
@@ -74,12 +80,12 @@ const LAN_CLOCK_ERROR_MS = 3_900_000;
  * @param placesAt the places of a time that were not asked for before
  */
 async function joinByClocks(
-  attempt: MeetingAttempt,
-  placesAt: (nowMs: number) => AsyncIterable<Place> | Iterable<Place>,
+  attempt: RendezvousAttempt,
+  placesAt: (nowMs: number) => AsyncIterable<RendezvousPoint> | Iterable<RendezvousPoint>,
   spanMs: number,
 ): Promise<void> {
   const join = async (): Promise<void> => {
-    for (const nowMs of attempt.clocks.times) for await (const place of placesAt(nowMs)) attempt.join(place);
+    for (const nowMs of attempt.clocks.times) for await (const point of placesAt(nowMs)) attempt.join(point);
   };
   // Ends with the attempt, as what it belongs to does.
   attempt.clocks.watch(() => void join());
@@ -89,7 +95,7 @@ async function joinByClocks(
       for (const sign of [-1, 1]) {
         await sleep(LAN_PAUSE_MS, undefined, { ref: false });
         if (!attempt.isLookingOnLan) return;
-        for await (const place of placesAt(Date.now() + sign * awayMs)) attempt.join(place, "lan");
+        for await (const point of placesAt(Date.now() + sign * awayMs)) attempt.join(point, "lan");
       }
     }
   })();

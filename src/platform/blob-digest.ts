@@ -4,7 +4,7 @@ import { copyBytes } from "../base/bytes.ts";
 import { DIGEST_BYTES } from "../wire/mailbox-messages.ts";
 
 /** What a map knows the bytes of a name by. */
-export function placeKey(id: Uint8Array): string {
+export function nameKey(id: Uint8Array): string {
   return Buffer.from(id.buffer, id.byteOffset, id.byteLength).toString("latin1");
 }
 

@@ -8,7 +8,7 @@
 import { MAX_TIMER_MS } from "./long-timeout.ts";
 
 /** Node's timers know whole milliseconds only. */
-const SHORTEST_MS = 1;
+const MIN_MS = 1;
 
 export class DeadlineTimer {
   readonly #onDue: () => void;
@@ -29,7 +29,7 @@ export class DeadlineTimer {
   wakeBy(deadlineMs: number, now: number): void {
     if (deadlineMs >= this.#dueMs) return;
     this.#dueMs = deadlineMs;
-    const delayMs = Math.max(SHORTEST_MS, Math.min(Math.ceil(deadlineMs - now), MAX_TIMER_MS));
+    const delayMs = Math.max(MIN_MS, Math.min(Math.ceil(deadlineMs - now), MAX_TIMER_MS));
     if (this.#timeout !== undefined && delayMs === this.#delayMs) {
       this.#timeout.refresh();
       return;

@@ -3,7 +3,7 @@ import { SrudpError } from "../base/errors.ts";
 import { onAbort } from "./abort.ts";
 import { LongTimeout } from "./long-timeout.ts";
 
-export class Patience {
+export class Deadline {
   readonly #timer: LongTimeout;
   readonly #release: () => void;
   #isOver = false;

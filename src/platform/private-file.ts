@@ -12,7 +12,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { SrudpError } from "../base/errors.ts";
 
 /** Longest file that is read; a key takes less than a hundred bytes, a list of peers a hundred for each. */
-const LONGEST_FILE_BYTES = 1 << 20;
+const MAX_FILE_BYTES = 1 << 20;
 /** How often, and after what time, another writer's lock is tried again. */
 const LOCK_RETRIES = 40;
 const LOCK_RETRY_MS = 50;
@@ -39,14 +39,14 @@ export async function readPrivateFile(path: string): Promise<string | undefined>
   }
   try {
     checkPrivate(path, await file.stat());
-    const bytes = Buffer.alloc(LONGEST_FILE_BYTES + 1);
+    const bytes = Buffer.alloc(MAX_FILE_BYTES + 1);
     let length = 0;
     while (length < bytes.length) {
       const { bytesRead } = await file.read(bytes, length, bytes.length - length, null);
       if (bytesRead === 0) break;
       length += bytesRead;
     }
-    if (length > LONGEST_FILE_BYTES) throw untrusted(path, "is longer than a file of its kind can be");
+    if (length > MAX_FILE_BYTES) throw untrusted(path, "is longer than a file of its kind can be");
     return decodeText(path, bytes.subarray(0, length));
   } finally {
     await file.close();

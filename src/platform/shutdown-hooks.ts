@@ -3,29 +3,29 @@
  * relay is given back. Nobody waits long for it.
  */
 
-const PATIENCE_MS = 1000;
+const TIMEOUT_MS = 1000;
 
-const farewells: Set<Promise<unknown>> = new Set();
+const hooks: Set<Promise<unknown>> = new Set();
 
 /** How much of it is still on its way. */
 export function farewellCount(): number {
-  return farewells.size;
+  return hooks.size;
 }
 
 /** Has `work` finished before the process ends. */
-export function sayFarewell(work: Promise<unknown>): void {
-  farewells.add(work);
-  const done = (): void => void farewells.delete(work);
+export function addShutdownHook(work: Promise<unknown>): void {
+  hooks.add(work);
+  const done = (): void => void hooks.delete(work);
   work.then(done, done);
 }
 
 /** Resolves when all is said, or after a second. */
-export async function farewellsSaid(): Promise<void> {
-  if (farewells.size === 0) return;
+export async function shutdownHooksDone(): Promise<void> {
+  if (hooks.size === 0) return;
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise((resolve) => {
-    timer = setTimeout(resolve, PATIENCE_MS);
+    timer = setTimeout(resolve, TIMEOUT_MS);
   });
-  await Promise.race([Promise.allSettled(farewells), late]);
+  await Promise.race([Promise.allSettled(hooks), late]);
   clearTimeout(timer);
 }

@@ -19,13 +19,13 @@ export function addressScope(address: string): AddressScope {
 }
 
 /** How far two addresses may be apart: the link that a host is on, or all that is routed without a NAT around it. */
-export type Reach = "network" | "site";
+export type TraversalContext = "network" | "site";
 
 /**
  * Whether both can be on one site (or network): equal addresses, or the same prefix of a length that sites commonly
  * have. Global IPv4 addresses tell nothing of sites.
  */
-export function isOnSameSite(a: string, b: string, reach: Reach = "site"): boolean {
+export function isOnSameSite(a: string, b: string, reach: TraversalContext = "site"): boolean {
   const bytesA = ipToBytes(a);
   const bytesB = ipToBytes(b);
   if (bytesA === undefined || bytesB === undefined || bytesA.length !== bytesB.length) return false;
@@ -39,7 +39,7 @@ export function isPlausible(
   address: string,
   port: number,
   ownHosts: readonly { readonly address: string }[],
-  reach: Reach,
+  reach: TraversalContext,
 ): boolean {
   if (!Number.isInteger(port) || port < 1 || port > 65535) return false;
   switch (addressScope(address)) {

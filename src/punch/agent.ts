@@ -24,6 +24,7 @@ import { type NatBehaviour, UNKNOWN_BEHAVIOUR } from "../wire/nat-behaviour-code
 import { Birthday } from "./birthday.ts";
 import { CheckExchange } from "./check-exchange.ts";
 import { CheckList, isBetter, isDirect, isWorking, type Pair, workingPair } from "./check-list.ts";
+import { forecast } from "./nat-behaviour.ts";
 import type {
   LocalSocket,
   PunchEvent,
@@ -32,7 +33,6 @@ import type {
   PunchTransmit,
   RemoteSignal,
 } from "./punch-events.ts";
-import { forecast } from "./nat-behaviour.ts";
 import { ATTEMPTS, type Circumstances, openingTtl, type Phase, pauseAfter, ttlOf } from "./schedule.ts";
 import { heardTarget, targetsOf, usefulCandidates } from "./targets.ts";
 import type { Route } from "./transactions.ts";
@@ -45,7 +45,7 @@ const ANSWER_DELAY_MS = 1000;
 /** By attempt: the answer may have taken longer than was thought. */
 const ANSWER_DELAY_FACTORS: readonly number[] = [1, 3, 6];
 /** How long the goer waits for an answer that says that the other side has opened. */
-const PATIENCE_MS = 3000;
+const TIMEOUT_MS = 3000;
 const ATTEMPT_MS = 10_000;
 /** How long a new generation may take to come about. */
 const NEXT_GENERATION_MS = 15_000;
@@ -244,7 +244,7 @@ export class PunchAgent {
     this.stale = [];
     if (this.opensFirst) this.phase = { kind: "opening", untilMs: nowMs + OPENING_LIMIT_MS };
     else if (remote.hasOpened) this.go(nowMs);
-    else this.phase = { kind: "patient", untilMs: nowMs + PATIENCE_MS };
+    else this.phase = { kind: "patient", untilMs: nowMs + TIMEOUT_MS };
   }
 
   private advance(nowMs: number): void {

@@ -67,7 +67,7 @@ export class CheckExchange {
       const rttMs = this.transactions.complete(nowMs, transaction, route);
       if (rttMs === undefined) return { kind: "useless" };
       this.counts.answered++;
-      this.budget.prove(route.address);
+      this.budget.validate(route.address);
       return { kind: "answer", rttMs, observed: check.observed };
     }
     if (!this.transactions.isFirstHand(transaction, route)) return { kind: "useless" };

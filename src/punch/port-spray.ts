@@ -4,8 +4,8 @@
 const ATTEMPT_PROBES = 1600;
 const FRUITLESS_PROBES = 2048;
 /** Ports below belong to services and are seldom given to mappings.  // RFC 4787 §4.2.2 */
-const LOWEST_PORT = 1024;
-const HIGHEST_PORT = 65535;
+const MIN_PORT = 1024;
+const MAX_PORT = 65535;
 
 interface PortRange {
   readonly low: number;
@@ -15,7 +15,7 @@ interface PortRange {
 export class PortSpray {
   private readonly random: (byteLength: number) => Uint8Array;
   private addresses: readonly string[] = [];
-  private range: PortRange = { low: LOWEST_PORT, high: HIGHEST_PORT };
+  private range: PortRange = { low: MIN_PORT, high: MAX_PORT };
   private readonly probed = new Set<number>();
   private attemptProbes = 0;
   private fruitlessProbes = 0;
@@ -27,7 +27,7 @@ export class PortSpray {
   /** Begins an attempt: the other side has other sockets now, so every port may be probed again. */
   begin(addresses: readonly string[], range: PortRange | undefined): void {
     this.addresses = addresses;
-    this.range = range ?? { low: LOWEST_PORT, high: HIGHEST_PORT };
+    this.range = range ?? { low: MIN_PORT, high: MAX_PORT };
     this.probed.clear();
     this.attemptProbes = 0;
   }

@@ -36,7 +36,7 @@ export class SendBudget {
   private dueAtMs = Number.NEGATIVE_INFINITY;
   private readonly checks = new Map<string, Account>();
   private readonly openings = new Map<string, Account>();
-  private readonly proved = new Set<string>();
+  private readonly validated = new Set<string>();
 
   constructor(limits: AddressLimits) {
     this.limits = limits;
@@ -56,7 +56,7 @@ export class SendBudget {
 
   /** Whether this address has packets left. */
   allows(nowMs: number, address: string, isOpening: boolean): boolean {
-    if (this.proved.has(address)) return true;
+    if (this.validated.has(address)) return true;
     const limit = isOpening ? this.limits.openings : this.limits.checks;
     return this.spent(nowMs, address, isOpening) + 1 <= limit;
   }
@@ -74,8 +74,8 @@ export class SendBudget {
   }
 
   /** A check to this address was answered. */
-  prove(address: string): void {
-    this.proved.add(address);
+  validate(address: string): void {
+    this.validated.add(address);
   }
 
   private spent(nowMs: number, address: string, isOpening: boolean): number {

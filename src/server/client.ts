@@ -1,8 +1,9 @@
 /** Whoever a server talks to: an address behind a UDP socket, or an open WebSocket. */
-import { isIPv6 } from "node:net";
+
+import { quotaKey } from "../platform/source-rates.ts";
 import type { UdpSocket } from "../platform/udp/udp-socket.ts";
 
-export interface Correspondent {
+export interface Client {
   /** Source address, what quotas are counted by. */
   readonly address: string;
   /** Whether what is sent arrives or the connection ends. */
@@ -10,10 +11,10 @@ export interface Correspondent {
   /** Sends one message and never throws; it may be lost. */
   send(bytes: Uint8Array): void;
   /** Whether both are the same: messages to one reach the other. */
-  equals(other: Correspondent): boolean;
+  equals(other: Client): boolean;
 }
 
-export class UdpCorrespondent implements Correspondent {
+export class UdpClient implements Client {
   readonly address: string;
   readonly port: number;
   readonly isReliable = false;
@@ -29,9 +30,9 @@ export class UdpCorrespondent implements Correspondent {
     this.#socket.send(bytes, this.address, this.port);
   }
 
-  equals(other: Correspondent): boolean {
+  equals(other: Client): boolean {
     return (
-      other instanceof UdpCorrespondent &&
+      other instanceof UdpClient &&
       other.port === this.port &&
       other.address === this.address &&
       other.#socket === this.#socket
@@ -44,40 +45,24 @@ export class UdpCorrespondent implements Correspondent {
  * what they own expires. An item is here exactly as long as it is owned, so this needs no bound of its own.
  */
 export class Holdings<T> {
-  readonly #itemsOf: Map<Correspondent, Set<T>> = new Map();
+  readonly #itemsOf: Map<Client, Set<T>> = new Map();
 
-  add(owner: Correspondent, item: T): void {
+  add(owner: Client, item: T): void {
     if (!owner.isReliable) return;
     const items = this.#itemsOf.get(owner);
     if (items === undefined) this.#itemsOf.set(owner, new Set([item]));
     else items.add(item);
   }
 
-  delete(owner: Correspondent, item: T): void {
+  delete(owner: Client, item: T): void {
     const items = this.#itemsOf.get(owner);
     if (items?.delete(item) && items.size === 0) this.#itemsOf.delete(owner);
   }
 
   /** A copy: items may be deleted meanwhile. */
-  of(owner: Correspondent): T[] {
+  of(owner: Client): T[] {
     return [...(this.#itemsOf.get(owner) ?? [])];
   }
-}
-
-/** What of an address belongs to one customer of a provider: all of an IPv4 address, the /64 of IPv6. */
-export function quotaKey(address: string): string {
-  if (!isIPv6(address)) return address;
-  const plain = address.split("%")[0]!;
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(plain);
-  if (mapped?.[1] !== undefined) return mapped[1];
-  const [front, back] = plain.split("::") as [string, string | undefined];
-  const groups = front === "" ? [] : front.split(":");
-  if (back !== undefined) {
-    const behind = back === "" ? [] : back.split(":");
-    while (groups.length + behind.length < 8) groups.push("0");
-    groups.push(...behind);
-  }
-  return `${groups.slice(0, 4).join(":")}::/64`;
 }
 
 /** Counts per address, against a bound. */

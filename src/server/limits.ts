@@ -5,12 +5,12 @@
  * Bounds per address do not stop an attacker that has many; the totals (`places`, `webSockets`, `relays`,
  * `relayTotalRateBytes`) bound memory and relayed traffic then, and honest clients are refused while they are used up.
  */
-import type { SourceRate } from "./source-rates.ts";
+import type { SourceRate } from "../platform/source-rates.ts";
 
 /** What whoever runs a server may change. */
 export interface RendezvousLimits {
   /** Places that are kept at the same time; about 4 KiB each where both sides wait with full blobs. */
-  readonly places: number;
+  readonly points: number;
   /** Entries of one address; a place has two. */
   readonly entriesPerAddress: number;
   /**
@@ -41,7 +41,7 @@ export interface RendezvousLimits {
 }
 
 export const USUAL_LIMITS: RendezvousLimits = {
-  places: 100_000,
+  points: 100_000,
   entriesPerAddress: 256,
   messagesPerAddress: 128,
   webSockets: 10_000,

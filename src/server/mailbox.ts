@@ -6,6 +6,7 @@
  * takes the entry over: the name of a place is a secret of 256 bits, and its owner may have moved.
  */
 import { copyBytes, equalBytes } from "../base/bytes.ts";
+import { digestOf, nameKey } from "../platform/blob-digest.ts";
 import {
   DIGEST_BYTES,
   encodeReply,
@@ -16,9 +17,8 @@ import {
   type Refusal,
   TRANSACTION_BYTES,
 } from "../wire/mailbox-messages.ts";
-import { type Correspondent, Holdings, Quota } from "./client.ts";
+import { type Client, Holdings, Quota } from "./client.ts";
 import { ENTRY_LIFE_MS, PUSH_AGAIN_AFTER_MS, type RendezvousLimits } from "./limits.ts";
-import { digestOf, placeKey } from "../platform/blob-digest.ts";
 import type { RendezvousStatistics } from "./statistics.ts";
 
 /** Of a state that nobody asked for. */
@@ -27,9 +27,9 @@ const NONE: Uint8Array = new Uint8Array(DIGEST_BYTES);
 const EMPTY: Uint8Array = new Uint8Array(0);
 
 interface Entry {
-  readonly place: Place;
+  readonly point: RendezvousPoint;
   readonly side: MailboxSide;
-  owner: Correspondent;
+  owner: Client;
   blob: Uint8Array;
   /** Names `blob`; zeros while there is none. */
   digest: Uint8Array;
@@ -41,7 +41,7 @@ interface Entry {
   pushes: number;
 }
 
-interface Place {
+interface RendezvousPoint {
   readonly key: string;
   readonly id: Uint8Array;
   readonly entries: [Entry | undefined, Entry | undefined];
@@ -49,10 +49,10 @@ interface Place {
 
 export class Mailbox {
   /** By name, the one that was asked for longest ago first. */
-  readonly #places: Map<string, Place> = new Map();
+  readonly #points: Map<string, RendezvousPoint> = new Map();
   /** Places where somebody has something to be told again. */
-  readonly #pushing: Set<Place> = new Set();
-  readonly #holdings: Holdings<Entry> = new Holdings();
+  readonly #pushing: Set<RendezvousPoint> = new Set();
+  readonly #ownerships: Holdings<Entry> = new Holdings();
   readonly #limits: RendezvousLimits;
   readonly #quota: Quota;
   readonly #statistics: RendezvousStatistics;
@@ -64,46 +64,46 @@ export class Mailbox {
   }
 
   /** Takes a request from a proved address and answers it; @returns why not, if not. */
-  meet(nowMs: number, from: Correspondent, request: Meet): Refusal | undefined {
+  meet(nowMs: number, from: Client, request: Meet): Refusal | undefined {
     const { side } = request;
     const otherSide = side === 0 ? 1 : 0;
-    const key = placeKey(request.place);
-    let place = this.#places.get(key);
-    if (place !== undefined && (place.entries[otherSide]?.expiresAtMs ?? Infinity) <= nowMs) {
-      this.#remove(place, otherSide);
-      place = this.#places.get(key);
+    const key = nameKey(request.point);
+    let point = this.#points.get(key);
+    if (point !== undefined && (point.entries[otherSide]?.expiresAtMs ?? Infinity) <= nowMs) {
+      this.#remove(point, otherSide);
+      point = this.#points.get(key);
     }
-    const other = place?.entries[otherSide];
-    let entry = place?.entries[side];
+    const other = point?.entries[otherSide];
+    let entry = point?.entries[side];
     if (entry === undefined || !entry.owner.equals(from)) {
-      const refusal = this.#makeRoom(from, place === undefined, entry);
+      const refusal = this.#makeRoom(from, point === undefined, entry);
       if (refusal !== undefined) return refusal;
     }
-    if (place === undefined) place = { key, id: copyBytes(request.place), entries: [undefined, undefined] };
+    if (point === undefined) point = { key, id: copyBytes(request.point), entries: [undefined, undefined] };
     if (entry === undefined) {
-      entry = newEntry(place, from, side);
-      place.entries[side] = entry;
+      entry = newEntry(point, from, side);
+      point.entries[side] = entry;
       this.#statistics.waiting++;
     }
     // The same object over again, or its successor from elsewhere.
-    this.#holdings.delete(entry.owner, entry);
-    this.#holdings.add(from, entry);
+    this.#ownerships.delete(entry.owner, entry);
+    this.#ownerships.add(from, entry);
     entry.owner = from;
     entry.expiresAtMs = nowMs + ENTRY_LIFE_MS;
     entry.knownDigest = copyBytes(request.peerDigest);
     // At the end of the map: the order of places is that of their last requests.
-    this.#places.delete(key);
-    this.#places.set(key, place);
-    this.#statistics.places = this.#places.size;
+    this.#points.delete(key);
+    this.#points.set(key, point);
+    this.#statistics.points = this.#points.size;
 
-    if (request.blob.length > 0) this.#store(nowMs, place, entry, other, request.blob);
+    if (request.blob.length > 0) this.#store(nowMs, point, entry, other, request.blob);
     const peerDigest = other?.digest ?? NONE;
     const isNews = other !== undefined && !equalBytes(peerDigest, entry.knownDigest);
     from.send(
       encodeReply({
         kind: "state",
         transaction: request.transaction,
-        place: request.place,
+        point: request.point,
         side,
         ownDigest: entry.digest,
         peerDigest,
@@ -113,59 +113,59 @@ export class Mailbox {
     return undefined;
   }
 
-  leave(from: Correspondent, request: Leave): void {
-    const place = this.#places.get(placeKey(request.place));
-    const entry = place?.entries[request.side];
+  leave(from: Client, request: Leave): void {
+    const point = this.#points.get(nameKey(request.point));
+    const entry = point?.entries[request.side];
     // Its successor from elsewhere may have the entry by now.
-    if (place === undefined || entry === undefined || !entry.owner.equals(from)) return;
-    this.#remove(place, request.side);
+    if (point === undefined || entry === undefined || !entry.owner.equals(from)) return;
+    this.#remove(point, request.side);
   }
 
   /** Lets go of everything that belongs to a connection which has ended. */
-  forget(owner: Correspondent): void {
-    for (const { place, side } of this.#holdings.of(owner)) this.#remove(place, side);
+  forget(owner: Client): void {
+    for (const { point, side } of this.#ownerships.of(owner)) this.#remove(point, side);
   }
 
   /** Tells again what was not confirmed. @returns when to call next, Infinity for never */
   pushDue(nowMs: number): number {
     let nextMs = Infinity;
-    for (const place of this.#pushing) {
+    for (const point of this.#pushing) {
       let isWaiting = false;
       for (const side of [0, 1] as const) {
-        const entry = place.entries[side];
-        const other = place.entries[side === 0 ? 1 : 0];
+        const entry = point.entries[side];
+        const other = point.entries[side === 0 ? 1 : 0];
         if (entry === undefined || other === undefined || entry.pushAtMs === Infinity) continue;
         if (equalBytes(entry.knownDigest, other.digest)) {
           entry.pushAtMs = Infinity;
           continue;
         }
-        if (entry.pushAtMs <= nowMs) this.#push(nowMs, place, entry, other);
+        if (entry.pushAtMs <= nowMs) this.#push(nowMs, point, entry, other);
         if (entry.pushAtMs === Infinity) continue;
         isWaiting = true;
         nextMs = Math.min(nextMs, entry.pushAtMs);
       }
-      if (!isWaiting) this.#pushing.delete(place);
+      if (!isWaiting) this.#pushing.delete(point);
     }
     return nextMs;
   }
 
   /** Forgets entries whose owners have fallen silent. */
   sweep(nowMs: number): void {
-    for (const place of this.#places.values()) {
+    for (const point of this.#points.values()) {
       let newestMs = 0;
       for (const side of [0, 1] as const) {
-        const entry = place.entries[side];
+        const entry = point.entries[side];
         if (entry === undefined) continue;
         newestMs = Math.max(newestMs, entry.expiresAtMs);
-        if (entry.expiresAtMs <= nowMs) this.#remove(place, side);
+        if (entry.expiresAtMs <= nowMs) this.#remove(point, side);
       }
       // The places behind it were asked for later.
       if (newestMs > nowMs) return;
     }
   }
 
-  #makeRoom(from: Correspondent, isNewPlace: boolean, earlier: Entry | undefined): Refusal | undefined {
-    if (isNewPlace && this.#places.size >= this.#limits.places) return REFUSAL.full;
+  #makeRoom(from: Client, isNewPlace: boolean, earlier: Entry | undefined): Refusal | undefined {
+    if (isNewPlace && this.#points.size >= this.#limits.points) return REFUSAL.full;
     if (earlier !== undefined) this.#quota.giveBack(earlier.owner.address);
     if (this.#quota.take(from.address)) return undefined;
     // It had its place before.
@@ -173,7 +173,13 @@ export class Mailbox {
     return REFUSAL.tooMany;
   }
 
-  #store(nowMs: number, place: Place, entry: Entry, other: Entry | undefined, blob: Uint8Array): void {
+  #store(
+    nowMs: number,
+    point: RendezvousPoint,
+    entry: Entry,
+    other: Entry | undefined,
+    blob: Uint8Array,
+  ): void {
     const digest = digestOf(blob);
     if (equalBytes(digest, entry.digest)) return;
     entry.blob = copyBytes(blob);
@@ -181,11 +187,11 @@ export class Mailbox {
     this.#statistics.published++;
     if (other === undefined) return;
     other.pushes = 0;
-    this.#push(nowMs, place, other, entry);
-    if (other.pushAtMs < Infinity) this.#pushing.add(place);
+    this.#push(nowMs, point, other, entry);
+    if (other.pushAtMs < Infinity) this.#pushing.add(point);
   }
 
-  #push(nowMs: number, place: Place, to: Entry, about: Entry): void {
+  #push(nowMs: number, point: RendezvousPoint, to: Entry, about: Entry): void {
     const againAfterMs = to.owner.isReliable ? undefined : PUSH_AGAIN_AFTER_MS[to.pushes];
     to.pushes++;
     to.pushAtMs = againAfterMs === undefined ? Infinity : nowMs + againAfterMs;
@@ -194,7 +200,7 @@ export class Mailbox {
       encodeReply({
         kind: "state",
         transaction: NO_TRANSACTION,
-        place: place.id,
+        point: point.id,
         side: to.side,
         ownDigest: to.digest,
         peerDigest: about.digest,
@@ -203,23 +209,23 @@ export class Mailbox {
     );
   }
 
-  #remove(place: Place, side: MailboxSide): void {
-    const entry = place.entries[side];
+  #remove(point: RendezvousPoint, side: MailboxSide): void {
+    const entry = point.entries[side];
     if (entry === undefined) return;
     this.#quota.giveBack(entry.owner.address);
-    this.#holdings.delete(entry.owner, entry);
-    place.entries[side] = undefined;
+    this.#ownerships.delete(entry.owner, entry);
+    point.entries[side] = undefined;
     this.#statistics.waiting--;
-    if (place.entries[side === 0 ? 1 : 0] !== undefined) return;
-    this.#places.delete(place.key);
-    this.#pushing.delete(place);
-    this.#statistics.places = this.#places.size;
+    if (point.entries[side === 0 ? 1 : 0] !== undefined) return;
+    this.#points.delete(point.key);
+    this.#pushing.delete(point);
+    this.#statistics.points = this.#points.size;
   }
 }
 
-function newEntry(place: Place, owner: Correspondent, side: MailboxSide): Entry {
+function newEntry(point: RendezvousPoint, owner: Client, side: MailboxSide): Entry {
   return {
-    place,
+    point,
     side,
     owner,
     blob: EMPTY,

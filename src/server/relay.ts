@@ -8,6 +8,8 @@
  */
 import { randomBytes } from "node:crypto";
 import { copyBytes } from "../base/bytes.ts";
+import { TokenBucket } from "../base/token-bucket.ts";
+import { nameKey } from "../platform/blob-digest.ts";
 import {
   encodeReply,
   type MailboxSide,
@@ -20,7 +22,7 @@ import {
   TRANSACTION_BYTES,
   writeRelayHead,
 } from "../wire/mailbox-messages.ts";
-import { type Correspondent, Holdings, Quota } from "./client.ts";
+import { type Client, Holdings, Quota } from "./client.ts";
 import {
   BURST_MS,
   MAX_REMEMBERED_QUOTAS,
@@ -29,9 +31,7 @@ import {
   RELAY_SMALL_DATAGRAM_BYTES,
   type RendezvousLimits,
 } from "./limits.ts";
-import { placeKey } from "../platform/blob-digest.ts";
 import type { RendezvousStatistics } from "./statistics.ts";
-import { TokenBucket } from "../base/token-bucket.ts";
 
 /** Of a reply that nobody asked for. */
 const NO_TRANSACTION: Uint8Array = new Uint8Array(TRANSACTION_BYTES);
@@ -44,7 +44,7 @@ interface End {
   readonly session: Uint8Array;
   readonly bytes: TokenBucket;
   readonly datagrams: TokenBucket;
-  owner: Correspondent;
+  owner: Client;
   expiresAtMs: number;
 }
 
@@ -57,11 +57,11 @@ interface Room {
 
 export class Relay {
   readonly #rooms: Map<string, Room> = new Map();
-  /** By session, as `placeKey` has it. */
+  /** By session, as `nameKey` has it. */
   readonly #ends: Map<string, End> = new Map();
   /** What rooms without ends have carried, the one that was left longest ago first. */
   readonly #spent: Map<string, { readonly relayedBytes: number; readonly forgetAtMs: number }> = new Map();
-  readonly #holdings: Holdings<End> = new Holdings();
+  readonly #ownerships: Holdings<End> = new Holdings();
   readonly #limits: RendezvousLimits;
   readonly #quota: Quota;
   readonly #total: TokenBucket;
@@ -78,8 +78,8 @@ export class Relay {
   }
 
   /** Gives a proved address an end, or keeps it for it; @returns why not, if not. */
-  open(nowMs: number, from: Correspondent, request: RelayOpen): Refusal | undefined {
-    const key = placeKey(request.place);
+  open(nowMs: number, from: Client, request: RelayOpen): Refusal | undefined {
+    const key = nameKey(request.point);
     this.#nowMs = nowMs;
     let room = this.#rooms.get(key);
     let end = room?.ends[request.side];
@@ -92,7 +92,7 @@ export class Relay {
     }
     if (room === undefined) {
       this.#spent.delete(key);
-      room = { key, id: copyBytes(request.place), ends: [undefined, undefined], relayedBytes };
+      room = { key, id: copyBytes(request.point), ends: [undefined, undefined], relayedBytes };
       this.#rooms.set(key, room);
       this.#statistics.relays = this.#rooms.size;
     }
@@ -109,20 +109,20 @@ export class Relay {
         expiresAtMs: 0,
       };
       room.ends[request.side] = end;
-      this.#ends.set(placeKey(end.session), end);
+      this.#ends.set(nameKey(end.session), end);
     }
-    this.#holdings.delete(end.owner, end);
-    this.#holdings.add(from, end);
+    this.#ownerships.delete(end.owner, end);
+    this.#ownerships.add(from, end);
     end.owner = from;
     end.expiresAtMs = nowMs + RELAY_END_LIFE_MS;
-    this.#tell(end, request.transaction);
+    this.#report(end, request.transaction);
     const other = otherEnd(end);
-    if (isNew && other !== undefined) this.#tell(other, NO_TRANSACTION);
+    if (isNew && other !== undefined) this.#report(other, NO_TRANSACTION);
     return undefined;
   }
 
-  close(from: Correspondent, request: RelayClose): void {
-    const end = this.#rooms.get(placeKey(request.place))?.ends[request.side];
+  close(from: Client, request: RelayClose): void {
+    const end = this.#rooms.get(nameKey(request.point))?.ends[request.side];
     if (end?.owner.equals(from)) this.#remove(end);
   }
 
@@ -132,8 +132,8 @@ export class Relay {
    * @param bytes changed in place and sent
    * @returns whether it was; false for a sender without an end, without a peer, or beyond its rate or quota
    */
-  pass(nowMs: number, from: Correspondent, bytes: Uint8Array): boolean {
-    const end = this.#ends.get(placeKey(sessionOfRelayed(bytes)));
+  pass(nowMs: number, from: Client, bytes: Uint8Array): boolean {
+    const end = this.#ends.get(nameKey(sessionOfRelayed(bytes)));
     const statistics = this.#statistics;
     if (end === undefined || !end.owner.equals(from)) {
       statistics.relayDropped++;
@@ -160,8 +160,8 @@ export class Relay {
   }
 
   /** Lets go of everything that belongs to a connection which has ended. */
-  forget(owner: Correspondent): void {
-    for (const end of this.#holdings.of(owner)) this.#remove(end);
+  forget(owner: Client): void {
+    for (const end of this.#ownerships.of(owner)) this.#remove(end);
   }
 
   /** Forgets ends whose owners have fallen silent. */
@@ -174,7 +174,7 @@ export class Relay {
     }
   }
 
-  #makeRoom(from: Correspondent, room: Room | undefined, earlier: End | undefined): Refusal | undefined {
+  #makeRoom(from: Client, room: Room | undefined, earlier: End | undefined): Refusal | undefined {
     if (this.#limits.relays === 0) return REFUSAL.noRelay;
     if (room === undefined && this.#rooms.size >= this.#limits.relays) return REFUSAL.full;
     if (earlier !== undefined) this.#quota.giveBack(earlier.owner.address);
@@ -190,12 +190,12 @@ export class Relay {
     this.#spent.set(key, { relayedBytes, forgetAtMs: this.#nowMs + RELAY_QUOTA_MEMORY_MS });
   }
 
-  #tell(end: End, transaction: Uint8Array): void {
+  #report(end: End, transaction: Uint8Array): void {
     end.owner.send(
       encodeReply({
         kind: "relayState",
         transaction,
-        place: end.room.id,
+        point: end.room.id,
         side: end.side,
         session: end.session,
         isPeerThere: otherEnd(end) !== undefined,
@@ -213,7 +213,7 @@ export class Relay {
         encodeReply({
           kind: "refused",
           transaction: NO_TRANSACTION,
-          place: room.id,
+          point: room.id,
           side,
           reason: REFUSAL.quota,
         }),
@@ -223,8 +223,8 @@ export class Relay {
 
   #remove(end: End): void {
     this.#quota.giveBack(end.owner.address);
-    this.#holdings.delete(end.owner, end);
-    this.#ends.delete(placeKey(end.session));
+    this.#ownerships.delete(end.owner, end);
+    this.#ends.delete(nameKey(end.session));
     end.room.ends[end.side] = undefined;
     this.#settle(end.room);
   }

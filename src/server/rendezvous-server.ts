@@ -10,22 +10,22 @@
  */
 import { isIP } from "node:net";
 import { SrudpError } from "../base/errors.ts";
-import { PACKET_RENDEZVOUS } from "../wire/mailbox-messages.ts";
-import type { RemoteAddress } from "../platform/udp/address.ts";
 import { descriptorError } from "../platform/descriptors.ts";
 import { holderOfPort } from "../platform/port-holder.ts";
+import type { RemoteAddress } from "../platform/udp/address.ts";
 import { UdpSocket } from "../platform/udp/udp-socket.ts";
-import { UdpCorrespondent } from "./client.ts";
-import { Desk } from "./request-handler.ts";
+import { PACKET_RENDEZVOUS } from "../wire/mailbox-messages.ts";
+import { UdpClient } from "./client.ts";
 import { type RendezvousLimits, SWEEP_EVERY_MS, USUAL_LIMITS } from "./limits.ts";
+import { RequestHandler } from "./request-handler.ts";
 import type { RendezvousStatistics } from "./statistics.ts";
 import { StunResponder } from "./stun-responder.ts";
-import { type TlsFiles, WebSocketDoor } from "./web-socket-listener.ts";
+import { type TlsFiles, WebSocketListener } from "./web-socket-listener.ts";
 
 /** Times that free ports are asked for until two that follow each other are free in both families. */
 const PORT_TRIES = 32;
-const LONGEST_PUSH_WAIT_MS = 250;
-const HIGHEST_PORT = 65_535;
+const MAX_PUSH_WAIT_MS = 250;
+const MAX_PORT = 65_535;
 /** What a system without IPv6 answers. */
 const NO_FAMILY: ReadonlySet<string | undefined> = new Set([
   "EAFNOSUPPORT",
@@ -47,16 +47,16 @@ export interface RendezvousOptions {
 }
 
 export class RendezvousServer {
-  readonly #desk: Desk;
-  readonly #door: WebSocketDoor;
+  readonly #handler: RequestHandler;
+  readonly #door: WebSocketListener;
   #sockets: readonly UdpSocket[] = [];
   #stun: StunResponder | undefined;
   #sweeper: NodeJS.Timeout | undefined;
   #pusher: NodeJS.Timeout | undefined;
 
   private constructor(limits: RendezvousLimits) {
-    this.#desk = new Desk(performance.now(), limits, Date.now);
-    this.#door = new WebSocketDoor(this.#desk, limits);
+    this.#handler = new RequestHandler(performance.now(), limits, Date.now);
+    this.#door = new WebSocketListener(this.#handler, limits);
   }
 
   /** @throws SrudpError ERR_BIND */
@@ -73,7 +73,7 @@ export class RendezvousServer {
     for (const socket of server.#sockets) {
       socket.onDatagram = (_, address, port, bytes) => server.#receive(socket, address, port, bytes);
     }
-    server.#sweeper = setInterval(() => server.#desk.sweep(performance.now()), SWEEP_EVERY_MS);
+    server.#sweeper = setInterval(() => server.#handler.sweep(performance.now()), SWEEP_EVERY_MS);
     return server;
   }
 
@@ -91,7 +91,7 @@ export class RendezvousServer {
   }
 
   get statistics(): Readonly<RendezvousStatistics> {
-    return this.#desk.statistics;
+    return this.#handler.statistics;
   }
 
   async close(): Promise<void> {
@@ -104,13 +104,13 @@ export class RendezvousServer {
   #receive(socket: UdpSocket, address: string, port: number, bytes: Uint8Array): void {
     if (((bytes[0] ?? 0) & 0xf0) !== PACKET_RENDEZVOUS || socket.local.port !== this.port) {
       // Looked at before it is parsed: whatever is not STUN costs its sender as much.
-      if (!this.#desk.takeUnproved(performance.now(), address)) return;
+      if (!this.#handler.takeUnproved(performance.now(), address)) return;
       const isStun = this.#stun?.handle(socket, address, port, bytes) ?? false;
-      if (isStun) this.#desk.statistics.stunRequests++;
-      else this.#desk.statistics.malformed++;
+      if (isStun) this.#handler.statistics.stunRequests++;
+      else this.#handler.statistics.malformed++;
       return;
     }
-    this.#desk.handleDatagram(performance.now(), new UdpCorrespondent(socket, address, port), bytes);
+    this.#handler.handleDatagram(performance.now(), new UdpClient(socket, address, port), bytes);
     this.#schedulePushes();
   }
 
@@ -118,7 +118,7 @@ export class RendezvousServer {
   #schedulePushes(): void {
     if (this.#pusher !== undefined) return;
     const now = performance.now();
-    const nextMs = this.#desk.mailbox.pushDue(now);
+    const nextMs = this.#handler.mailbox.pushDue(now);
     if (nextMs === Infinity) return;
     this.#pusher = setTimeout(
       () => {
@@ -126,21 +126,24 @@ export class RendezvousServer {
         this.#schedulePushes();
         // What comes meanwhile may be due earlier.
       },
-      Math.min(nextMs - now, LONGEST_PUSH_WAIT_MS),
+      Math.min(nextMs - now, MAX_PUSH_WAIT_MS),
     );
   }
 }
 
 /** UDP ports N and N + 1 at every address, the first address's N first, and TCP port N. */
-async function bindPorts({ port, hosts = [] }: RendezvousOptions, door: WebSocketDoor): Promise<UdpSocket[]> {
-  const places: readonly BindPlace[] =
+async function bindPorts(
+  { port, hosts = [] }: RendezvousOptions,
+  door: WebSocketListener,
+): Promise<UdpSocket[]> {
+  const points: readonly BindPlace[] =
     hosts.length === 0
       ? [{ family: 4 }, { family: 6 }]
       : hosts.map((address) => ({ family: familyOf(address), address }));
   for (let tries = 1; ; tries++) {
     const bound: UdpSocket[] = [];
     try {
-      for (const place of places) await bindPair(bound, place, bound[0]?.local.port ?? port);
+      for (const point of points) await bindPair(bound, point, bound[0]?.local.port ?? port);
       const first = bound[0]?.local.port;
       if (first === undefined) throw new SrudpError("ERR_BIND", "No address family works here");
       if (hosts.length === 0) await door.listen(first, undefined);
@@ -162,15 +165,15 @@ interface BindPlace {
   readonly address?: string;
 }
 
-async function bindPair(bound: UdpSocket[], place: BindPlace, port: number): Promise<void> {
+async function bindPair(bound: UdpSocket[], point: BindPlace, port: number): Promise<void> {
   try {
-    const first = await UdpSocket.bind({ ...place, port });
+    const first = await UdpSocket.bind({ ...point, port });
     bound.push(first);
     const second = first.local.port + 1;
-    if (second > HIGHEST_PORT) throw Object.assign(new Error("no port behind"), { code: "EADDRINUSE" });
-    bound.push(await UdpSocket.bind({ ...place, port: second }));
+    if (second > MAX_PORT) throw Object.assign(new Error("no port behind"), { code: "EADDRINUSE" });
+    bound.push(await UdpSocket.bind({ ...point, port: second }));
   } catch (error) {
-    if (place.address !== undefined || !NO_FAMILY.has((error as NodeJS.ErrnoException).code)) throw error;
+    if (point.address !== undefined || !NO_FAMILY.has((error as NodeJS.ErrnoException).code)) throw error;
   }
 }
 

@@ -2,6 +2,8 @@
  * Where messages come in, whatever carries them: it asks UDP for a proof of address first, limits the rate of each
  * source, hands requests to mailbox and relay, and says no where they do.
  */
+
+import { SourceRates } from "../platform/source-rates.ts";
 import {
   COOKIE_BYTES,
   decodeRequest,
@@ -11,15 +13,14 @@ import {
   REFUSAL,
   type Refusal,
 } from "../wire/mailbox-messages.ts";
+import type { Client } from "./client.ts";
 import { Cookies } from "./cookies.ts";
-import type { Correspondent } from "./client.ts";
 import { MESSAGE_BURST_S, type RendezvousLimits, UNPROVED_RATE } from "./limits.ts";
 import { Mailbox } from "./mailbox.ts";
 import { Relay } from "./relay.ts";
-import { SourceRates } from "./source-rates.ts";
 import { emptyStatistics, type RendezvousStatistics } from "./statistics.ts";
 
-export class Desk {
+export class RequestHandler {
   readonly statistics: RendezvousStatistics = emptyStatistics();
   readonly mailbox: Mailbox;
   readonly relay: Relay;
@@ -27,7 +28,7 @@ export class Desk {
   /** By addresses that may be forged. */
   readonly #unproved: SourceRates = new SourceRates(UNPROVED_RATE);
   /** By proved addresses: whoever forges an address cannot use up its rate. */
-  readonly #proved: SourceRates;
+  readonly #validated: SourceRates;
 
   readonly #utcMs: () => number;
 
@@ -38,11 +39,11 @@ export class Desk {
     this.relay = new Relay(nowMs, limits, this.statistics);
     this.#cookies = new Cookies(nowMs);
     const perSecond = limits.messagesPerAddress;
-    this.#proved = new SourceRates({ perSecond, burst: perSecond * MESSAGE_BURST_S });
+    this.#validated = new SourceRates({ perSecond, burst: perSecond * MESSAGE_BURST_S });
   }
 
   /** A message by UDP, whose sender's address may be forged. */
-  handleDatagram(nowMs: number, from: Correspondent & { readonly port: number }, bytes: Uint8Array): void {
+  handleDatagram(nowMs: number, from: Client & { readonly port: number }, bytes: Uint8Array): void {
     if (isRelayed(bytes)) {
       this.relay.pass(nowMs, from, bytes);
       return;
@@ -65,7 +66,7 @@ export class Desk {
    *
    * @returns false when its address sends too fast, and the message was dropped
    */
-  handleMessage(nowMs: number, from: Correspondent, bytes: Uint8Array): boolean {
+  handleMessage(nowMs: number, from: Client, bytes: Uint8Array): boolean {
     if (isRelayed(bytes)) return this.relay.pass(nowMs, from, bytes) || this.takeProved(nowMs, from.address);
     if (!this.takeProved(nowMs, from.address)) return false;
     const request = decodeRequest(bytes);
@@ -87,13 +88,13 @@ export class Desk {
 
   /** Whether a proved address is served now. @param tokens what it costs, in messages */
   takeProved(nowMs: number, address: string, tokens = 1): boolean {
-    const isWithin = this.#proved.take(nowMs, address, tokens);
+    const isWithin = this.#validated.take(nowMs, address, tokens);
     if (!isWithin) this.statistics.overRate++;
     return isWithin;
   }
 
   /** A connection has ended: its entries and ends of relays are removed. */
-  forget(owner: Correspondent): void {
+  forget(owner: Client): void {
     this.mailbox.forget(owner);
     this.relay.forget(owner);
   }
@@ -102,10 +103,10 @@ export class Desk {
     this.mailbox.sweep(nowMs);
     this.relay.sweep(nowMs);
     this.#unproved.sweep(nowMs);
-    this.#proved.sweep(nowMs);
+    this.#validated.sweep(nowMs);
   }
 
-  #sendCookie(to: Correspondent, request: MailboxRequest, cookie: Uint8Array): void {
+  #sendCookie(to: Client, request: MailboxRequest, cookie: Uint8Array): void {
     const { transaction } = request;
     const wantsTime = request.kind === "hello" && request.wantsTime === true;
     to.send(
@@ -113,7 +114,7 @@ export class Desk {
     );
   }
 
-  #handle(nowMs: number, from: Correspondent, request: Exclude<MailboxRequest, { kind: "hello" }>): void {
+  #handle(nowMs: number, from: Client, request: Exclude<MailboxRequest, { kind: "hello" }>): void {
     let refusal: Refusal | undefined;
     switch (request.kind) {
       case "meet":
@@ -133,8 +134,8 @@ export class Desk {
     if (refusal === REFUSAL.full) this.statistics.refusedFull++;
     else if (refusal === REFUSAL.tooMany) this.statistics.refusedTooMany++;
     else this.statistics.refusedRelay++;
-    const { transaction, place, side } = request;
-    from.send(encodeReply({ kind: "refused", transaction, place, side, reason: refusal }));
+    const { transaction, point, side } = request;
+    from.send(encodeReply({ kind: "refused", transaction, point, side, reason: refusal }));
   }
 }
 

@@ -1,7 +1,7 @@
 /** What a rendezvous server has seen, in numbers that say nothing about anybody. */
 export interface RendezvousStatistics {
   /** Places with at least one entry, and entries, now. */
-  places: number;
+  points: number;
   waiting: number;
   /** Blobs left, and changes told to a waiting peer. */
   published: number;
@@ -27,7 +27,7 @@ export interface RendezvousStatistics {
 
 export function emptyStatistics(): RendezvousStatistics {
   return {
-    places: 0,
+    points: 0,
     waiting: 0,
     published: 0,
     pushed: 0,

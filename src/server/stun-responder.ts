@@ -6,16 +6,9 @@
  * no proof of address here, and leaving parts out would break clients.  // RFC 8489 §6.3, RFC 5780 §6.1
  */
 import { networkInterfaces } from "node:os";
-import { addressScope } from "../punch/address-scope.ts";
-import {
-  parseStun,
-  STUN_ATTRIBUTE,
-  STUN_CHANGE,
-  STUN_CLASS,
-  STUN_METHOD,
-  StunWriter,
-} from "../wire/stun.ts";
 import type { UdpSocket } from "../platform/udp/udp-socket.ts";
+import { addressScope } from "../punch/address-scope.ts";
+import { parseStun, STUN_ATTRIBUTE, STUN_CHANGE, STUN_CLASS, STUN_METHOD, StunWriter } from "../wire/stun.ts";
 
 /** Attributes of a request that are understood, among those that have to be. */
 const KNOWN: ReadonlySet<number> = new Set([

@@ -11,8 +11,7 @@ import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
 import { SrudpError } from "../base/errors.ts";
 import type { RemoteAddress } from "../platform/udp/address.ts";
-import { type Correspondent, Quota } from "./client.ts";
-import type { Desk } from "./request-handler.ts";
+import { type Client, Quota } from "./client.ts";
 import {
   CONNECTION_TOKENS,
   LOCAL_PENDING_SHARE,
@@ -23,6 +22,7 @@ import {
   WEBSOCKET_MESSAGE_BYTES,
   WEBSOCKET_SILENCE_MS,
 } from "./limits.ts";
+import type { RequestHandler } from "./request-handler.ts";
 
 /** First byte of a TLS connection: a handshake record.  // RFC 8446 §5.1 */
 const TLS_HANDSHAKE = 22;
@@ -35,8 +35,8 @@ export interface TlsFiles {
   readonly keyFile: string;
 }
 
-export class WebSocketDoor {
-  readonly #desk: Desk;
+export class WebSocketListener {
+  readonly #handler: RequestHandler;
   /** WebSockets by address, and connections that are not one yet: from elsewhere, and from this machine. */
   readonly #quota: Quota;
   readonly #pending: Quota;
@@ -46,15 +46,15 @@ export class WebSocketDoor {
   #https: HttpsServer | undefined;
   readonly #tcp: Server[] = [];
   readonly #webSockets: WebSocketServer;
-  readonly #visitors: Set<Visitor> = new Set();
+  readonly #visitors: Set<WebSocketClient> = new Set();
   readonly #sockets: Set<Socket> = new Set();
   /** By its source, what a connection stops to be that becomes a WebSocket. */
   readonly #waiting: Map<string, () => void> = new Map();
   readonly #checker: NodeJS.Timeout;
   #renewer: NodeJS.Timeout | undefined;
 
-  constructor(desk: Desk, limits: RendezvousLimits) {
-    this.#desk = desk;
+  constructor(handler: RequestHandler, limits: RendezvousLimits) {
+    this.#handler = handler;
     this.#limits = limits;
     const { webSockets, webSocketsPerAddress } = limits;
     this.#quota = new Quota(webSocketsPerAddress);
@@ -176,7 +176,7 @@ export class WebSocketDoor {
   #mayWait(address: string): boolean {
     // A proxy on this machine connects for many; it is counted by whom it names, at the upgrade.
     const isWithinRate =
-      isLocal(address) || this.#desk.takeProved(performance.now(), address, CONNECTION_TOKENS);
+      isLocal(address) || this.#handler.takeProved(performance.now(), address, CONNECTION_TOKENS);
     return isWithinRate && this.#pendingOf(address).take(address);
   }
 
@@ -206,36 +206,36 @@ export class WebSocketDoor {
   }
 
   #welcome(webSocket: WebSocket, address: string): void {
-    const visitor = new Visitor(webSocket, address);
+    const visitor = new WebSocketClient(webSocket, address);
     this.#visitors.add(visitor);
-    this.#desk.statistics.webSockets = this.#visitors.size;
+    this.#handler.statistics.webSockets = this.#visitors.size;
     webSocket.on("error", () => webSocket.terminate());
     webSocket.on("message", (message, isBinary) => {
       const nowMs = performance.now();
       visitor.heardAtMs = nowMs;
       let isWithinRate: boolean;
       if (isBinary && message instanceof Uint8Array) {
-        isWithinRate = this.#desk.handleMessage(nowMs, visitor, message);
+        isWithinRate = this.#handler.handleMessage(nowMs, visitor, message);
       } else {
-        this.#desk.statistics.malformed++;
-        isWithinRate = this.#desk.takeProved(nowMs, address);
+        this.#handler.statistics.malformed++;
+        isWithinRate = this.#handler.takeProved(nowMs, address);
       }
       if (!isWithinRate) visitor.pause();
     });
     webSocket.on("ping", () => {
       const nowMs = performance.now();
       visitor.heardAtMs = nowMs;
-      if (!this.#desk.takeProved(nowMs, address)) visitor.pause();
+      if (!this.#handler.takeProved(nowMs, address)) visitor.pause();
     });
     // Nothing was asked, so it is junk.
     webSocket.on("pong", () => {
-      if (!this.#desk.takeProved(performance.now(), address)) visitor.pause();
+      if (!this.#handler.takeProved(performance.now(), address)) visitor.pause();
     });
     webSocket.on("close", () => {
       visitor.stop();
       this.#visitors.delete(visitor);
-      this.#desk.statistics.webSockets = this.#visitors.size;
-      this.#desk.forget(visitor);
+      this.#handler.statistics.webSockets = this.#visitors.size;
+      this.#handler.forget(visitor);
     });
   }
 
@@ -246,7 +246,7 @@ export class WebSocketDoor {
 }
 
 /** An open WebSocket. */
-class Visitor implements Correspondent {
+class WebSocketClient implements Client {
   readonly address: string;
   readonly isReliable = true;
   heardAtMs: number = performance.now();
@@ -273,7 +273,7 @@ class Visitor implements Correspondent {
     }, OVER_RATE_PAUSE_MS);
   }
 
-  equals(other: Correspondent): boolean {
+  equals(other: Client): boolean {
     return other === this;
   }
 

@@ -1,7 +1,7 @@
 /** Files of keys, line by line: blank lines and those that begin with # mean nothing, all others must be right. */
 import { SrudpError } from "../base/errors.ts";
-import { decodeKey } from "../wire/key-text.ts";
 import { quotePath } from "../platform/private-file.ts";
+import { decodeKey } from "../wire/key-text.ts";
 
 /** The lines that mean something, with their numbers from 1. */
 export function meaningfulLines(text: string): [number, string][] {

@@ -17,9 +17,6 @@ import { inspect } from "node:util";
 import { equalBytes } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
 import type { KeyPair } from "../crypto/primitives.ts";
-import { decodeIdentity, encodeIdentity, encodeKey } from "../wire/key-text.ts";
-import { type AuthorizedPeer, parseAuthorizedPeers } from "./authorized-peers.ts";
-import { keyOfLine, meaningfulLines, refusedLine } from "./key-lines.ts";
 import { nodePrimitives } from "../platform/crypto/node-provider.ts";
 import {
   changePrivateFile,
@@ -28,6 +25,9 @@ import {
   quotePath,
   readPrivateFile,
 } from "../platform/private-file.ts";
+import { decodeIdentity, encodeIdentity, encodeKey } from "../wire/key-text.ts";
+import { type AuthorizedPeer, parseAuthorizedPeers } from "./authorized-peers.ts";
+import { keyOfLine, meaningfulLines, refusedLine } from "./key-lines.ts";
 import { SavedPeers, withoutLines } from "./saved-peers.ts";
 
 /** An X25519 key pair that prints its public half only. */

@@ -10,14 +10,14 @@
 import { join } from "node:path";
 import { equalBytes } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
-import { encodeKey } from "../wire/key-text.ts";
-import { keyOfLine, meaningfulLines, refusedLine } from "./key-lines.ts";
 import {
   changePrivateFile,
   ensurePrivateFolder,
   readPrivateFile,
   rehearsePrivateFile,
 } from "../platform/private-file.ts";
+import { encodeKey } from "../wire/key-text.ts";
+import { keyOfLine, meaningfulLines, refusedLine } from "./key-lines.ts";
 
 export interface SavedPeer {
   readonly name: string;

@@ -9,16 +9,16 @@ import { type FileHandle, open } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { SrudpError } from "../base/errors.ts";
+import { quotePath, readPrivateFile } from "../platform/private-file.ts";
 import { parseCode } from "../wire/code.ts";
 import { decodeSecret } from "../wire/key-text.ts";
 import { unwrapCode } from "../wire/pasted-text.ts";
-import { quotePath, readPrivateFile } from "../platform/private-file.ts";
 import { Redacted } from "./redacted.ts";
 
 /** Fewest characters of a passphrase: it serves again and again, and one guess in ten seconds is free to all. */
-const SHORTEST_PASSPHRASE = 12;
+const MIN_PASSPHRASE_LENGTH = 12;
 /** More than any code, secret or passphrase takes; what is longer is none. */
-const LONGEST_TEXT_BYTES = 4096;
+const MAX_TEXT_BYTES = 4096;
 /** How soon a descriptor that has nothing yet is asked again. */
 const EMPTY_RETRY_MS = 20;
 
@@ -46,7 +46,7 @@ export async function readCodeFile(path: string): Promise<Redacted<string>> {
  */
 export async function readCodeDescriptor(descriptor: number): Promise<Redacted<string>> {
   const name = `Descriptor ${descriptor}`;
-  const bytes = Buffer.alloc(LONGEST_TEXT_BYTES);
+  const bytes = Buffer.alloc(MAX_TEXT_BYTES);
   let length = 0;
   try {
     fstatSync(descriptor);
@@ -80,10 +80,10 @@ export async function readPassphraseFile(path: string): Promise<Redacted<string>
   const text = (await readExistingFile(path)).replace(/\r?\n$/, "").normalize("NFC");
   if (/[\r\n]/.test(text))
     throw new SrudpError("ERR_PASSPHRASE_FORMAT", `${quotePath(path)} has more than one line`);
-  if ([...text].length < SHORTEST_PASSPHRASE) {
+  if ([...text].length < MIN_PASSPHRASE_LENGTH) {
     throw new SrudpError(
       "ERR_PASSPHRASE_FORMAT",
-      `${quotePath(path)} has less than ${SHORTEST_PASSPHRASE} characters`,
+      `${quotePath(path)} has less than ${MIN_PASSPHRASE_LENGTH} characters`,
     );
   }
   return new Redacted(text);
@@ -97,7 +97,7 @@ export async function readPassphraseFile(path: string): Promise<Redacted<string>
 export async function readTicketFile(path: string): Promise<string | undefined> {
   try {
     const text = await readBeginning(path);
-    return text.includes("\n") || text.length === LONGEST_TEXT_BYTES ? text : undefined;
+    return text.includes("\n") || text.length === MAX_TEXT_BYTES ? text : undefined;
   } catch (error) {
     const cause = (error as SrudpError).cause as NodeJS.ErrnoException | undefined;
     if (cause?.code === "ENOENT") return undefined;
@@ -118,7 +118,7 @@ async function readBeginning(path: string): Promise<string> {
   let file: FileHandle | undefined;
   try {
     file = await open(path, "r");
-    const bytes = Buffer.alloc(LONGEST_TEXT_BYTES);
+    const bytes = Buffer.alloc(MAX_TEXT_BYTES);
     let length = 0;
     while (length < bytes.length) {
       const { bytesRead } = await file.read(bytes, length, bytes.length - length, null);

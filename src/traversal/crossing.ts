@@ -10,9 +10,9 @@
  * and two connectors that wait for it must not find each other.
  */
 import type { Connection } from "../engine/connection/connection.ts";
-import type { HostAddress } from "../platform/udp/address.ts";
-import type { Attachment } from "../link/connection-handle.ts";
+import type { ConnectionHandle } from "../link/connection-handle.ts";
 import type { Endpoint } from "../link/endpoint.ts";
+import type { HostAddress } from "../platform/udp/address.ts";
 import { UdpSocket } from "../platform/udp/udp-socket.ts";
 
 /** The ephemeral port calls alone for this long. */
@@ -24,7 +24,7 @@ const ADDRESS_PAUSE_MS = 250;
 export interface CrossingOptions {
   readonly endpoint: Endpoint;
   readonly connection: Connection;
-  readonly attachment: Attachment;
+  readonly connectionHandle: ConnectionHandle;
   /** The peer's addresses, none of them this machine's. */
   readonly remotes: readonly HostAddress[];
   /** The port number that both sides use. */
@@ -73,12 +73,12 @@ export class Crossing {
 
   /** Calls the address at `index`, and after a pause those behind it. */
   #callFrom(index: number): void {
-    const { connection, attachment, remotes, port } = this.#options;
+    const { connection, connectionHandle, remotes, port } = this.#options;
     const { address, family } = remotes[index]!;
     const socket = this.#sockets.find((one) => one.family === family);
     if (socket !== undefined) {
-      connection.addSecondaryPath(attachment.pathOf(socket.index, address, port));
-      attachment.touch();
+      connection.addSecondaryPath(connectionHandle.pathOf(socket.index, address, port));
+      connectionHandle.touch();
     }
     if (index + 1 < remotes.length)
       this.#timer = setTimeout(() => this.#callFrom(index + 1), ADDRESS_PAUSE_MS);

@@ -4,42 +4,42 @@
  */
 import type { SrudpError } from "../base/errors.ts";
 import type { KeyPair } from "../crypto/primitives.ts";
-import { parseCode } from "../wire/code.ts";
-import type { Attachment } from "../link/connection-handle.ts";
-import type { TicketTerms } from "./signalling/ticket-channel.ts";
+import type { ConnectionHandle } from "../link/connection-handle.ts";
 import type { Endpoint } from "../link/endpoint.ts";
-import { sayFarewell } from "../platform/shutdown-hooks.ts";
 import type { LinkCore } from "../link/link-core.ts";
-import { PAIR_SPAN_MS, placeOfTicket, placesOfCode, placesOfPair } from "./signalling/rendezvous-point.ts";
 import type { ListenOptions } from "../link/link-options.ts";
-import { LinkKeeper } from "./path-manager.ts";
+import type { TicketTerms } from "../link/traversal-options.ts";
+import { addShutdownHook } from "../platform/shutdown-hooks.ts";
+import { parseCode } from "../wire/code.ts";
+import { PathManager } from "./path-manager.ts";
 import { SEARCH_ON_MS } from "./rendezvous-attempt.ts";
-import { Rally, type RallyWatcher } from "./signalling-session.ts";
-import { Reach } from "./traversal.ts";
+import { PAIR_SPAN_MS, pointOfTicket, pointsOfCode, pointsOfPair } from "./signalling/rendezvous-point.ts";
+import { type SignallingObserver, SignallingSession } from "./signalling-session.ts";
+import { TraversalContext } from "./traversal.ts";
 
 /** How often the own addresses are looked at while a person carries them: so often that no NAT forgets them. */
 const KEPT_FRESH_MS = 20_000;
 /** Peers that are waited for by their keys; each costs a place or two. */
 const PEERS_LIMIT = 64;
 
-export class ListenerMeetings implements RallyWatcher {
-  readonly #reach: Reach;
-  readonly #keepers: Set<LinkKeeper> = new Set();
-  #ofCode: Rally | undefined;
-  #ofPeers: Rally[] = [];
+export class ListenerRendezvous implements SignallingObserver {
+  readonly #reach: TraversalContext;
+  readonly #keepers: Set<PathManager> = new Set();
+  #ofCode: SignallingSession | undefined;
+  #ofPeers: SignallingSession[] = [];
   /** Counts codes: the places of one that was replaced come too late. */
   #codes = 0;
   /** Ends when the places of the code before are not being made any more. */
   #placesMade: Promise<void> = Promise.resolve();
   #hourly: NodeJS.Timeout | undefined;
-  #ofTicket: Rally | undefined;
+  #ofTicket: SignallingSession | undefined;
   #freshening: NodeJS.Timeout | undefined;
   #joinCode: (() => Promise<void>) | undefined;
   #joinPeers: (() => void) | undefined;
   readonly #endWatch: () => void;
   #isOpen = true;
 
-  constructor(reach: Reach) {
+  constructor(reach: TraversalContext) {
     this.#reach = reach;
     // The places of a server's clock come on top of those of this machine's.
     this.#endWatch = reach.clocks.watch(() => {
@@ -71,11 +71,16 @@ export class ListenerMeetings implements RallyWatcher {
     const rally = this.#newRally();
     this.#ofCode = rally;
     const known = new Set<number>();
-    this.#joinCode = () => this.#joinPlaces(code, count, rally, known);
+    this.#joinCode = () => this.#joinPoints(code, count, rally, known);
     await this.#joinCode();
   }
 
-  async #joinPlaces(code: string, count: number, rally: Rally, known: Set<number>): Promise<void> {
+  async #joinPoints(
+    code: string,
+    count: number,
+    rally: SignallingSession,
+    known: Set<number>,
+  ): Promise<void> {
     const before = this.#placesMade;
     let made: () => void = () => undefined;
     this.#placesMade = new Promise((resolve) => {
@@ -85,9 +90,9 @@ export class ListenerMeetings implements RallyWatcher {
       await before;
       if (!this.#isOpen || count !== this.#codes) return;
       for (const nowMs of this.#reach.clocks.times) {
-        for await (const place of placesOfCode(code, nowMs, known)) {
+        for await (const point of pointsOfCode(code, nowMs, known)) {
           if (!this.#isOpen || count !== this.#codes) return;
-          rally.join(place);
+          rally.join(point);
         }
       }
     } finally {
@@ -106,7 +111,7 @@ export class ListenerMeetings implements RallyWatcher {
       const rally = this.#newRally();
       const known = new Set<number>();
       for (const nowMs of times) {
-        for (const place of placesOfPair(identity, peer, nowMs, known)) rally.join(place);
+        for (const point of pointsOfPair(identity, peer, nowMs, known)) rally.join(point);
       }
       this.#ofPeers.push(rally);
     }
@@ -120,7 +125,7 @@ export class ListenerMeetings implements RallyWatcher {
   /** Makes an offer, and waits for whoever takes it up. */
   setTicket({ psk, expiresAtS }: TicketTerms): void {
     this.#ofTicket = this.#newRally();
-    this.#ofTicket.join(placeOfTicket(psk, expiresAtS * 1000));
+    this.#ofTicket.join(pointOfTicket(psk, expiresAtS * 1000));
     // Here the one who waits speaks first.
     this.#ofTicket.restart();
     this.#freshening = setInterval(() => this.#reach.refresh(), KEPT_FRESH_MS);
@@ -128,10 +133,15 @@ export class ListenerMeetings implements RallyWatcher {
   }
 
   /** A link of the listener's: it is kept on the best path from now on. */
-  adopt(core: LinkCore, attachment: Attachment): void {
+  adopt(core: LinkCore, connectionHandle: ConnectionHandle): void {
     clearInterval(this.#freshening);
     const reach = this.#reach;
-    const keeper = new LinkKeeper({ reach, engine: core.engine, attachment, onPath: core.onPathMoved });
+    const keeper = new PathManager({
+      reach,
+      engine: core.engine,
+      connectionHandle,
+      onPath: core.onPathMoved,
+    });
     core.keeper = keeper;
     this.#keepers.add(keeper);
     core.notifyWhenOver(() => this.#keepers.delete(keeper));
@@ -175,29 +185,29 @@ export class ListenerMeetings implements RallyWatcher {
     this.#ofPeers = [];
   }
 
-  #newRally(): Rally {
+  #newRally(): SignallingSession {
     const reach = this.#reach;
-    return new Rally({
+    return new SignallingSession({
       reach,
       side: "responder",
-      carriers: reach.carriers,
+      channels: reach.channels,
       watcher: this,
       isEager: false,
     });
   }
 
   /** Whoever has just come may still be looking for a better path. */
-  #retire(rally: Rally): void {
+  #retire(rally: SignallingSession): void {
     setTimeout(() => void rally.close(), SEARCH_ON_MS).unref();
   }
 }
 
 /** The meetings that a listener's options ask for; they end with the endpoint. @throws SrudpError ERR_USAGE */
-export function meetingsOf(endpoint: Endpoint, options: ListenOptions): ListenerMeetings {
+export function listenerRendezvousOf(endpoint: Endpoint, options: ListenOptions): ListenerRendezvous {
   const { code, identity, peer = [], meetPeers = [], meet = {} } = options;
-  const reach = new Reach(endpoint, meet, options);
-  endpoint.onClosed = () => sayFarewell(reach.close());
-  const meetings = new ListenerMeetings(reach);
+  const reach = new TraversalContext(endpoint, meet, options);
+  endpoint.onClosed = () => addShutdownHook(reach.close());
+  const meetings = new ListenerRendezvous(reach);
   if (code !== undefined) void meetings.setCode(parseCode(code));
   if (identity !== undefined) meetings.setPeers(identity, [...peer, ...meetPeers]);
   if (meet.ticket?.side === "responder") meetings.setTicket(meet.ticket.terms);

@@ -8,11 +8,11 @@
  * same keys and the same streams. The initiator moves, the responder follows its packets.
  */
 import { type Connection, EVENT, type Path } from "../engine/connection/connection.ts";
+import type { ConnectionHandle } from "../link/connection-handle.ts";
 import type { PunchFailure, WorkingPair } from "../punch/punch-events.ts";
-import type { Attachment } from "../link/connection-handle.ts";
-import { placeOfLink } from "./signalling/rendezvous-point.ts";
-import { Rally } from "./signalling-session.ts";
-import type { PathKind, Reach } from "./traversal.ts";
+import { pointOfLink } from "./signalling/rendezvous-point.ts";
+import { SignallingSession } from "./signalling-session.ts";
+import type { PathKind, TraversalContext } from "./traversal.ts";
 
 /** How often it is looked whether answers are overdue. */
 const LOOK_MS = 250;
@@ -21,10 +21,10 @@ const STALLED_MS = 700;
 /** A round of punching that led to nothing is followed by another: first after this, and ever later. */
 const ROUND_MS = 4000;
 const ROUND_GROWTH = 1.5;
-const LONGEST_ROUND_MS = 15_000;
+const MAX_ROUND_MS = 15_000;
 /** While the link is relayed, a direct path is looked for again after this, and ever later. */
 const RELAYED_MS = 12_000;
-const LONGEST_RELAYED_MS = 120_000;
+const MAX_RELAYED_MS = 120_000;
 /** A path of the same kind is moved to only when its round trip is shorter by this.  // nat.md, race */
 const HYSTERESIS_MS = 5;
 /** A relay is kept so long after the link has left it. */
@@ -40,16 +40,16 @@ export interface PathChange {
   readonly outageMs: number;
 }
 
-export interface LinkKeeperOptions {
-  readonly reach: Reach;
+export interface PathManagerOptions {
+  readonly reach: TraversalContext;
   readonly engine: Connection;
-  readonly attachment: Attachment;
+  readonly connectionHandle: ConnectionHandle;
   readonly onPath: (change: PathChange) => void;
 }
 
-export class LinkKeeper {
-  readonly #options: LinkKeeperOptions;
-  readonly #rally: Rally | undefined;
+export class PathManager {
+  readonly #options: PathManagerOptions;
+  readonly #rally: SignallingSession | undefined;
   readonly #looking: NodeJS.Timeout;
   readonly #endWatch: () => void;
   #kind: PathKind;
@@ -64,33 +64,33 @@ export class LinkKeeper {
   #relayTimer: NodeJS.Timeout | undefined;
   #isOpen = true;
 
-  constructor(options: LinkKeeperOptions) {
+  constructor(options: PathManagerOptions) {
     this.#options = options;
-    const { reach, engine, attachment } = options;
+    const { reach, engine, connectionHandle } = options;
     this.#kind = reach.kindOf(engine.path);
     const secret = engine.exportSecret(PLACE_LABEL);
-    if (secret !== undefined && reach.warmCarriers.length > 0) {
-      this.#rally = new Rally({
+    if (secret !== undefined && reach.warmChannels.length > 0) {
+      this.#rally = new SignallingSession({
         reach,
         side: engine.role,
-        carriers: reach.warmCarriers,
+        channels: reach.warmChannels,
         watcher: this,
         isEager: false,
       });
-      this.#rally.join(placeOfLink(secret));
+      this.#rally.join(pointOfLink(secret));
     }
     this.#looking = setInterval(
-      attachment.guard(() => this.#look()),
+      connectionHandle.guard(() => this.#look()),
       LOOK_MS,
     );
     this.#looking.unref();
-    const handleNetworkChange = attachment.guard(() => {
-      engine.handleWake(attachment.now());
-      attachment.touch();
+    const handleNetworkChange = connectionHandle.guard(() => {
+      engine.handleWake(connectionHandle.now());
+      connectionHandle.touch();
       this.#beginRound();
     });
     this.#endWatch = reach.watchNetwork(handleNetworkChange);
-    if (this.#kind === "relay") this.#nextRoundAtMs = attachment.now() + this.#relayedMs;
+    if (this.#kind === "relay") this.#nextRoundAtMs = connectionHandle.now() + this.#relayedMs;
     this.#letRelayGo(engine.path);
   }
 
@@ -100,8 +100,8 @@ export class LinkKeeper {
 
   /** An event of the connection that concerns its paths. */
   handlePathEvent(kind: number, path: Path | undefined): void {
-    const { engine, attachment } = this.#options;
-    const now = attachment.now();
+    const { engine, connectionHandle } = this.#options;
+    const now = connectionHandle.now();
     switch (kind) {
       case EVENT.pathSuspect:
       case EVENT.pathDead:
@@ -115,7 +115,7 @@ export class LinkKeeper {
         if (path !== undefined && path === this.#wanted?.path) {
           this.#wanted = undefined;
           engine.usePath(now, path);
-          attachment.touch();
+          connectionHandle.touch();
         }
         break;
       case EVENT.pathFailed:
@@ -150,7 +150,7 @@ export class LinkKeeper {
   }
 
   onFault(fault: unknown): void {
-    this.#options.attachment.fail(fault);
+    this.#options.connectionHandle.fail(fault);
   }
 
   close(): void {
@@ -163,19 +163,19 @@ export class LinkKeeper {
   }
 
   #moveTo(pair: WorkingPair): void {
-    const { engine, attachment } = this.#options;
+    const { engine, connectionHandle } = this.#options;
     if (engine.role !== "initiator" || engine.state !== "established") return;
-    const path = attachment.pathOf(pair.socket, pair.address, pair.port);
+    const path = connectionHandle.pathOf(pair.socket, pair.address, pair.port);
     if (path === engine.path) return;
     this.#wanted = { path, pair };
-    engine.probePath(attachment.now(), path);
-    attachment.touch();
+    engine.probePath(connectionHandle.now(), path);
+    connectionHandle.touch();
   }
 
   #look(): void {
-    const { engine, attachment } = this.#options;
+    const { engine, connectionHandle } = this.#options;
     if (engine.state !== "established") return;
-    const now = attachment.now();
+    const now = connectionHandle.now();
     const overdueMs = engine.overdueMs(now);
     if (overdueMs > STALLED_MS + 2 * engine.stats.rttMs) this.#stall(now);
     else if (overdueMs === 0 && this.#stalledSinceMs !== undefined && engine.isPathAlive) this.#settle(now);
@@ -190,14 +190,14 @@ export class LinkKeeper {
   }
 
   #beginRound(): void {
-    const { reach, attachment } = this.#options;
-    const now = attachment.now();
+    const { reach, connectionHandle } = this.#options;
+    const now = connectionHandle.now();
     if (this.#stalledSinceMs !== undefined) {
       this.#nextRoundAtMs = now + this.#roundMs;
-      this.#roundMs = Math.min(LONGEST_ROUND_MS, this.#roundMs * ROUND_GROWTH);
+      this.#roundMs = Math.min(MAX_ROUND_MS, this.#roundMs * ROUND_GROWTH);
     } else if (this.#kind === "relay") {
       this.#nextRoundAtMs = now + this.#relayedMs;
-      this.#relayedMs = Math.min(LONGEST_RELAYED_MS, this.#relayedMs * 2);
+      this.#relayedMs = Math.min(MAX_RELAYED_MS, this.#relayedMs * 2);
     } else this.#nextRoundAtMs = Number.POSITIVE_INFINITY;
     reach.refresh();
     this.#rally?.restart();
@@ -205,12 +205,12 @@ export class LinkKeeper {
 
   /** A relay that the link has left is given back, once the other path has proved that it lasts. */
   #letRelayGo(path: Path | undefined): void {
-    const { reach, attachment } = this.#options;
+    const { reach, connectionHandle } = this.#options;
     clearTimeout(this.#relayTimer);
     if (this.#kind === "relay") this.#relaySocket = path?.socket;
     const relay = this.#relaySocket;
     if (this.#kind === "relay" || relay === undefined) return;
-    const letGo = attachment.guard(() => {
+    const letGo = connectionHandle.guard(() => {
       this.#relaySocket = undefined;
       reach.endpoint.removeSocket(relay);
     });

@@ -2,15 +2,16 @@
  * Drives one punching agent over an endpoint's sockets: its checks out and in, its timer, and the sockets that
  * it asks for. The agent (`src/punch/agent.ts`) decides everything; this knows how.
  */
+
+import type { Endpoint } from "../link/endpoint.ts";
+import { DeadlineTimer } from "../platform/deadline-timer.ts";
+import { UdpSocket } from "../platform/udp/udp-socket.ts";
 import type { PunchAgent } from "../punch/agent.ts";
 import type { PunchEvent, PunchTransmit, SocketPurpose } from "../punch/punch-events.ts";
-import { DeadlineTimer } from "../platform/deadline-timer.ts";
-import type { Endpoint } from "../link/endpoint.ts";
-import { UdpSocket } from "../platform/udp/udp-socket.ts";
 
 /** First bytes of connectivity checks.  // docs/nat-traversal.md */
-const CHECK_LOWEST_BYTE = 0xe0;
-const CHECK_HIGHEST_BYTE = 0xef;
+const MIN_CHECK_BYTE = 0xe0;
+const MAX_CHECK_BYTE = 0xef;
 
 /** What an agent tells beyond its wish for sockets. */
 export type PunchNews = Exclude<PunchEvent, { kind: "needSockets" } | { kind: "dropSockets" }>;
@@ -58,8 +59,8 @@ export class PunchDriver {
     this.agent = options.agent;
     this.#timer.holdProcess(false);
     this.#endRoute = options.endpoint.route(
-      CHECK_LOWEST_BYTE,
-      CHECK_HIGHEST_BYTE,
+      MIN_CHECK_BYTE,
+      MAX_CHECK_BYTE,
       (now, { socket, address, port }, bytes) => {
         try {
           if (!this.agent.handleDatagram(now, socket.index, address, port, bytes)) return false;

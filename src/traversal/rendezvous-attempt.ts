@@ -3,18 +3,18 @@
  * carries the handshake; better ones that come later are moved to while data flows.
  */
 import { SrudpError } from "../base/errors.ts";
-import type { PunchFailure, WorkingPair } from "../punch/punch-events.ts";
-import { Attempt, type AttemptOptions } from "../link/link-attempt.ts";
-import type { Place } from "./signalling/channel.ts";
 import type { Endpoint } from "../link/endpoint.ts";
-import { sayFarewell } from "../platform/shutdown-hooks.ts";
 import { faultError, guarded } from "../link/fault.ts";
 import type { Link } from "../link/link.ts";
+import { Attempt, type AttemptOptions } from "../link/link-attempt.ts";
+import { NO_DIRECT_PATH, type TraversalOptions } from "../link/traversal-options.ts";
 import type { Trust } from "../link/trust.ts";
-import { LinkKeeper } from "./path-manager.ts";
-import { NO_DIRECT_PATH, type ReachOptions } from "../link/traversal-options.ts";
-import { Rally, type RallyWatcher } from "./signalling-session.ts";
-import { Reach } from "./traversal.ts";
+import { addShutdownHook } from "../platform/shutdown-hooks.ts";
+import type { PunchFailure, WorkingPair } from "../punch/punch-events.ts";
+import { PathManager } from "./path-manager.ts";
+import type { RendezvousPoint } from "./signalling/channel.ts";
+import { type SignallingObserver, SignallingSession } from "./signalling-session.ts";
+import { TraversalContext } from "./traversal.ts";
 import { describeDifference, type WallClocks } from "./wall-clocks.ts";
 
 /** A relay that works waits so long for a direct path, which would spare the move. */
@@ -22,16 +22,16 @@ const RELAY_PATIENCE_MS = 250;
 /** The search for a better path than the first goes on for so long; after that it is the link's own affair. */
 export const SEARCH_ON_MS = 40_000;
 
-export class MeetingAttempt implements RallyWatcher {
+export class RendezvousAttempt implements SignallingObserver {
   /** The link, or why there is none. */
   readonly link: Promise<Link>;
   readonly #endpoint: Endpoint;
-  readonly #reach: Reach;
+  readonly #reach: TraversalContext;
   readonly #trust: Trust;
   readonly #options: AttemptOptions;
-  #rally: Rally | undefined;
+  #rally: SignallingSession | undefined;
   #attempt: Attempt | undefined;
-  #keeper: LinkKeeper | undefined;
+  #keeper: PathManager | undefined;
   #timers: NodeJS.Timeout[] = [];
   #hasMet = false;
   #indirect: PunchFailure | undefined;
@@ -39,7 +39,7 @@ export class MeetingAttempt implements RallyWatcher {
   #resolve!: (link: Link) => void;
   #reject!: (error: unknown) => void;
 
-  constructor(endpoint: Endpoint, trust: Trust, meet: ReachOptions, options: AttemptOptions) {
+  constructor(endpoint: Endpoint, trust: Trust, meet: TraversalOptions, options: AttemptOptions) {
     this.link = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -49,19 +49,25 @@ export class MeetingAttempt implements RallyWatcher {
     this.#options = options;
     // Nothing is attached yet that would keep the sockets open.
     endpoint.setListening(true);
-    this.#reach = new Reach(endpoint, meet, options);
-    endpoint.onClosed = () => sayFarewell(this.#reach.close());
+    this.#reach = new TraversalContext(endpoint, meet, options);
+    endpoint.onClosed = () => addShutdownHook(this.#reach.close());
     // A way that fails for now is retried until the caller's time is over; without any there is nothing to wait for.
     if (this.#reach.hasNoWay) this.#fail(new SrudpError("ERR_NO_MEETING_PLACE"));
   }
 
   /** Goes to one more place, by every carrier or on the local network only. */
-  join(place: Place, reaches: "everywhere" | "lan" = "everywhere"): void {
+  join(point: RendezvousPoint, reaches: "everywhere" | "lan" = "everywhere"): void {
     if (this.#isOver) return;
     const reach = this.#reach;
-    const { carriers } = reach;
-    this.#rally ??= new Rally({ reach, side: "initiator", carriers, watcher: this, isEager: true });
-    this.#rally.join(place, reaches === "lan" ? carriers.filter(({ name }) => name === "lan") : carriers);
+    const { channels } = reach;
+    this.#rally ??= new SignallingSession({
+      reach,
+      side: "initiator",
+      channels,
+      watcher: this,
+      isEager: true,
+    });
+    this.#rally.join(point, reaches === "lan" ? channels.filter(({ name }) => name === "lan") : channels);
   }
 
   /** By which times the peer may wait. */
@@ -71,7 +77,7 @@ export class MeetingAttempt implements RallyWatcher {
 
   /** Whether there is still a peer to be looked for on the local network. */
   get isLookingOnLan(): boolean {
-    return !this.#isOver && !this.#hasMet && this.#reach.carriers.some(({ name }) => name === "lan");
+    return !this.#isOver && !this.#hasMet && this.#reach.channels.some(({ name }) => name === "lan");
   }
 
   onPair(pair: WorkingPair): void {
@@ -104,7 +110,7 @@ export class MeetingAttempt implements RallyWatcher {
 
   onFault(fault: unknown): void {
     if (this.#attempt !== undefined) {
-      this.#attempt.parts.attachment.fail(fault);
+      this.#attempt.parts.connectionHandle.fail(fault);
       return;
     }
     this.#endpoint.noteFault(fault, undefined);
@@ -142,16 +148,21 @@ export class MeetingAttempt implements RallyWatcher {
     if (this.#isOver) return;
     const { socket, address, port } = pair;
     if (this.#attempt !== undefined) {
-      const { connection, attachment } = this.#attempt.parts;
-      connection.addPath(attachment.pathOf(socket, address, port));
-      attachment.touch();
+      const { connection, connectionHandle } = this.#attempt.parts;
+      connection.addPath(connectionHandle.pathOf(socket, address, port));
+      connectionHandle.touch();
       return;
     }
     const attempt = new Attempt(this.#endpoint, this.#trust, [{ socket, address, port }], this.#options);
     this.#attempt = attempt;
     attempt.onMade = (core) => {
-      const { connection: engine, attachment } = attempt.parts;
-      this.#keeper = new LinkKeeper({ reach: this.#reach, engine, attachment, onPath: core.onPathMoved });
+      const { connection: engine, connectionHandle } = attempt.parts;
+      this.#keeper = new PathManager({
+        reach: this.#reach,
+        engine,
+        connectionHandle,
+        onPath: core.onPathMoved,
+      });
       core.keeper = this.#keeper;
     };
     attempt.link.then(

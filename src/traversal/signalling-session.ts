@@ -8,15 +8,20 @@
  */
 import { hkdfSync } from "node:crypto";
 import { concatBytes, toHex } from "../base/bytes.ts";
+import { guarded } from "../link/fault.ts";
 import { PunchAgent } from "../punch/agent.ts";
 import type { Candidate } from "../punch/candidate.ts";
 import type { PunchFailure, WorkingPair } from "../punch/punch-events.ts";
 import { openSignal, sealSignal } from "../punch/sealed-signal.ts";
 import { SESSION_NONCE_BYTES, type Signal } from "../wire/signal.ts";
-import type { Carrier, Meeting, MeetingSide, Place } from "./signalling/channel.ts";
-import { guarded } from "../link/fault.ts";
 import { PunchDriver, type PunchNews } from "./punch-driver.ts";
-import type { OpenedRelay, Reach } from "./traversal.ts";
+import type {
+  RendezvousPoint,
+  SignallingChannel,
+  SignallingRole,
+  Subscription,
+} from "./signalling/channel.ts";
+import type { OpenedRelay, TraversalContext } from "./traversal.ts";
 
 /** The initiator waits so long for its public address before it publishes without.  // nat.md, gather */
 const GATHER_MS = 300;
@@ -31,7 +36,7 @@ const SLOW_ANSWER_MS = 8000;
 const CHECK_LABEL = "srudp/1 checks";
 const KEY_BYTES = 32;
 
-export interface RallyWatcher {
+export interface SignallingObserver {
   /** What a peer tells of itself; again when it knows more. */
   onSignal?(signal: Signal): void;
   /** A pair works. */
@@ -48,12 +53,12 @@ export interface RallyWatcher {
   onFault(fault: unknown): void;
 }
 
-export interface RallyOptions {
-  readonly reach: Reach;
-  readonly side: MeetingSide;
+export interface SignallingSessionOptions {
+  readonly reach: TraversalContext;
+  readonly side: SignallingRole;
   /** What its signals travel by. */
-  readonly carriers: readonly Carrier[];
-  readonly watcher: RallyWatcher;
+  readonly channels: readonly SignallingChannel[];
+  readonly watcher: SignallingObserver;
   /** Whether the initiator speaks at once; otherwise both wait for `restart`, of either side. */
   readonly isEager: boolean;
 }
@@ -61,7 +66,7 @@ export interface RallyOptions {
 /** What is under way with one peer. */
 interface Session {
   readonly key: string;
-  readonly place: Place;
+  readonly point: RendezvousPoint;
   readonly driver: PunchDriver;
   newestS: number;
   hasDirect: boolean;
@@ -69,17 +74,17 @@ interface Session {
   relayTimer: NodeJS.Timeout | undefined;
 }
 
-interface Presence {
-  readonly place: Place;
-  readonly meeting: Meeting;
+interface Announcement {
+  readonly point: RendezvousPoint;
+  readonly subscription: Subscription;
   /** What was said last, without the time. */
   said: string;
 }
 
-export class Rally {
-  readonly #options: RallyOptions;
+export class SignallingSession {
+  readonly #options: SignallingSessionOptions;
   readonly #nonce: Uint8Array;
-  readonly #presences: Presence[] = [];
+  readonly #announcements: Announcement[] = [];
   readonly #sessions: Map<string, Session> = new Map();
   readonly #endWatch: () => void;
   #publishTimer: NodeJS.Timeout | undefined;
@@ -88,7 +93,7 @@ export class Rally {
   #isSpeaking: boolean;
   #isOpen = true;
 
-  constructor(options: RallyOptions) {
+  constructor(options: SignallingSessionOptions) {
     this.#options = options;
     const { reach, side } = options;
     this.#nonce = reach.random(SESSION_NONCE_BYTES);
@@ -97,15 +102,15 @@ export class Rally {
   }
 
   /** Goes to one more place, by every carrier unless told otherwise. */
-  join(place: Place, carriers: readonly Carrier[] = this.#options.carriers): void {
+  join(point: RendezvousPoint, channels: readonly SignallingChannel[] = this.#options.channels): void {
     if (!this.#isOpen) return;
     const { reach, side } = this.#options;
-    for (const carrier of carriers) {
-      const meeting = carrier.meet(place, side);
-      meeting.onBlob = this.#guard((blob) => this.#handleBlob(place, blob));
-      meeting.onTrouble = (error) => reach.noteTrouble(carrier.name, error);
-      meeting.onContact = () => reach.noteContact(carrier.name);
-      this.#presences.push({ place, meeting, said: "" });
+    for (const channel of channels) {
+      const subscription = channel.meet(point, side);
+      subscription.onBlob = this.#guard((blob) => this.#handleBlob(point, blob));
+      subscription.onTrouble = (error) => reach.reportTrouble(channel.name, error);
+      subscription.onContact = () => reach.noteContact(channel.name);
+      this.#announcements.push({ point, subscription, said: "" });
     }
     if (this.#isSpeaking) this.#publishWhenGathered();
   }
@@ -130,7 +135,7 @@ export class Rally {
     clearTimeout(this.#publishTimer);
     this.#endWatch();
     for (const session of [...this.#sessions.values()]) this.#endSession(session);
-    await Promise.all(this.#presences.map(({ meeting }) => meeting.close()));
+    await Promise.all(this.#announcements.map(({ subscription }) => subscription.close()));
   }
 
   // ------------------------------------------------------------------ signals
@@ -154,9 +159,9 @@ export class Rally {
     const { reach, side } = this.#options;
     const { candidates: own, behaviour: nat } = reach;
     let isSaid = false;
-    for (const presence of this.#presences) {
-      const { place, meeting } = presence;
-      const session = this.#latestAt(place);
+    for (const announcement of this.#announcements) {
+      const { point, subscription } = announcement;
+      const session = this.#latestAt(point);
       const agent = session?.driver.agent;
       // Who waits has nothing to say before somebody has come, and an answer is none before the openings have left.
       if (!this.#isSpeaking && agent?.hasOpened !== true) continue;
@@ -165,8 +170,8 @@ export class Rally {
       const attempt = agent?.attempt ?? 1;
       const hasOpened = agent?.hasOpened ?? false;
       const saying = JSON.stringify([generation, hasOpened, nat, candidates]);
-      if (saying === presence.said) continue;
-      presence.said = saying;
+      if (saying === announcement.said) continue;
+      announcement.said = saying;
       isSaid = true;
       const sentAtS = Math.floor(Date.now() / 1000);
       const sessionNonce = this.#nonce;
@@ -180,7 +185,7 @@ export class Rally {
         candidates,
         hasOpened,
       };
-      meeting.publish(sealSignal(place.sealKey, reach.random, signal));
+      subscription.publish(sealSignal(point.sealKey, reach.random, signal));
     }
     if (isSaid) reach.note({ kind: "signal", from: "self", candidates: own.length });
   }
@@ -191,23 +196,23 @@ export class Rally {
   }
 
   /** The session with whoever came last to a place. */
-  #latestAt(place: Place): Session | undefined {
+  #latestAt(point: RendezvousPoint): Session | undefined {
     let latest: Session | undefined;
-    for (const session of this.#sessions.values()) if (session.place === place) latest = session;
+    for (const session of this.#sessions.values()) if (session.point === point) latest = session;
     return latest;
   }
 
-  #handleBlob(place: Place, blob: Uint8Array): void {
+  #handleBlob(point: RendezvousPoint, blob: Uint8Array): void {
     if (!this.#isOpen) return;
     const { side, reach } = this.#options;
-    const signal = openSignal(place.sealKey, side === "initiator" ? "responder" : "initiator", blob);
+    const signal = openSignal(point.sealKey, side === "initiator" ? "responder" : "initiator", blob);
     if (signal === undefined) return;
     const key = toHex(signal.sessionNonce);
     const known = this.#sessions.get(key);
     if (known !== undefined && signal.sentAtS < known.newestS) return;
     reach.note({ kind: "signal", from: "peer", candidates: signal.candidates.length });
     this.#options.watcher.onSignal?.(signal);
-    const session = known ?? this.#newSession(key, place, signal);
+    const session = known ?? this.#newSession(key, point, signal);
     session.newestS = signal.sentAtS;
     const { agent } = session.driver;
     if (known !== undefined && signal.generation > agent.generation) {
@@ -238,7 +243,7 @@ export class Rally {
 
   // ------------------------------------------------------------------ sessions
 
-  #newSession(key: string, place: Place, signal: Signal): Session {
+  #newSession(key: string, point: RendezvousPoint, signal: Signal): Session {
     const { side, reach, watcher } = this.#options;
     const [oldest] = this.#sessions.values();
     if (oldest !== undefined && this.#sessions.size >= SESSIONS_LIMIT) this.#endSession(oldest);
@@ -247,11 +252,11 @@ export class Rally {
     const salt = concatBytes(initiator, responder);
     const agent = new PunchAgent({
       role: side,
-      checkKey: new Uint8Array(hkdfSync("sha256", place.checkKey, salt, CHECK_LABEL, KEY_BYTES)),
+      checkKey: new Uint8Array(hkdfSync("sha256", point.checkKey, salt, CHECK_LABEL, KEY_BYTES)),
       random: reach.random,
       local: reach.behaviour,
       allowSpray: reach.options.spray !== false,
-      isTicket: this.#options.carriers.some(({ name }) => name === "ticket"),
+      isTicket: this.#options.channels.some(({ name }) => name === "ticket"),
       // Whoever is near is reached without an answer having to cross first: a DHT alone is for those far away.
       ...(this.#isSlow && { answerDelayMs: SLOW_ANSWER_MS }),
     });
@@ -270,7 +275,7 @@ export class Rally {
     });
     const session: Session = {
       key,
-      place,
+      point,
       driver,
       newestS: signal.sentAtS,
       hasDirect: false,
@@ -284,8 +289,8 @@ export class Rally {
 
   /** Whether signals beyond this network take seconds. */
   get #isSlow(): boolean {
-    const { carriers } = this.#options;
-    return carriers.every(({ name }) => name === "dht" || name === "lan");
+    const { channels } = this.#options;
+    return channels.every(({ name }) => name === "dht" || name === "lan");
   }
 
   #tellLocals(agent: PunchAgent): void {
@@ -330,7 +335,7 @@ export class Rally {
     const { reach, side, watcher } = this.#options;
     if (session.hasDirect || !watcher.wantsRelay()) return;
     const isWanted = (): boolean => this.#isOpen && this.#sessions.has(session.key);
-    for (const opening of reach.openRelays(session.place, side)) {
+    for (const opening of reach.openRelays(session.point, side)) {
       const use = this.#guard((opened: OpenedRelay | undefined) => {
         if (opened === undefined) return;
         if (isWanted()) this.#useRelay(session, opened);

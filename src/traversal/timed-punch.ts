@@ -14,8 +14,8 @@
  */
 import { createHash } from "node:crypto";
 import type { HostAddress } from "../platform/udp/address.ts";
-import { type CrossingOptions, releaseSockets } from "./crossing.ts";
 import { UdpSocket } from "../platform/udp/udp-socket.ts";
+import { type CrossingOptions, releaseSockets } from "./crossing.ts";
 
 /** Slots begin at multiples of this, UTC. */
 const SLOT_MS = 5000;
@@ -25,22 +25,22 @@ const OPENING_PAUSE_MS = 50;
 /** Hops of an opening: past the own NAT, and hardly as far as the peer's. */
 const OPENING_TTL = 4;
 /** A peer that listens, or whose NAT lets us in, has answered before that. */
-const PATIENCE_MS = 1500;
+const TIMEOUT_MS = 1500;
 /** Slots whose ports are kept open: one may be answered when the next has begun. */
 const KEPT_SLOTS = 2;
 /** Addresses of the peer's name that take part. */
 const REMOTES_LIMIT = 2;
-const LOWEST_PORT = 1024;
+const MIN_PORT = 1024;
 /** An opening says nothing: whoever gets it drops it. */
 const OPENING: Uint8Array = Uint8Array.of(0xe0);
 
-export interface SlotMeetingOptions extends CrossingOptions {
+export interface TimedPunchOptions extends CrossingOptions {
   /** UTC milliseconds; another clock for tests. */
   readonly utcMs?: () => number;
 }
 
-export class SlotMeeting {
-  readonly #options: SlotMeetingOptions;
+export class TimedPunch {
+  readonly #options: TimedPunchOptions;
   readonly #utcMs: () => number;
   #timer: NodeJS.Timeout;
   #opening: NodeJS.Timeout | undefined;
@@ -48,10 +48,10 @@ export class SlotMeeting {
   readonly #slots: UdpSocket[][] = [];
   #isOpen = true;
 
-  constructor(options: SlotMeetingOptions) {
+  constructor(options: TimedPunchOptions) {
     this.#options = options;
     this.#utcMs = options.utcMs ?? Date.now;
-    this.#timer = setTimeout(() => this.#awaitSlot(), PATIENCE_MS);
+    this.#timer = setTimeout(() => this.#awaitSlot(), TIMEOUT_MS);
   }
 
   /** No further slots; the socket on which the peer has answered stays. */
@@ -106,18 +106,18 @@ export class SlotMeeting {
 
   /** Sends the handshake's message over the slot's port as well. */
   #ask(sockets: readonly UdpSocket[], remotes: readonly HostAddress[], port: number): void {
-    const { connection, attachment } = this.#options;
+    const { connection, connectionHandle } = this.#options;
     for (const { address, family } of remotes) {
       const socket = sockets.find((one) => one.family === family);
       if (socket === undefined) continue;
-      connection.addPath(attachment.pathOf(socket.index, address, port));
+      connection.addPath(connectionHandle.pathOf(socket.index, address, port));
     }
-    attachment.touch();
+    connectionHandle.touch();
   }
 }
 
 /** The port of a slot: any unprivileged one, the same for all who were given `port`. */
 export function slotPort(port: number, slot: number): number {
   const digest = createHash("sha256").update(`srudp slot ${port} ${slot}`).digest();
-  return LOWEST_PORT + (digest.readUInt32BE(0) % (65536 - LOWEST_PORT));
+  return MIN_PORT + (digest.readUInt32BE(0) % (65536 - MIN_PORT));
 }

@@ -6,26 +6,26 @@ import { randomBytes } from "node:crypto";
 import { isIP } from "node:net";
 import type { SrudpError } from "../base/errors.ts";
 import type { Path } from "../engine/connection/connection.ts";
+import type { Endpoint } from "../link/endpoint.ts";
+import type { CommonOptions } from "../link/link-options.ts";
+import type { TraversalEvent, TraversalOptions } from "../link/traversal-options.ts";
+import { formatAddress } from "../platform/udp/address.ts";
+import type { DatagramSocket } from "../platform/udp/datagram-socket.ts";
 import { type Candidate, inPreferenceOrder, type PathKind } from "../punch/candidate.ts";
 import type { LocalSocket, WorkingPair } from "../punch/punch-events.ts";
 import { type NatBehaviour, UNKNOWN_BEHAVIOUR } from "../wire/nat-behaviour-codec.ts";
-import { formatAddress } from "../platform/udp/address.ts";
-import type { Carrier, MeetingSide, Place } from "./signalling/channel.ts";
-import { DhtCarrier } from "./signalling/dht-channel.ts";
-import { LanCarrier } from "./signalling/lan-channel.ts";
-import { MailboxCarrier } from "./signalling/mailbox-channel.ts";
-import type { ChannelOptions } from "./signalling/rendezvous-client.ts";
-import { orderServers, parseRendezvousUrl, type RendezvousUrl } from "./signalling/rendezvous-url.ts";
-import { TicketCarrier } from "./signalling/ticket-channel.ts";
-import type { DatagramSocket } from "../platform/udp/datagram-socket.ts";
-import type { Endpoint } from "../link/endpoint.ts";
-import type { CommonOptions } from "../link/link-options.ts";
-import { openRelay, RELAY_ADDRESS } from "./relay/relay-socket.ts";
 import { Gatherer } from "./gather/gatherer.ts";
 import { PUBLIC_STUN_SERVERS, parseStunServer, type StunServer } from "./gather/stun-server.ts";
 import { openTurn } from "./relay/open-turn.ts";
+import { openRelay, RELAY_ADDRESS } from "./relay/relay-socket.ts";
 import type { TurnSocket } from "./relay/turn-socket.ts";
-import type { ReachNote, ReachOptions } from "../link/traversal-options.ts";
+import type { RendezvousPoint, SignallingChannel, SignallingRole } from "./signalling/channel.ts";
+import { DhtChannel } from "./signalling/dht-channel.ts";
+import { LanChannel } from "./signalling/lan-channel.ts";
+import { MailboxChannel } from "./signalling/mailbox-channel.ts";
+import type { RendezvousClientOptions } from "./signalling/rendezvous-client.ts";
+import { orderServers, parseRendezvousUrl, type RendezvousUrl } from "./signalling/rendezvous-url.ts";
+import { TicketChannel } from "./signalling/ticket-channel.ts";
 import { describeDifference, WallClocks } from "./wall-clocks.ts";
 
 export type { PathKind } from "../punch/candidate.ts";
@@ -41,22 +41,22 @@ export interface OpenedRelay {
 /** Pairs whose kind is remembered. */
 const PAIRS_LIMIT = 256;
 
-export class Reach {
+export class TraversalContext {
   readonly endpoint: Endpoint;
-  readonly options: ReachOptions;
+  readonly options: TraversalOptions;
   readonly localAddress: string | undefined;
   /** All that signals can travel by. */
-  readonly carriers: readonly Carrier[];
+  readonly channels: readonly SignallingChannel[];
   /** Those that cost little to stay at. */
-  readonly warmCarriers: readonly Carrier[];
+  readonly warmChannels: readonly SignallingChannel[];
   readonly clocks: WallClocks = new WallClocks();
   isGathered = false;
   /** Told when a carrier has got into trouble. */
   onTrouble: (() => void) | undefined;
 
   readonly #rendezvous: readonly RendezvousUrl[];
-  readonly #channelOptions: ChannelOptions;
-  readonly #mailbox: MailboxCarrier | undefined;
+  readonly #clientOptions: RendezvousClientOptions;
+  readonly #mailbox: MailboxChannel | undefined;
   readonly #gatherer: Gatherer;
   readonly #isNumeric: boolean;
   readonly #watchers: Set<() => void> = new Set();
@@ -71,18 +71,18 @@ export class Reach {
   #isOpen = true;
 
   /** @throws SrudpError ERR_USAGE for what is no server */
-  constructor(endpoint: Endpoint, options: ReachOptions, common: CommonOptions) {
+  constructor(endpoint: Endpoint, options: TraversalOptions, common: CommonOptions) {
     this.endpoint = endpoint;
     this.options = options;
     this.localAddress = common.localAddress;
     const names = common.resolve !== false;
     const { rendezvous = [] } = options;
     this.#rendezvous = rendezvous.map(parseRendezvousUrl);
-    this.#channelOptions = { shared: endpoint, names, family: common.family };
-    const carriers: Carrier[] = [];
-    this.#mailbox = rendezvous.length > 0 ? new MailboxCarrier(rendezvous, this.#channelOptions) : undefined;
+    this.#clientOptions = { shared: endpoint, names, family: common.family };
+    const channels: SignallingChannel[] = [];
+    this.#mailbox = rendezvous.length > 0 ? new MailboxChannel(rendezvous, this.#clientOptions) : undefined;
     if (this.#mailbox !== undefined) {
-      carriers.push(this.#mailbox);
+      channels.push(this.#mailbox);
       this.#mailbox.onClock = (server, aheadMs) => {
         if (!this.clocks.learn(aheadMs)) return;
         const text = `this machine's clock is ${describeDifference(aheadMs)} that of ${server}`;
@@ -90,16 +90,16 @@ export class Reach {
       };
       this.#mailbox.approach();
     }
-    if (options.lan !== false) carriers.push(new LanCarrier());
+    if (options.lan !== false) channels.push(new LanChannel());
     // Staying costs a put every hour in the DHT: links stay there only where they have no server of their own.
-    this.warmCarriers = carriers.slice();
+    this.warmChannels = channels.slice();
     const { dhtBootstrap } = options;
     if (options.dht !== false) {
-      const dht = new DhtCarrier({ names, ...(dhtBootstrap !== undefined && { bootstrap: dhtBootstrap }) });
-      carriers.push(dht);
-      if (this.#mailbox === undefined) this.warmCarriers = carriers;
+      const dht = new DhtChannel({ names, ...(dhtBootstrap !== undefined && { bootstrap: dhtBootstrap }) });
+      channels.push(dht);
+      if (this.#mailbox === undefined) this.warmChannels = channels;
     }
-    this.carriers = options.ticket === undefined ? carriers : [new TicketCarrier(options.ticket)];
+    this.channels = options.ticket === undefined ? channels : [new TicketChannel(options.ticket)];
     this.#isNumeric = !names;
     this.#gatherer = new Gatherer(endpoint, {
       stunServers: stunServersOf(options),
@@ -109,17 +109,17 @@ export class Reach {
     this.#gatherer.onCandidate = ({ candidate }) => {
       const { kind, address, port, family } = candidate;
       this.note({ kind: "candidate", text: `${kind} ${formatAddress({ address, port, family })}` });
-      this.#tell();
+      this.#report();
     };
     this.#gatherer.onBehaviour = (_family, { mapping, filtering }) => {
       this.note({ kind: "behaviour", mapping, filtering });
-      this.#tell();
+      this.#report();
     };
     this.#gatherer.onNetworkChange = () => {
-      for (const told of this.#networkWatchers) told();
+      for (const reported of this.#networkWatchers) reported();
     };
     // Without anybody to tell them to, own addresses are nobody's business.
-    if (this.carriers.length > 0) this.#gather();
+    if (this.channels.length > 0) this.#gather();
   }
 
   get counts(): Readonly<Record<string, number>> {
@@ -152,7 +152,7 @@ export class Reach {
 
   /** Whether the options leave nothing to meet by. */
   get hasNoWay(): boolean {
-    if (this.carriers.some(({ name }) => name !== "mailbox")) return false;
+    if (this.channels.some(({ name }) => name !== "mailbox")) return false;
     return !this.#rendezvous.some(({ host }) => !this.#isNumeric || isIP(host) !== 0);
   }
 
@@ -163,12 +163,12 @@ export class Reach {
 
   /** Why carriers fail now, in the order in which they are tried. */
   get troubles(): SrudpError[] {
-    return this.carriers.flatMap(({ name }) => this.#troubles.get(name) ?? []);
+    return this.channels.flatMap(({ name }) => this.#troubles.get(name) ?? []);
   }
 
   /** Whether all carriers fail now. */
   get isDeserted(): boolean {
-    return this.carriers.every(({ name }) => this.#troubles.has(name));
+    return this.channels.every(({ name }) => this.#troubles.has(name));
   }
 
   readonly random = (byteLength: number): Uint8Array => new Uint8Array(randomBytes(byteLength));
@@ -178,15 +178,15 @@ export class Reach {
   }
 
   /** Calls `told` whenever more is known of the own addresses. Returns what ends that. */
-  watch(told: () => void): () => void {
-    this.#watchers.add(told);
-    return () => this.#watchers.delete(told);
+  watch(reported: () => void): () => void {
+    this.#watchers.add(reported);
+    return () => this.#watchers.delete(reported);
   }
 
   /** Calls `told` when this machine's addresses have changed. Returns what ends that. */
-  watchNetwork(told: () => void): () => void {
-    this.#networkWatchers.add(told);
-    return () => this.#networkWatchers.delete(told);
+  watchNetwork(reported: () => void): () => void {
+    this.#networkWatchers.add(reported);
+    return () => this.#networkWatchers.delete(reported);
   }
 
   /** Looks at the own addresses again. */
@@ -211,20 +211,20 @@ export class Reach {
     this.note({ kind: "pair", path, remote: formatAddress({ address, port, family }), rttMs });
   }
 
-  noteTrouble(carrier: string, error: SrudpError): void {
-    const isKnown = this.#troubles.has(carrier);
-    this.#troubles.set(carrier, error);
+  reportTrouble(channel: string, error: SrudpError): void {
+    const isKnown = this.#troubles.has(channel);
+    this.#troubles.set(channel, error);
     // Once for each outage: places and servers each have their own words for the same one.
-    if (!isKnown) this.note({ kind: "meeting", carrier, trouble: error.detail || error.message });
+    if (!isKnown) this.note({ kind: "meeting", channel, trouble: error.detail || error.message });
     this.onTrouble?.();
   }
 
-  noteContact(carrier: string): void {
-    this.#contacts.add(carrier);
-    if (this.#troubles.delete(carrier)) this.note({ kind: "meeting", carrier });
+  noteContact(channel: string): void {
+    this.#contacts.add(channel);
+    if (this.#troubles.delete(channel)) this.note({ kind: "meeting", channel });
   }
 
-  note(note: ReachNote): void {
+  note(note: TraversalEvent): void {
     this.options.onNote?.(note);
   }
 
@@ -236,13 +236,13 @@ export class Reach {
   }
 
   /** Relays for whoever meets at `place`, each as it is got; undefined for one that cannot be had. */
-  openRelays(place: Place, side: MeetingSide): Promise<OpenedRelay | undefined>[] {
+  openRelays(point: RendezvousPoint, side: SignallingRole): Promise<OpenedRelay | undefined>[] {
     if (this.options.only === "direct") return [];
     // Both sides begin at the same server.
-    const [server] = orderServers(this.#rendezvous, place.id);
+    const [server] = orderServers(this.#rendezvous, point.id);
     const isNumeric = this.#isNumeric;
     return [
-      ...(server === undefined ? [] : [this.#relayOr(this.#openRelay(server, place, side))]),
+      ...(server === undefined ? [] : [this.#relayOr(this.#openRelay(server, point, side))]),
       ...(this.options.turn ?? []).map((uri) =>
         this.#relayOr(
           openTurn(uri, { isNumeric }).then((socket) => ({ socket, candidate: relayedBy(socket) })),
@@ -251,9 +251,13 @@ export class Reach {
     ];
   }
 
-  async #openRelay(server: RendezvousUrl, place: Place, side: MeetingSide): Promise<OpenedRelay> {
+  async #openRelay(
+    server: RendezvousUrl,
+    point: RendezvousPoint,
+    side: SignallingRole,
+  ): Promise<OpenedRelay> {
     const isUdpBlocked = this.#mailbox?.wayTo(server) === "webSocket";
-    const socket = await openRelay(server.text, place, side, { ...this.#channelOptions, isUdpBlocked });
+    const socket = await openRelay(server.text, point, side, { ...this.#clientOptions, isUdpBlocked });
     return { socket, onlyPeer: RELAY_ADDRESS };
   }
 
@@ -273,8 +277,8 @@ export class Reach {
     const gathererClosed = this.#gatherer.close();
     this.#watchers.clear();
     this.#networkWatchers.clear();
-    const all = new Set([...this.carriers, ...this.warmCarriers]);
-    await Promise.all([gathererClosed, ...[...all].map((carrier) => carrier.close())]);
+    const all = new Set([...this.channels, ...this.warmChannels]);
+    await Promise.all([gathererClosed, ...[...all].map((channel) => channel.close())]);
   }
 
   #gather(): void {
@@ -291,17 +295,17 @@ export class Reach {
     void this.#gatherer.ready.then(() => {
       if (!this.#isOpen) return;
       this.isGathered = true;
-      this.#tell();
+      this.#report();
     });
   }
 
-  #tell(): void {
-    for (const told of this.#watchers) told();
+  #report(): void {
+    for (const reported of this.#watchers) reported();
   }
 }
 
 /** Those that were named; else the meeting places' own; else public ones. */
-export function stunServersOf({ stun, rendezvous = [] }: ReachOptions): readonly StunServer[] {
+export function stunServersOf({ stun, rendezvous = [] }: TraversalOptions): readonly StunServer[] {
   if (stun !== undefined && stun.length > 0) return stun.map(parseStunServer);
   const own = rendezvous
     .map(parseRendezvousUrl)

@@ -44,14 +44,14 @@ export class WallClocks {
     if (isKnown || differenceMs > MAX_DIFFERENCE_MS || this.#aheadMs.length > MAX_SERVER_CLOCKS)
       return isNews;
     this.#aheadMs.push(aheadMs);
-    for (const told of this.#watchers) told();
+    for (const reported of this.#watchers) reported();
     return isNews;
   }
 
   /** Calls `told` when there are more times. Returns what ends that. */
-  watch(told: () => void): () => void {
-    this.#watchers.add(told);
-    return () => this.#watchers.delete(told);
+  watch(reported: () => void): () => void {
+    this.#watchers.add(reported);
+    return () => this.#watchers.delete(reported);
   }
 }
 

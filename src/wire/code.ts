@@ -19,9 +19,9 @@ const CODE_NUMBERS = 99;
 /** BIP-39: this many letters tell a word from every other. */
 const PREFIX_LETTERS = 4;
 /** Longest text that is looked at; the longest code takes 29 characters. */
-const LONGEST_TEXT = 80;
+const MAX_TEXT_LENGTH = 80;
 /** Longest word for which a suggestion is sought; the longest of the list has eight letters. */
-const LONGEST_MISTAKE = 12;
+const MAX_MISTAKE_LENGTH = 12;
 
 const WORDS: ReadonlySet<string> = new Set(wordlist);
 const POSITIONS: readonly string[] = ["first", "second", "third"];
@@ -51,7 +51,7 @@ export function generateCode(random: (byteLength: number) => Uint8Array): string
  *   nearest word may be suggested
  */
 export function parseCode(text: string): string {
-  if (text.length > LONGEST_TEXT) throw malformed("It is too long for a code");
+  if (text.length > MAX_TEXT_LENGTH) throw malformed("It is too long for a code");
   const parts = text.split(SEPARATORS).filter((part) => part !== "");
   const [number, ...words] = parts;
   if (number === undefined) throw malformed("It is empty");
@@ -84,7 +84,7 @@ export function parseCodeNumber(text: string): string | undefined {
 /** The word that was meant: itself in lower case, or the only word that begins with these four or more letters. */
 export function parseCodeWord(text: string): string | undefined {
   // Before folding the case: U+212A, the Kelvin sign, would become a plain k.
-  if (!ASCII_LETTERS.test(text) || text.length > LONGEST_MISTAKE) return undefined;
+  if (!ASCII_LETTERS.test(text) || text.length > MAX_MISTAKE_LENGTH) return undefined;
   const word = text.toLowerCase();
   if (WORDS.has(word)) return word;
   return word.length >= PREFIX_LETTERS ? completeWord(word)[0] : undefined;
@@ -99,7 +99,7 @@ export function completeWord(prefix: string): string[] {
 
 /** The word nearest to a mistyped one: one or two letters changed, swapped, lost or added. `undefined` when none is near. */
 export function suggestWord(text: string): string | undefined {
-  if (!ASCII_LETTERS.test(text) || text.length > LONGEST_MISTAKE) return undefined;
+  if (!ASCII_LETTERS.test(text) || text.length > MAX_MISTAKE_LENGTH) return undefined;
   const typed = text.toLowerCase();
   let best: string | undefined;
   // Below four letters two changes would reach half of the list.

@@ -24,7 +24,7 @@ import {
 import { CONNECTION_ID_BYTES, PACKET_COOKIE, PACKET_HANDSHAKE } from "./packet.ts";
 
 /** What a gatekeeper looks at. The arrays are views of what was received. */
-export interface Knock {
+export interface ClientHello {
   /** Undefined for a mode that this code does not know. */
   readonly mode: Mode | undefined;
   readonly sourceId: Uint8Array;
@@ -50,7 +50,7 @@ const NONCE_AT = 10;
 const SEALED_AT = 34;
 
 /** The first message in exactly these bytes, unproven and perhaps damaged; undefined for anything else. */
-export function readKnock(bytes: Uint8Array): Knock | undefined {
+export function readClientHello(bytes: Uint8Array): ClientHello | undefined {
   if (bytes.length !== HANDSHAKE_BYTES || (bytes[0] !== PAKE_OPEN && bytes[0] !== NOISE_1)) return undefined;
   for (let i = 0; i < CONNECTION_ID_BYTES; i++) if (bytes[DESTINATION_AT + i] !== 0) return undefined;
   const bodyBytes = (bytes[BODY_LENGTH_AT]! << 8) | bytes[BODY_LENGTH_AT + 1]!;

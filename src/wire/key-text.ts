@@ -17,7 +17,7 @@ const PUBLIC = "srudp";
 const SECRET = "srudps";
 const IDENTITY = "srudpi";
 /** Longest text that is looked at; a secret takes 65 characters. */
-const LONGEST_TEXT = 200;
+const MAX_TEXT_LENGTH = 200;
 
 /** `srudp1…` of a 32-byte public key. */
 export function encodeKey(publicKey: Uint8Array): string {
@@ -73,7 +73,7 @@ function encode(prefix: string, bytes: Uint8Array): string {
 
 function decode(prefix: string, text: string, code: ErrorCode): Uint8Array {
   // Not trim(), which takes a byte order mark for a blank: a file that begins with one is to be refused.
-  const trimmed = text.length > LONGEST_TEXT ? "" : text.replace(/^[ \t\r\n]+|[ \t\r\n]+$/g, "");
+  const trimmed = text.length > MAX_TEXT_LENGTH ? "" : text.replace(/^[ \t\r\n]+|[ \t\r\n]+$/g, "");
   // The library's own error quotes its input, which may be a secret: it is neither passed on nor chained.
   const words = bech32m.decodeUnsafe(trimmed);
   const bytes = words === undefined ? undefined : bech32m.fromWordsUnsafe(words.words);

@@ -9,30 +9,30 @@
  */
 import { copyBytes, equalBytes, utf8Encode, writeU16 } from "../base/bytes.ts";
 import { Reader } from "../base/reader.ts";
-import { BLOB_LIMIT_BYTES, DIGEST_BYTES, type MailboxSide, PLACE_BYTES } from "./mailbox-messages.ts";
+import { BLOB_LIMIT_BYTES, DIGEST_BYTES, type MailboxSide, POINT_NAME_BYTES } from "./mailbox-messages.ts";
 
 const MAGIC: Uint8Array = utf8Encode("SRDP");
 const VERSION = 0;
-const HEAD_BYTES: number = MAGIC.length + 2 + PLACE_BYTES + DIGEST_BYTES + 2;
+const HEAD_BYTES: number = MAGIC.length + 2 + POINT_NAME_BYTES + DIGEST_BYTES + 2;
 
 export interface LanMessage {
   readonly side: MailboxSide;
   /** Names the place on this kind of carrier only, 32 bytes. */
-  readonly place: Uint8Array;
+  readonly point: Uint8Array;
   /** Names the newest blob of the peer that the sender has; zeros for none. */
   readonly peerDigest: Uint8Array;
   /** Empty while there is none. */
   readonly blob: Uint8Array;
 }
 
-export function encodeLanMessage({ side, place, peerDigest, blob }: LanMessage): Uint8Array {
+export function encodeLanMessage({ side, point, peerDigest, blob }: LanMessage): Uint8Array {
   const bytes = new Uint8Array(HEAD_BYTES + blob.length);
   bytes.set(MAGIC);
   bytes[MAGIC.length] = VERSION;
   bytes[MAGIC.length + 1] = side;
   let at = MAGIC.length + 2;
-  bytes.set(place, at);
-  at += PLACE_BYTES;
+  bytes.set(point, at);
+  at += POINT_NAME_BYTES;
   bytes.set(peerDigest, at);
   at = writeU16(bytes, at + DIGEST_BYTES, blob.length);
   bytes.set(blob, at);
@@ -44,11 +44,11 @@ export function decodeLanMessage(bytes: Uint8Array): LanMessage | undefined {
   const reader = new Reader(bytes);
   const isOurs = equalBytes(reader.take(MAGIC.length), MAGIC) && reader.u8() === VERSION;
   const side = reader.u8();
-  const place = reader.take(PLACE_BYTES);
+  const point = reader.take(POINT_NAME_BYTES);
   const peerDigest = reader.take(DIGEST_BYTES);
   const length = reader.u16();
   const blob = reader.take(length);
   if (!isOurs || !reader.ok || reader.remaining > 0 || length > BLOB_LIMIT_BYTES) return undefined;
   if (side !== 0 && side !== 1) return undefined;
-  return { side, place: copyBytes(place), peerDigest: copyBytes(peerDigest), blob: copyBytes(blob) };
+  return { side, point: copyBytes(point), peerDigest: copyBytes(peerDigest), blob: copyBytes(blob) };
 }

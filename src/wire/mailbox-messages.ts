@@ -25,7 +25,7 @@ export const MAILBOX_VERSION = 0;
 export const TRANSACTION_BYTES = 8;
 export const COOKIE_BYTES = 16;
 /** Name of a place, and of a relay's room. */
-export const PLACE_BYTES = 32;
+export const POINT_NAME_BYTES = 32;
 /** What names a blob: the first bytes of its SHA-256. All zero names none. */
 export const DIGEST_BYTES = 8;
 /** A relayed connection, as its end names it. */
@@ -53,7 +53,7 @@ const REPLY_HEAD_BYTES: number = 2 + TRANSACTION_BYTES;
 const HELLO_BYTES: number = REPLY_HEAD_BYTES + COOKIE_BYTES;
 const TIME_BYTES = 6;
 const TIMED_HELLO_BYTES: number = HELLO_BYTES + TIME_BYTES;
-const REQUEST_HEAD_BYTES: number = HELLO_BYTES + PLACE_BYTES + 1;
+const REQUEST_HEAD_BYTES: number = HELLO_BYTES + POINT_NAME_BYTES + 1;
 const MEET_HEAD_BYTES: number = REQUEST_HEAD_BYTES + 2 * DIGEST_BYTES + 2;
 
 /** Why a server does not do what it was asked for. */
@@ -66,7 +66,7 @@ export type MailboxSide = 0 | 1;
 interface RequestHead {
   readonly transaction: Uint8Array;
   readonly cookie: Uint8Array;
-  readonly place: Uint8Array;
+  readonly point: Uint8Array;
   readonly side: MailboxSide;
 }
 
@@ -109,7 +109,7 @@ export type MailboxRequest = Hello | Meet | Leave | RelayOpen | RelayClose;
 /** About one side of a place, its receiver's. */
 interface ReplyHead {
   readonly transaction: Uint8Array;
-  readonly place: Uint8Array;
+  readonly point: Uint8Array;
   readonly side: MailboxSide;
 }
 
@@ -158,7 +158,7 @@ export function encodeRequest(request: MailboxRequest): Uint8Array {
     request.transaction,
   );
   bytes.set(request.cookie, REPLY_HEAD_BYTES);
-  bytes.set(request.place, HELLO_BYTES);
+  bytes.set(request.point, HELLO_BYTES);
   bytes[REQUEST_HEAD_BYTES - 1] = request.side;
   if (request.kind === "meet") writeBlobs(bytes, REQUEST_HEAD_BYTES, request);
   return bytes;
@@ -176,10 +176,10 @@ export function decodeRequest(bytes: Uint8Array): MailboxRequest | undefined {
     const hello: Hello = { kind: "hello", transaction };
     return bytes.length >= TIMED_HELLO_BYTES ? { ...hello, wantsTime: true } : hello;
   }
-  const place = reader.take(PLACE_BYTES);
+  const point = reader.take(POINT_NAME_BYTES);
   const side = reader.u8();
   if (!reader.ok || (side !== 0 && side !== 1)) return undefined;
-  const fields: RequestHead = { transaction, cookie, place, side };
+  const fields: RequestHead = { transaction, cookie, point, side };
   switch (kind) {
     case KIND.meet: {
       const blobs = readBlobs(reader);
@@ -205,9 +205,9 @@ export function encodeReply(reply: MailboxReply): Uint8Array {
     if (timeMs !== undefined) writeU48(bytes, HELLO_BYTES, timeMs);
     return bytes;
   }
-  const at = REPLY_HEAD_BYTES + PLACE_BYTES + 1;
+  const at = REPLY_HEAD_BYTES + POINT_NAME_BYTES + 1;
   const bytes = head(KIND[reply.kind], at + bodyBytes(reply), reply.transaction);
-  bytes.set(reply.place, REPLY_HEAD_BYTES);
+  bytes.set(reply.point, REPLY_HEAD_BYTES);
   bytes[at - 1] = reply.side;
   if (reply.kind === "state") writeBlobs(bytes, at, reply);
   else if (reply.kind === "refused") bytes[at] = reply.reason;
@@ -231,10 +231,10 @@ export function decodeReply(bytes: Uint8Array): MailboxReply | undefined {
     const reply: CookieReply = { kind: "cookie", transaction, cookie };
     return reader.remaining >= TIME_BYTES ? { ...reply, timeMs: reader.u48() } : reply;
   }
-  const place = reader.take(PLACE_BYTES);
+  const point = reader.take(POINT_NAME_BYTES);
   const side = reader.u8();
   if (!reader.ok || (side !== 0 && side !== 1)) return undefined;
-  const fields: ReplyHead = { transaction, place, side };
+  const fields: ReplyHead = { transaction, point, side };
   if (kind === KIND.state) {
     const blobs = readBlobs(reader);
     return blobs === undefined ? undefined : { kind: "state", ...fields, ...blobs };

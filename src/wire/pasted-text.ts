@@ -15,7 +15,7 @@ const COMMAND = /^(?:\S+\s+){0,2}?\S*srudp(?:\.js)?\s+connect\s+/;
 /** A code that stands alone between blanks. */
 const CODE = /(?:^|\s)(\d{1,2}(?:[\s_\u2010-\u2015-]+[A-Za-z]{3,12}){3})(?=\s|$)/;
 /** Longest text that is looked at. */
-const LONGEST_TEXT = 4096;
+const MAX_TEXT_LENGTH = 4096;
 
 /** The text of a code without what was pasted around it; the text itself where nothing is known about it. */
 export function unwrapCode(text: string): string {
@@ -28,7 +28,7 @@ export function unwrapCode(text: string): string {
 
 /** The text of a ticket on one line, without what was pasted around and between its parts. */
 export function unwrapTicket(text: string): string {
-  if (text.length > LONGEST_TEXT) return "";
+  if (text.length > MAX_TEXT_LENGTH) return "";
   const line = text
     .split(/\r?\n|\r/)
     .map(unwrapLine)
@@ -46,6 +46,6 @@ export function unwrapLine(text: string): string {
 
 /** A text without quotes and invisible characters, and without blanks around it. */
 export function unquote(text: string): string {
-  if (text.length > LONGEST_TEXT) return text;
+  if (text.length > MAX_TEXT_LENGTH) return text;
   return text.replace(INVISIBLE, "").replace(QUOTES, "").trim();
 }

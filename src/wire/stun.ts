@@ -75,7 +75,7 @@ export interface StunAddress {
 const SHA1_BYTES = 20;
 const SHA256_BYTES = 32;
 /** Shortest truncation of the SHA-256 form.  // RFC 8489 §14.6 */
-const SHORTEST_SHA256_BYTES = 16;
+const MIN_SHA256_BYTES = 16;
 /** Set apart from CRC-32 of other protocols on the same port: "STUN".  // RFC 8489 §14.7 */
 const FINGERPRINT_MASK = 0x5354554e;
 const FINGERPRINT_TOTAL_BYTES = 8;
@@ -160,7 +160,7 @@ export class StunMessage {
   isIntactSha256(key: Uint8Array, mac: StunMac): boolean {
     const found = this.#find(STUN_ATTRIBUTE.messageIntegritySha256);
     const length = found?.value.length ?? 0;
-    if (found === undefined || length < SHORTEST_SHA256_BYTES || length > SHA256_BYTES) return false;
+    if (found === undefined || length < MIN_SHA256_BYTES || length > SHA256_BYTES) return false;
     return equalBytes(found.value, mac(key, this.#coveredBytes(found)).subarray(0, length));
   }
 

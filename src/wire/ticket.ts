@@ -23,7 +23,7 @@ export const TICKET_PSK_BYTES = 32;
 
 const PREFIX = "srudpt1";
 /** Longest text that is looked at; the longest offer takes some 1300 characters. */
-const LONGEST_TEXT = 2000;
+const MAX_TEXT_LENGTH = 2000;
 const OFFER = 0;
 const ANSWER = 1;
 const CRC_BYTES = 4;
@@ -71,7 +71,7 @@ export function encodeTicket(ticket: Ticket): string {
  */
 export function decodeTicket(text: string): Ticket {
   const unwrapped = unwrapTicket(text);
-  const packed = unwrapped.length > LONGEST_TEXT ? "" : unwrapped;
+  const packed = unwrapped.length > MAX_TEXT_LENGTH ? "" : unwrapped;
   if (!packed.startsWith(PREFIX)) throw new SrudpError("ERR_TICKET_FORMAT");
   const bytes = fromBase64Url(packed.slice(PREFIX.length));
   const bodyEnd = bytes.length - CRC_BYTES;

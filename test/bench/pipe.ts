@@ -19,7 +19,7 @@ import { endAll, type SrudpProcess, temporaryFolder } from "../lib/srudp-process
 import { describeMachine } from "./speed/machine.ts";
 
 const GIBIBYTE = 2 ** 30;
-const PATIENCE_MS = 20 * 60_000;
+const TIMEOUT_MS = 20 * 60_000;
 
 interface Row {
   readonly name: string;
@@ -62,7 +62,7 @@ async function sha256Of(path: string): Promise<string> {
 }
 
 async function costOf(process: SrudpProcess): Promise<Cost> {
-  const status = await process.exit(PATIENCE_MS);
+  const status = await process.exit(TIMEOUT_MS);
   return {
     cpuSeconds: process.meter.cpuMs / 1000,
     peakResidentMegabytes: process.meter.peakResidentBytes / 1e6,
@@ -162,7 +162,7 @@ async function slowReader(bytes: number): Promise<Row> {
 async function lossyPath(bytes: number): Promise<Row> {
   const patterns = { up: new BytePattern(4), down: new BytePattern(5) };
   const { connector, listener } = await startPair({
-    via: async (targetPort) => {
+    dialer: async (targetPort) => {
       const both = {
         delayMs: 25,
         lossRate: 0.05,
@@ -182,8 +182,8 @@ async function lossyPath(bytes: number): Promise<Row> {
     from.input.end();
   };
   const [up, down] = await Promise.all([
-    listener.output.check(patterns.up, undefined, PATIENCE_MS),
-    connector.output.check(patterns.down, undefined, PATIENCE_MS),
+    listener.output.check(patterns.up, undefined, TIMEOUT_MS),
+    connector.output.check(patterns.down, undefined, TIMEOUT_MS),
     send(connector, patterns.up),
     send(listener, patterns.down),
   ]);

@@ -10,11 +10,11 @@ import { connect, type Socket } from "node:net";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { WebSocket } from "ws";
-import type { Correspondent } from "../../src/server/client.ts";
-import { Desk } from "../../src/server/request-handler.ts";
-import { USUAL_LIMITS } from "../../src/server/limits.ts";
-import { StunResponder } from "../../src/server/stun-responder.ts";
 import type { UdpSocket } from "../../src/platform/udp/udp-socket.ts";
+import type { Client as ServerClient } from "../../src/server/client.ts";
+import { USUAL_LIMITS } from "../../src/server/limits.ts";
+import { RequestHandler } from "../../src/server/request-handler.ts";
+import { StunResponder } from "../../src/server/stun-responder.ts";
 import {
   BLOB_LIMIT_BYTES,
   decodeReply,
@@ -34,7 +34,7 @@ const CONNECTIONS = 2000;
 const UNLIMITED = { ...USUAL_LIMITS, messagesPerAddress: 1e9, entriesPerAddress: 1e9 };
 const transaction = new Uint8Array(8);
 
-class Client implements Correspondent {
+class Client implements ServerClient {
   readonly address = "192.0.2.7";
   readonly port = 5;
   readonly isReliable = false;
@@ -44,7 +44,7 @@ class Client implements Correspondent {
     this.answer = bytes;
   }
 
-  equals(other: Correspondent): boolean {
+  equals(other: ServerClient): boolean {
     return other === this;
   }
 }
@@ -62,7 +62,7 @@ function row(
   console.log(`| ${what} | ${((user + system) / INPUTS).toFixed(1)} | ${answerBytes()} |`);
 }
 
-function place(number: number): Uint8Array {
+function point(number: number): Uint8Array {
   const bytes = new Uint8Array(32);
   new DataView(bytes.buffer).setUint32(0, number);
   return bytes;
@@ -71,13 +71,13 @@ function place(number: number): Uint8Array {
 function byUdp(): void {
   console.log("| datagram | CPU, µs | answer, bytes |\n|---|---|---|");
   const client = new Client();
-  const desk = new Desk(0, UNLIMITED, Date.now);
-  const take = (request: MailboxRequest, to = desk) => {
+  const handler = new RequestHandler(0, UNLIMITED, Date.now);
+  const take = (request: MailboxRequest, to = handler) => {
     client.answer = new Uint8Array(0);
     to.handleDatagram(0, client, encodeRequest(request));
   };
   // A desk for each cookie that is asked for without a limit: the limit is what the next row shows.
-  const fresh = new Desk(0, UNLIMITED, Date.now);
+  const fresh = new RequestHandler(0, UNLIMITED, Date.now);
   fresh.takeUnproved = () => true;
   const hello = { kind: "hello", transaction, wantsTime: true } as const;
   take(hello);
@@ -91,14 +91,14 @@ function byUdp(): void {
   junk[0] = 0xf2;
   row(
     "random bytes",
-    () => desk.handleDatagram(0, client, junk),
+    () => handler.handleDatagram(0, client, junk),
     () => 0,
   );
   row("hello: a cookie", () => take(hello, fresh), answered);
-  const spent = new Desk(0, USUAL_LIMITS, Date.now);
+  const spent = new RequestHandler(0, USUAL_LIMITS, Date.now);
   row("hello beyond the rate of its address", () => take(hello, spent), answered);
   const forged = { kind: "meet", transaction, cookie: transaction, side: 0, ...digests } as const;
-  const forgedMeet = { ...forged, cookie: new Uint8Array(16), place: place(1), blob };
+  const forgedMeet = { ...forged, cookie: new Uint8Array(16), point: point(1), blob };
   row("meet with a wrong cookie", () => take(forgedMeet, fresh), answered);
   const meet = { ...forgedMeet, cookie, blob: new Uint8Array(0) };
   row("meet again, nothing new", () => take(meet), answered);
@@ -113,17 +113,17 @@ function byUdp(): void {
   row(
     "meet and leave, a new place each time (2 messages)",
     (i) => {
-      take({ ...meet, place: place(i + 10) });
-      take({ kind: "leave", transaction, cookie, place: place(i + 10), side: 0 });
+      take({ ...meet, point: point(i + 10) });
+      take({ kind: "leave", transaction, cookie, point: point(i + 10), side: 0 });
     },
     () => "61, 0",
   );
   row(
     "leave of nothing",
-    (i) => take({ kind: "leave", transaction, cookie, place: place(i + 1e6), side: 0 }),
+    (i) => take({ kind: "leave", transaction, cookie, point: point(i + 1e6), side: 0 }),
     answered,
   );
-  const slow = new Desk(0, USUAL_LIMITS, Date.now);
+  const slow = new RequestHandler(0, USUAL_LIMITS, Date.now);
   const otherCookie = (() => {
     slow.handleDatagram(0, client, encodeRequest(hello));
     const given = decodeReply(client.answer);
@@ -135,7 +135,7 @@ function byUdp(): void {
     "relayed datagram, no such end",
     () => {
       writeRelayHead(datagram, transaction);
-      desk.handleDatagram(0, client, datagram);
+      handler.handleDatagram(0, client, datagram);
     },
     () => 0,
   );
@@ -165,14 +165,14 @@ function byUdp(): void {
   collectGarbage();
   const before = process.memoryUsage();
   for (let i = 0; i < HELD; i++)
-    take({ ...meet, place: place(i + 2e6), blob: randomBytes(BLOB_LIMIT_BYTES) });
+    take({ ...meet, point: point(i + 2e6), blob: randomBytes(BLOB_LIMIT_BYTES) });
   collectGarbage();
   const after = process.memoryUsage();
   const bytes = after.heapUsed + after.arrayBuffers - before.heapUsed - before.arrayBuffers;
   console.log(`\nan entry with a blob of 1 KiB holds ${Math.round(bytes / HELD)} bytes`);
   collectGarbage();
   const sources = process.memoryUsage().heapUsed;
-  for (let i = 0; i < 16_384; i++) desk.takeProved(0, `198.${i >> 16}.${(i >> 8) & 255}.${i & 255}`);
+  for (let i = 0; i < 16_384; i++) handler.takeProved(0, `198.${i >> 16}.${(i >> 8) & 255}.${i & 255}`);
   collectGarbage();
   console.log(
     `a source in a table of rates holds ${Math.round((process.memoryUsage().heapUsed - sources) / 16_384)} bytes`,
@@ -221,7 +221,7 @@ async function byTcp(): Promise<void> {
   const [talker] = sockets;
   const cookie = new Uint8Array(16);
   const digests = { ownDigest: transaction, peerDigest: transaction, blob: new Uint8Array(0) };
-  const meet = encodeRequest({ kind: "meet", transaction, cookie, place: place(1), side: 0, ...digests });
+  const meet = encodeRequest({ kind: "meet", transaction, cookie, point: point(1), side: 0, ...digests });
   const messages = await cpuOf(INPUTS, async () => {
     let answers = 0;
     const done = new Promise<void>((resolve) => {

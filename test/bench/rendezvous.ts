@@ -4,8 +4,8 @@
  * Prints a table for `docs/benchmarks.md`.
  */
 import { setImmediate as turn } from "node:timers/promises";
-import { placeOfTicket } from "../../src/traversal/signalling/rendezvous-point.ts";
 import { openRelay } from "../../src/traversal/relay/relay-socket.ts";
+import { pointOfTicket } from "../../src/traversal/signalling/rendezvous-point.ts";
 import { endAll, SrudpProcess } from "../lib/srudp-process.ts";
 import { type EndWaiting, waitByUdp, waitByWebSocket } from "../lib/waiting-peers.ts";
 
@@ -43,10 +43,10 @@ async function memoryOf(wait: (port: number, count: number) => Promise<EndWaitin
 
 async function relayRate(scheme: "udp" | "ws"): Promise<string> {
   const { process, port } = await start("--relay-rate", "100000", "--relay-total-rate", "100000");
-  const place = placeOfTicket(new Uint8Array(32), Infinity);
+  const point = pointOfTicket(new Uint8Array(32), Infinity);
   const url = `${scheme}://127.0.0.1:${port}`;
-  const near = await openRelay(url, place, "initiator");
-  const far = await openRelay(url, place, "responder");
+  const near = await openRelay(url, point, "initiator");
+  const far = await openRelay(url, point, "responder");
   const rates: number[] = [];
   for (let run = 0; run < RELAY_RUNS; run++) {
     let arrived = 0;

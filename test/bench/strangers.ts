@@ -11,12 +11,12 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { utf8Encode, writeU16 } from "../../src/base/bytes.ts";
 import type { Handshake } from "../../src/engine/handshake/handshake.ts";
-import type { DatagramHandler, DatagramSocket } from "../../src/platform/udp/datagram-socket.ts";
 import { Endpoint } from "../../src/link/endpoint.ts";
-import { Listener } from "../../src/open/listener.ts";
-import { placesOfCode } from "../../src/traversal/signalling/rendezvous-point.ts";
 import type { ListenOptions } from "../../src/link/link-options.ts";
 import { Trust } from "../../src/link/trust.ts";
+import { Listener } from "../../src/open/listener.ts";
+import type { DatagramHandler, DatagramSocket } from "../../src/platform/udp/datagram-socket.ts";
+import { pointsOfCode } from "../../src/traversal/signalling/rendezvous-point.ts";
 import { PACKET_COOKIE } from "../../src/wire/packet.ts";
 import { forgedFirst } from "../lib/first-message.ts";
 import { keyPair, newInitiator } from "../unit/engine/handshake-sides.ts";
@@ -257,10 +257,10 @@ function confirmationsOf(stage: Stage): Input[] {
 /** The places of one code: what a code that is made costs a listener that is met. */
 async function measureScrypt(): Promise<void> {
   const before = process.cpuUsage();
-  let places = 0;
-  for await (const _ of placesOfCode(CODE, Date.now())) places++;
+  let points = 0;
+  for await (const _ of pointsOfCode(CODE, Date.now())) points++;
   const { user, system } = process.cpuUsage(before);
-  console.log(`\nthe ${places} places of a code: ${((user + system) / 1000).toFixed(0)} ms of CPU`);
+  console.log(`\nthe ${points} places of a code: ${((user + system) / 1000).toFixed(0)} ms of CPU`);
 }
 
 /** Memory of as many half-open handshakes as there may be, each with all the early data that is kept. */

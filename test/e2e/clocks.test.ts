@@ -45,8 +45,8 @@ describe("a code", () => {
     const ways = [...NO_NET, "--no-lan", "--rendezvous", `${scheme}://127.0.0.1:${await startRendezvous()}`];
     const listener = SrudpProcess.start(["listen", ...ways], clockOffBy(one, code));
     const connector = SrudpProcess.start(["connect", ...ways, "-w", "20"], clockOffBy(other, code));
-    const told = await listener.event("clock");
-    expect(Math.abs(told.aheadMs + one)).toBeLessThan(MINUTE_MS);
+    const reported = await listener.event("clock");
+    expect(Math.abs(reported.aheadMs + one)).toBeLessThan(MINUTE_MS);
     expect(await link(listener, connector)).toEqual([0, 0]);
   });
 

@@ -20,7 +20,7 @@ const GOODBYE_MS = 4500;
 
 async function over(seed: number): Promise<Awaited<ReturnType<typeof startPair>>> {
   return startPair({
-    via: async (targetPort) => {
+    dialer: async (targetPort) => {
       const link = await startEmulator({ targetPort, seed, both: LOSSY });
       links.push(link);
       return link.peer;

@@ -10,7 +10,7 @@ import { seen } from "../lib/tcp-client.ts";
 interface Case {
   readonly name: string;
   /** @param tell what this end saw, to be compared as well */
-  readonly server: (socket: Socket, tell: (what: string) => void) => void;
+  readonly server: (socket: Socket, report: (what: string) => void) => void;
   readonly client: (socket: Socket) => void | Promise<void>;
 }
 
@@ -56,13 +56,13 @@ const CASES: readonly Case[] = [
   },
   {
     name: "half-closed by the server for 10 s with data the other way",
-    server: (socket, tell) => {
+    server: (socket, report) => {
       let heard = "";
       socket.end("your turn");
       socket.on("data", (bytes) => {
         heard += bytes;
       });
-      socket.on("end", () => tell(heard));
+      socket.on("end", () => report(heard));
     },
     client: (socket) => {
       socket.on("end", async () => {
@@ -119,11 +119,11 @@ describe("through a forward", () => {
   let direct: number[];
   let forwarded: number[];
   /** By the servers, about both clients. */
-  const told: string[][] = CASES.map(() => []);
+  const reported: string[][] = CASES.map(() => []);
 
   beforeAll(async () => {
     direct = await Promise.all(
-      CASES.map(({ server }, at) => serve((socket) => server(socket, (what) => told[at]!.push(what)))),
+      CASES.map(({ server }, at) => serve((socket) => server(socket, (what) => reported[at]!.push(what)))),
     );
     link = await startForwarding({
       listen: direct.flatMap((port) => ["--expose", `127.0.0.1:${port}`]),
@@ -147,8 +147,8 @@ describe("through a forward", () => {
       ]);
       expect(through).toEqual(plain);
       if (server.length < 2) return;
-      await expect.poll(() => told[index]).toHaveLength(2);
-      expect(told[index]![0]).toBe(told[index]![1]);
+      await expect.poll(() => reported[index]).toHaveLength(2);
+      expect(reported[index]![0]).toBe(reported[index]![1]);
     },
   );
 

@@ -156,8 +156,8 @@ describe.skipIf(obstacle !== undefined)("a target that cannot be reached", () =>
     expect(proxied[at]!.durationMs).toBeLessThan(limitMs);
 
     for (const side of [link.forwarder, link.listener]) {
-      const told = side.events.filter(({ event, code }) => event === "unforwarded" && code === one.code);
-      expect(told.map(({ message }) => message).join("\n")).toContain(`${one.host}`);
+      const reported = side.events.filter(({ event, code }) => event === "unforwarded" && code === one.code);
+      expect(reported.map(({ message }) => message).join("\n")).toContain(`${one.host}`);
     }
   });
 

@@ -86,7 +86,7 @@ describe("connect with a code and", () => {
       env,
     });
     const trouble = await connector.event("meeting");
-    expect(trouble).toMatchObject({ carrier: "dht", trouble: expect.stringContaining("DHT") });
+    expect(trouble).toMatchObject({ channel: "dht", trouble: expect.stringContaining("DHT") });
     expect(trouble.trouble).not.toContain("No meeting place");
     const failure = await connector.failure();
     expect(failure).toMatchObject({ status: 75, code: "ERR_TIMEOUT" });

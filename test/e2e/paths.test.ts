@@ -19,7 +19,7 @@ const pattern = new BytePattern(6);
 async function startOverLink(options: PairOptions = {}): Promise<{ pair: Pair; link: EmulatedLink }> {
   const pair = await startPair({
     ...options,
-    via: async (targetPort) => {
+    dialer: async (targetPort) => {
       link = await startEmulator({
         targetPort,
         seed: 6,

@@ -4,10 +4,10 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
-import type { Place } from "../../src/traversal/signalling/channel.ts";
-import { MailboxCarrier } from "../../src/traversal/signalling/mailbox-channel.ts";
-import { placeOfTicket } from "../../src/traversal/signalling/rendezvous-point.ts";
 import { openRelay } from "../../src/traversal/relay/relay-socket.ts";
+import type { RendezvousPoint } from "../../src/traversal/signalling/channel.ts";
+import { MailboxChannel } from "../../src/traversal/signalling/mailbox-channel.ts";
+import { pointOfTicket } from "../../src/traversal/signalling/rendezvous-point.ts";
 import { decodeReply, encodeRequest } from "../../src/wire/mailbox-messages.ts";
 import { within } from "../lib/deadline.ts";
 import { endAll, type SrudpEvent, SrudpProcess, temporaryFolder } from "../lib/srudp-process.ts";
@@ -30,27 +30,27 @@ async function startRendezvous(...words: string[]): Promise<Running> {
   return { server, event, port: Number(/:(\d+)$/.exec(event.udp[0])![1]) };
 }
 
-function placeNumber(number: number): Place {
+function placeNumber(number: number): RendezvousPoint {
   const psk = new Uint8Array(32);
   new DataView(psk.buffer).setUint32(0, number);
-  return placeOfTicket(psk, Infinity);
+  return pointOfTicket(psk, Infinity);
 }
 
 /** Both sides at one place, by the given ways; resolves when each has the other's blob. */
 async function meet(initiatorUrl: string, responderUrl: string): Promise<void> {
-  const carriers = [new MailboxCarrier([initiatorUrl]), new MailboxCarrier([responderUrl])];
-  const place = placeNumber(1);
+  const channels = [new MailboxChannel([initiatorUrl]), new MailboxChannel([responderUrl])];
+  const point = placeNumber(1);
   try {
     const heard = (["initiator", "responder"] as const).map((side, index) => {
-      const meeting = carriers[index]!.meet(place, side);
-      meeting.publish(Buffer.from(side));
+      const subscription = channels[index]!.meet(point, side);
+      subscription.publish(Buffer.from(side));
       return new Promise<string>((resolve) => {
-        meeting.onBlob = (blob) => resolve(Buffer.from(blob).toString());
+        subscription.onBlob = (blob) => resolve(Buffer.from(blob).toString());
       });
     });
     expect(await within(Promise.all(heard), 10_000, () => "not met")).toEqual(["responder", "initiator"]);
   } finally {
-    for (const carrier of carriers) await carrier.close();
+    for (const channel of channels) await channel.close();
   }
 }
 
@@ -137,10 +137,10 @@ describe("srudp rendezvous", () => {
     const { server, port } = await startRendezvous("--max-per-address", "20000");
     const end = await waitByUdp(port, 10_000);
     server.kill("SIGUSR1");
-    const { waiting, places, memoryBytes } = await server.event("statistics");
+    const { waiting, points, memoryBytes } = await server.event("statistics");
     end();
     console.log(`10,000 waiting peers: ${(memoryBytes / 1e6).toFixed(1)} MB resident`);
-    expect({ waiting, places }).toEqual({ waiting: 10_000, places: 10_000 });
+    expect({ waiting, points }).toEqual({ waiting: 10_000, points: 10_000 });
     expect(memoryBytes).toBeLessThan(200_000_000);
   }, 120_000);
 });

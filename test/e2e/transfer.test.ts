@@ -13,7 +13,7 @@ import { endAll, type SrudpProcess } from "../lib/srudp-process.ts";
 afterEach(endAll);
 
 const MEBIBYTE = 1 << 20;
-const MOST_RESIDENT_BYTES = 120e6;
+const MAX_RESIDENT_BYTES = 120e6;
 const fromConnector = new BytePattern(1);
 const fromListener = new BytePattern(2);
 
@@ -59,8 +59,8 @@ describe("backpressure", () => {
     await connector.input.fill(fromConnector);
     // What was taken stands in windows and pipes: a few megabytes, not the writer's gigabytes.
     expect(connector.input.writtenBytes).toBeLessThan(32 * MEBIBYTE);
-    expect(connector.meter.peakResidentBytes).toBeLessThan(MOST_RESIDENT_BYTES);
-    expect(listener.meter.peakResidentBytes).toBeLessThan(MOST_RESIDENT_BYTES);
+    expect(connector.meter.peakResidentBytes).toBeLessThan(MAX_RESIDENT_BYTES);
+    expect(listener.meter.peakResidentBytes).toBeLessThan(MAX_RESIDENT_BYTES);
     connector.input.end();
     listener.input.end();
     expect(await listener.output.check(fromConnector)).toBe(connector.input.writtenBytes);
@@ -87,8 +87,8 @@ describe("backpressure", () => {
     listener.input.end();
     expect(await connector.exit()).toBe(0);
     expect(await listener.exit()).toBe(0);
-    expect(connector.meter.peakResidentBytes).toBeLessThan(MOST_RESIDENT_BYTES);
-    expect(listener.meter.peakResidentBytes).toBeLessThan(MOST_RESIDENT_BYTES);
+    expect(connector.meter.peakResidentBytes).toBeLessThan(MAX_RESIDENT_BYTES);
+    expect(listener.meter.peakResidentBytes).toBeLessThan(MAX_RESIDENT_BYTES);
   });
 
   it("does not hold up small things: each byte comes through as it is written", async () => {
@@ -105,7 +105,7 @@ describe("a path that loses 5 %, duplicates 2 %, reorders 5 %, corrupts 1 %, 50 
     const seed = 2;
     let stop = (): void => {};
     const pair = await startPair({
-      via: async (targetPort) => {
+      dialer: async (targetPort) => {
         const link = await startEmulator({
           targetPort,
           seed,

@@ -16,18 +16,18 @@ import { repeatCommand, runTurn, type Turn, type TurnReport, targetOf, turnsOf }
 /** A turn takes a fraction of a second: one that is still going after this hangs. */
 const HANG_MS = 120_000;
 /** A run holds a few megabytes: one that needs more than this takes without end. */
-const MEMORY_MOST_MB = 512;
+const MAX_MEMORY_MB = 512;
 /** Failures of one target that are shown; the others are counted. */
 const SHOWN_FAILURES = 5;
 
-interface Tally {
+interface ByteDigest {
   runs: number;
   failed: number;
   elapsedMs: number;
 }
 
 class Summary {
-  readonly tallies: Map<string, Tally> = new Map();
+  readonly tallies: Map<string, ByteDigest> = new Map();
   readonly #startedAt = performance.now();
 
   constructor(targets: readonly FuzzTarget[]) {
@@ -95,7 +95,7 @@ class Station {
   #hire(): Worker {
     const worker = new Worker(new URL(import.meta.url), {
       workerData: this.#seed,
-      resourceLimits: { maxOldGenerationSizeMb: MEMORY_MOST_MB },
+      resourceLimits: { maxOldGenerationSizeMb: MAX_MEMORY_MB },
     });
     worker.on("message", (report: TurnReport) => {
       this.#summary.add(report);

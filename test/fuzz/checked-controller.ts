@@ -14,7 +14,7 @@ import { broken } from "./target.ts";
 import type { Xorshift } from "./xorshift.ts";
 
 /** Far beyond what any path holds: a window above this has run away. */
-const WINDOW_MOST_BYTES: number = 2 ** 45;
+const MAX_WINDOW_BYTES: number = 2 ** 45;
 /** Fields in which the controllers are told that there is nothing to tell. */
 const NOTHING = -1;
 
@@ -112,7 +112,7 @@ export class CheckedController implements CongestionController {
 
   private check(after: string): void {
     const { congestionWindowBytes: window, pacingRate, ssthreshBytes } = this.inner;
-    if (!(window >= minimumWindowBytes(this.datagramBytes) && window < WINDOW_MOST_BYTES)) {
+    if (!(window >= minimumWindowBytes(this.datagramBytes) && window < MAX_WINDOW_BYTES)) {
       broken(`${this.name}: a window of ${window} bytes after ${after}`);
     }
     const rateMost = this.isMeasured ? Number.MAX_VALUE : Number.POSITIVE_INFINITY;

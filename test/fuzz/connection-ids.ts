@@ -9,8 +9,8 @@ import type { Xorshift } from "./xorshift.ts";
 
 const HELD_IDS = 3;
 /** Bounds of what waits to be told, and of what is remembered, far above what two honest ends need. */
-const QUEUE_MOST = 24;
-const SEEN_MOST = 64;
+const MAX_QUEUED = 24;
+const MAX_SEEN = 64;
 
 interface Insides {
   readonly own: readonly { readonly sequence: number }[];
@@ -148,7 +148,7 @@ class Hostile {
 
 function sendAll(from: ConnectionIds, to: ConnectionIds, underWay: Frame[]): void {
   for (let frames = 0; from.hasFrame; frames++) {
-    if (frames > 2 * QUEUE_MOST) broken("frames without end");
+    if (frames > 2 * MAX_QUEUED) broken("frames without end");
     const announced = from.nextToAnnounce;
     if (announced !== undefined) {
       underWay.push({ from, to, sequence: announced.sequence, id: announced.id });
@@ -178,7 +178,7 @@ function check(ids: ConnectionIds): void {
   const { toAnnounce, toRetire, spare, seen } = ids as unknown as Insides;
   same(ids.ownIds.length, HELD_IDS, "the own IDs");
   if (spare.length > HELD_IDS) broken(`${spare.length} spare IDs`);
-  if (toAnnounce.length > QUEUE_MOST) broken(`${toAnnounce.length} IDs wait to be announced`);
-  if (toRetire.length > QUEUE_MOST) broken(`${toRetire.length} IDs wait to be retired`);
-  if (seen.size > SEEN_MOST) broken(`${seen.size} sequences are remembered`);
+  if (toAnnounce.length > MAX_QUEUED) broken(`${toAnnounce.length} IDs wait to be announced`);
+  if (toRetire.length > MAX_QUEUED) broken(`${toRetire.length} IDs wait to be retired`);
+  if (seen.size > MAX_SEEN) broken(`${seen.size} sequences are remembered`);
 }

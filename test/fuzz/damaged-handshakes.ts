@@ -14,7 +14,7 @@ import type { Xorshift } from "./xorshift.ts";
 /** noise1, noise2 and noise3; each with so many damaged copies in front of it. */
 const MESSAGES = 3;
 const COPIES = 20;
-const MESSAGES_MOST = 200;
+const MAX_MESSAGES = 200;
 const SOURCE_ID_AT = 11;
 const INTEGRITY_AT = HANDSHAKE_BYTES - INTEGRITY_BYTES;
 const REASONS = ["refused", "busy", "version"] as const;
@@ -31,7 +31,7 @@ export const damagedHandshakes: FuzzTarget = {
     const queue: { to: Connection; bytes: Uint8Array }[] = [];
     collect(initiator, responder, queue);
     for (let delivered = 0; queue.length > 0; delivered++) {
-      if (delivered > MESSAGES_MOST) broken("the two never come to rest");
+      if (delivered > MAX_MESSAGES) broken("the two never come to rest");
       const { to, bytes } = queue.shift()!;
       const other = to === initiator ? responder : initiator;
       for (let copies = delivered < MESSAGES ? COPIES : 0; copies > 0; copies--) {
@@ -52,7 +52,7 @@ export const damagedHandshakes: FuzzTarget = {
 
 function collect(from: Connection, to: Connection, queue: { to: Connection; bytes: Uint8Array }[]): void {
   while (from.pollTransmit(0, transmit)) {
-    if (queue.length > MESSAGES_MOST) broken("junk is answered without end");
+    if (queue.length > MAX_MESSAGES) broken("junk is answered without end");
     queue.push({ to, bytes: transmit.buffer.slice(0, transmit.length) });
   }
 }

@@ -39,13 +39,13 @@ const NUMBERED = [
   FRAME.ackFrequency,
 ] as const;
 
-const MOST_FRAMES = 24;
+const MAX_FRAMES = 24;
 const token = new Uint8Array(8);
 const message = new Uint8Array(CLOSE_REASON_BYTES);
 
 export class FrameWriter {
   /** Frames of the packet made last: said[0 … frames). */
-  readonly said: FrameSaid[] = Array.from({ length: MOST_FRAMES }, () => ({
+  readonly said: FrameSaid[] = Array.from({ length: MAX_FRAMES }, () => ({
     type: 0,
     id: -1,
     offset: -1,
@@ -64,7 +64,7 @@ export class FrameWriter {
     this.frames = 0;
     this.ackDelayMs = random.below(200_000) / 125;
     this.ranges.clear();
-    const most = 1 + random.below(MOST_FRAMES - 1);
+    const most = 1 + random.below(MAX_FRAMES - 1);
     while (this.frames < most && end - at >= 2 * CLOSE_REASON_BYTES)
       at = this.writeOne(random, bytes, at, end);
     if (end - at < 40 || !random.oneIn(3)) return at;

@@ -20,8 +20,8 @@ const PATHS = [
   { address: "192.0.2.1", port: 2000, socket: 0 },
   { address: "198.51.100.7", port: 1000, socket: 0 },
 ] as const;
-const SENT_PACKETS_MOST = 20_000;
-const QUEUE_MOST = 2000;
+const MAX_SENT_PACKETS = 20_000;
+const MAX_QUEUED = 2000;
 const datagram = new Uint8Array(3000);
 
 /** Sizes of what could grow in an established connection. */
@@ -198,15 +198,15 @@ function check({ victim, close }: MaliciousPeer): void {
   const { recovery, received, streams, datagrams, link } = victim as unknown as Insides;
   const { ids, paths } = link.parts;
   const queues: readonly (readonly [string, number, number])[] = [
-    ["sent packets", recovery.sent.next - recovery.sent.first, SENT_PACKETS_MOST],
-    ["lost packets", recovery.remembered.length, SENT_PACKETS_MOST],
+    ["sent packets", recovery.sent.next - recovery.sent.first, MAX_SENT_PACKETS],
+    ["lost packets", recovery.remembered.length, MAX_SENT_PACKETS],
     ["ranges", received.ranges.count, 64],
     ["streams", streams.open.size, 2100],
     ["streams with control frames", streams.listed.length, 2100],
     ["resets not heard of", streams.unheardResets.size, 0],
     ["datagrams", datagrams.incoming.length, 512],
-    ["IDs to announce", ids.toAnnounce.length, QUEUE_MOST],
-    ["IDs to retire", ids.toRetire.length, QUEUE_MOST],
+    ["IDs to announce", ids.toAnnounce.length, MAX_QUEUED],
+    ["IDs to retire", ids.toRetire.length, MAX_QUEUED],
     ["answers", paths.responses.length, 8],
     ["probes", paths.probes.length, 4],
   ];
@@ -221,9 +221,10 @@ function end(peer: MaliciousPeer): void {
   if (closeCause === undefined) broken("no close cause");
   if (victim.state === "closing") {
     peer.drain();
-    const { isSilenced } = (victim as unknown as { link: { transmission: { isSilenced: boolean } } }).link
-      .transmission;
-    if (peer.close === undefined && !isSilenced) broken("no CLOSE was sent");
+    const { isAmplificationLimited } = (
+      victim as unknown as { link: { transmission: { isAmplificationLimited: boolean } } }
+    ).link.transmission;
+    if (peer.close === undefined && !isAmplificationLimited) broken("no CLOSE was sent");
     if (peer.close !== undefined) same(peer.close.errorCode, closeCause.errorCode, "the code of the CLOSE");
     if (closeCause.errorCode === INTERNAL) broken(`our own fault: ${closeCause.reason}`);
     if (closeCause.errorCode !== 0 && !WIRE_CODES.has(closeCause.errorCode))

@@ -5,10 +5,10 @@
  */
 import { type ErrorCode, SrudpError } from "../../src/base/errors.ts";
 import { EVENT, EventQueue } from "../../src/engine/connection/events.ts";
-import { RECEIVE } from "../../src/engine/streams/receive-stream.ts";
-import { PACKET, RECORD, SentPackets } from "../../src/engine/recovery/sent-packets.ts";
-import { Streams } from "../../src/engine/streams/streams.ts";
 import { DEFAULT_PARAMETERS } from "../../src/engine/connection/transport-parameters.ts";
+import { PACKET, RECORD, SentPackets } from "../../src/engine/recovery/sent-packets.ts";
+import { RECEIVE } from "../../src/engine/streams/receive-stream.ts";
+import { Streams } from "../../src/engine/streams/streams.ts";
 import { FRAME, FrameCursor, writeNumbers, writeStreamHeader } from "../../src/wire/frames.ts";
 import { StreamLedger } from "./stream-ledger.ts";
 import { broken, type FuzzTarget, same } from "./target.ts";
@@ -18,7 +18,7 @@ const LARGEST_WINDOW_BYTES: number = 16 * 1024 * 1024;
 const SMALLEST_SLAB_BYTES = 4096;
 const SLAB_BYTES = 65_536;
 /** How many gaps a stream may have is R18's to say; here only that there is an end to it. */
-const GAPS_MOST = 5000;
+const MAX_GAPS = 5000;
 const packet = new Uint8Array(1600);
 const output = new Uint8Array(1300);
 const written = new Uint8Array(20_000).fill(7);
@@ -188,7 +188,7 @@ class World {
       said.highest = end;
     }
     if (kind === 7 || cursor.fin) said.finalBytes = end;
-    if (kind < 7 && ++said.pieces > GAPS_MOST) broken("there is no end to the pieces");
+    if (kind < 7 && ++said.pieces > MAX_GAPS) broken("there is no end to the pieces");
     return true;
   }
 
@@ -247,11 +247,11 @@ class World {
     const { random, packets } = this;
     if (packets.length === 0) return;
     const index = random.below(packets.length);
-    if (random.oneIn(3)) this.tell(packets[index]!, false);
-    else this.tell(packets.splice(index, 1)[0]!, true);
+    if (random.oneIn(3)) this.report(packets[index]!, false);
+    else this.report(packets.splice(index, 1)[0]!, true);
   }
 
-  private tell(packetNumber: number, isAcknowledged: boolean): void {
+  private report(packetNumber: number, isAcknowledged: boolean): void {
     const { sent, streams } = this;
     const to = sent.recordsTo(packetNumber);
     for (let record = sent.recordsFrom(packetNumber); record < to; record++) {
@@ -349,7 +349,7 @@ class World {
     ) {
       if (rounds > 2000) broken("there is always something more to send");
       this.transmit();
-      for (const packetNumber of this.packets.splice(0)) this.tell(packetNumber, true);
+      for (const packetNumber of this.packets.splice(0)) this.report(packetNumber, true);
     }
     this.drainEvents();
     this.check();

@@ -12,13 +12,13 @@ import {
   type Path,
   type Transmit,
 } from "../../src/engine/connection/connection.ts";
-import { Handshake, type Role } from "../../src/engine/handshake/handshake.ts";
-import { KeyUpdate, REKEY_LIMITS } from "../../src/engine/handshake/key-update.ts";
 import {
   DEFAULT_PARAMETERS,
   encodeParameters,
   type TransportParameters,
 } from "../../src/engine/connection/transport-parameters.ts";
+import { Handshake, type Role } from "../../src/engine/handshake/handshake.ts";
+import { KeyUpdate, REKEY_LIMITS } from "../../src/engine/handshake/key-update.ts";
 import { FRAME, FrameCursor, writeAck } from "../../src/wire/frames.ts";
 import {
   epochOf,
@@ -47,12 +47,12 @@ export type FrameWrite = (bytes: Uint8Array, at: number) => number;
 /** The path that every link here takes; paths are compared by identity. */
 export const PATH: Path = { address: "192.0.2.1", port: 1000, socket: 0 };
 const IDLE_TIMEOUT_MS = 60_000;
-const MOST_BYTES = 65_000;
+const MAX_BYTES = 65_000;
 /** Above what the real end may have sent before it was put aside. */
 const FIRST_NUMBER = 1000;
 
 /** One for all peers: nothing stays in them from one call to the next. */
-const sharedPacket = new Uint8Array(MOST_BYTES);
+const sharedPacket = new Uint8Array(MAX_BYTES);
 const sharedBuffer = new Uint8Array(64 * 1200);
 
 export class MaliciousPeer {

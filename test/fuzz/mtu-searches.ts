@@ -9,7 +9,7 @@ import type { Xorshift } from "./xorshift.ts";
 const CEILINGS = [1000, 1200, 1201, 1219, 1221, 1452, 1472, 8948, 65_507] as const;
 const STEP_BYTES = 20;
 /** Three tries for each of the sizes that a binary search over 64 KiB looks at, and then some. */
-const PROBES_MOST = 80;
+const MAX_PROBES = 80;
 const RAISE_MS = 600_000;
 
 class Search {
@@ -71,7 +71,7 @@ class Search {
     for (let searches = 0; searches < 2; searches++) {
       let probes = 0;
       while (mtu.probeAtMs < this.nowMs + RAISE_MS / 2) {
-        if (++probes > PROBES_MOST) broken("a search without end");
+        if (++probes > MAX_PROBES) broken("a search without end");
         this.nowMs = Math.max(this.nowMs, mtu.probeAtMs);
         this.send();
         this.resolve(false);

@@ -12,14 +12,14 @@ const PATHS: readonly Path[] = [0, 1, 2, 3, 4, 5].map((n) => ({
   port: 1000 + (n & 1),
   socket: 0,
 }));
-const RESPONSES_MOST = 8;
-const PROBES_MOST = 4;
+const MAX_RESPONSES = 8;
+const MAX_PROBES = 4;
 const AMPLIFICATION = 3;
 
 class World {
   private readonly random: Xorshift;
   private readonly control: PathControl;
-  private readonly proved: Set<Path> = new Set([PATHS[0]!]);
+  private readonly validated: Set<Path> = new Set([PATHS[0]!]);
   /** Tokens that went out over each path and may come back. */
   private tokens: { path: Path; token: Uint8Array }[] = [];
   private nowMs = 0;
@@ -111,17 +111,17 @@ class World {
     const [{ path, token }] = tokens.splice(random.below(tokens.length), 1) as [
       { path: Path; token: Uint8Array },
     ];
-    const proved = control.onResponse(this.nowMs, token);
-    if (proved === undefined) return;
-    same(proved, path, "the path that was proved");
-    this.proved.add(proved);
+    const validated = control.onResponse(this.nowMs, token);
+    if (validated === undefined) return;
+    same(validated, path, "the path that was proved");
+    this.validated.add(validated);
   }
 
   private moveTo(path: Path): void {
     const { random, control } = this;
     if (random.oneIn(4)) control.onAcknowledged(random.below(20));
     if (!control.hasProved(this.nowMs, path) || !random.oneIn(4)) return;
-    if (!this.proved.has(path)) broken("a path that never answered may be moved to");
+    if (!this.validated.has(path)) broken("a path that never answered may be moved to");
     control.use(this.nowMs, path, random.below(20), this.ptoMs);
     same(control.active, path, "the path moved to");
   }
@@ -129,14 +129,14 @@ class World {
   private send(): void {
     const { control } = this;
     for (let frames = 0; ; frames++) {
-      if (frames > RESPONSES_MOST + PROBES_MOST + 1) broken("frames without end");
+      if (frames > MAX_RESPONSES + MAX_PROBES + 1) broken("frames without end");
       const other = control.takeOther();
       if (other === undefined) break;
       same(other.path === control.active, false, "whether another path is the active one");
       if (!other.isResponse) this.tokens.push(other);
     }
     for (let frames = 0; ; frames++) {
-      if (frames > RESPONSES_MOST + 1) broken("frames without end");
+      if (frames > MAX_RESPONSES + 1) broken("frames without end");
       const wants = control.hasFrame;
       const frame = control.takeActive();
       same(frame !== undefined, wants, "whether there is a frame");
@@ -153,7 +153,7 @@ class World {
     const { control } = this;
     const { allowanceBytes } = control;
     if (control.isValidated) {
-      if (!this.proved.has(control.active)) broken("a path counts as proved that never answered");
+      if (!this.validated.has(control.active)) broken("a path counts as proved that never answered");
       same(allowanceBytes, Number.POSITIVE_INFINITY, "the allowance of a proved path");
       return;
     }
@@ -163,7 +163,7 @@ class World {
     if (control.timeoutAt === Number.POSITIVE_INFINITY) broken("a path on trial that nobody asks");
     const { responses, probes } = control as unknown as { responses: unknown[]; probes: unknown[] };
     control.abandoned.length = 0;
-    if (responses.length > RESPONSES_MOST || probes.length > PROBES_MOST) broken("too much waits");
+    if (responses.length > MAX_RESPONSES || probes.length > MAX_PROBES) broken("too much waits");
   }
 }
 

@@ -11,8 +11,8 @@ import { broken, type FuzzTarget, same } from "./target.ts";
 import type { Xorshift } from "./xorshift.ts";
 
 const FIRST_NUMBERS = [0, 0, 2 ** 31 - 60, 2 ** 32 - 60, 2 ** 47] as const;
-const RANGES_MOST = 64;
-const FATE = { flying: 0, acked: 1, lost: 2, ackOnly: 3, skipped: 4, told: 5 } as const;
+const MAX_RANGES = 64;
+const FATE = { flying: 0, acked: 1, lost: 2, ackOnly: 3, skipped: 4, reported: 5 } as const;
 
 interface Packet {
   readonly bytes: number;
@@ -127,9 +127,9 @@ class World implements FrameOwner {
     if (this.current === undefined || !names(this.current, packetNumber)) {
       broken(`the frames of packet ${packetNumber} count as delivered, but no ACK names it`);
     }
-    if (packet.fate === FATE.acked || packet.fate === FATE.told)
+    if (packet.fate === FATE.acked || packet.fate === FATE.reported)
       broken(`packet ${packetNumber} arrived twice`);
-    this.setFate(packetNumber, packet, packet.fate === FATE.ackOnly ? FATE.told : FATE.acked);
+    this.setFate(packetNumber, packet, packet.fate === FATE.ackOnly ? FATE.reported : FATE.acked);
     this.lossEvent.delete(packetNumber);
   }
 
@@ -217,7 +217,7 @@ class World implements FrameOwner {
     const ranges: [number, number][] = [];
     const least = Math.max(this.first, this.next - 1500);
     const newest = this.next - 1 - (random.oneIn(3) ? random.below(12) : 0);
-    for (let number = newest; number >= least && ranges.length < RANGES_MOST; number--) {
+    for (let number = newest; number >= least && ranges.length < MAX_RANGES; number--) {
       if (!this.arrived.has(number)) continue;
       const last = ranges[ranges.length - 1];
       if (last !== undefined && last[0] === number + 1) last[0] = number;

@@ -4,10 +4,10 @@
  * nothing left once everybody is gone. Its codecs, under damaged messages.
  */
 import { toHex } from "../../src/base/bytes.ts";
-import type { Correspondent } from "../../src/server/client.ts";
-import { Desk } from "../../src/server/request-handler.ts";
-import { USUAL_LIMITS } from "../../src/server/limits.ts";
 import { digestOf } from "../../src/platform/blob-digest.ts";
+import type { Client as ServerClient } from "../../src/server/client.ts";
+import { USUAL_LIMITS } from "../../src/server/limits.ts";
+import { RequestHandler } from "../../src/server/request-handler.ts";
 import { decodeLanMessage, encodeLanMessage } from "../../src/wire/lan-message.ts";
 import {
   decodeReply,
@@ -27,7 +27,7 @@ const PLACES = 6;
 const CLIENTS = 5;
 const LIMITS = {
   ...USUAL_LIMITS,
-  places: 4,
+  points: 4,
   entriesPerAddress: 3,
   relays: 2,
   relaysPerAddress: 2,
@@ -37,14 +37,14 @@ const KINDS = ["hello", "meet", "leave", "relayOpen", "relayClose"] as const;
 const NO_COOKIE = new Uint8Array(16);
 
 /** Somebody at an address, with all that the server has told it. */
-class Client implements Correspondent {
+class Client implements ServerClient {
   readonly address: string;
   readonly port = 1;
   readonly isReliable: boolean;
   cookie: Uint8Array = NO_COOKIE;
   readonly sessions: Uint8Array[] = [];
   /** Blobs left by others for each place and side, by the digest. */
-  readonly heard: { place: string; side: number; blob: Uint8Array }[] = [];
+  readonly heard: { point: string; side: number; blob: Uint8Array }[] = [];
   sentBytes = 0;
 
   constructor(number: number, isReliable: boolean) {
@@ -67,11 +67,11 @@ class Client implements Correspondent {
     else if (reply.kind === "relayState") this.sessions.push(Uint8Array.from(reply.session));
     else if (reply.kind === "state" && reply.blob.length > 0) {
       same(toHex(reply.peerDigest), toHex(digestOf(reply.blob)), "the digest of a blob");
-      this.heard.push({ place: toHex(reply.place), side: reply.side, blob: reply.blob });
+      this.heard.push({ point: toHex(reply.point), side: reply.side, blob: reply.blob });
     }
   }
 
-  equals(other: Correspondent): boolean {
+  equals(other: ServerClient): boolean {
     return other === this;
   }
 }
@@ -82,32 +82,38 @@ export const rendezvousDesks: FuzzTarget = {
   weight: 1,
   run(random) {
     let nowMs = 0;
-    const desk = new Desk(nowMs, LIMITS);
+    const handler = new RequestHandler(nowMs, LIMITS);
     const clients = Array.from({ length: CLIENTS }, (_, number) => new Client(number, number === 4));
     /** All blobs that were ever left at a place and side. */
     const left = new Set<string>();
     for (let step = 0; step < STEPS; step++) {
       nowMs += random.oneIn(20) ? random.below(130_000) : random.below(300);
       const client = random.pick(clients);
-      if (random.oneIn(12)) desk.sweep(nowMs);
-      else if (random.oneIn(8)) desk.mailbox.pushDue(nowMs);
-      else act(random, desk, nowMs, client, left);
-      check(desk, clients, left);
+      if (random.oneIn(12)) handler.sweep(nowMs);
+      else if (random.oneIn(8)) handler.mailbox.pushDue(nowMs);
+      else act(random, handler, nowMs, client, left);
+      check(handler, clients, left);
     }
     nowMs += 1_000_000;
-    desk.sweep(nowMs);
-    same(desk.mailbox.pushDue(nowMs), Infinity, "what is to be told when nobody is left");
-    const { places, waiting, relays } = desk.statistics;
-    same(`${places} ${waiting} ${relays}`, "0 0 0", "what is left of places, entries and relays");
+    handler.sweep(nowMs);
+    same(handler.mailbox.pushDue(nowMs), Infinity, "what is to be told when nobody is left");
+    const { points, waiting, relays } = handler.statistics;
+    same(`${points} ${waiting} ${relays}`, "0 0 0", "what is left of places, entries and relays");
   },
 };
 
-function act(random: Xorshift, desk: Desk, nowMs: number, client: Client, left: Set<string>): void {
+function act(
+  random: Xorshift,
+  handler: RequestHandler,
+  nowMs: number,
+  client: Client,
+  left: Set<string>,
+): void {
   const bytes = messageOf(random, client, left);
   const isProved = client.isReliable || client.cookie !== NO_COOKIE;
   client.sentBytes = 0;
-  if (client.isReliable) desk.handleMessage(nowMs, client, bytes);
-  else desk.handleDatagram(nowMs, client, bytes);
+  if (client.isReliable) handler.handleMessage(nowMs, client, bytes);
+  else handler.handleDatagram(nowMs, client, bytes);
   if (!isProved && client.sentBytes > bytes.length) {
     broken(`${client.sentBytes} bytes to an unproved address that sent ${bytes.length}`);
   }
@@ -120,7 +126,7 @@ function messageOf(random: Xorshift, client: Client, left: Set<string>): Uint8Ar
     writeRelayHead(relayed, random.oneIn(8) ? random.bytes(8) : session);
     return relayed;
   }
-  const place = new Uint8Array(32).fill(random.below(PLACES));
+  const point = new Uint8Array(32).fill(random.below(PLACES));
   const side = random.below(2) as 0 | 1;
   const fields = { transaction: random.bytes(8), cookie: random.oneIn(16) ? NO_COOKIE : client.cookie };
   const kind = random.oneIn(2) ? "meet" : random.pick(KINDS);
@@ -128,12 +134,12 @@ function messageOf(random: Xorshift, client: Client, left: Set<string>): Uint8Ar
   if (kind === "hello") request = { kind, transaction: fields.transaction };
   else if (kind === "meet") {
     const blob = random.bytes(random.oneIn(3) ? 0 : 1 + random.below(1024));
-    left.add(`${toHex(place)} ${side} ${toHex(blob)}`);
+    left.add(`${toHex(point)} ${side} ${toHex(blob)}`);
     const ownDigest = digestOf(blob);
     const known = client.heard.at(-1);
     const peerDigest = known !== undefined && random.oneIn(2) ? digestOf(known.blob) : new Uint8Array(8);
-    request = { kind, ...fields, place, side, ownDigest, peerDigest, blob };
-  } else request = { kind, ...fields, place, side };
+    request = { kind, ...fields, point, side, ownDigest, peerDigest, blob };
+  } else request = { kind, ...fields, point, side };
   const bytes = encodeRequest(request);
   if (!random.oneIn(10)) return bytes;
   // Damage makes another blob that nobody has written down: only what has none is damaged.
@@ -141,13 +147,13 @@ function messageOf(random: Xorshift, client: Client, left: Set<string>): Uint8Ar
   return bytes.subarray(0, random.mutate(bytes, bytes.length));
 }
 
-function check(desk: Desk, clients: readonly Client[], left: ReadonlySet<string>): void {
-  const { places, waiting, relays } = desk.statistics;
-  if (places > LIMITS.places || waiting > 2 * places) broken(`${waiting} wait at ${places} places`);
+function check(handler: RequestHandler, clients: readonly Client[], left: ReadonlySet<string>): void {
+  const { points, waiting, relays } = handler.statistics;
+  if (points > LIMITS.points || waiting > 2 * points) broken(`${waiting} wait at ${points} places`);
   if (relays > LIMITS.relays) broken(`${relays} relayed connections`);
   for (const client of clients) {
-    for (const { place, side, blob } of client.heard) {
-      if (!left.has(`${place} ${1 - side} ${toHex(blob)}`)) broken("a blob came from another place or side");
+    for (const { point, side, blob } of client.heard) {
+      if (!left.has(`${point} ${1 - side} ${toHex(blob)}`)) broken("a blob came from another place or side");
     }
     client.heard.splice(0, client.heard.length - 1);
   }
@@ -161,7 +167,7 @@ export const mailboxMessages: FuzzTarget = {
     for (let input = 0; input < this.inputsPerRun; input += 3) {
       const fields = {
         transaction: random.bytes(8),
-        place: random.bytes(32),
+        point: random.bytes(32),
         side: random.below(2) as 0 | 1,
       };
       const blobs = {

@@ -1,6 +1,7 @@
 /** The ring of sent packets against a Map: what was noted of a packet is found again until it is settled. */
-import { SendStream } from "../../src/engine/streams/send-stream.ts";
+
 import { PACKET, SentPackets } from "../../src/engine/recovery/sent-packets.ts";
+import { SendStream } from "../../src/engine/streams/send-stream.ts";
 import { broken, type FuzzTarget, same } from "./target.ts";
 import type { Xorshift } from "./xorshift.ts";
 

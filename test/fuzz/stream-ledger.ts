@@ -5,9 +5,9 @@
  * Limits are read from the product, since it may grant more at any time; what follows from them is not.
  */
 import type { ErrorCode } from "../../src/base/errors.ts";
+import type { TransportParameters } from "../../src/engine/connection/transport-parameters.ts";
 import { RECEIVE } from "../../src/engine/streams/receive-stream.ts";
 import type { Streams } from "../../src/engine/streams/streams.ts";
-import type { TransportParameters } from "../../src/engine/connection/transport-parameters.ts";
 import type { Xorshift } from "./xorshift.ts";
 
 interface ReceiveInsides {

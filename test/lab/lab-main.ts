@@ -70,7 +70,7 @@ function chosenPairs(types: readonly NatTypeName[]): readonly Pair[] {
   });
 }
 
-function tell(result: PairResult): void {
+function report(result: PairResult): void {
   const tries = result.tries.map(({ isWhole, firstPath, path, connectedMs, directMs }) => {
     const way = firstPath === path ? (path ?? "none") : `${firstPath}→${path}`;
     const later = directMs !== undefined && directMs !== connectedMs ? `/${directMs.toFixed(0)}` : "";
@@ -96,25 +96,25 @@ const results: { matrix: PairResult[]; serverless: PairResult[]; roaming: Scenar
 };
 try {
   if (parts.includes("matrix")) {
-    const place = await startMeetingPlace(internet);
+    const point = await startMeetingPlace(internet);
     for (const pair of chosenPairs(MATRIX_TYPES)) {
       const tries = values.tries === undefined ? wantedTries(...pair, TRIES) : Number(values.tries);
       const result = await meetingTries(internet, pair, tries);
-      tell(result);
+      report(result);
       results.matrix.push(result);
     }
-    place.kill("SIGTERM");
-    await place.exit();
+    point.kill("SIGTERM");
+    await point.exit();
   }
   if (parts.includes("serverless")) {
     for (const pair of chosenPairs(SERVERLESS_TYPES)) {
       const result = await serverlessTries(internet, pair, SKEWS_MS);
-      tell(result);
+      report(result);
       results.serverless.push(result);
     }
   }
   if (parts.includes("roaming")) {
-    const place = await startMeetingPlace(internet);
+    const point = await startMeetingPlace(internet);
     const names = (values.only?.split(",") ?? Object.keys(SCENARIOS)) as ScenarioName[];
     for (const name of names) {
       if (!(name in SCENARIOS))
@@ -124,8 +124,8 @@ try {
       if (result.trouble !== undefined) console.log(result.trouble);
       results.roaming.push(result);
     }
-    place.kill("SIGTERM");
-    await place.exit();
+    point.kill("SIGTERM");
+    await point.exit();
   }
 } finally {
   await endAll();

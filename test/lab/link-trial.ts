@@ -119,8 +119,8 @@ class PathRecord {
   }
 
   /** Until the path is direct, for so long at most. */
-  async waitForDirect(process: SrudpProcess, patienceMs: number): Promise<void> {
-    const endAtMs = performance.now() + patienceMs;
+  async waitForDirect(process: SrudpProcess, timeoutMs: number): Promise<void> {
+    const endAtMs = performance.now() + timeoutMs;
     while (this.#stations().at(-1)?.path === RELAYED) {
       const leftMs = endAtMs - performance.now();
       if (leftMs <= 0) return;

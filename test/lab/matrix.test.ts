@@ -61,8 +61,8 @@ describe.skipIf(obstacle !== undefined)("two behind NAT with a code", () => {
       Site,
       Site,
     ];
-    const places = ["--rendezvous", `udp://[${SERVER_ADDRESS_6}]:3478`, ...MEETING_WORDS];
-    const words = ["--code-file", freshCodeFile(), ...places];
+    const points = ["--rendezvous", `udp://[${SERVER_ADDRESS_6}]:3478`, ...MEETING_WORDS];
+    const words = ["--code-file", freshCodeFile(), ...points];
     const result = await linkTrial({
       ends: [
         { host: sites[0].host, words: ["listen", ...words] },

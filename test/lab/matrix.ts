@@ -49,12 +49,12 @@ export async function startMeetingPlace(
   internet: Internet,
   words: readonly string[] = [],
 ): Promise<SrudpProcess> {
-  const place = SrudpProcess.start(["rendezvous", "--port", String(RENDEZVOUS_PORT), ...words], {
+  const point = SrudpProcess.start(["rendezvous", "--port", String(RENDEZVOUS_PORT), ...words], {
     launcher: internet.server.launcher,
     stdin: "nothing",
   });
-  await place.event("rendezvous");
-  return place;
+  await point.event("rendezvous");
+  return point;
 }
 
 /** A code that no other try has. */

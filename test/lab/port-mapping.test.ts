@@ -48,7 +48,7 @@ const RULES = `table inet filter {
 class Lines {
   readonly child: ChildProcess;
   readonly #lines: string[] = [];
-  #told: () => void = () => undefined;
+  #reported: () => void = () => undefined;
 
   constructor(namespace: Namespace, words: readonly string[]) {
     const [program, ...launch] = namespace.launcher;
@@ -56,13 +56,17 @@ class Lines {
     const lines: Interface = createInterface(this.child.stdout!);
     lines.on("line", (line) => {
       this.#lines.push(line);
-      this.#told();
+      this.#reported();
     });
   }
 
   async next(): Promise<Record<string, unknown>> {
     while (this.#lines.length === 0)
-      await within(new Promise<void>((resolve) => (this.#told = resolve)), 15_000, () => "nothing was told");
+      await within(
+        new Promise<void>((resolve) => (this.#reported = resolve)),
+        15_000,
+        () => "nothing was told",
+      );
     return JSON.parse(this.#lines.shift()!) as Record<string, unknown>;
   }
 }

@@ -20,7 +20,7 @@ const socket = createSocket({
 let startedAtMs = 0;
 let isLinked = false;
 
-function tell(event: RawEvent): void {
+function report(event: RawEvent): void {
   process.stdout.write(`${JSON.stringify(event)}\n`);
 }
 
@@ -32,7 +32,7 @@ socket.on("message", (bytes, { address, port }) => {
   const source = { address, port };
   const [word, ...rest] = bytes.toString().split(" ");
   if (word === "where") send(`here ${address} ${port}`, source);
-  if (word === "here") tell({ event: "mapped", address: rest[0]!, port: Number(rest[1]) });
+  if (word === "here") report({ event: "mapped", address: rest[0]!, port: Number(rest[1]) });
   if (word === "probe") {
     // Whoever asked stands behind this very address, which a NAT may have chosen for the two of us alone.
     send("answer", source);
@@ -40,7 +40,7 @@ socket.on("message", (bytes, { address, port }) => {
   }
   if (word === "answer" && !isLinked) {
     isLinked = true;
-    tell({ event: "linked", ...source, afterMs: performance.now() - startedAtMs });
+    report({ event: "linked", ...source, afterMs: performance.now() - startedAtMs });
   }
 });
 
@@ -57,13 +57,13 @@ function obey(command: RawCommand): void {
     for (const target of targets) send("probe", target);
     socket.setTTL(NORMAL_TTL);
     if (--left > 0) setTimeout(volley, everyMs);
-    else tell({ event: "sent" });
+    else report({ event: "sent" });
   };
   volley();
 }
 
 socket.bind(Number(process.argv[3] ?? 0), address, () => {
-  tell({ event: "bound", port: socket.address().port });
+  report({ event: "bound", port: socket.address().port });
   createInterface({ input: process.stdin })
     .on("line", (line) => obey(JSON.parse(line) as RawCommand))
     .once("close", () => process.exit(0));

@@ -47,7 +47,7 @@ const PREDICTED_PORTS = 16;
 export class RawPeer {
   readonly #child: ChildProcess;
   readonly #events: RawEvent[] = [];
-  #stir: () => void = () => undefined;
+  #wake: () => void = () => undefined;
 
   constructor(host: Namespace, address: string, port = 0) {
     const [program, ...launch] = host.launcher;
@@ -57,7 +57,7 @@ export class RawPeer {
     });
     createInterface({ input: this.#child.stdout! }).on("line", (line) => {
       this.#events.push(JSON.parse(line) as RawEvent);
-      this.#stir();
+      this.#wake();
     });
   }
 
@@ -75,7 +75,7 @@ export class RawPeer {
         const at = this.#events.findIndex(({ event }) => event === name);
         if (at >= 0) return this.#events.splice(at, 1)[0]!;
         await new Promise<void>((resolve) => {
-          this.#stir = resolve;
+          this.#wake = resolve;
         });
       }
     };

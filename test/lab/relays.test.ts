@@ -27,8 +27,8 @@ describe.skipIf(obstacle !== undefined)("a TURN server on the Internet", () => {
     internet = new Internet();
     coturn = await startCoturn(internet);
     const words = ["rendezvous", "--port", String(MEETING_PORT), "--no-relay"];
-    const place = SrudpProcess.start(words, { launcher: internet.server.launcher, stdin: "nothing" });
-    await place.event("rendezvous");
+    const point = SrudpProcess.start(words, { launcher: internet.server.launcher, stdin: "nothing" });
+    await point.event("rendezvous");
   });
   afterAll(async () => {
     await endAll();

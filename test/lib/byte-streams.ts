@@ -82,17 +82,17 @@ export class Output {
   #left: Buffer[] = [];
   #leftBytes = 0;
   #isOver = false;
-  #stir: () => void = () => {};
+  #wake: () => void = () => {};
 
   constructor(stream: Readable | null, name: string) {
     this.#stream = stream;
     this.#name = name;
     if (stream === null) return;
     // Listening makes the stream fill its own small buffer and no more.
-    stream.on("readable", () => this.#stir());
+    stream.on("readable", () => this.#wake());
     finished(stream, { writable: false }, () => {
       this.#isOver = true;
-      this.#stir();
+      this.#wake();
     });
   }
 
@@ -174,7 +174,7 @@ export class Output {
       if (chunk !== null) return chunk;
       if (this.#isOver) return undefined;
       const stirred = new Promise<void>((resolve) => {
-        this.#stir = resolve;
+        this.#wake = resolve;
       });
       await within(stirred, timeoutMs, () => `${this.#name}: nothing on stdout, waiting for ${expected()}`);
     }

@@ -23,7 +23,7 @@ export interface DaemonOptions extends Pick<SpawnOptions, "uid" | "gid" | "cwd">
   readonly launcher?: readonly string[];
 }
 
-const PATIENCE_MS = 10_000;
+const TIMEOUT_MS = 10_000;
 const LOOK_AGAIN_MS = 20;
 
 /** Starts a program and waits until its system listens on `port`. */
@@ -45,7 +45,7 @@ export async function startDaemon(
     while (!(await listens(child.pid!, protocol, port))) await pause(LOOK_AGAIN_MS);
   };
   try {
-    await within(Promise.race([isUp(), failure]), PATIENCE_MS, () => `${command} does not listen on ${port}`);
+    await within(Promise.race([isUp(), failure]), TIMEOUT_MS, () => `${command} does not listen on ${port}`);
   } catch (error) {
     child.kill("SIGKILL");
     throw error;

@@ -2,7 +2,7 @@
 import type { Socket } from "node:dgram";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { RouterPlaces } from "../../src/traversal/gather/port-mapping/port-mapper.ts";
+import type { RouterLocations } from "../../src/traversal/gather/port-mapping/port-mapper.ts";
 import { openUdp } from "./udp.ts";
 
 export interface HomeRouterOptions {
@@ -71,7 +71,7 @@ export class HomeRouter {
     return router;
   }
 
-  get places(): RouterPlaces {
+  get points(): RouterLocations {
     return {
       gateways: () => Promise.resolve(["127.0.0.1"]),
       controlPort: this.#control.address().port,

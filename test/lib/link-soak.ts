@@ -8,9 +8,9 @@ import { connect as connectTo, createServer, type Server, type Socket } from "no
 import { join } from "node:path";
 import { PassThrough, Readable } from "node:stream";
 import { text } from "node:stream/consumers";
-import { AskedPorts } from "../../src/app/forward/remote-port-registry.ts";
 import { ForwardPeer } from "../../src/app/forward/forward-peer.ts";
 import { Permissions } from "../../src/app/forward/permissions/permissions.ts";
+import { RemotePortRegistry } from "../../src/app/forward/remote-port-registry.ts";
 import { bridge } from "../../src/app/pipe.ts";
 import { connect, type Link } from "../../src/index.ts";
 import { within } from "./deadline.ts";
@@ -99,7 +99,7 @@ async function use(kind: SoakKind, link: Link, echoPort: number | undefined): Pr
   link.resume();
   const peer = new ForwardPeer(link, {
     permissions: new Permissions(),
-    askedPorts: new AskedPorts(),
+    remotePorts: new RemotePortRegistry(),
     watcher: { failed: ({ error }) => link.fail(error) },
   });
   const { stream, answered } = await peer.reach({ kind: "tcp", host: "127.0.0.1", port: echoPort! });
@@ -121,12 +121,12 @@ async function startEcho(): Promise<{ readonly server: Server; readonly port: nu
 async function settled(listener: SrudpProcess, socket: string, before?: Holdings): Promise<Holdings> {
   const endsAtMs = performance.now() + SETTLE_MS;
   for (;;) {
-    const holdings = await holdingsOf(listener, socket);
+    const ownerships = await holdingsOf(listener, socket);
     const isLevel =
-      holdings.children <= (before?.children ?? 0) &&
-      holdings.descriptors <= (before?.descriptors ?? Number.POSITIVE_INFINITY);
-    if ((before !== undefined && isLevel) || performance.now() > endsAtMs) return holdings;
-    if (before === undefined && isLevel && (await isQuiet(listener, holdings))) return holdings;
+      ownerships.children <= (before?.children ?? 0) &&
+      ownerships.descriptors <= (before?.descriptors ?? Number.POSITIVE_INFINITY);
+    if ((before !== undefined && isLevel) || performance.now() > endsAtMs) return ownerships;
+    if (before === undefined && isLevel && (await isQuiet(listener, ownerships))) return ownerships;
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }
 }

@@ -14,7 +14,7 @@ export interface PairOptions {
   readonly listen?: StartOptions;
   readonly connect?: StartOptions;
   /** Where the connector is sent instead of straight to the listener's port, as `host:port`. */
-  readonly via?: (port: number) => Promise<string>;
+  readonly dialer?: (port: number) => Promise<string>;
 }
 
 export interface Pair {
@@ -46,7 +46,7 @@ export async function startPair(options: PairOptions = {}): Promise<Pair> {
     ...options.listen,
     env: { ...env, ...options.listen?.env },
   });
-  const peer = (await options.via?.(port)) ?? loopback(port, options.family);
+  const peer = (await options.dialer?.(port)) ?? loopback(port, options.family);
   const connector = SrudpProcess.start(["connect", peer, ...trust, ...(options.connectWords ?? [])], {
     ...options.connect,
     env: { ...env, ...options.connect?.env },

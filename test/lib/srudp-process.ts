@@ -30,11 +30,11 @@ export interface SrudpEvent {
  * What stands at a descriptor: a socket (Node's own habit), a real pipe (a shell's), nothing (`/dev/null`), its
  * terminal, or an open descriptor of the caller's.
  */
-export type Attachment = "socket" | "pipe" | "nothing" | "terminal" | number;
+export type ConnectionHandle = "socket" | "pipe" | "nothing" | "terminal" | number;
 
 export interface StartOptions {
-  readonly stdin?: Attachment;
-  readonly stdout?: Attachment;
+  readonly stdin?: ConnectionHandle;
+  readonly stdout?: ConnectionHandle;
   readonly env?: Readonly<Record<string, string>>;
   /** The process's XDG_CONFIG_HOME; by default a fresh one that is deleted afterwards. */
   readonly configHome?: string;
@@ -156,7 +156,7 @@ export class SrudpProcess {
         if (!isOver.exit || !isOver.stderr) return;
         this.meter.stop();
         this.#hasEnded = true;
-        this.#stir();
+        this.#wake();
         resolve(status);
       };
       child.once("exit", (code, signal) => {
@@ -178,8 +178,8 @@ export class SrudpProcess {
     const inPipe = stdin === "pipe" ? realPipe() : undefined;
     const outPipe = stdout === "pipe" ? realPipe() : undefined;
     const own: StdioOptions = [
-      inPipe?.readEnd ?? attachment(stdin),
-      outPipe?.writeEnd ?? attachment(stdout),
+      inPipe?.readEnd ?? connectionHandle(stdin),
+      outPipe?.writeEnd ?? connectionHandle(stdout),
       "pipe",
       ...(options.extraDescriptors ?? []),
     ];
@@ -297,7 +297,7 @@ export class SrudpProcess {
     }
   }
 
-  #stir(): void {
+  #wake(): void {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const wake of waiting) wake();
@@ -314,7 +314,7 @@ export class SrudpProcess {
         this.events.push(event);
       } else if (!this.#prose || NODE_LINE.test(line)) this.strayLines.push(line);
     }
-    this.#stir();
+    this.#wake();
   }
 }
 
@@ -343,7 +343,7 @@ function withJson(words: readonly string[]): string[] {
   return at < 0 ? [...words, "--json"] : [...words.slice(0, at), "--json", ...words.slice(at)];
 }
 
-function attachment(kind: Attachment): "pipe" | "ignore" | number {
+function connectionHandle(kind: ConnectionHandle): "pipe" | "ignore" | number {
   if (typeof kind === "number") return kind;
   return kind === "nothing" || kind === "terminal" ? "ignore" : "pipe";
 }

@@ -27,7 +27,7 @@ export class Terminal {
   /** Everything the terminal has shown. */
   text = "";
   readonly #keyboard: Writable;
-  #stir: () => void = () => {};
+  #wake: () => void = () => {};
 
   constructor(keyboard: Writable, screen: Readable) {
     this.#keyboard = keyboard;
@@ -36,7 +36,7 @@ export class Terminal {
     screen.setEncoding("utf8");
     screen.on("data", (text: string) => {
       this.text += text;
-      this.#stir();
+      this.#wake();
     });
   }
 
@@ -48,7 +48,7 @@ export class Terminal {
   async shown(part = ""): Promise<void> {
     while (this.text === "" || !this.text.includes(part)) {
       const stirred = new Promise<void>((resolve) => {
-        this.#stir = resolve;
+        this.#wake = resolve;
       });
       await within(
         stirred,

@@ -175,7 +175,7 @@ async function insider({ server, address, number, packetsPerSecond }: RoleWords)
   const path = { address: server, port: PORTS.listener, socket: 0 };
   const open = (attacker: Attacker): ReturnType<typeof newConnection> => {
     const parts = newConnection(endpoint, attacker, { role: "initiator", trust, paths: [path], common });
-    attacker.take(endpoint, parts.connection, parts.attachment);
+    attacker.take(endpoint, parts.connection, parts.connectionHandle);
     return parts;
   };
   report({ kind: "ready" });
@@ -216,11 +216,11 @@ async function floodFrom(
   const noise = Uint8Array.of(0x40, 0xff, 1);
   for (;;) {
     await pause(5);
-    if (parts.attachment.detached) parts = open();
+    if (parts.connectionHandle.detached) parts = open();
     if (parts.connection.state !== "established") continue;
     for (let left = allowance.left; left > 0; left--) {
       parts.connection.sendDatagram(noise);
-      parts.attachment.touch();
+      parts.connectionHandle.touch();
       endpoint.flush();
     }
   }
@@ -252,7 +252,7 @@ async function outsider({ server, address, number, packetsPerSecond }: RoleWords
         const head = {
           transaction: random.bytes(8),
           cookie: random.bytes(16),
-          place: random.bytes(32),
+          point: random.bytes(32),
           side: 0 as const,
         };
         const message = encodeRequest(

@@ -7,7 +7,7 @@ import { GateMac, gateKey } from "../../src/crypto/first-message-mac.ts";
 import { packetIntegrity } from "../../src/crypto/integrity.ts";
 import { Handshake, type HandshakeConfig, type Mode } from "../../src/engine/handshake/handshake.ts";
 import { nodePrimitives } from "../../src/platform/crypto/node-provider.ts";
-import { encodeCookiePacket, readKnock } from "../../src/wire/first-message.ts";
+import { encodeCookiePacket, readClientHello } from "../../src/wire/first-message.ts";
 import {
   encodeNotice,
   HANDSHAKE_BYTES,
@@ -154,7 +154,7 @@ export class Attacker {
         return [{ ...genuine, isForeign: true }];
       case "answer": {
         if (to !== 1 || bytes.length !== HANDSHAKE_BYTES) return undefined;
-        if (readKnock(bytes) !== undefined) this.#answering = this.#newHandshake("responder");
+        if (readClientHello(bytes) !== undefined) this.#answering = this.#newHandshake("responder");
         this.#answering.handlePacket(0, bytes);
         const reply = this.#answering.pollTransmit();
         return reply === undefined ? undefined : with_({ ...genuine, to: 0, bytes: reply });
@@ -167,7 +167,7 @@ export class Attacker {
       }
       case "notice": {
         const reason = random.pick(["refused", "busy", "version"] as const);
-        const first = this.#seen[1].find((one) => readKnock(one) !== undefined);
+        const first = this.#seen[1].find((one) => readClientHello(one) !== undefined);
         if (first === undefined) return undefined;
         const lowest = random.below(256);
         const versions = { lowest, highest: random.integer(lowest, 255) };
@@ -176,7 +176,7 @@ export class Attacker {
         return with_({ ...genuine, to: 0, bytes: notice });
       }
       case "cookie": {
-        const first = this.#seen[1].find((one) => readKnock(one) !== undefined);
+        const first = this.#seen[1].find((one) => readClientHello(one) !== undefined);
         if (first === undefined) return undefined;
         const cookie = {
           destinationId: first.slice(11, 19),
@@ -265,7 +265,7 @@ function other(direction: Direction): Direction {
 /** mac1 under the public key, and the integrity field, made right: both are anybody's to make. */
 function resealed(bytes: Uint8Array): Uint8Array {
   const copy = bytes.slice();
-  const knock = readKnock(copy);
+  const knock = readClientHello(copy);
   if (knock !== undefined) copy.set(new GateMac(gateKey("public")).of(knock.covered), 1152);
   const isNotice = copy.length === NOTICE_BYTES;
   const idAt = isNotice ? 2 : 11;

@@ -39,9 +39,9 @@ async function cannotMeet(words: readonly string[]): Promise<void> {
   expect((await connector.failure()).status).toBe(75);
   expect(proxy!.changes).toBeGreaterThan(0);
   // Neither a link nor one of the three guesses.
-  const told = listener.events.map(({ event }) => event);
-  expect(told).not.toContain("connected");
-  expect(told).not.toContain("guess");
+  const reported = listener.events.map(({ event }) => event);
+  expect(reported).not.toContain("connected");
+  expect(reported).not.toContain("guess");
 }
 
 describe("a rendezvous server that", () => {

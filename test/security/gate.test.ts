@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { gateKey } from "../../src/crypto/first-message-mac.ts";
 import { type Admission, Gate } from "../../src/engine/acceptor/gate.ts";
 import type { Credentials, Handshake, HandshakeConfig, Mode } from "../../src/engine/handshake/handshake.ts";
-import { COOKIE_PACKET_BYTES, readKnock } from "../../src/wire/first-message.ts";
+import { COOKIE_PACKET_BYTES, readClientHello } from "../../src/wire/first-message.ts";
 import { forgedFirst } from "../lib/first-message.ts";
 import { Random } from "../sim/random.ts";
 import {
@@ -124,7 +124,7 @@ describe("the gate", () => {
   it("drops any first message whose mac1 is not right, and each bit that it covers counts", () => {
     const first = started(newInitiator("secret"));
     const gate = newGate({ secret: CREDENTIALS.secret });
-    const { covered } = readKnock(first)!;
+    const { covered } = readClientHello(first)!;
     for (let bit = 0; bit < covered.length * 8; bit++) {
       const copy = Uint8Array.from(first);
       copy[bit >>> 3]! ^= 1 << (bit & 7);

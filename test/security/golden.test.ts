@@ -7,9 +7,9 @@ import { describe, expect, it } from "vitest";
 import { GateMac, gateKey } from "../../src/crypto/first-message-mac.ts";
 import { Gate } from "../../src/engine/acceptor/gate.ts";
 import { KeyUpdate, REKEY_LIMITS } from "../../src/engine/handshake/key-update.ts";
-import { placesOfCode } from "../../src/traversal/signalling/rendezvous-point.ts";
 import { nodePrimitives } from "../../src/platform/crypto/node-provider.ts";
-import { readKnock } from "../../src/wire/first-message.ts";
+import { pointsOfCode } from "../../src/traversal/signalling/rendezvous-point.ts";
+import { readClientHello } from "../../src/wire/first-message.ts";
 import { FrameCursor } from "../../src/wire/frames.ts";
 import { writeHeader } from "../../src/wire/packet.ts";
 import { Random } from "../sim/random.ts";
@@ -75,7 +75,7 @@ describe("the cookie", () => {
     let reply = gate.admit(0, visitor, "192.0.2.7", 4242);
     while (reply === "enter") reply = gate.admit(0, visitor, "192.0.2.7", 4242);
     const packet = Buffer.from(reply as Uint8Array);
-    const { tieBreak, sourceId, mac1 } = readKnock(first)!;
+    const { tieBreak, sourceId, mac1 } = readClientHello(first)!;
     const cookie = hmac(secret, tieBreak, sourceId, Buffer.from([16, 146]), utf8("192.0.2.7")).subarray(
       0,
       16,
@@ -210,12 +210,12 @@ describe("the place of a code", () => {
     const label = utf8("srudp/1 place of code");
     const cost = { N: 65_536, r: 8, p: 2, maxmem: 1 << 28 };
     const root = scryptSync("42-ocean-lizard-maple", Buffer.concat([label, span]), 32, cost);
-    const { value: place } = await placesOfCode("42-ocean-lizard-maple", at).next();
-    const values = { id: place!.id, seed: place!.seed, seal: place!.sealKey, check: place!.checkKey };
+    const { value: point } = await pointsOfCode("42-ocean-lizard-maple", at).next();
+    const values = { id: point!.id, seed: point!.seed, seal: point!.sealKey, check: point!.checkKey };
     for (const [name, value] of Object.entries(values)) {
       expect(hex(value), name).toBe(hex(hkdf(root, label, name)));
     }
-    expect(hex(place!.id)).toBe(GOLDEN.placeOfCode);
+    expect(hex(point!.id)).toBe(GOLDEN.placeOfCode);
   });
 });
 

@@ -29,7 +29,7 @@ const plan: fc.Arbitrary<LinePlan> = fc.record({
 });
 
 /** From a clean line on: two rounds, each begun at most a second late, and what is still under way. */
-const PATIENCE_MS = 6000;
+const TIMEOUT_MS = 6000;
 
 describe.each(MODES_UNDER_TEST)(
   "handshake with a %s over a line that loses, repeats, reorders and corrupts",
@@ -41,7 +41,7 @@ describe.each(MODES_UNDER_TEST)(
           const responder = newResponder({}, seed + 1e7);
           const linkedAt = runLine([initiator, responder], line);
           assertLinked(initiator, responder);
-          expect(linkedAt).toBeLessThan(line.cleanAfterMs + PATIENCE_MS);
+          expect(linkedAt).toBeLessThan(line.cleanAfterMs + TIMEOUT_MS);
           expect(initiator.timeoutAt).toBe(Number.POSITIVE_INFINITY);
           expect(responder.guessFailed).toBe(false);
         }),
@@ -69,7 +69,7 @@ describe.each(MODES_UNDER_TEST)(
           const second = newInitiator(mode, { mayRespond: true }, seed + 1e7);
           const linkedAt = runLine([first, second], line);
           assertLinked(first, second);
-          expect(linkedAt).toBeLessThan(Math.max(line.cleanAfterMs, line.secondStartsMs!) + PATIENCE_MS);
+          expect(linkedAt).toBeLessThan(Math.max(line.cleanAfterMs, line.secondStartsMs!) + TIMEOUT_MS);
           expect([first.timeoutAt, second.timeoutAt]).toEqual([Infinity, Infinity]);
           expect([first.guessFailed, second.guessFailed]).toEqual([false, false]);
           roles.add(first.role);

@@ -9,9 +9,9 @@ import {
   type Path,
   type Transmit,
 } from "../../src/engine/connection/connection.ts";
+import { DEFAULT_PARAMETERS, encodeParameters } from "../../src/engine/connection/transport-parameters.ts";
 import { Handshake, type HandshakeConfig, type Mode } from "../../src/engine/handshake/handshake.ts";
 import type { RekeyLimits } from "../../src/engine/handshake/key-update.ts";
-import { DEFAULT_PARAMETERS, encodeParameters } from "../../src/engine/connection/transport-parameters.ts";
 import { nodePrimitives } from "../../src/platform/crypto/node-provider.ts";
 import { NonceRecord } from "../sim/nonce-record.ts";
 import { Random } from "../sim/random.ts";

@@ -4,7 +4,7 @@
  */
 
 import { type ConnectionEvent, EVENT } from "../../src/engine/connection/connection.ts";
-import { CONTENT_MOST_BYTES, contentOf, isContent } from "./content.ts";
+import { contentOf, isContent, MAX_CONTENT_BYTES } from "./content.ts";
 import { Half } from "./half.ts";
 import type { Application, Peer } from "./peer.ts";
 import type { Workload } from "./workload.ts";
@@ -150,7 +150,7 @@ export class End implements Application {
     const { connection } = this.#peer;
     const { plan, streamId } = half;
     while (half.senderEnd === "open" && half.written < plan.totalBytes) {
-      const length = Math.min(plan.chunkBytes, plan.totalBytes - half.written, CONTENT_MOST_BYTES);
+      const length = Math.min(plan.chunkBytes, plan.totalBytes - half.written, MAX_CONTENT_BYTES);
       const bytes = contentOf(half.key, half.written, length);
       half.written += length;
       half.isWriterBlocked = !connection.write(streamId, bytes);

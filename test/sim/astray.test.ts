@@ -1,7 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { Connection, type ConnectionEvent, EVENT, type Path } from "../../src/engine/connection/connection.ts";
-import { Handshake } from "../../src/engine/handshake/handshake.ts";
+import {
+  Connection,
+  type ConnectionEvent,
+  EVENT,
+  type Path,
+} from "../../src/engine/connection/connection.ts";
 import { DEFAULT_PARAMETERS, encodeParameters } from "../../src/engine/connection/transport-parameters.ts";
+import { Handshake } from "../../src/engine/handshake/handshake.ts";
 import { DrivenConnection } from "./driven-connection.ts";
 import { toyPrimitives } from "./primitives.ts";
 import { Random } from "./random.ts";

@@ -23,8 +23,8 @@ const ACK_BYTES = 40;
 const INITIAL_WINDOW = 10;
 const DUPLICATE_THRESHOLD = 3;
 const DELAYED_ACK_MS = 40;
-const RTO_LEAST_MS = 200;
-const RTO_MOST_MS = 60_000;
+const MIN_RTO_MS = 200;
+const MAX_RTO_MS = 60_000;
 const CUBIC_C = 0.4;
 const CUBIC_BETA = 0.7;
 
@@ -114,8 +114,8 @@ export class Competitor implements Waker {
   }
 
   #armTimer(now: number): void {
-    const rto = Math.max(RTO_LEAST_MS, this.smoothedRttMs + 4 * this.#rttVarMs || 1000) * this.#backoff;
-    this.#timerAt = this.#inFlight > 0 ? now + Math.min(RTO_MOST_MS, rto) : Number.POSITIVE_INFINITY;
+    const rto = Math.max(MIN_RTO_MS, this.smoothedRttMs + 4 * this.#rttVarMs || 1000) * this.#backoff;
+    this.#timerAt = this.#inFlight > 0 ? now + Math.min(MAX_RTO_MS, rto) : Number.POSITIVE_INFINITY;
     this.#scheduleTimer();
   }
 

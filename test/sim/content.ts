@@ -9,15 +9,15 @@ import { Random } from "./random.ts";
 /** A prime, so that no power of two is a period of the content. */
 const PERIOD_BYTES = 1_048_573;
 /** Longest slice. */
-export const CONTENT_MOST_BYTES = 131_072;
+export const MAX_CONTENT_BYTES = 131_072;
 
 const TABLE = makeTable();
 const TABLE_CHECKSUM = checksum(TABLE, 0, TABLE.length, 7);
 
 function makeTable(): Uint8Array {
-  const table = new Uint8Array(PERIOD_BYTES + CONTENT_MOST_BYTES);
+  const table = new Uint8Array(PERIOD_BYTES + MAX_CONTENT_BYTES);
   table.set(new Random(1, "content").bytes(PERIOD_BYTES));
-  table.copyWithin(PERIOD_BYTES, 0, CONTENT_MOST_BYTES);
+  table.copyWithin(PERIOD_BYTES, 0, MAX_CONTENT_BYTES);
   return table;
 }
 
@@ -29,8 +29,8 @@ export function contentOf(key: number, offset: number, lengthBytes: number): Uin
 
 /** Whether `bytes` are what `contentOf(key, offset, bytes.length)` is; any length. */
 export function isContent(bytes: Uint8Array, key: number, offset: number): boolean {
-  for (let at = 0; at < bytes.length; at += CONTENT_MOST_BYTES) {
-    const part = bytes.subarray(at, Math.min(bytes.length, at + CONTENT_MOST_BYTES));
+  for (let at = 0; at < bytes.length; at += MAX_CONTENT_BYTES) {
+    const part = bytes.subarray(at, Math.min(bytes.length, at + MAX_CONTENT_BYTES));
     if (Buffer.compare(part, contentOf(key, offset + at, part.length)) !== 0) return false;
   }
   return true;

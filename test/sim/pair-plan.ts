@@ -2,8 +2,8 @@
 
 import type { Primitives } from "../../src/crypto/primitives.ts";
 import type { Connection } from "../../src/engine/connection/connection.ts";
-import type { Mode } from "../../src/engine/handshake/handshake.ts";
 import type { TransportParameters } from "../../src/engine/connection/transport-parameters.ts";
+import type { Mode } from "../../src/engine/handshake/handshake.ts";
 import type { IntruderPlan } from "./intruder.ts";
 import type { LinkOptions } from "./link.ts";
 import type { NatOptions } from "./nat.ts";

@@ -5,12 +5,12 @@
 
 import type { KeyPair } from "../../src/crypto/primitives.ts";
 import { Connection } from "../../src/engine/connection/connection.ts";
-import { Handshake } from "../../src/engine/handshake/handshake.ts";
 import {
   DEFAULT_PARAMETERS,
   encodeParameters,
   type TransportParameters,
 } from "../../src/engine/connection/transport-parameters.ts";
+import { Handshake } from "../../src/engine/handshake/handshake.ts";
 import { isTableIntact } from "./content.ts";
 import type { BufferSizes } from "./inspect.ts";
 import { Intruder } from "./intruder.ts";

@@ -59,7 +59,7 @@ const WAKE = Symbol("wake");
 /** Pause between looks whether a sleeping machine is awake. */
 const ASLEEP_RETRY_MS = 50;
 /** Largest buffer of UDP GRO. */
-const COALESCED_MOST_BYTES = 65_000;
+const MAX_COALESCED_BYTES = 65_000;
 
 export class Peer implements Receiver, Waker {
   readonly name: string;
@@ -306,7 +306,7 @@ function coalesce(inbox: readonly { path: Path; bytes: Uint8Array }[]): { path: 
       inbox[next]!.path === path &&
       inbox[next - 1]!.bytes.length === bytes.length &&
       inbox[next]!.bytes.length <= bytes.length &&
-      total + inbox[next]!.bytes.length <= COALESCED_MOST_BYTES
+      total + inbox[next]!.bytes.length <= MAX_COALESCED_BYTES
     ) {
       total += inbox[next++]!.bytes.length;
     }

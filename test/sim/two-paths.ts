@@ -2,13 +2,18 @@
  * Two ends with two paths between them, as a relay and a direct one are: each is a socket of its own at both
  * ends, with its own delay, and can be cut. What the ends do with them is for the test to say.
  */
-import { Connection, type ConnectionEvent, EVENT, type Path } from "../../src/engine/connection/connection.ts";
-import { Handshake, type Role } from "../../src/engine/handshake/handshake.ts";
+import {
+  Connection,
+  type ConnectionEvent,
+  EVENT,
+  type Path,
+} from "../../src/engine/connection/connection.ts";
 import {
   DEFAULT_PARAMETERS,
   encodeParameters,
   type TransportParameters,
 } from "../../src/engine/connection/transport-parameters.ts";
+import { Handshake, type Role } from "../../src/engine/handshake/handshake.ts";
 import { contentOf, isContent } from "./content.ts";
 import { DrivenConnection } from "./driven-connection.ts";
 import { toyPrimitives } from "./primitives.ts";

@@ -1,12 +1,12 @@
 /** The peer of whichever link stands at the moment: local ports stay open while links come and go. */
 import { SrudpError } from "../../base/errors.ts";
 import type { Target } from "../../link/forward-records.ts";
-import type { FlowChannel, FlowOptions } from "./udp/udp-association.ts";
+import type { Dialer, DialResult } from "./dialer.ts";
 import type { ForwardPeer } from "./forward-peer.ts";
-import type { Reached, Via } from "./dialer.ts";
+import type { FlowOptions, UdpAssociation } from "./udp/udp-association.ts";
 
 /** A connection that comes while there is no link waits so long for the next one, and is reset then. */
-const PATIENCE_MS = 10_000;
+const TIMEOUT_MS = 10_000;
 
 interface Waiting {
   readonly resolve: (peer: ForwardPeer) => void;
@@ -14,7 +14,7 @@ interface Waiting {
   readonly timer: NodeJS.Timeout;
 }
 
-export class CurrentPeer implements Via {
+export class CurrentPeer implements Dialer {
   #peer: ForwardPeer | undefined;
   readonly #waiting: Set<Waiting> = new Set();
   #isClosed = false;
@@ -42,14 +42,14 @@ export class CurrentPeer implements Via {
     for (const one of this.#takeWaiting()) one.reject(new SrudpError("ERR_LINK_LOST"));
   }
 
-  async reach(target: Target): Promise<Reached> {
+  async reach(target: Target): Promise<DialResult> {
     return (await this.#await()).reach(target);
   }
 
   async reachFlow(
     target: Target,
     flow: FlowOptions,
-    onOpen: (channel: FlowChannel) => void,
+    onOpen: (channel: UdpAssociation) => void,
   ): Promise<SrudpError | undefined> {
     return (await this.#await()).reachFlow(target, flow, onOpen);
   }
@@ -61,7 +61,7 @@ export class CurrentPeer implements Via {
       const timer = setTimeout(() => {
         this.#waiting.delete(waiting);
         reject(new SrudpError("ERR_LINK_LOST"));
-      }, PATIENCE_MS);
+      }, TIMEOUT_MS);
       const waiting: Waiting = { resolve, reject, timer };
       this.#waiting.add(waiting);
     });

@@ -2,19 +2,19 @@
 import type { SrudpError } from "../../base/errors.ts";
 import type { Target } from "../../link/forward-records.ts";
 import type { Stream } from "../../link/stream.ts";
-import type { FlowChannel, FlowOptions } from "./udp/udp-association.ts";
+import type { FlowOptions, UdpAssociation } from "./udp/udp-association.ts";
 
 /** A stream on its way to a target. */
-export interface Reached {
+export interface DialResult {
   /** Takes the connection's bytes at once; gives those of the target once `answered` is fulfilled. */
   readonly stream: Stream;
   /** Rejects with an ERR_TARGET_…, or with what the stream broke off with. */
   readonly answered: Promise<void>;
 }
 
-export interface Via {
+export interface Dialer {
   /** @throws SrudpError when there is no link, or it is lost meanwhile */
-  reach(target: Target): Promise<Reached>;
+  reach(target: Target): Promise<DialResult>;
   /**
    * A UDP flow to `target`, until it is over.
    *
@@ -25,6 +25,6 @@ export interface Via {
   reachFlow(
     target: Target,
     flow: FlowOptions,
-    onOpen: (channel: FlowChannel) => void,
+    onOpen: (channel: UdpAssociation) => void,
   ): Promise<SrudpError | undefined>;
 }

@@ -2,11 +2,11 @@
 import type { Socket } from "node:net";
 import { SrudpError } from "../../base/errors.ts";
 import { formatTarget, type Target } from "../../link/forward-records.ts";
-import { processDescriptors } from "./descriptor-budget.ts";
+import { processDescriptors } from "../../platform/descriptor-budget.ts";
+import type { Dialer } from "./dialer.ts";
 import { readSocksRequest, type SocksRequest } from "./socks.ts";
-import type { Lead } from "./spec.ts";
+import type { Destination } from "./spec.ts";
 import { resetSocket, Splice } from "./splice.ts";
-import type { Via } from "./dialer.ts";
 import type { ForwardWatcher } from "./watcher.ts";
 
 /** The connections of one forward, or of one peer. */
@@ -18,13 +18,13 @@ export type Connections = Set<Socket>;
  */
 export async function carry(
   socket: Socket,
-  lead: Lead | Target,
-  via: Via,
+  destination: Destination | Target,
+  dialer: Dialer,
   connections: Connections,
   watcher: ForwardWatcher,
 ): Promise<void> {
   const onShort = (): void => {
-    const target = lead.kind === "socks" ? "socks" : formatTarget(lead);
+    const target = destination.kind === "socks" ? "socks" : formatTarget(destination);
     const error = new SrudpError("ERR_DESCRIPTORS", "Connections are refused");
     watcher.failed({ by: "own", what: "connection", target, error });
   };
@@ -39,10 +39,10 @@ export async function carry(
   const forget = (): void => void connections.delete(socket);
   socket.once("close", forget);
   try {
-    if (lead.kind !== "socks") await carryTo(socket, lead, via, watcher);
+    if (destination.kind !== "socks") await connectTo(socket, destination, dialer, watcher);
     else {
       const request = await readSocksRequest(socket);
-      if (request !== undefined) await carryTo(socket, request.target, via, watcher, request);
+      if (request !== undefined) await connectTo(socket, request.target, dialer, watcher, request);
     }
   } catch {
     // A client that went away, or spoke no SOCKS.
@@ -50,10 +50,10 @@ export async function carry(
   }
 }
 
-async function carryTo(
+async function connectTo(
   socket: Socket,
   target: Target,
-  via: Via,
+  dialer: Dialer,
   watcher: ForwardWatcher,
   request?: SocksRequest,
 ): Promise<void> {
@@ -64,7 +64,7 @@ async function carryTo(
     else resetSocket(socket);
   };
   try {
-    const { stream, answered } = await via.reach(target);
+    const { stream, answered } = await dialer.reach(target);
     if (request !== undefined) {
       await answered;
       request.accept();

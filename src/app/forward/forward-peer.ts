@@ -6,43 +6,43 @@ import { SrudpError } from "../../base/errors.ts";
 import { type Address, decodeAnswer, encodeHead, type Target } from "../../link/forward-records.ts";
 import type { Link } from "../../link/link.ts";
 import type { Stream } from "../../link/stream.ts";
-import type { AskedPorts } from "./remote-port-registry.ts";
-import { Asks } from "./remote-forward-requests.ts";
+import type { Dialer, DialResult } from "./dialer.ts";
 import type { Connections } from "./forward-connection.ts";
-import { FlowChannel, type FlowOptions, type Flows, readFlowDatagram } from "./udp/udp-association.ts";
 import { readPiece } from "./head-reader.ts";
 import { PeerService } from "./peer-service.ts";
 import type { Permissions } from "./permissions/permissions.ts";
-import type { Lead } from "./spec.ts";
-import type { Reached, Via } from "./dialer.ts";
+import { RemoteForwardRequests } from "./remote-forward-requests.ts";
+import type { RemotePortRegistry } from "./remote-port-registry.ts";
+import type { Destination } from "./spec.ts";
+import { type FlowOptions, type Flows, readFlowDatagram, UdpAssociation } from "./udp/udp-association.ts";
 import type { ForwardWatcher } from "./watcher.ts";
 
 export interface ForwardPeerOptions {
   /** What the peer may reach and have opened here. */
   readonly permissions: Permissions;
   /** The process's one register of ports that peers had opened. */
-  readonly askedPorts: AskedPorts;
+  readonly remotePorts: RemotePortRegistry;
   readonly watcher: ForwardWatcher;
 }
 
 /** A connection that comes while the link has no stream left waits so long for others to end, and is reset then. */
 const CROWDED_PATIENCE_MS = 30_000;
 
-export class ForwardPeer implements Via {
+export class ForwardPeer implements Dialer {
   readonly link: Link;
   /** Connections that the peer leads through this side, and those of ports that it had opened here. */
   readonly connections: Connections = new Set();
   readonly #flows: Flows = new Map();
-  readonly #asks: Asks;
+  readonly #asks: RemoteForwardRequests;
 
   /** Takes part in `link` from now on; what the peer does before is refused by the link itself. */
   constructor(link: Link, options: ForwardPeerOptions) {
     this.link = link;
-    this.#asks = new Asks(link, { via: this, connections: this.connections, ...options });
+    this.#asks = new RemoteForwardRequests(link, { dialer: this, connections: this.connections, ...options });
     const service = new PeerService({
       asks: this.#asks,
       connections: this.connections,
-      openFlow: (stream, flow) => new FlowChannel(this.link, stream, this.#flows, flow),
+      openFlow: (stream, flow) => new UdpAssociation(this.link, stream, this.#flows, flow),
       ...options,
     });
     link.on("forward", (stream) => {
@@ -55,7 +55,7 @@ export class ForwardPeer implements Via {
   }
 
   /** Ports that the peer had opened here. */
-  get askedPorts(): readonly Address[] {
+  get remotePorts(): readonly Address[] {
     return this.#asks.open;
   }
 
@@ -64,7 +64,7 @@ export class ForwardPeer implements Via {
     return { connections: this.connections.size, flows: this.#flows.size };
   }
 
-  async reach(target: Target): Promise<Reached> {
+  async reach(target: Target): Promise<DialResult> {
     const stream = await this.#openStream();
     stream.on("error", () => undefined);
     stream.write(encodeHead(target));
@@ -79,10 +79,10 @@ export class ForwardPeer implements Via {
   async reachFlow(
     target: Target,
     flow: FlowOptions,
-    onOpen: (channel: FlowChannel) => void,
+    onOpen: (channel: UdpAssociation) => void,
   ): Promise<SrudpError | undefined> {
     const { stream, answered } = await this.reach(target);
-    const channel = new FlowChannel(this.link, stream, this.#flows, flow);
+    const channel = new UdpAssociation(this.link, stream, this.#flows, flow);
     onOpen(channel);
     try {
       await answered;
@@ -98,8 +98,8 @@ export class ForwardPeer implements Via {
    * @returns the port that was opened, 0 for a socket's path, and how to have it closed
    * @throws SrudpError ERR_TARGET_FORBIDDEN, ERR_FORWARD_BIND; what the link ended with
    */
-  ask(bind: Address, lead: Lead): Promise<{ port: number; cancel: () => void }> {
-    return this.#asks.ask(bind, lead);
+  ask(bind: Address, destination: Destination): Promise<{ port: number; cancel: () => void }> {
+    return this.#asks.ask(bind, destination);
   }
 
   async #openStream(): Promise<Stream> {

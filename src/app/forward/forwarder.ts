@@ -4,10 +4,10 @@
  */
 import { SrudpError } from "../../base/errors.ts";
 import { type Address, formatTarget } from "../../link/forward-records.ts";
-import { type Connections, carry } from "./forward-connection.ts";
 import { CurrentPeer } from "./current-peer.ts";
+import { type Connections, carry } from "./forward-connection.ts";
 import type { ForwardPeer } from "./forward-peer.ts";
-import { type ForwardKind, type ForwardSpec, formatLead } from "./spec.ts";
+import { type ForwardKind, type ForwardSpec, formatDestination } from "./spec.ts";
 import { resetSocket } from "./splice.ts";
 import { type OpenPort, openStreamPort } from "./stream-port.ts";
 import { openUdpPort } from "./udp/udp-port.ts";
@@ -141,27 +141,27 @@ export class Forwarder {
   }
 
   #open(entry: Entry): Promise<OpenPort> {
-    const { bind, lead } = entry.spec;
-    if (bind.kind === "udp" && lead.kind === "udp") {
-      return openUdpPort(bind, lead, this.#current, this.#watcher).then((port) => {
+    const { bind, destination } = entry.spec;
+    if (bind.kind === "udp" && destination.kind === "udp") {
+      return openUdpPort(bind, destination, this.#current, this.#watcher).then((port) => {
         entry.count = () => port.flowCount;
         return port;
       });
     }
     return openStreamPort(
       bind,
-      (socket) => void carry(socket, lead, this.#current, entry.connections, this.#watcher),
+      (socket) => void carry(socket, destination, this.#current, entry.connections, this.#watcher),
     );
   }
 
   async #ask(peer: ForwardPeer, entry: Entry): Promise<void> {
-    const { bind, lead } = entry.spec;
+    const { bind, destination } = entry.spec;
     const wanted = [entry.bind];
     // A port that was found for 0 is asked for again, and another one where it is taken.
     if (entry.bind !== bind) wanted.push(bind);
     for (const address of wanted) {
       try {
-        const { port, cancel } = await peer.ask(address, lead);
+        const { port, cancel } = await peer.ask(address, destination);
         // It may have been cancelled meanwhile.
         if (this.#entries.get(entry.spec.name) !== entry) return cancel();
         entry.isOpen = true;
@@ -181,7 +181,7 @@ function statusOf({ spec, bind, isOpen, connections, count }: Entry): ForwardSta
     name: spec.name,
     kind: spec.kind,
     bind: formatTarget(bind),
-    target: formatLead(spec.lead),
+    target: formatDestination(spec.destination),
     isOpen,
     connections: count?.() ?? connections.size,
   };

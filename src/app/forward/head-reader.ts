@@ -42,11 +42,11 @@ export async function readPiece(
 
 function moreOf(source: Readable): Promise<void> {
   return new Promise((resolve) => {
-    const stir = (): void => {
-      for (const event of EVENTS) source.off(event, stir);
+    const wake = (): void => {
+      for (const event of EVENTS) source.off(event, wake);
       resolve();
     };
-    for (const event of EVENTS) source.on(event, stir);
+    for (const event of EVENTS) source.on(event, wake);
   });
 }
 

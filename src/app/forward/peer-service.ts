@@ -1,26 +1,32 @@
 /** Serves the forwarded streams of one peer: finds out where each may lead, goes there, and answers. */
 import { SrudpError } from "../../base/errors.ts";
-import { type Address, decodeHead, encodeAnswer, formatTarget, type Target } from "../../link/forward-records.ts";
+import {
+  type Address,
+  decodeHead,
+  encodeAnswer,
+  formatTarget,
+  type Target,
+} from "../../link/forward-records.ts";
 import type { Stream } from "../../link/stream.ts";
-import type { Asks } from "./remote-forward-requests.ts";
-import type { Connections } from "./forward-connection.ts";
-import { processDescriptors, type Release } from "./descriptor-budget.ts";
+import { processDescriptors, type Release } from "../../platform/descriptor-budget.ts";
 import { dial, failureForPeer } from "./dial.ts";
-import type { FlowChannel, FlowOptions } from "./udp/udp-association.ts";
+import type { Connections } from "./forward-connection.ts";
 import { readPiece } from "./head-reader.ts";
 import type { Permissions } from "./permissions/permissions.ts";
+import type { RemoteForwardRequests } from "./remote-forward-requests.ts";
 import { readSocksRequest } from "./socks.ts";
 import { Splice } from "./splice.ts";
 import { type PortAddress, TargetFlow } from "./udp/target-association.ts";
+import type { FlowOptions, UdpAssociation } from "./udp/udp-association.ts";
 import type { ForwardWatcher } from "./watcher.ts";
 
 export interface PeerServiceOptions {
   readonly permissions: Permissions;
-  readonly asks: Asks;
+  readonly asks: RemoteForwardRequests;
   readonly connections: Connections;
   readonly watcher: ForwardWatcher;
   /** Makes the flow of a UDP stream known, so that datagrams find it. */
-  readonly openFlow: (stream: Stream, flow: FlowOptions) => FlowChannel;
+  readonly openFlow: (stream: Stream, flow: FlowOptions) => UdpAssociation;
 }
 
 export class PeerService {
@@ -38,7 +44,7 @@ export class PeerService {
     let target: Target | undefined;
     try {
       target = decodeHead(await readPiece(stream));
-      await this.#lead(stream, target, gone.signal);
+      await this.#destination(stream, target, gone.signal);
     } catch (thrown) {
       if (stream.destroyed) return;
       const error =
@@ -65,24 +71,24 @@ export class PeerService {
     throw new RefusalAlreadyReported("ERR_TARGET_FAILED", undefined, cause);
   }
 
-  async #lead(stream: Stream, target: Target, signal: AbortSignal): Promise<void> {
+  async #destination(stream: Stream, target: Target, signal: AbortSignal): Promise<void> {
     const { asks, permissions } = this.#options;
     if (target.kind !== "asked") {
-      await this.#leadTo(stream, await permissions.dialFor(target), signal);
+      await this.#destinationTo(stream, await permissions.dialFor(target), signal);
       return;
     }
-    const lead = asks.leadOf(target.askId);
-    if (lead === undefined || lead.kind === "first")
+    const destination = asks.destinationOf(target.requestId);
+    if (destination === undefined || destination.kind === "first")
       throw new SrudpError("ERR_TARGET_FORBIDDEN", formatTarget(target));
-    if (lead.kind === "socks") await this.#serveSocks(stream, signal);
-    else await this.#leadTo(stream, lead, signal);
+    if (destination.kind === "socks") await this.#serveSocks(stream, signal);
+    else await this.#destinationTo(stream, destination, signal);
   }
 
-  async #leadTo(stream: Stream, address: Address, signal: AbortSignal): Promise<void> {
+  async #destinationTo(stream: Stream, address: Address, signal: AbortSignal): Promise<void> {
     const release = this.#admit(address);
     try {
       if (address.kind === "udp") {
-        await this.#leadFlow(stream, address, release);
+        await this.#dialUdpDestination(stream, address, release);
         return;
       }
       const socket = await dial(address, signal);
@@ -120,7 +126,7 @@ export class PeerService {
     new Splice(socket, stream, () => connections.delete(socket)).receive();
   }
 
-  async #leadFlow(stream: Stream, address: PortAddress, release: Release): Promise<void> {
+  async #dialUdpDestination(stream: Stream, address: PortAddress, release: Release): Promise<void> {
     const { openFlow, watcher } = this.#options;
     const flow = new TargetFlow({
       address,

@@ -6,17 +6,17 @@
  * to be alive is kept: the first if its peer answers again, else the new one.
  */
 import { SrudpError } from "../../base/errors.ts";
-import { onAbort } from "../../platform/abort.ts";
 import type { Link } from "../../link/link.ts";
+import { onAbort } from "../../platform/abort.ts";
 import { answers } from "./liveness.ts";
 
-export interface KeeperOptions {
+export interface ReconnectOptions {
   /** Makes a link. `isRival`: another one stands and may come back to life, so that its local port is taken. */
   readonly open: (attempt: { signal: AbortSignal; isRival: boolean }) => Promise<Link>;
   /** Whether the link could be made again if it were lost now. */
   readonly isRepeatable: () => boolean;
   /** Whether the first link is tried for as long as later ones are, and not once only. */
-  readonly isPatient: boolean;
+  readonly retriesFirst: boolean;
   /** Failures that no further attempt will mend. */
   readonly isFinal: (error: unknown) => boolean;
   readonly signal: AbortSignal;
@@ -33,16 +33,16 @@ const ASK_AFTER_MS = 1500;
 const ANSWER_MS = 1000;
 const ANSWER_ROUND_TRIPS = 3;
 /** The pause before an attempt, doubled each time up to the longest, with up to half as much again at random. */
-const SHORTEST_PAUSE_MS = 250;
-const LONGEST_PAUSE_MS = 15_000;
+const MIN_PAUSE_MS = 250;
+const MAX_PAUSE_MS = 15_000;
 
 /**
  * Runs until the signal is aborted or a failure is final, and rejects with its reason; with ERR_CODE_SPENT where no
  * second link can be made.
  */
-export async function keepLink(options: KeeperOptions): Promise<never> {
+export async function keepLink(options: ReconnectOptions): Promise<never> {
   const { signal, isFinal, isRepeatable } = options;
-  let link = await (options.isPatient ? openAtLast(options) : options.open({ signal, isRival: false }));
+  let link = await (options.retriesFirst ? openAtLast(options) : options.open({ signal, isRival: false }));
   for (;;) {
     options.onLink(link);
     const next = await standIn(link, options);
@@ -60,7 +60,7 @@ export async function keepLink(options: KeeperOptions): Promise<never> {
 }
 
 /** Waits until `link` is over; fulfilled with the link that has taken its place already, if there is one. */
-async function standIn(link: Link, options: KeeperOptions): Promise<Link | undefined> {
+async function standIn(link: Link, options: ReconnectOptions): Promise<Link | undefined> {
   const over = new AbortController();
   let end = (): void => undefined;
   const closed = new Promise<undefined>((resolve) => {
@@ -80,7 +80,7 @@ async function standIn(link: Link, options: KeeperOptions): Promise<Link | undef
 }
 
 /** Watches over a link; fulfilled with a new one when its peer has gone and come back. */
-async function replaced(link: Link, options: KeeperOptions, over: AbortSignal): Promise<Link | undefined> {
+async function replaced(link: Link, options: ReconnectOptions, over: AbortSignal): Promise<Link | undefined> {
   const watch = new SilenceWatch(link);
   while (!over.aborted) {
     await pause(LOOK_INTERVAL_MS, over);
@@ -105,7 +105,7 @@ async function replaced(link: Link, options: KeeperOptions, over: AbortSignal): 
 /** A second link, unless the first one's peer is heard again before it stands. */
 async function openRival(
   watch: SilenceWatch,
-  options: KeeperOptions,
+  options: ReconnectOptions,
   over: AbortSignal,
 ): Promise<Link | undefined> {
   const attempt = new AbortController();
@@ -128,7 +128,7 @@ async function openRival(
 }
 
 /** A link, after as many attempts as it takes. */
-async function openAtLast(options: KeeperOptions): Promise<Link> {
+async function openAtLast(options: ReconnectOptions): Promise<Link> {
   for (let attempts = 1; ; attempts++) {
     try {
       return await options.open({ signal: options.signal, isRival: false });
@@ -141,7 +141,7 @@ async function openAtLast(options: KeeperOptions): Promise<Link> {
 }
 
 async function pauseFor(
-  { signal, onLost }: KeeperOptions,
+  { signal, onLost }: ReconnectOptions,
   error: SrudpError | undefined,
   attempts: number,
 ): Promise<void> {
@@ -152,7 +152,7 @@ async function pauseFor(
 }
 
 function pauseBefore(attempts: number): number {
-  const ms = Math.min(LONGEST_PAUSE_MS, SHORTEST_PAUSE_MS * 2 ** attempts);
+  const ms = Math.min(MAX_PAUSE_MS, MIN_PAUSE_MS * 2 ** attempts);
   return Math.round(ms * (1 + Math.random() / 2));
 }
 

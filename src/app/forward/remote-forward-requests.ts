@@ -5,33 +5,33 @@
 import { isRemoteError, SrudpError } from "../../base/errors.ts";
 import {
   type Address,
-  type Ask,
-  decodeAsk,
-  decodeAskAnswer,
   decodeCancel,
-  encodeAsk,
-  encodeAskAnswer,
+  decodeForwardReply,
+  decodeForwardRequest,
   encodeCancel,
+  encodeForwardReply,
+  encodeForwardRequest,
   FORWARD_RECORD,
+  type ForwardRequest,
   formatTarget,
 } from "../../link/forward-records.ts";
 import type { Link } from "../../link/link.ts";
-import type { AskedPorts } from "./remote-port-registry.ts";
-import { type Connections, carry } from "./forward-connection.ts";
 import { failureForPeer } from "./dial.ts";
+import type { Dialer } from "./dialer.ts";
+import { type Connections, carry } from "./forward-connection.ts";
 import type { Permissions } from "./permissions/permissions.ts";
-import type { Lead } from "./spec.ts";
+import type { RemotePortRegistry } from "./remote-port-registry.ts";
+import type { Destination } from "./spec.ts";
 import { type OpenPort, openStreamPort } from "./stream-port.ts";
 import { openUdpPort } from "./udp/udp-port.ts";
-import type { Via } from "./dialer.ts";
 import type { ForwardWatcher } from "./watcher.ts";
 
-export interface AsksOptions {
+export interface RemoteForwardRequestsOptions {
   /** The way back to the peer that asked. */
-  readonly via: Via;
+  readonly dialer: Dialer;
   readonly connections: Connections;
   readonly permissions: Permissions;
-  readonly askedPorts: AskedPorts;
+  readonly remotePorts: RemotePortRegistry;
   readonly watcher: ForwardWatcher;
 }
 
@@ -42,7 +42,7 @@ interface Question {
 
 /** A port that the peer asked for, from its record until it is closed or refused. */
 interface Opening {
-  readonly askId: number;
+  readonly requestId: number;
   /** Undefined while it is being opened. */
   port: OpenPort | undefined;
   /** Cancelled, or its link is over: whatever opens is closed again. */
@@ -52,19 +52,19 @@ interface Opening {
 /** Ports that one peer may have open here, those that are still being opened included. */
 const PORTS_LIMIT = 256;
 
-export class Asks {
+export class RemoteForwardRequests {
   readonly #link: Link;
-  readonly #options: AsksOptions;
+  readonly #options: RemoteForwardRequestsOptions;
   #nextId = 0;
   /** What was asked of the peer, and what its connections lead to. */
-  readonly #leads: Map<number, Lead> = new Map();
+  readonly #destinations: Map<number, Destination> = new Map();
   readonly #questions: Map<number, Question> = new Map();
   /** What the peer asked for and has open, or will have. */
   readonly #openings: Set<Opening> = new Set();
   /** The peer counts what it asks for; no number comes twice. */
   #lastAskId = -1;
 
-  constructor(link: Link, options: AsksOptions) {
+  constructor(link: Link, options: RemoteForwardRequestsOptions) {
     this.#link = link;
     this.#options = options;
     link.on("record", (type, body) => this.#handleRecord(type, body));
@@ -77,30 +77,30 @@ export class Asks {
     return [...this.#openings].flatMap(({ port }) => (port === undefined ? [] : [port.address]));
   }
 
-  /** What a connection of ask `askId` leads to. */
-  leadOf(askId: number): Lead | undefined {
-    return this.#leads.get(askId);
+  /** What a connection of ask `requestId` leads to. */
+  destinationOf(requestId: number): Destination | undefined {
+    return this.#destinations.get(requestId);
   }
 
-  async ask(bind: Address, lead: Lead): Promise<{ port: number; cancel: () => void }> {
-    const askId = this.#nextId++;
-    this.#leads.set(askId, lead);
+  async ask(bind: Address, destination: Destination): Promise<{ port: number; cancel: () => void }> {
+    const requestId = this.#nextId++;
+    this.#destinations.set(requestId, destination);
     try {
       const port = await new Promise<number>((resolve, reject) => {
         if (this.#link.destroyed) {
           reject(this.#link.errored ?? new SrudpError("ERR_PEER_RESET"));
           return;
         }
-        this.#questions.set(askId, { resolve, reject });
-        this.#link.sendRecord(FORWARD_RECORD.ask, encodeAsk({ askId, bind }));
+        this.#questions.set(requestId, { resolve, reject });
+        this.#link.sendRecord(FORWARD_RECORD.ask, encodeForwardRequest({ requestId, bind }));
       });
       const cancel = (): void => {
-        if (!this.#leads.delete(askId)) return;
-        if (!this.#link.destroyed) this.#link.sendRecord(FORWARD_RECORD.cancel, encodeCancel(askId));
+        if (!this.#destinations.delete(requestId)) return;
+        if (!this.#link.destroyed) this.#link.sendRecord(FORWARD_RECORD.cancel, encodeCancel(requestId));
       };
       return { port, cancel };
     } catch (error) {
-      this.#leads.delete(askId);
+      this.#destinations.delete(requestId);
       throw error;
     }
   }
@@ -108,11 +108,11 @@ export class Asks {
   #handleRecord(type: number, body: Uint8Array): void {
     try {
       if (type === FORWARD_RECORD.ask) {
-        this.#handleAsk(decodeAsk(body));
+        this.#handleAsk(decodeForwardRequest(body));
       } else if (type === FORWARD_RECORD.answer) {
-        const { askId, port, failure } = decodeAskAnswer(body);
-        const question = this.#questions.get(askId);
-        this.#questions.delete(askId);
+        const { requestId, port, failure } = decodeForwardReply(body);
+        const question = this.#questions.get(requestId);
+        this.#questions.delete(requestId);
         if (failure === undefined) question?.resolve(port);
         else question?.reject(failure);
       } else if (type === FORWARD_RECORD.cancel) this.#close(decodeCancel(body));
@@ -123,59 +123,59 @@ export class Asks {
   }
 
   /** @throws SrudpError ERR_PROTOCOL */
-  #handleAsk({ askId, bind }: Ask): void {
-    if (askId <= this.#lastAskId) throw new SrudpError("ERR_PROTOCOL", "number of an ask used again");
-    this.#lastAskId = askId;
+  #handleAsk({ requestId, bind }: ForwardRequest): void {
+    if (requestId <= this.#lastAskId) throw new SrudpError("ERR_PROTOCOL", "number of an ask used again");
+    this.#lastAskId = requestId;
     if (this.#openings.size >= PORTS_LIMIT) {
       const error = new SrudpError("ERR_FORWARD_BIND", `${formatTarget(bind)} (too many ports)`);
-      this.#refuse(askId, bind, error, error);
+      this.#refuse(requestId, bind, error, error);
       return;
     }
-    const opening: Opening = { askId, port: undefined, isCancelled: false };
+    const opening: Opening = { requestId, port: undefined, isCancelled: false };
     this.#openings.add(opening);
     this.#open(opening, bind).catch((fault) => this.#link.fail(fault));
   }
 
   async #open(opening: Opening, bind: Address): Promise<void> {
-    const { permissions, askedPorts } = this.#options;
-    const { askId } = opening;
+    const { permissions, remotePorts } = this.#options;
+    const { requestId } = opening;
     try {
       if (!permissions.mayListen(bind)) throw new SrudpError("ERR_TARGET_FORBIDDEN", formatTarget(bind));
-      const port = await askedPorts.take(bind, this.#link, () => this.#listen(askId, bind));
+      const port = await remotePorts.take(bind, this.#link, () => this.#listen(requestId, bind));
       if (opening.isCancelled) {
         this.#openings.delete(opening);
-        askedPorts.release(port);
+        remotePorts.release(port);
         return;
       }
       opening.port = port;
-      this.#answer(askId, port.address.kind === "unix" ? 0 : port.address.port);
+      this.#answer(requestId, port.address.kind === "unix" ? 0 : port.address.port);
     } catch (thrown) {
       this.#openings.delete(opening);
       if (!(thrown instanceof SrudpError)) throw thrown;
-      if (!opening.isCancelled) this.#refuse(askId, bind, thrown, failureForPeer(bind, thrown));
+      if (!opening.isCancelled) this.#refuse(requestId, bind, thrown, failureForPeer(bind, thrown));
     }
   }
 
   /** @param said what the peer is told */
-  #refuse(askId: number, bind: Address, error: SrudpError, said: SrudpError): void {
+  #refuse(requestId: number, bind: Address, error: SrudpError, said: SrudpError): void {
     this.#options.watcher.failed({ by: "peer", what: "port", target: formatTarget(bind), error });
-    this.#answer(askId, 0, said);
+    this.#answer(requestId, 0, said);
   }
 
-  #answer(askId: number, port: number, failure?: SrudpError): void {
+  #answer(requestId: number, port: number, failure?: SrudpError): void {
     if (!this.#link.destroyed)
-      this.#link.sendRecord(FORWARD_RECORD.answer, encodeAskAnswer({ askId, port, failure }));
+      this.#link.sendRecord(FORWARD_RECORD.answer, encodeForwardReply({ requestId, port, failure }));
   }
 
-  #listen(askId: number, bind: Address): Promise<OpenPort> {
-    const { via, connections, watcher } = this.#options;
-    const target = { kind: "asked", askId } as const;
-    if (bind.kind === "udp") return openUdpPort(bind, target, via, watcher);
-    return openStreamPort(bind, (socket) => void carry(socket, target, via, connections, watcher));
+  #listen(requestId: number, bind: Address): Promise<OpenPort> {
+    const { dialer, connections, watcher } = this.#options;
+    const target = { kind: "asked", requestId } as const;
+    if (bind.kind === "udp") return openUdpPort(bind, target, dialer, watcher);
+    return openStreamPort(bind, (socket) => void carry(socket, target, dialer, connections, watcher));
   }
 
-  #close(askId: number): void {
-    for (const opening of this.#openings) if (opening.askId === askId) this.#cancel(opening);
+  #close(requestId: number): void {
+    for (const opening of this.#openings) if (opening.requestId === requestId) this.#cancel(opening);
   }
 
   #cancel(opening: Opening): void {
@@ -183,7 +183,7 @@ export class Asks {
     // One that is still being opened counts as a port until it is closed.
     if (opening.port === undefined) return;
     this.#openings.delete(opening);
-    this.#options.askedPorts.release(opening.port);
+    this.#options.remotePorts.release(opening.port);
   }
 
   #end(): void {
@@ -191,6 +191,6 @@ export class Asks {
     const error = this.#link.errored ?? new SrudpError("ERR_PEER_RESET");
     for (const { reject } of this.#questions.values()) reject(error);
     this.#questions.clear();
-    this.#leads.clear();
+    this.#destinations.clear();
   }
 }

@@ -11,16 +11,16 @@ import type { OpenPort } from "./stream-port.ts";
 /** How long a holder may take to show that it is there. */
 const SIGN_OF_LIFE_MS = 1500;
 
-interface Holding {
+interface PortOwnership {
   readonly link: Link;
   readonly port: OpenPort;
 }
 
-export class AskedPorts {
-  readonly #holdings: Map<string, Holding> = new Map();
+export class RemotePortRegistry {
+  readonly #ownerships: Map<string, PortOwnership> = new Map();
 
   get count(): number {
-    return this.#holdings.size;
+    return this.#ownerships.size;
   }
 
   /**
@@ -29,20 +29,24 @@ export class AskedPorts {
    * @throws SrudpError ERR_FORWARD_BIND
    */
   async take(bind: Address, link: Link, open: () => Promise<OpenPort>): Promise<OpenPort> {
-    const holding = this.#holdings.get(formatTarget(bind));
-    if (holding !== undefined && holding.link !== link && !(await answers(holding.link, SIGN_OF_LIFE_MS))) {
-      this.release(holding.port);
+    const ownership = this.#ownerships.get(formatTarget(bind));
+    if (
+      ownership !== undefined &&
+      ownership.link !== link &&
+      !(await answers(ownership.link, SIGN_OF_LIFE_MS))
+    ) {
+      this.release(ownership.port);
       // Its peer is gone for good: what else hangs on that link need not wait any longer.
-      holding.link.destroy();
+      ownership.link.destroy();
     }
     const port = await open();
-    this.#holdings.set(formatTarget(port.address), { link, port });
+    this.#ownerships.set(formatTarget(port.address), { link, port });
     return port;
   }
 
   release(port: OpenPort): void {
     const key = formatTarget(port.address);
-    if (this.#holdings.get(key)?.port === port) this.#holdings.delete(key);
+    if (this.#ownerships.get(key)?.port === port) this.#ownerships.delete(key);
     port.close();
   }
 }

@@ -14,7 +14,7 @@ import { type Address, formatTarget } from "../../link/forward-records.ts";
 import { socketPathError } from "../../platform/socket-path.ts";
 
 /** What a forwarded port leads to: an address, the peer's first exposed one, or whatever the client asks by SOCKS. */
-export type Lead = Address | { readonly kind: "first" } | { readonly kind: "socks" };
+export type Destination = Address | { readonly kind: "first" } | { readonly kind: "socks" };
 
 export type ForwardKind = "local" | "remote" | "dynamic";
 
@@ -24,7 +24,7 @@ export interface ForwardSpec {
   /** The option and what stood behind it, in one spelling: how a forward is named when it is cancelled. */
   readonly name: string;
   readonly bind: Address;
-  readonly lead: Lead;
+  readonly destination: Destination;
 }
 
 /** The option that asks for each kind. */
@@ -54,8 +54,8 @@ export function parseTarget(text: string, option: string = "-W"): Address {
 }
 
 /** What a forward leads to, for people and events. */
-export function formatLead(lead: Lead): string {
-  return lead.kind === "socks" ? "socks" : formatTarget(lead);
+export function formatDestination(destination: Destination): string {
+  return destination.kind === "socks" ? "socks" : formatTarget(destination);
 }
 
 interface Field {
@@ -65,11 +65,11 @@ interface Field {
 
 interface Ends {
   readonly bind: Address;
-  readonly lead: Lead;
+  readonly destination: Destination;
 }
 
 function readFields(kind: ForwardKind, fields: readonly Field[], name: string): Ends {
-  const alone: Lead = kind === "local" ? { kind: "first" } : { kind: "socks" };
+  const alone: Destination = kind === "local" ? { kind: "first" } : { kind: "socks" };
   const [a, b, c, d] = fields;
   const mayBeZero = true;
   const bindAt = (host: Field | undefined, port: Field): Address => ({
@@ -77,36 +77,37 @@ function readFields(kind: ForwardKind, fields: readonly Field[], name: string): 
     host: host === undefined ? "" : host.text === "" ? "*" : host.text,
     port: portOf(port, name, mayBeZero),
   });
-  const leadTo = (host: Field, port: Field): Lead => {
+  const destinationTo = (host: Field, port: Field): Destination => {
     if (host.text === "" || host.isPath) throw bad(name, "the target's host is missing");
     return { kind: "tcp", host: host.text, port: portOf(port, name, false) };
   };
   const path = (field: Field): Address => ({ kind: "unix", path: pathOf(field, name) });
   if (a === undefined || fields.length > 4) throw bad(name, "it has too many parts");
-  if (b === undefined) return { bind: a.isPath ? path(a) : bindAt(undefined, a), lead: alone };
+  if (b === undefined) return { bind: a.isPath ? path(a) : bindAt(undefined, a), destination: alone };
   if (kind === "dynamic") {
     if (c !== undefined || a.isPath || b.isPath) throw bad(name, "-D takes [bind:]port");
-    return { bind: bindAt(a, b), lead: alone };
+    return { bind: bindAt(a, b), destination: alone };
   }
   if (c === undefined) {
-    if (b.isPath) return { bind: a.isPath ? path(a) : bindAt(undefined, a), lead: path(b) };
+    if (b.isPath) return { bind: a.isPath ? path(a) : bindAt(undefined, a), destination: path(b) };
     if (a.isPath) throw bad(name, "the target's port is missing");
     // As other programs have it; here it would be a bind address, and an odd one.
     if (isNumber(a)) throw bad(name, `it lacks the target's host, as in ${a.text}:localhost:${b.text}`);
-    return { bind: bindAt(a, b), lead: alone };
+    return { bind: bindAt(a, b), destination: alone };
   }
   if (d === undefined) {
-    if (a.isPath) return { bind: path(a), lead: leadTo(b, c) };
-    if (c.isPath) return { bind: bindAt(a, b), lead: path(c) };
-    return { bind: bindAt(undefined, a), lead: leadTo(b, c) };
+    if (a.isPath) return { bind: path(a), destination: destinationTo(b, c) };
+    if (c.isPath) return { bind: bindAt(a, b), destination: path(c) };
+    return { bind: bindAt(undefined, a), destination: destinationTo(b, c) };
   }
-  return { bind: bindAt(a, b), lead: leadTo(c, d) };
+  return { bind: bindAt(a, b), destination: destinationTo(c, d) };
 }
 
 function asUdp(spec: ForwardSpec): ForwardSpec {
-  const { bind, lead } = spec;
-  if (bind.kind !== "tcp" || lead.kind !== "tcp") throw bad(spec.name, "/udp needs a port on both sides");
-  return { ...spec, bind: { ...bind, kind: "udp" }, lead: { ...lead, kind: "udp" } };
+  const { bind, destination } = spec;
+  if (bind.kind !== "tcp" || destination.kind !== "tcp")
+    throw bad(spec.name, "/udp needs a port on both sides");
+  return { ...spec, bind: { ...bind, kind: "udp" }, destination: { ...destination, kind: "udp" } };
 }
 
 /** The parts between colons; none counts inside of brackets or behind a backslash. */

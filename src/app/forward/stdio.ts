@@ -7,7 +7,7 @@ import type { Stream } from "../../link/stream.ts";
 import { inputError, openInput } from "../input.ts";
 import { openOutput } from "../output.ts";
 import { passOnEntered } from "../terminal-input.ts";
-import type { Via } from "./dialer.ts";
+import type { Dialer } from "./dialer.ts";
 
 export interface StdioOptions {
   /** Default: standard input. */
@@ -25,9 +25,9 @@ export interface StdioOptions {
  * @throws SrudpError ERR_TARGET_…, ERR_PEER_RESET, ERR_LINK_LOST, ERR_OUTPUT_CLOSED, ERR_FILE_UNREADABLE (of input);
  * the signal's reason
  */
-export async function joinStdio(via: Via, target: Target, options: StdioOptions = {}): Promise<void> {
+export async function joinStdio(dialer: Dialer, target: Target, options: StdioOptions = {}): Promise<void> {
   const { signal } = options;
-  const { stream, answered } = await via.reach(target);
+  const { stream, answered } = await dialer.reach(target);
   const giveUp = (): void => void stream.destroy();
   signal?.addEventListener("abort", giveUp, { once: true });
   let input: Readable | undefined;

@@ -1,13 +1,13 @@
 /** `srudp bench`: what the link to a peer carries. The peer is an ordinary `srudp listen`. */
 import { type BenchResult, measure } from "../../app/bench.ts";
-import { keepPeer, reportConnected } from "../pipe-link.ts";
-import { CONNECT_TIMEOUT_MS } from "./connect-command.ts";
 import type { CommandContext } from "../context.ts";
-import { unlessAborted } from "../terminal/interrupt.ts";
-import { sayHello } from "../options/link-setup.ts";
 import { checkLinkOptions, type LinkOptions } from "../options/common-options.ts";
-import { wayToPeer } from "../options/peer-dialer.ts";
+import { reportStart } from "../options/link-setup.ts";
+import { resolvePeer } from "../options/peer-dialer.ts";
+import { keepPeer, reportConnected } from "../pipe-link.ts";
+import { unlessAborted } from "../terminal/interrupt.ts";
 import { printLines } from "../terminal/print-lines.ts";
+import { CONNECT_TIMEOUT_MS } from "./connect-command.ts";
 
 const USUAL_MS = 3000;
 
@@ -20,8 +20,8 @@ export async function runBench(
   checkLinkOptions(options, context.program);
   const { reporter, interrupt } = context;
   const { signal } = interrupt;
-  sayHello(context);
-  const way = await wayToPeer(context, operands, options);
+  reportStart(context);
+  const way = await resolvePeer(context, operands, options);
   const link = await way.open({ timeoutMs: options.timeout ?? CONNECT_TIMEOUT_MS, signal, pipe: false });
   link.on("error", () => undefined);
   link.resume();

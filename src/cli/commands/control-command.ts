@@ -4,10 +4,10 @@ import { controlFolder } from "../../app/control/control-folder.ts";
 import { parseForward } from "../../app/forward/spec.ts";
 import { ERRORS, type ErrorCode, SrudpError } from "../../base/errors.ts";
 import type { CommandContext } from "../context.ts";
-import { escapeText } from "../terminal/escape.ts";
-import { reportForwarding } from "../reports/forward-reports.ts";
-import { usage } from "../options/operands.ts";
 import type { ForwardOptions } from "../options/common-options.ts";
+import { usage } from "../options/operands.ts";
+import { reportForwarding } from "../reports/forward-reports.ts";
+import { escapeText } from "../terminal/escape.ts";
 
 export interface ControlOptions extends ForwardOptions {
   /** Number of a link, as `srudp status` has it. */

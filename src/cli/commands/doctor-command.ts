@@ -1,18 +1,19 @@
 /** `srudp doctor`: how this machine stands in the network, and with a peer's code what a link to it would be. */
-import { consult } from "../../traversal/doctor/peer-probe.ts";
+
+import { readCodeDescriptor, readCodeFile, takeEnvironmentCode } from "../../store/secret-sources.ts";
 import { diagnose } from "../../traversal/doctor/diagnosis.ts";
+import { probePeer } from "../../traversal/doctor/peer-probe.ts";
 import { judge, predict } from "../../traversal/doctor/prediction.ts";
 import { stunServersOf } from "../../traversal/traversal.ts";
-import { readCodeDescriptor, readCodeFile, takeEnvironmentCode } from "../../store/secret-sources.ts";
 import type { CommandContext } from "../context.ts";
-import { describeConsultation, describeDiagnosis } from "../reports/doctor-report.ts";
-import { jsonLine } from "../terminal/escape.ts";
-import { waysOf } from "../options/link-setup.ts";
-import { parsePeer, usage } from "../options/operands.ts";
 import type { LinkOptions } from "../options/common-options.ts";
+import { traversalOptionsOf } from "../options/finding-options.ts";
+import { linkOptionsOf } from "../options/link-setup.ts";
+import { parsePeer, usage } from "../options/operands.ts";
+import { turnOptionsOf } from "../options/turn-options.ts";
+import { describeDiagnosis, describePeerProbe } from "../reports/doctor-report.ts";
+import { jsonLine } from "../terminal/escape.ts";
 import { printLines } from "../terminal/print-lines.ts";
-import { reachOf } from "../options/finding-options.ts";
-import { turnOf } from "../options/turn-options.ts";
 
 /** The peer has so long to answer, unless `-w` says otherwise. */
 const PEER_TIMEOUT_MS = 60_000;
@@ -25,9 +26,9 @@ export async function runDoctor(
 ): Promise<number> {
   const { reporter, interrupt, environment } = context;
   const code = await codeOf(operands, options, environment);
-  const turn = await turnOf(options, environment);
-  const common = { ...waysOf(options, context), signal: interrupt.signal };
-  const meet = reachOf({ ...options, turn }, reporter);
+  const turn = await turnOptionsOf(options, environment);
+  const common = { ...linkOptionsOf(options, context), signal: interrupt.signal };
+  const meet = traversalOptionsOf({ ...options, turn }, reporter);
   const diagnosis = await diagnose({
     stunServers: stunServersOf(meet),
     turn,
@@ -35,18 +36,18 @@ export async function runDoctor(
     common,
   });
   const verdict = judge(diagnosis.side);
-  const { side, ...told } = diagnosis;
-  const own = { ...told, mappedPort: told.mappedPort ?? null, verdict };
+  const { side, ...reported } = diagnosis;
+  const own = { ...reported, mappedPort: reported.mappedPort ?? null, verdict };
   if (!reporter.json) await printLines(describeDiagnosis(diagnosis, verdict));
   else if (code === undefined) await printLines([jsonLine({ event: "doctor", ...own })]);
   if (code === undefined) return 0;
   const timeoutMs = options.timeout ?? PEER_TIMEOUT_MS;
-  const consultation = await consult(code, meet, { ...common, timeoutMs });
-  const prediction = predict(side, consultation.peer, options.spray !== false);
-  const { paths, indirect } = consultation;
-  const ofPeer = { nat: consultation.peer.behaviour, verdict: judge(consultation.peer) };
+  const peerProbe = await probePeer(code, meet, { ...common, timeoutMs });
+  const prediction = predict(side, peerProbe.peer, options.spray !== false);
+  const { paths, indirect } = peerProbe;
+  const ofPeer = { nat: peerProbe.peer.behaviour, verdict: judge(peerProbe.peer) };
   const event = { event: "doctor", ...own, peer: ofPeer, prediction, paths, indirect };
-  await printLines(reporter.json ? [jsonLine(event)] : describeConsultation(consultation, prediction));
+  await printLines(reporter.json ? [jsonLine(event)] : describePeerProbe(peerProbe, prediction));
   return 0;
 }
 

@@ -1,26 +1,26 @@
 /** `srudp forward`: holds a link to a peer and carries ports over it. */
 import type { Command } from "commander";
-import { AskedPorts } from "../../app/forward/remote-port-registry.ts";
 import { ForwardPeer } from "../../app/forward/forward-peer.ts";
 import { Forwarder, type ForwardStatus } from "../../app/forward/forwarder.ts";
-import { keepLink } from "../../app/forward/reconnector.ts";
 import { Permissions } from "../../app/forward/permissions/permissions.ts";
+import { keepLink } from "../../app/forward/reconnector.ts";
+import { RemotePortRegistry } from "../../app/forward/remote-port-registry.ts";
 import { type ForwardSpec, parseForward } from "../../app/forward/spec.ts";
 import { SrudpError } from "../../base/errors.ts";
-import { configurationFolder, KeyStore } from "../../store/key-store.ts";
 import type { Link } from "../../link/link.ts";
-import { keepPeer, reportConnected } from "../pipe-link.ts";
-import { CONNECT_TIMEOUT_MS } from "./connect-command.ts";
+import { configurationFolder, KeyStore } from "../../store/key-store.ts";
 import type { CommandContext } from "../context.ts";
-import { ControlDesk } from "../control-service.ts";
+import { ControlService } from "../control-service.ts";
 import { asSrudpError } from "../exit.ts";
-import { readForwardConfig } from "../options/forward-config.ts";
-import { failureReport, reportForwarding } from "../reports/forward-reports.ts";
-import { sayHello } from "../options/link-setup.ts";
-import { usage } from "../options/operands.ts";
 import { checkLinkOptions, type ForwardOptions } from "../options/common-options.ts";
-import { type PeerWay, wayToPeer } from "../options/peer-dialer.ts";
+import { readForwardConfig } from "../options/forward-config.ts";
+import { reportStart } from "../options/link-setup.ts";
+import { usage } from "../options/operands.ts";
+import { type PeerDialer, resolvePeer } from "../options/peer-dialer.ts";
+import { keepPeer, reportConnected } from "../pipe-link.ts";
+import { failureReport, reportForwarding } from "../reports/forward-reports.ts";
 import { formatDuration } from "../terminal/progress.ts";
+import { CONNECT_TIMEOUT_MS } from "./connect-command.ts";
 
 /** What the network, or a peer that is away, may cause: another attempt may succeed. */
 const TEMPORARY: ReadonlySet<number> = new Set([68, 69, 71, 74, 75]);
@@ -47,23 +47,23 @@ export async function runForward(
   const permissions = new Permissions(options.expose, options.permitListen);
   if (specs.length === 0 && permissions.exposed.length + permissions.permitted.length === 0)
     throw usage("Nothing to forward: give -L, -R or -D");
-  sayHello(context);
+  reportStart(context);
 
   const watcher = {
     failed: failureReport(reporter),
     forwarding: (status: ForwardStatus) => reportForwarding(reporter, status),
   };
   const forwarder = new Forwarder(watcher);
-  const asks = { permissions, askedPorts: new AskedPorts(), watcher };
+  const asks = { permissions, remotePorts: new RemotePortRegistry(), watcher };
   try {
-    const way = await wayToPeer(context, operands, options);
-    const desk = await ControlDesk.open(context, "forward", way.name, forwarder);
-    desk.include("forwarder", forwarder);
+    const way = await resolvePeer(context, operands, options);
+    const controlService = await ControlService.open(context, "forward", way.name, forwarder);
+    controlService.include("forwarder", forwarder);
     for (const spec of specs) await forwarder.add(spec);
     return await keep(context, way, options, (link) => {
       const peer = new ForwardPeer(link, asks);
       forwarder.use(peer);
-      desk.show(peer);
+      controlService.show(peer);
     });
   } finally {
     forwarder.close();
@@ -102,7 +102,7 @@ function specsOf(options: ForwardOptions): ForwardSpec[] {
 
 async function keep(
   context: CommandContext,
-  first: PeerWay,
+  first: PeerDialer,
   options: ForwardOptions,
   takePart: (link: Link) => void,
 ): Promise<never> {
@@ -118,7 +118,7 @@ async function keep(
     return await keepLink({
       signal: ending.signal,
       isRepeatable: () => way.isRepeatable,
-      isPatient: options.timeout === Number.POSITIVE_INFINITY,
+      retriesFirst: options.timeout === Number.POSITIVE_INFINITY,
       isFinal: (error) => !TEMPORARY.has(asSrudpError(error).exit),
       open: ({ signal, isRival }) => {
         const quiet = !isFirst;
@@ -144,7 +144,7 @@ async function keep(
         } else {
           keepPeer(context, link, options, way.remember, way.address)
             .then(async () => {
-              way = (await wayBack(context, first, options)) ?? first;
+              way = (await returnCommand(context, first, options)) ?? first;
             })
             .catch(fail);
         }
@@ -163,7 +163,7 @@ async function keep(
       },
     });
   } finally {
-    if (current !== undefined) await farewell(current);
+    if (current !== undefined) await goodbye(current);
   }
 }
 
@@ -171,21 +171,21 @@ async function keep(
  * The way to a peer that was paired on the first link, where that link's own way leads there only once; undefined
  * where there is no other.
  */
-async function wayBack(
+async function returnCommand(
   context: CommandContext,
-  first: PeerWay,
+  first: PeerDialer,
   { save, codeFile: _file, codeFd: _descriptor, ...options }: ForwardOptions,
-): Promise<PeerWay | undefined> {
+): Promise<PeerDialer | undefined> {
   if (first.isRepeatable || save === undefined) return undefined;
   const store = new KeyStore(configurationFolder(context.environment));
   // Without the peer's --save, there is no pair.
   const saved = await store.savedPeers.find(save);
   if (saved === undefined || saved.isUnconfirmed) return undefined;
-  return wayToPeer(context, [save], options);
+  return resolvePeer(context, [save], options);
 }
 
 /** Ends the link in order where the peer is there to hear it. */
-async function farewell(link: Link): Promise<void> {
+async function goodbye(link: Link): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, FAREWELL_MS);

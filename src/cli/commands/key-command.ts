@@ -5,7 +5,8 @@ import { configurationFolder, createIdentity, KeyStore, readIdentity } from "../
 import { encodeKey, encodeSecret } from "../../wire/key-text.ts";
 import type { CommandContext } from "../context.ts";
 import { printLines } from "../terminal/print-lines.ts";
-import type { KeyAction } from "../program.ts";
+
+export type KeyAction = "show" | "new" | "secret";
 
 /** @returns the status to exit with */
 export async function runKey(

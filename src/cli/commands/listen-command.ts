@@ -4,22 +4,22 @@ import { SrudpError } from "../../base/errors.ts";
 import type { Link } from "../../link/link.ts";
 import { type Listener, listen } from "../../open/listener.ts";
 import { LongTimeout } from "../../platform/long-timeout.ts";
-import { CodeLife } from "../terminal/code-life.ts";
 import type { CommandContext } from "../context.ts";
-import { ControlDesk } from "../control-service.ts";
+import { ControlService } from "../control-service.ts";
 import { asSrudpError } from "../exit.ts";
-import { unlessAborted } from "../terminal/interrupt.ts";
 import { LinkService } from "../link-service.ts";
-import { sayHello, waysOf } from "../options/link-setup.ts";
-import { reportBurnt, reportListening, reportNewCode, reportVisitors } from "../reports/listen-reports.ts";
-import { parsePort, usage } from "../options/operands.ts";
 import { checkLinkOptions, type LinkOptions } from "../options/common-options.ts";
+import { traversalOptionsOf } from "../options/finding-options.ts";
+import { linkOptionsOf, reportStart } from "../options/link-setup.ts";
+import { parsePort, usage } from "../options/operands.ts";
 import { PeerPermissions } from "../options/peer-permissions.ts";
-import { formatDuration } from "../terminal/progress.ts";
-import { reachOf } from "../options/finding-options.ts";
-import { offerTicket } from "../tickets.ts";
 import { newCode, trustForListener } from "../options/trust-options.ts";
-import { turnOf } from "../options/turn-options.ts";
+import { turnOptionsOf } from "../options/turn-options.ts";
+import { reportBurnt, reportListening, reportNewCode, reportVisitors } from "../reports/listen-reports.ts";
+import { CodeLife } from "../terminal/code-life.ts";
+import { unlessAborted } from "../terminal/interrupt.ts";
+import { formatDuration } from "../terminal/progress.ts";
+import { offerTicket } from "../tickets.ts";
 
 /** Peers at the same time, with -k. */
 const LINKS_LIMIT = 256;
@@ -42,8 +42,8 @@ export async function runListen(
   if (!options.exec && !options.recvOnly) checkInput(0);
   const port = portOf(portText, options);
   const permissions = await PeerPermissions.read(context, options);
-  const turn = await turnOf(options, context.environment);
-  sayHello(context);
+  const turn = await turnOptionsOf(options, context.environment);
+  reportStart(context);
   const trust = await trustForListener(context, options);
   if (trust.code?.given && options.keepOpen)
     throw usage(
@@ -57,21 +57,21 @@ export async function runListen(
   // Whatever ends the waiting for good: a signal, a code that is void, a ticket that nobody took up.
   const ending = new AbortController();
   interrupt.signal.addEventListener("abort", () => ending.abort(interrupt.signal.reason));
-  const desk = await ControlDesk.open(context, "listen", String(port ?? 0));
+  const controlService = await ControlService.open(context, "listen", String(port ?? 0));
   const ticket = psk && offerTicket(context, psk, options.answerFile, ending);
   const listener = await listen({
     ...(options.keepOpen && { idleTimeoutMs: KEEP_OPEN_IDLE_TIMEOUT_MS }),
-    ...waysOf(options, context),
+    ...linkOptionsOf(options, context),
     ...trust.options,
     silent: trust.isSilent,
     port: port ?? 0,
     ...(isMet && {
-      meet: { ...reachOf({ ...options, turn }, context.reporter), ...(ticket && { ticket }) },
+      meet: { ...traversalOptionsOf({ ...options, turn }, context.reporter), ...(ticket && { ticket }) },
       meetPeers: trust.meetPeers,
     }),
     maxLinks: options.keepOpen ? LINKS_LIMIT : 1,
   });
-  desk.name = String(listener.port);
+  controlService.name = String(listener.port);
   let life: CodeLife | undefined;
   try {
     reportListening(context, listener, trust, options, isMet);
@@ -92,9 +92,13 @@ export async function runListen(
       });
       listener.on("burnt", () => life?.handleBurnt());
     }
-    const service = new LinkService(context, options, { permissions, desk, remember: trust.remember });
-    desk.include("listener", listener);
-    desk.include("service", service);
+    const service = new LinkService(context, options, {
+      permissions,
+      controlService,
+      remember: trust.remember,
+    });
+    controlService.include("listener", listener);
+    controlService.include("service", service);
     return await serve(context, listener, service, life, ending, options);
   } finally {
     life?.stop();

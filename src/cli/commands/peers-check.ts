@@ -3,13 +3,13 @@ import type { Allowed } from "../../app/forward/permissions/permissions.ts";
 import { parseTarget } from "../../app/forward/spec.ts";
 import { ERRORS, SrudpError } from "../../base/errors.ts";
 import { type Address, formatTarget } from "../../link/forward-records.ts";
-import type { KeyStore } from "../../store/key-store.ts";
 import { quotePath } from "../../platform/private-file.ts";
+import type { KeyStore } from "../../store/key-store.ts";
 import { isPeerName } from "../../store/saved-peers.ts";
 import { decodeKey } from "../../wire/key-text.ts";
 import type { CommandContext } from "../context.ts";
-import { escapeText } from "../terminal/escape.ts";
 import { PeerPermissions } from "../options/peer-permissions.ts";
+import { escapeText } from "../terminal/escape.ts";
 import { printLines } from "../terminal/print-lines.ts";
 
 export interface PeersCheckOptions {

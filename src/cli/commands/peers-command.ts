@@ -3,11 +3,11 @@ import { SrudpError } from "../../base/errors.ts";
 import { configurationFolder, KeyStore } from "../../store/key-store.ts";
 import { decodeKey, encodeKey } from "../../wire/key-text.ts";
 import type { CommandContext } from "../context.ts";
-import { escapeText } from "../terminal/escape.ts";
 import { formatPeer, parsePeer, usage } from "../options/operands.ts";
 import { checkNewName } from "../pairing.ts";
-import { checkPeer, type PeersCheckOptions } from "./peers-check.ts";
+import { escapeText } from "../terminal/escape.ts";
 import { printLines } from "../terminal/print-lines.ts";
+import { checkPeer, type PeersCheckOptions } from "./peers-check.ts";
 
 export type PeersAction = "list" | "add" | "forget" | "check";
 

@@ -1,12 +1,12 @@
 /** `srudp rendezvous`: one's own meeting place. It runs until a signal; SIGUSR1 has its numbers told. */
 import { formatAddress } from "../../platform/udp/address.ts";
-import { RENDEZVOUS_PORT } from "../../traversal/signalling/rendezvous-url.ts";
 import { RendezvousServer } from "../../server/rendezvous-server.ts";
+import { RENDEZVOUS_PORT } from "../../traversal/signalling/rendezvous-url.ts";
 import type { CommandContext } from "../context.ts";
-import { unlessAborted } from "../terminal/interrupt.ts";
 import { usage } from "../options/operands.ts";
-import { ownAddresses } from "../reports/local-addresses.ts";
 import { limitsOf, type RendezvousCommandOptions } from "../options/rendezvous-options.ts";
+import { ownAddresses } from "../reports/local-addresses.ts";
+import { unlessAborted } from "../terminal/interrupt.ts";
 import type { Reporter } from "../terminal/reporter.ts";
 
 /** @returns never but by throwing: the reason of the interruption, or why it could not begin */
@@ -25,14 +25,14 @@ export async function runRendezvous(
     ...(certFile === undefined || keyFile === undefined ? {} : { tls: { certFile, keyFile } }),
   });
   const startedAtMs = performance.now();
-  const tell = (): void => reportStatistics(reporter, server, performance.now() - startedAtMs);
-  process.on("SIGUSR1", tell);
+  const report = (): void => reportStatistics(reporter, server, performance.now() - startedAtMs);
+  process.on("SIGUSR1", report);
   try {
     reportServing(reporter, server, options);
     return await unlessAborted(interrupt.signal, new Promise<never>(() => undefined));
   } finally {
-    process.off("SIGUSR1", tell);
-    tell();
+    process.off("SIGUSR1", report);
+    report();
     await server.close();
   }
 }
@@ -65,7 +65,7 @@ function reportStatistics(reporter: Reporter, server: RendezvousServer, uptimeMs
   const { statistics } = server;
   const memoryBytes = process.memoryUsage.rss();
   const fields = { uptimeMs: Math.round(uptimeMs), memoryBytes, ...statistics };
-  const { waiting, places, published, relays, relayedBytes, relayDropped, webSockets, stunRequests } =
+  const { waiting, points, published, relays, relayedBytes, relayDropped, webSockets, stunRequests } =
     statistics;
   const refused = statistics.refusedFull + statistics.refusedTooMany + statistics.refusedRelay;
   reporter.event(
@@ -73,7 +73,7 @@ function reportStatistics(reporter: Reporter, server: RendezvousServer, uptimeMs
     fields,
     [
       `up ${Math.round(uptimeMs / 1000)} s, ${megabytes(memoryBytes)} of memory`,
-      `${waiting} waiting at ${places} places, ${webSockets} of them by WebSocket; ${published} blobs left`,
+      `${waiting} waiting at ${points} places, ${webSockets} of them by WebSocket; ${published} blobs left`,
       `${relays} relayed links, ${megabytes(relayedBytes)} passed on, ${relayDropped} datagrams dropped`,
       `${stunRequests} STUN requests; ${refused} requests refused, ${statistics.overRate} over the rate, ${statistics.malformed} not understood`,
     ].join("\n"),

@@ -1,10 +1,10 @@
 /** How to meet a peer without an address: what the options say, and what is told on the way. */
-import { NO_DIRECT_PATH, type ReachNote, type ReachOptions } from "../../link/traversal-options.ts";
-import type { LinkOptions } from "./common-options.ts";
+import { NO_DIRECT_PATH, type TraversalEvent, type TraversalOptions } from "../../link/traversal-options.ts";
 import type { Reporter } from "../terminal/reporter.ts";
+import type { LinkOptions } from "./common-options.ts";
 
 /** The options that say how to meet. */
-export function reachOf(options: LinkOptions, reporter: Reporter): ReachOptions {
+export function traversalOptionsOf(options: LinkOptions, reporter: Reporter): TraversalOptions {
   const only = options.directOnly ? "direct" : options.relayOnly ? "relay" : undefined;
   return {
     ...(options.rendezvous !== undefined && { rendezvous: options.rendezvous }),
@@ -20,8 +20,8 @@ export function reachOf(options: LinkOptions, reporter: Reporter): ReachOptions 
   };
 }
 
-function meetingProse({ carrier, trouble }: Extract<ReachNote, { kind: "meeting" }>): string {
-  const way = WAY_NAMES[carrier] ?? carrier;
+function meetingProse({ channel, trouble }: Extract<TraversalEvent, { kind: "meeting" }>): string {
+  const way = WAY_NAMES[channel] ?? channel;
   return trouble === undefined ? `${way} works again` : `${way}: ${trouble}; retrying`;
 }
 
@@ -31,7 +31,7 @@ const WAY_NAMES: Readonly<Record<string, string>> = {
   lan: "local network",
 };
 
-function reportNote(reporter: Reporter, note: ReachNote): void {
+function reportNote(reporter: Reporter, note: TraversalEvent): void {
   const { kind, ...fields } = note;
   switch (note.kind) {
     case "meeting":

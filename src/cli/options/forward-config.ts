@@ -15,8 +15,8 @@ import type { Command, Option } from "commander";
 import { Permissions } from "../../app/forward/permissions/permissions.ts";
 import { parseForward } from "../../app/forward/spec.ts";
 import { SrudpError } from "../../base/errors.ts";
-import { parsePeer } from "./operands.ts";
 import { collected, type ForwardOptions } from "./common-options.ts";
+import { parsePeer } from "./operands.ts";
 
 export interface ForwardConfig {
   readonly peer: string;

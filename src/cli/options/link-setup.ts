@@ -1,13 +1,14 @@
 /** What `listen` and `connect` do alike: the options on the way, and the first event. */
-import { offloadNames } from "../../platform/udp/offload.ts";
+
 import type { CommonOptions } from "../../link/link-options.ts";
 import { primitives } from "../../platform/crypto/provider.ts";
+import { offloadNames } from "../../platform/udp/offload.ts";
 import { WIRE_VERSION } from "../../wire/handshake-packet.ts";
 import type { CommandContext } from "../context.ts";
 import type { LinkOptions } from "./common-options.ts";
 
 /** The first event of every command that makes a link. */
-export function sayHello({ reporter, version }: CommandContext): void {
+export function reportStart({ reporter, version }: CommandContext): void {
   const cipher = primitives().name;
   const offload = offloadNames();
   const parts = [`srudp ${version}`, `protocol ${WIRE_VERSION}`, `node ${process.versions.node}`];
@@ -16,7 +17,7 @@ export function sayHello({ reporter, version }: CommandContext): void {
 }
 
 /** The options that say how packets travel. */
-export function waysOf(options: LinkOptions, { faults }: CommandContext): CommonOptions {
+export function linkOptionsOf(options: LinkOptions, { faults }: CommandContext): CommonOptions {
   const family = options[4] ? 4 : options[6] ? 6 : undefined;
   return {
     onFault: faults.report,

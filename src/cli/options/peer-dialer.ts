@@ -2,23 +2,24 @@
  * The way to one peer: what its operand names, whom it has to be, and how a link to it is made, once or again
  * and again. `connect` and `forward` get their links here and nowhere else.
  */
-import { connect } from "../../open/connect.ts";
-import { configurationFolder, KeyStore } from "../../store/key-store.ts";
+
 import type { Link } from "../../link/link.ts";
 import type { ConnectOptions } from "../../link/link-options.ts";
+import { connect } from "../../open/connect.ts";
+import { configurationFolder, KeyStore } from "../../store/key-store.ts";
 import type { SavedPeer } from "../../store/saved-peers.ts";
 import { encodeKey } from "../../wire/key-text.ts";
 import type { CommandContext } from "../context.ts";
-import { escapeText } from "../terminal/escape.ts";
 import { asSrudpError } from "../exit.ts";
-import { waysOf } from "./link-setup.ts";
-import { formatPeer, type PeerOperand, parsePeer, usage } from "./operands.ts";
-import type { LinkOptions } from "./common-options.ts";
-import { reachOf } from "./finding-options.ts";
-import { showWaiting } from "../terminal/spinner.ts";
+import { escapeText } from "../terminal/escape.ts";
+import type { Reporter } from "../terminal/reporter.ts";
 import { acceptTicket, ticketPatienceMs } from "../tickets.ts";
+import type { LinkOptions } from "./common-options.ts";
+import { traversalOptionsOf } from "./finding-options.ts";
+import { linkOptionsOf } from "./link-setup.ts";
+import { formatPeer, type PeerOperand, parsePeer, usage } from "./operands.ts";
 import { trustForConnector } from "./trust-options.ts";
-import { turnOf } from "./turn-options.ts";
+import { turnOptionsOf } from "./turn-options.ts";
 
 /** Without an answer for so long the person is told what may be wrong. */
 const SILENCE_MS = 3000;
@@ -39,7 +40,7 @@ export interface OpenOptions {
   readonly isRival?: boolean;
 }
 
-export interface PeerWay {
+export interface PeerDialer {
   /** The peer as a person calls it. */
   readonly name: string;
   /** Where it was reached, `host:port`, where that can be typed again. */
@@ -63,20 +64,20 @@ export interface PeerWay {
  *
  * @throws SrudpError for operands and options that lead nowhere
  */
-export async function wayToPeer(
+export async function resolvePeer(
   context: CommandContext,
   operands: readonly string[],
   options: LinkOptions,
-): Promise<PeerWay> {
+): Promise<PeerDialer> {
   const { reporter } = context;
   const peer = parsePeer(operands);
   const saved = peer.kind === "name" ? await findSaved(context, peer.name) : undefined;
   // A saved peer is known by its key, wherever it is: it is met, unless it was last reached at an address.
-  const turn = await turnOf(options, context.environment);
+  const turn = await turnOptionsOf(options, context.environment);
   const known = { ...options, turn, ...(saved !== undefined && { peer: [encodeKey(saved.publicKey)] }) };
   const isAtAddress = saved?.address !== undefined && options.rendezvous === undefined;
   const named = isAtAddress ? parsePeer([saved.address]) : peer;
-  if (named.kind !== "address") return wayByMeeting(context, named, operands, known);
+  if (named.kind !== "address") return resolveByRendezvous(context, named, operands, known);
   const { host, port } = named;
   const remote = formatPeer(host, port);
   const shown = escapeText(remote);
@@ -97,7 +98,7 @@ export async function wayToPeer(
 
   const open = async ({ quiet, isRival, ...how }: OpenOptions): Promise<Link> => {
     if (!quiet) tellWaiting();
-    const ways = { ...how, ...waysOf(options, context), ...(isRival && { localPort: 0 }) };
+    const ways = { ...how, ...linkOptionsOf(options, context), ...(isRival && { localPort: 0 }) };
     const { cross } = options;
     const wanted: ConnectOptions = {
       host,
@@ -133,12 +134,12 @@ async function findSaved(context: CommandContext, name: string): Promise<SavedPe
 }
 
 /** A code, a key or nothing at all names no address: the peer is met where it waits. */
-async function wayByMeeting(
+async function resolveByRendezvous(
   context: CommandContext,
   peer: Exclude<PeerOperand, { kind: "address" }>,
   operands: readonly string[],
   options: LinkOptions,
-): Promise<PeerWay> {
+): Promise<PeerDialer> {
   const { reporter } = context;
   if (options.secretFile !== undefined || options.passphraseFile !== undefined)
     throw usage("A secret or a passphrase leads to no meeting place: give the peer as host:port");
@@ -148,13 +149,13 @@ async function wayByMeeting(
   const operand =
     peer.kind === "code" ? { code: peer.code } : peer.kind === "ticket" ? { ticket: peer.offer.psk } : {};
   const trust = await trustForConnector(context, named, name, () => undefined, operand);
-  const ways = { ...reachOf(options, reporter), ...(ticket !== undefined && { ticket }) };
+  const ways = { ...traversalOptionsOf(options, reporter), ...(ticket !== undefined && { ticket }) };
 
   const open = async ({ quiet, ...how }: OpenOptions): Promise<Link> => {
     const stopWaiting = quiet ? () => undefined : showWaiting(reporter, "looking for the peer");
     try {
       const { meet } = await import("../../open/meet.ts");
-      return await meet({ ...how, ...waysOf(options, context), ...trust.options, meet: ways });
+      return await meet({ ...how, ...linkOptionsOf(options, context), ...trust.options, meet: ways });
     } catch (thrown) {
       if (how.signal.aborted) throw how.signal.reason;
       throw trust.explain(asSrudpError(thrown));
@@ -164,6 +165,39 @@ async function wayByMeeting(
   };
   const isRepeatable = trust.auth !== "code" && trust.auth !== "ticket";
   // A person has to carry the answer first.
-  const patience = peer.kind === "ticket" && { timeoutMs: ticketPatienceMs(peer.offer) };
-  return { ...patience, name, address: undefined, isRepeatable, open, remember: trust.remember };
+  const deadline = peer.kind === "ticket" && { timeoutMs: ticketPatienceMs(peer.offer) };
+  return { ...deadline, name, address: undefined, isRepeatable, open, remember: trust.remember };
+}
+
+/** A wait shorter than this needs no spinner, which costs more than that to load. */
+const TIMEOUT_MS = 400;
+
+/** Shows `text` with a spinner until the returned function is called. */
+function showWaiting(reporter: Reporter, text: string): () => void {
+  if (!reporter.isTerminal || reporter.json || reporter.quiet) return () => undefined;
+  let stopped = false;
+  let stop = (): void => undefined;
+  const timer = setTimeout(async () => {
+    const { default: ora } = await import("ora");
+    if (stopped) return;
+    // stdin belongs to the peer: the spinner must not swallow it.
+    const spinner = ora({ text, stream: process.stderr, discardStdin: false });
+    spinner.start();
+    reporter.setLiveLine({
+      clear: () => spinner.clear(),
+      draw: () => {
+        if (spinner.isSpinning) spinner.render();
+      },
+    });
+    stop = () => {
+      reporter.setLiveLine(undefined);
+      spinner.stop();
+      stop = () => undefined;
+    };
+  }, TIMEOUT_MS);
+  return () => {
+    stopped = true;
+    clearTimeout(timer);
+    stop();
+  };
 }

@@ -1,10 +1,10 @@
 /** What each peer of a listener may do: what its line in `authorized_peers` says, else what the command says. */
 import { Permissions } from "../../app/forward/permissions/permissions.ts";
 import { SrudpError } from "../../base/errors.ts";
+import type { Link } from "../../link/link.ts";
 import { type AuthorizedPeer, hasOwnPermissions } from "../../store/authorized-peers.ts";
 import { refusedLine } from "../../store/key-lines.ts";
 import { configurationFolder, KeyStore } from "../../store/key-store.ts";
-import type { Link } from "../../link/link.ts";
 import { encodeKey } from "../../wire/key-text.ts";
 import type { CommandContext } from "../context.ts";
 import type { LinkOptions } from "./common-options.ts";

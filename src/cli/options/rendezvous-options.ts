@@ -1,8 +1,8 @@
 /** The options of `srudp rendezvous`, as commander takes them and as the command reads them. */
 import type { Command } from "commander";
 import { type RendezvousLimits, USUAL_LIMITS } from "../../server/limits.ts";
-import { parsePort, usage } from "./operands.ts";
 import { collected, taken } from "./common-options.ts";
+import { parsePort, usage } from "./operands.ts";
 
 /** What the options say; absent where one was not given. */
 export interface RendezvousCommandOptions {
@@ -29,7 +29,7 @@ const BYTES_OF_MEGABIT = 125_000;
 const BYTES_OF_MEGABYTE = 1_000_000;
 
 export function addRendezvousOptions(command: Command): Command {
-  const { places, entriesPerAddress, messagesPerAddress, webSockets, relays, relaysPerAddress } =
+  const { points, entriesPerAddress, messagesPerAddress, webSockets, relays, relaysPerAddress } =
     USUAL_LIMITS;
   const rate = USUAL_LIMITS.relayRateBytes / BYTES_OF_MEGABIT;
   const totalRate = USUAL_LIMITS.relayTotalRateBytes / BYTES_OF_MEGABIT;
@@ -44,7 +44,7 @@ export function addRendezvousOptions(command: Command): Command {
     .option("--relay", "pass datagrams on for peers without a direct path (the default)")
     .option("--no-relay", "pass nothing on")
     .optionsGroup("How much of it:")
-    .option("--max-places <n>", `places where peers wait (default: ${places})`, taken(parseCount))
+    .option("--max-places <n>", `places where peers wait (default: ${points})`, taken(parseCount))
     .option(
       "--max-per-address <n>",
       `peers waiting behind one address (default: ${entriesPerAddress})`,
@@ -80,7 +80,7 @@ export function addRendezvousOptions(command: Command): Command {
 export function limitsOf(options: RendezvousCommandOptions): RendezvousLimits {
   const limits = USUAL_LIMITS;
   return {
-    places: options.maxPlaces ?? limits.places,
+    points: options.maxPlaces ?? limits.points,
     entriesPerAddress: options.maxPerAddress ?? limits.entriesPerAddress,
     messagesPerAddress:
       options.maxMessageRate ?? Math.max(limits.messagesPerAddress, (options.maxPerAddress ?? 0) / 2),

@@ -8,8 +8,8 @@
 import { randomBytes } from "node:crypto";
 import { equalBytes } from "../../base/bytes.ts";
 import { SrudpError } from "../../base/errors.ts";
-import { configurationFolder, type Identity, KeyStore, readIdentity } from "../../store/key-store.ts";
 import type { Auth, TrustOptions } from "../../link/link-options.ts";
+import { configurationFolder, type Identity, KeyStore, readIdentity } from "../../store/key-store.ts";
 import { Redacted } from "../../store/redacted.ts";
 import { isPeerName } from "../../store/saved-peers.ts";
 import {
@@ -22,9 +22,9 @@ import {
 import { generateCode } from "../../wire/code.ts";
 import { decodeKey, encodeKey } from "../../wire/key-text.ts";
 import type { CommandContext } from "../context.ts";
-import type { LinkOptions } from "./common-options.ts";
 import { checkNewName } from "../pairing.ts";
 import { askCode, askYesOrNo } from "../terminal/prompt.ts";
+import type { LinkOptions } from "./common-options.ts";
 
 /** What `connect` trusts its peer by. */
 export interface ConnectorTrust {

@@ -7,7 +7,7 @@ import type { LinkOptions } from "./common-options.ts";
  *
  * @throws SrudpError ERR_USAGE, ERR_FILE_UNREADABLE, ERR_KEY_FILE
  */
-export async function turnOf(
+export async function turnOptionsOf(
   { turn = [], turnFile }: Pick<LinkOptions, "turn" | "turnFile">,
   environment: NodeJS.ProcessEnv,
 ): Promise<string[]> {

@@ -1,6 +1,7 @@
 /** What the doctor found, in sentences. */
-import type { Consultation } from "../../traversal/doctor/peer-probe.ts";
+
 import type { Diagnosis, FamilyDiagnosis } from "../../traversal/doctor/diagnosis.ts";
+import type { PeerProbe } from "../../traversal/doctor/peer-probe.ts";
 import {
   judge,
   type Prediction,
@@ -79,7 +80,7 @@ export function describeDiagnosis(diagnosis: Diagnosis, { standing, remedy }: Ve
 }
 
 /** The lines about a peer. */
-export function describeConsultation({ peer, paths }: Consultation, prediction: Prediction): string[] {
+export function describePeerProbe({ peer, paths }: PeerProbe, prediction: Prediction): string[] {
   const { path, outcome, reason, remedy } = prediction;
   const way = { lan: "on the local network", direct: "directly", relay: "by a relay" }[path];
   const odds = {

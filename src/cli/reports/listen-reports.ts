@@ -1,17 +1,17 @@
 /** What a listener tells: how to reach it, and who came to the door and stayed outside. */
-import { formatAddress, type RemoteAddress } from "../../platform/udp/address.ts";
+
 import type { Listener } from "../../open/listener.ts";
+import { formatAddress, type RemoteAddress } from "../../platform/udp/address.ts";
 import { encodeKey } from "../../wire/key-text.ts";
 import type { CommandContext } from "../context.ts";
 import type { LinkOptions } from "../options/common-options.ts";
-import { otherSide } from "./peer-command.ts";
-import { ownAddresses } from "./local-addresses.ts";
+import type { ListenerTrust } from "../options/trust-options.ts";
 import { formatDuration } from "../terminal/progress.ts";
 import type { Reporter } from "../terminal/reporter.ts";
-import type { ListenerTrust } from "../options/trust-options.ts";
+import { ownAddresses } from "./local-addresses.ts";
 
 /** Addresses that are offered in prose; JSON has them all. */
-const MOST_LINES = 4;
+const MAX_LINES = 4;
 /** Strangers can come as fast as the network lets them: of each kind one is reported in so long. */
 const VISITOR_INTERVAL_MS = 1000;
 /** Wrong guesses that are reported without such a pause: as many as make a code void. */
@@ -44,7 +44,7 @@ export function reportListening(
   const { before, behind } = otherSide(options);
   const hint = hintFor(trust) + behind;
   const lines = addresses
-    .slice(0, MOST_LINES)
+    .slice(0, MAX_LINES)
     .map(
       (address) =>
         `  ${strong(`${before}${formatAddress({ address, port, family: familyOf(address) })}${hint}`)}`,
@@ -124,14 +124,14 @@ export function reportVisitors(reporter: Reporter, listener: Listener, trust: Li
 
 /** What the other side types where it needs no address: the code or this side's key, and the same meeting places. */
 function meetingHint({ code, key }: ListenerTrust, { rendezvous = [] }: LinkOptions, behind: string): string {
-  const places = rendezvous.map((url) => ` --rendezvous ${url}`).join("") + behind;
-  if (code?.given === false) return code.text.reveal() + places;
-  if (code !== undefined) return `CODE${places}  (with the code that you gave here)`;
-  return (key === undefined ? "NAME" : encodeKey(key)) + places;
+  const points = rendezvous.map((url) => ` --rendezvous ${url}`).join("") + behind;
+  if (code?.given === false) return code.text.reveal() + points;
+  if (code !== undefined) return `CODE${points}  (with the code that you gave here)`;
+  return (key === undefined ? "NAME" : encodeKey(key)) + points;
 }
 
 /** Calls `tell` for `burst` events at once, and after that for one in each interval. */
-function limited<T>(tell: (event: T) => void, burst = 1): (event: T) => void {
+function limited<T>(report: (event: T) => void, burst = 1): (event: T) => void {
   let fullAtMs = Number.NEGATIVE_INFINITY;
   return (event) => {
     const now = performance.now();
@@ -139,7 +139,7 @@ function limited<T>(tell: (event: T) => void, burst = 1): (event: T) => void {
     if (fullAtMs > now + (burst - 1) * VISITOR_INTERVAL_MS) return;
     // Each event that is reported moves the time at which the whole burst is free again.
     fullAtMs = Math.max(fullAtMs, now) + VISITOR_INTERVAL_MS;
-    tell(event);
+    report(event);
   };
 }
 
@@ -167,4 +167,31 @@ function hintFor(trust: ListenerTrust): string {
 
 function familyOf(address: string): 4 | 6 {
   return address.includes(":") ? 6 : 4;
+}
+
+/** Ports below are for root alone, as a rule: the other side's is so many higher. */
+const PRIVILEGED_PORTS = 1024;
+const PRIVILEGED_OFFSET = 8000;
+
+/** The words before the peer, and those behind it, each with the blank that parts them from it. */
+function otherSide({ expose = [], permitListen = [] }: LinkOptions): {
+  before: string;
+  behind: string;
+} {
+  const forward = forwardTo(expose[0], permitListen[0]);
+  return forward === undefined
+    ? { before: "srudp connect ", behind: "" }
+    : { before: "srudp forward ", behind: ` ${forward}` };
+}
+
+function forwardTo(exposed: string | undefined, permitted: string | undefined): string | undefined {
+  if (exposed === undefined) return permitted === undefined ? undefined : "-R PORT:HOST:PORT";
+  if (exposed.startsWith("/")) return `-L PORT:${exposed}`;
+  const parts = /^(.+):(\d+)(?:-\d+)?(\/udp)?$/.exec(exposed);
+  // What a pattern covers is for the other side to say.
+  if (parts === null || parts[1]!.includes("*") || parts[1]!.includes("/")) return "-D 1080";
+  const [, host, text, protocol = ""] = parts;
+  const port = Number(text);
+  const own = port < PRIVILEGED_PORTS ? port + PRIVILEGED_OFFSET : port;
+  return `-L ${own}:${host}:${port}${protocol}`;
 }

@@ -60,7 +60,7 @@ export class CodeEntry {
       if (!/\d/.test(character)) this.hint = NUMBER_FIRST;
       else if (parseCodeNumber(this.#current + character) === undefined) this.hint = NUMBER_FIRST;
       else this.#current += character;
-    } else if (this.#current.length < LONGEST_WORD) {
+    } else if (this.#current.length < MAX_WORD_LENGTH) {
       // A wrong character stays where it is seen: without it the rest of a pasted word may be another word.
       this.#current += /[A-Z]/.test(character) ? character.toLowerCase() : character;
       if (completeWord(this.#current).length === 0) this.#tellMistake();
@@ -99,7 +99,7 @@ export class CodeEntry {
     else if (words.length === 0) this.#tellMistake();
     else {
       this.#current = commonPrefix(words);
-      this.hint = words.length > MOST_SHOWN ? `${words.length} words` : words.join(" ");
+      this.hint = words.length > MAX_SHOWN ? `${words.length} words` : words.join(" ");
     }
   }
 
@@ -124,7 +124,7 @@ export class CodeEntry {
       return;
     }
     const words = completeWord(this.#current);
-    if (words.length > 0) this.hint = words.length > MOST_SHOWN ? "more letters, please" : words.join(" ");
+    if (words.length > 0) this.hint = words.length > MAX_SHOWN ? "more letters, please" : words.join(" ");
     else {
       const nearest = suggestWord(this.#current);
       this.hint = nearest === undefined ? "no word begins so" : `no word begins so; did you mean ${nearest}?`;
@@ -154,8 +154,8 @@ const DELETE = "\u007f";
 // ECMA-48 §5.4: CSI, parameters, a final byte; or SS3 and a letter.
 const ESCAPE = "\u001b";
 const ESCAPE_SEQUENCE = new RegExp(`${ESCAPE}(?:\\[[0-?]*[ -/]*[@-~]|O.|.|$)`, "g");
-const LONGEST_WORD = 12;
-const MOST_SHOWN = 8;
+const MAX_WORD_LENGTH = 12;
+const MAX_SHOWN = 8;
 const NUMBER_FIRST = "a code begins with a number from 1 to 99";
 const STILL_TO_COME: Readonly<Record<number, string>> = {
   1: "one word is still to come",

@@ -7,8 +7,8 @@ import { ReadStream } from "node:tty";
 import { SrudpError } from "../../base/errors.ts";
 import { onAbort } from "../../platform/abort.ts";
 import { Redacted } from "../../store/redacted.ts";
-import { CodeEntry } from "./code-entry.ts";
 import { Interruption } from "../exit.ts";
+import { CodeEntry } from "./code-entry.ts";
 
 const TERMINAL = "/dev/tty";
 const BELL = "\u0007";

@@ -7,8 +7,8 @@
  * where the prose is made.
  */
 import { ERRORS, type SrudpError } from "../../base/errors.ts";
-import { escapeText, jsonLine } from "./escape.ts";
 import { isQuiet } from "../exit.ts";
+import { escapeText, jsonLine } from "./escape.ts";
 
 /** From what volume on an event is told in prose. */
 export type Volume = "always" | "normal" | "detail" | "debug";

@@ -17,13 +17,20 @@
  * Read first: WireGuard (Donenfeld, NDSS 2017), §5.3; crypto/gate.ts; wire/first-message.ts.
  */
 import { equalBytes } from "../../base/bytes.ts";
-import { COOKIE_NONCE_BYTES, cookieOf, GateMac, gateKey, proofOfCookie, sealCookie } from "../../crypto/first-message-mac.ts";
-import { encodeCookiePacket, type Knock, readKnock } from "../../wire/first-message.ts";
+import {
+  COOKIE_NONCE_BYTES,
+  cookieOf,
+  GateMac,
+  gateKey,
+  proofOfCookie,
+  sealCookie,
+} from "../../crypto/first-message-mac.ts";
+import { type ClientHello, encodeCookiePacket, readClientHello } from "../../wire/first-message.ts";
 import type { Mode } from "../../wire/handshake-packet.ts";
-import { Allowance } from "./allowance.ts";
-import { GuessLimits, type RunVerdict } from "./guess-limits.ts";
 import type { Credentials } from "../handshake/handshake-config.ts";
 import { isPakeMode } from "../handshake/handshake-transcript.ts";
+import { Allowance } from "./allowance.ts";
+import { GuessLimits, type RunVerdict } from "./guess-limits.ts";
 
 export interface GateConfig {
   /** Uniform random bytes, fresh at every call. */
@@ -35,7 +42,7 @@ export interface GateConfig {
 }
 
 /** A first message that may come in as far as its mode and mac1 go. */
-export interface Visitor extends Knock {
+export interface Visitor extends ClientHello {
   /** Its mac1 shows that it knows this side's key or secret. */
   readonly isAcquainted: boolean;
 }
@@ -98,7 +105,7 @@ export class Gate {
 
   /** The first message in `bytes` if its mode and mac1 let it pass, with views into `bytes`. */
   examine(bytes: Uint8Array): Visitor | undefined {
-    const knock = readKnock(bytes);
+    const knock = readClientHello(bytes);
     if (knock === undefined) return undefined;
     const { mode } = knock;
     if (mode === "secret" || mode === "ticket") {
@@ -135,9 +142,9 @@ export class Gate {
         return proven.take(nowMs) ? "enter" : "drop";
       }
     }
-    const place = this.placeOf(address);
-    if (nowMs - this.cookieSentAtMs[place]! < COOKIE_PAUSE_MS) return "drop";
-    this.cookieSentAtMs[place] = nowMs;
+    const point = this.placeOf(address);
+    if (nowMs - this.cookieSentAtMs[point]! < COOKIE_PAUSE_MS) return "drop";
+    this.cookieSentAtMs[point] = nowMs;
     const cookie = cookieOf(this.cookieSecret, visitor, address, port);
     const nonce = this.config.random(COOKIE_NONCE_BYTES);
     const sealed = sealCookie(visitor, visitor.mac1, nonce, cookie);
@@ -185,6 +192,6 @@ function newAllowances(): Allowances {
   };
 }
 
-function isUnder(mac: GateMac | undefined, { covered, mac1 }: Knock): boolean {
+function isUnder(mac: GateMac | undefined, { covered, mac1 }: ClientHello): boolean {
   return mac !== undefined && equalBytes(mac.of(covered), mac1);
 }

@@ -8,7 +8,7 @@ const MEMORY_BYTES: number = 2 * 1024 * 1024;
 /** Bytes below which nothing is concluded. */
 const EVIDENCE_BYTES = 60_000;
 /** A path that loses more than this by itself is treated as one that loses this much. */
-const SHARE_MOST = 0.1;
+const MAX_SHARE = 0.1;
 /** Losses come unevenly: a flight may lose this many standard deviations more than its share. */
 const DEVIATIONS = 2;
 
@@ -50,7 +50,7 @@ export class LossFloor {
   share(packets: number): number {
     const bytes = this.lostBytes + this.ackedBytes;
     if (bytes < EVIDENCE_BYTES || this.lostBytes === 0) return 0;
-    const share = Math.min(this.lostBytes / bytes, SHARE_MOST);
+    const share = Math.min(this.lostBytes / bytes, MAX_SHARE);
     return share + DEVIATIONS * Math.sqrt(share / Math.max(packets, 1));
   }
 }

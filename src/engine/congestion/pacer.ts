@@ -9,10 +9,10 @@
 const BURST_MS = 4;
 /** Time of the rate that is worth waking up for, ms. */
 const QUANTUM_MS = 1;
-const BURST_LEAST_PACKETS = 10;
-const BURST_MOST_PACKETS = 256;
+const MIN_BURST_PACKETS = 10;
+const MAX_BURST_PACKETS = 256;
 /** Where even 256 packets are gone before a timer comes (beyond 1.5 Gbit/s), a bucket holds this time of the rate. */
-const BURST_LEAST_MS = 2;
+const MIN_BURST_MS = 2;
 
 export class Pacer {
   private tokensBytes = Number.POSITIVE_INFINITY;
@@ -25,10 +25,10 @@ export class Pacer {
   fill(nowMs: number, rate: number, datagramBytes: number): void {
     if (rate !== this.rate) {
       this.rate = rate;
-      const packets = Math.min((rate * BURST_MS) / datagramBytes, BURST_MOST_PACKETS);
+      const packets = Math.min((rate * BURST_MS) / datagramBytes, MAX_BURST_PACKETS);
       this.capacityBytes = Math.max(
-        Math.max(BURST_LEAST_PACKETS, packets) * datagramBytes,
-        rate * BURST_LEAST_MS,
+        Math.max(MIN_BURST_PACKETS, packets) * datagramBytes,
+        rate * MIN_BURST_MS,
       );
       this.quantumBytes = Math.max(datagramBytes, Math.min(rate * QUANTUM_MS, this.capacityBytes / 2));
     }

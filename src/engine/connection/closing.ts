@@ -13,12 +13,12 @@
 /** Times that CLOSE is sent without being answered. */
 const TRIES = 8;
 /** What an orderly end, and any other, waits for its answer at most, unless round trips are longer. */
-const ORDERLY_MOST_MS = 3000;
-const ABRUPT_MOST_MS = 1000;
+const MAX_ORDERLY_MS = 3000;
+const MAX_ABRUPT_MS = 1000;
 /** Draining lasts for this many probe timeouts, closing for no less.  // RFC 9000 §10.2 */
 const CLOSING_PTOS = 3;
 /** A peer that answers once a minute does not keep what is over. */
-const CLOSING_MOST_MS = 10_000;
+const MAX_CLOSING_MS = 10_000;
 /** Answers that leave at once where packets get lost. */
 const COPIES_OVER_LOSS = 3;
 /** CLOSE packets of one connection, whatever the peer sends. */
@@ -50,9 +50,9 @@ export class Closing {
     this.isOurs = isOurs;
     this.ptoMs = ptoMs;
     this.copies = isLossy ? COPIES_OVER_LOSS : 1;
-    const patienceMs = Math.min(TRIES * ptoMs, isOrderly ? ORDERLY_MOST_MS : ABRUPT_MOST_MS);
-    const lastingMs = Math.max(CLOSING_PTOS * ptoMs, isOurs ? patienceMs : 0);
-    this.endsAtMs = nowMs + Math.min(lastingMs, CLOSING_MOST_MS);
+    const timeoutMs = Math.min(TRIES * ptoMs, isOrderly ? MAX_ORDERLY_MS : MAX_ABRUPT_MS);
+    const lastingMs = Math.max(CLOSING_PTOS * ptoMs, isOurs ? timeoutMs : 0);
+    this.endsAtMs = nowMs + Math.min(lastingMs, MAX_CLOSING_MS);
     this.nextAtMs = Number.POSITIVE_INFINITY;
     if (isOurs) this.ask(nowMs);
     else this.want(this.copies);

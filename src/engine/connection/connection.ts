@@ -22,8 +22,20 @@ import {
   sealedBytesOf,
 } from "../../wire/packet.ts";
 import { Bbr } from "../congestion/bbr.ts";
-import { Closing } from "./closing.ts";
 import type { CongestionController } from "../congestion/congestion.ts";
+import { Cubic } from "../congestion/cubic.ts";
+import type { Handshake, HandshakeKeys, Role } from "../handshake/handshake.ts";
+import { HandshakeRoute, type Path } from "../handshake/handshake-route.ts";
+import { KeyUpdate, REKEY_LIMITS } from "../handshake/key-update.ts";
+import { DATAGRAM_FLOOR_BYTES } from "../path/mtu-discovery.ts";
+import { type Move, PathControl } from "../path/path-control.ts";
+import { Activity, PathLife } from "../path/path-life.ts";
+import { ReceivedPackets } from "../recovery/received-packets.ts";
+import { type FrameOwner, Recovery } from "../recovery/recovery.ts";
+import { RECORD } from "../recovery/sent-packets.ts";
+import type { SendStream } from "../streams/send-stream.ts";
+import { PRIORITY, Streams } from "../streams/streams.ts";
+import { Closing } from "./closing.ts";
 import { ConnectionIds } from "./connection-ids.ts";
 import type {
   CloseCause,
@@ -32,25 +44,15 @@ import type {
   ConnectionStats,
   Transmit,
 } from "./connection-types.ts";
-import { Cubic } from "../congestion/cubic.ts";
 import { Datagrams } from "./datagrams.ts";
 import { type ConnectionEvent, EVENT, EventQueue } from "./events.ts";
-import type { Handshake, HandshakeKeys, Role } from "../handshake/handshake.ts";
-import { HandshakeRoute, type Path } from "../handshake/handshake-route.ts";
 import { Incoming, type IncomingHost } from "./incoming.ts";
-import { KeyUpdate, REKEY_LIMITS } from "../handshake/key-update.ts";
-import { DATAGRAM_FLOOR_BYTES } from "../path/mtu-discovery.ts";
-import { type Move, PathControl } from "../path/path-control.ts";
-import { Activity, PathLife } from "../path/path-life.ts";
-import { ReceivedPackets } from "../recovery/received-packets.ts";
-import { type FrameOwner, Recovery } from "../recovery/recovery.ts";
-import type { SendStream } from "../streams/send-stream.ts";
-import { RECORD } from "../recovery/sent-packets.ts";
-import { PRIORITY, Streams } from "../streams/streams.ts";
 import type { DropReason, Tracer } from "./tracer.ts";
 import { type LinkParts, Transmission } from "./transmission.ts";
 import { decodeParameters, type TransportParameters } from "./transport-parameters.ts";
 
+export type { Path } from "../handshake/handshake-route.ts";
+export { PRIORITY } from "../streams/streams.ts";
 export type {
   CloseCause,
   ConnectionConfig,
@@ -59,15 +61,13 @@ export type {
   Transmit,
 } from "./connection-types.ts";
 export { type ConnectionEvent, EVENT } from "./events.ts";
-export type { Path } from "../handshake/handshake-route.ts";
-export { PRIORITY } from "../streams/streams.ts";
 
 /** However little patience a peer claims to have. */
-const KEEP_ALIVE_LEAST_MS = 250;
+const MIN_KEEP_ALIVE_MS = 250;
 /** A half-open connection of the responder is given up after this: the initiator may be asking a person. */
 const HALF_OPEN_MS = 120_000;
 /** Round trips seen in the handshake are believed up to this. */
-const HANDSHAKE_RTT_MOST_MS = 3000;
+const MAX_HANDSHAKE_RTT_MS = 3000;
 /** Probe timeouts in a row that no jitter explains. */
 const OVERDUE_PTOS = 2;
 /**
@@ -305,11 +305,11 @@ export class Connection implements FrameOwner, IncomingHost {
     const { transmission, parts } = link;
     into.path = parts.paths.active;
     if (this.closing !== undefined) return this.transmitClose(nowMs, this.closing, transmission, into);
-    if (transmission.isUnheard) {
+    if (transmission.tooManyUnacked) {
       this.fail(nowMs, new SrudpError("ERR_PROTOCOL", "nothing is acknowledged"));
       return this.pollTransmit(nowMs, into);
     }
-    if (transmission.isUsedUp) {
+    if (transmission.isExhausted) {
       this.close(nowMs, ERRORS.ERR_INTERNAL.wire!, "packet numbers are used up");
       return this.pollTransmit(nowMs, into);
     }
@@ -343,7 +343,7 @@ export class Connection implements FrameOwner, IncomingHost {
         const keepAliveAtMs = transmission.pingWanted
           ? Number.POSITIVE_INFINITY
           : this.keepAliveAtMs(this.streams.nowMs);
-        const sendAtMs = transmission.isSilenced
+        const sendAtMs = transmission.isAmplificationLimited
           ? Number.POSITIVE_INFINITY
           : Math.min(this.recovery.timeoutAt, this.received.dueAtMs, transmission.timeoutAt, keepAliveAtMs);
         return Math.min(
@@ -570,7 +570,7 @@ export class Connection implements FrameOwner, IncomingHost {
     const { route } = this;
     if (peer.role === "responder" ? !route.isProved(this.heardPath!) : !route.hasCalled(this.heardPath!)) {
       const others = route.othersAnswered(this.heardPath!);
-      parts.paths.doubt(nowMs, DATAGRAM_FLOOR_BYTES, this.recovery.ptoMs, others);
+      parts.paths.suspect(nowMs, DATAGRAM_FLOOR_BYTES, this.recovery.ptoMs, others);
     }
     let peerCeilingBytes = DATAGRAM_FLOOR_BYTES;
     let parameters: TransportParameters | undefined;
@@ -602,18 +602,15 @@ export class Connection implements FrameOwner, IncomingHost {
     this.link!.transmission.peerMaxDatagramBytes = peer.maxDatagramBytes;
     const { rttMs } = this.route;
     // Longer ones may hold a person's thinking.
-    if (rttMs >= 0 && rttMs < HANDSHAKE_RTT_MOST_MS) this.recovery.rtt.assume(rttMs);
+    if (rttMs >= 0 && rttMs < MAX_HANDSHAKE_RTT_MS) this.recovery.rtt.assume(rttMs);
     if (this.tracer !== undefined) {
       this.tracer.parametersSet(nowMs, "local", this.config.parameters);
       this.tracer.parametersSet(nowMs, "remote", peer);
     }
     // Both sides notice silence in time only when three keep-alives fit into the idle timeout.
-    const peerIdleTimeoutMs = Math.max(
-      3 * KEEP_ALIVE_LEAST_MS,
-      peer.idleTimeoutMs || Number.POSITIVE_INFINITY,
-    );
+    const peerIdleTimeoutMs = Math.max(3 * MIN_KEEP_ALIVE_MS, peer.idleTimeoutMs || Number.POSITIVE_INFINITY);
     this.idleTimeoutMs = Math.min(this.config.idleTimeoutMs, peerIdleTimeoutMs);
-    this.keepAliveMostMs = Math.max(KEEP_ALIVE_LEAST_MS, this.idleTimeoutMs / 3);
+    this.keepAliveMostMs = Math.max(MIN_KEEP_ALIVE_MS, this.idleTimeoutMs / 3);
     // The initiator repeats its last message until it hears something from us.
     if (role === "responder") this.link!.transmission.pingWanted = true;
     this.events.push(EVENT.established);
@@ -673,7 +670,7 @@ export class Connection implements FrameOwner, IncomingHost {
     this.afterMove(nowMs, paths.follow(nowMs, path, byteLength, this.recovery.ptoMs));
   }
 
-  onPathProved(nowMs: number, path: Path): void {
+  onPathValidated(nowMs: number, path: Path): void {
     const { tracer } = this;
     if (tracer !== undefined) tracer.pathProved(nowMs, path, path === this.link!.parts.paths.active);
     this.events.push(EVENT.pathValidated, 0, 0, path);
@@ -710,7 +707,7 @@ export class Connection implements FrameOwner, IncomingHost {
       this.end(nowMs, { origin: "network", code: "ERR_LINK_LOST", errorCode: 0, reason: "silence" });
       return;
     }
-    if (!transmission.isSilenced) this.recovery.handleTimeout(nowMs);
+    if (!transmission.isAmplificationLimited) this.recovery.handleTimeout(nowMs);
     this.recovery.forgetLost(nowMs);
     transmission.updateMtu(nowMs);
     parts.keys.handleTimeout(nowMs);
@@ -743,7 +740,7 @@ export class Connection implements FrameOwner, IncomingHost {
     transmission: Transmission,
     into: Transmit,
   ): boolean {
-    if (!closing.hasPacket || transmission.isSilenced) return false;
+    if (!closing.hasPacket || transmission.isAmplificationLimited) return false;
     closing.onPacketSent();
     const { errorCode, reason } = this.closeCause!;
     const isOurs = this.phase === "closing";

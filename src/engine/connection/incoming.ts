@@ -9,8 +9,8 @@ import { SrudpError } from "../../base/errors.ts";
 import { ReplayWindow } from "../../crypto/replay-window.ts";
 import { FRAME, FrameCursor, isAckEliciting } from "../../wire/frames.ts";
 import { epochOf, HEADER_BYTES, packetNumberOf, TAG_BYTES } from "../../wire/packet.ts";
-import { EVENT, type EventQueue } from "./events.ts";
 import type { Path } from "../handshake/handshake-route.ts";
+import { EVENT, type EventQueue } from "./events.ts";
 import type { LinkParts } from "./transmission.ts";
 
 /**
@@ -28,7 +28,7 @@ export interface IncomingHost {
   /** The newest packet came over another path: the peer has moved. */
   onNewPath(nowMs: number, path: Path, byteLength: number): void;
   /** A path has answered our challenge. */
-  onPathProved(nowMs: number, path: Path): void;
+  onPathValidated(nowMs: number, path: Path): void;
   /** An ACK was taken in. */
   onAcknowledged(nowMs: number): void;
 }
@@ -169,8 +169,8 @@ export class Incoming {
         paths.onChallenge(this.path, frame.bytes.subarray(frame.start, frame.end));
         return;
       case FRAME.pathResponse: {
-        const proved = paths.onResponse(nowMs, frame.bytes.subarray(frame.start, frame.end));
-        if (proved !== undefined) this.host.onPathProved(nowMs, proved);
+        const validated = paths.onResponse(nowMs, frame.bytes.subarray(frame.start, frame.end));
+        if (validated !== undefined) this.host.onPathValidated(nowMs, validated);
         return;
       }
       case FRAME.rekey: {

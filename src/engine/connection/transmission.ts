@@ -22,27 +22,27 @@ import {
   TAG_BYTES,
   writeHeader,
 } from "../../wire/packet.ts";
-import type { ConnectionIds } from "./connection-ids.ts";
-import type { Datagrams } from "./datagrams.ts";
+import { Pacer } from "../congestion/pacer.ts";
 import type { Path } from "../handshake/handshake-route.ts";
 import { type KeyUpdate, REKEY_FRAME_BYTES } from "../handshake/key-update.ts";
 import { DATAGRAM_FLOOR_BYTES, MtuDiscovery } from "../path/mtu-discovery.ts";
-import { Pacer } from "../congestion/pacer.ts";
 import type { PathControl } from "../path/path-control.ts";
 import type { Activity } from "../path/path-life.ts";
 import type { ReceivedPackets } from "../recovery/received-packets.ts";
 import type { Recovery } from "../recovery/recovery.ts";
 import { RECORD, SENT } from "../recovery/sent-packets.ts";
 import type { Streams } from "../streams/streams.ts";
+import type { ConnectionIds } from "./connection-ids.ts";
+import type { Datagrams } from "./datagrams.ts";
 import type { Tracer } from "./tracer.ts";
 
 /** Packets between two numbers left out on purpose, at least and at most. */
-const SKIP_LEAST_PACKETS = 256;
+const MIN_SKIP_PACKETS = 256;
 const SKIP_SPREAD_PACKETS = 1024;
 /** Space that is left over up to this size is padded, so that packets of a burst are equally long. */
 const PADDED_BYTES = 32;
 /** Most datagrams of one system call.  // UDP_MAX_SEGMENTS of Linux */
-const BURST_MOST_PACKETS = 64;
+const MAX_BURST_PACKETS = 64;
 /** Window, in packets, below which every second packet is acknowledged. */
 const ACK_FREQUENCY_FROM_PACKETS = 16;
 
@@ -124,17 +124,17 @@ export class Transmission {
    * Whether an unproved path has had all that it may get: nothing can leave until more comes from it, and no
    * timer helps.  // RFC 9002 §A.8
    */
-  get isSilenced(): boolean {
+  get isAmplificationLimited(): boolean {
     return this.paths.allowanceBytes < SMALLEST_PACKET_BYTES;
   }
 
   /** Whether what may be numbered or sealed has come to its end: the link is to be closed in order. */
-  get isUsedUp(): boolean {
-    return this.recovery.sent.next >= PACKET_NUMBER_LIMIT - CLOSING_RESERVE_PACKETS || this.keys.isUsedUp;
+  get isExhausted(): boolean {
+    return this.recovery.sent.next >= PACKET_NUMBER_LIMIT - CLOSING_RESERVE_PACKETS || this.keys.isExhausted;
   }
 
   /** Whether the peer has us go on for ever without acknowledging anything: what is remembered is bounded. */
-  get isUnheard(): boolean {
+  get tooManyUnacked(): boolean {
     const { sent } = this.recovery;
     return sent.next - sent.first > REMEMBERED_PACKETS;
   }
@@ -162,7 +162,7 @@ export class Transmission {
       return probe;
     }
     const size = this.datagramBytes;
-    const most = Math.min(BURST_MOST_PACKETS, Math.floor(bytes.length / size));
+    const most = Math.min(MAX_BURST_PACKETS, Math.floor(bytes.length / size));
     let at = 0;
     for (let packets = 0; packets < most; packets++) {
       const length = this.buildPacket(nowMs, bytes, at, size);
@@ -443,7 +443,7 @@ export class Transmission {
 
   private skipDistance(): number {
     const [high = 0, low = 0] = this.random(2);
-    return SKIP_LEAST_PACKETS + (((high << 8) | low) % SKIP_SPREAD_PACKETS);
+    return MIN_SKIP_PACKETS + (((high << 8) | low) % SKIP_SPREAD_PACKETS);
   }
 }
 

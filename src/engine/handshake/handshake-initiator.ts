@@ -32,7 +32,6 @@ import {
   versionsOf,
 } from "./handshake-config.ts";
 import { errorOfNotice, type Hint, newHint, refusalError } from "./handshake-notice.ts";
-import { RepeatedRequest } from "./handshake-request.ts";
 import {
   decodeResponderHello,
   fieldBytes,
@@ -386,4 +385,42 @@ function gateKeyOf(config: HandshakeConfig, mode: Mode): Uint8Array {
   const secret = presharedKey(config, mode);
   if (secret !== undefined) return gateKey("secret", secret);
   return mode === "key" && config.peerKey !== undefined ? gateKey("key", config.peerKey) : gateKey("public");
+}
+
+/** Pause before the first repetition, how it grows, and the longest. */
+const RESEND_MS = 250;
+const RESEND_GROWTH = 1.5;
+const MAX_RESEND_MS = 1000;
+
+class RepeatedRequest {
+  private current: Uint8Array;
+  /** When it is to be sent again. */
+  dueAtMs: number;
+  private pauseMs: number;
+  private readonly mostMs: number;
+
+  /** @param steadyPauseMs the pause between any two, instead of growing ones */
+  constructor(nowMs: number, bytes: Uint8Array, steadyPauseMs?: number) {
+    this.current = bytes;
+    this.pauseMs = steadyPauseMs ?? RESEND_MS;
+    this.mostMs = steadyPauseMs ?? MAX_RESEND_MS;
+    this.dueAtMs = nowMs + this.pauseMs;
+  }
+
+  get bytes(): Uint8Array {
+    return this.current;
+  }
+
+  /** The same message with a cookie, which is repeated from now on. */
+  replace(bytes: Uint8Array): void {
+    this.current = bytes;
+  }
+
+  /** The bytes if their time has come, which then is set anew. */
+  handleTimeout(nowMs: number): Uint8Array | undefined {
+    if (nowMs < this.dueAtMs) return undefined;
+    this.pauseMs = Math.min(this.mostMs, this.pauseMs * RESEND_GROWTH);
+    this.dueAtMs = nowMs + this.pauseMs;
+    return this.bytes;
+  }
 }

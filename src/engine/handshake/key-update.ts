@@ -139,7 +139,7 @@ export class KeyUpdate {
   }
 
   /** Whether this epoch's keys may seal no more, but for a CLOSE. */
-  get isUsedUp(): boolean {
+  get isExhausted(): boolean {
     return this.sealedPackets >= EPOCH_PACKETS_LIMIT - CLOSING_RESERVE_PACKETS;
   }
 

@@ -17,14 +17,14 @@ import type { Path } from "../handshake/handshake-route.ts";
 const AMPLIFICATION_LIMIT = 3;
 /** Probe timeouts after which an unanswered path is given up, and its shortest time.  // RFC 9000 §8.2.4 */
 const VALIDATION_PTOS = 3;
-const VALIDATION_LEAST_MS = 1000;
+const MIN_VALIDATION_MS = 1000;
 /** Challenges of other paths that wait for their answers; more are dropped. */
 const RESPONSES_LIMIT = 8;
 /** Paths that may be probed beside the active one. */
 const PROBES_LIMIT = 4;
 /** A path of which nothing is known is asked this often at least and at most, and for so long. */
-const PROBE_LEAST_MS = 100;
-const PROBE_MOST_MS = 500;
+const MIN_PROBE_MS = 100;
+const MAX_PROBE_MS = 500;
 const PROBE_ENDS_MS = 3000;
 /** A path that has answered may be moved to for this long, and so many of them are remembered. */
 const PROVED_MS = 60_000;
@@ -33,7 +33,7 @@ const PROVED_LIMIT = 8;
 const UNTRIED_LIMIT = 4;
 /** Probe timeouts, and time at least, in which the peer is to follow a move of ours. */
 const FOLLOW_PTOS = 3;
-const FOLLOW_LEAST_MS = 1000;
+const MIN_FOLLOW_MS = 1000;
 
 interface Challenge {
   readonly path: Path;
@@ -70,7 +70,7 @@ export class PathControl {
   private sentBytes = 0;
   private challenge: Challenge | undefined;
   private readonly probes: Challenge[] = [];
-  private readonly proved: { readonly path: Path; readonly atMs: number }[] = [];
+  private readonly validated: { readonly path: Path; readonly atMs: number }[] = [];
   private ownMove: OwnMove | undefined;
   private untried: { readonly path: Path; readonly receivedBytes: number }[] = [];
   private readonly responses: { path: Path; token: Uint8Array }[] = [];
@@ -103,7 +103,7 @@ export class PathControl {
     const move = this.moveTo(path);
     if (path === this.previous || this.hasProved(nowMs, path)) {
       // Where it came from, or has answered already: that address has proved itself.  // RFC 9000 §9.3
-      this.settleOn(path);
+      this.migrateTo(path);
       return move;
     }
     this.dropProbe(path);
@@ -124,7 +124,7 @@ export class PathControl {
    * it never does, `others` that took part in the handshake have their turn: the active one may be that of
    * somebody who copied the peer's last message.
    */
-  doubt(nowMs: number, byteLength: number, ptoMs: number, others: readonly Path[] = []): void {
+  suspect(nowMs: number, byteLength: number, ptoMs: number, others: readonly Path[] = []): void {
     this.untried = others.map((path) => ({ path, receivedBytes: byteLength }));
     this.isValidated = false;
     this.receivedBytes = byteLength;
@@ -140,7 +140,7 @@ export class PathControl {
     }
     if (this.probes.some((one) => one.path === path)) return;
     if (this.probes.length >= PROBES_LIMIT) this.abandoned.push(this.probes.shift()!.path);
-    const everyMs = Math.min(Math.max(ptoMs, PROBE_LEAST_MS), PROBE_MOST_MS);
+    const everyMs = Math.min(Math.max(ptoMs, MIN_PROBE_MS), MAX_PROBE_MS);
     this.probes.push(this.newChallenge(nowMs, path, everyMs, PROBE_ENDS_MS, everyMs));
   }
 
@@ -167,7 +167,7 @@ export class PathControl {
 
   /** Whether `path` has answered lately, so that it may be moved to. */
   hasProved(nowMs: number, path: Path): boolean {
-    return this.proved.some((one) => one.path === path && nowMs - one.atMs < PROVED_MS);
+    return this.validated.some((one) => one.path === path && nowMs - one.atMs < PROVED_MS);
   }
 
   /**
@@ -179,8 +179,8 @@ export class PathControl {
     if (path === from) return "none";
     const move = this.moveTo(path);
     if (this.isValidated) this.remember(nowMs, from);
-    this.settleOn(path);
-    const endsAtMs = nowMs + Math.max(FOLLOW_PTOS * ptoMs, FOLLOW_LEAST_MS);
+    this.migrateTo(path);
+    const endsAtMs = nowMs + Math.max(FOLLOW_PTOS * ptoMs, MIN_FOLLOW_MS);
     this.ownMove = { from, packetNumber, endsAtMs };
     return move;
   }
@@ -227,7 +227,7 @@ export class PathControl {
     this.abandoned.push(challenge.path);
     if (this.isValidated || previous === undefined) return "none";
     const move = this.moveTo(previous);
-    this.settleOn(previous);
+    this.migrateTo(previous);
     return move;
   }
 
@@ -275,10 +275,10 @@ export class PathControl {
   }
 
   private remember(nowMs: number, path: Path): void {
-    const index = this.proved.findIndex((one) => one.path === path);
-    if (index >= 0) this.proved.splice(index, 1);
-    else if (this.proved.length === PROVED_LIMIT) this.proved.shift();
-    this.proved.push({ path, atMs: nowMs });
+    const index = this.validated.findIndex((one) => one.path === path);
+    if (index >= 0) this.validated.splice(index, 1);
+    else if (this.validated.length === PROVED_LIMIT) this.validated.shift();
+    this.validated.push({ path, atMs: nowMs });
   }
 
   /** What of the present path's measurements is of use on `path`: another socket may be another network. */
@@ -288,7 +288,7 @@ export class PathControl {
   }
 
   /** `path`, which has proved itself, is the active one. */
-  private settleOn(path: Path): void {
+  private migrateTo(path: Path): void {
     this.dropProbe(path);
     this.active = path;
     this.migrations++;
@@ -311,7 +311,7 @@ export class PathControl {
     nowMs: number,
     path: Path,
     ptoMs: number,
-    leastMs: number = VALIDATION_LEAST_MS,
+    leastMs: number = MIN_VALIDATION_MS,
     everyMs?: number,
   ): Challenge {
     const token = this.random(PATH_TOKEN_BYTES);

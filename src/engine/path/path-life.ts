@@ -20,7 +20,7 @@ const DEAD_IDLE_MS = 30_000;
 /** Probe timeouts that a slow path has to answer a keep-alive, and a woken one its challenge. */
 const ANSWER_PTOS = 3;
 /** A machine that woke up waits no less for an answer. */
-const WOKEN_LEAST_MS = 1000;
+const MIN_WOKEN_MS = 1000;
 
 /** When data last flowed, either way, and since when without a long pause. */
 export class Activity {
@@ -40,10 +40,10 @@ export class Activity {
 
   /** Pause in sending after which a keep-alive is due. */
   keepAliveMs(nowMs: number): number {
-    return this.isLately(nowMs) ? KEEP_ALIVE_ACTIVE_MS : KEEP_ALIVE_IDLE_MS;
+    return this.isRecentlyActive(nowMs) ? KEEP_ALIVE_ACTIVE_MS : KEEP_ALIVE_IDLE_MS;
   }
 
-  isLately(nowMs: number): boolean {
+  isRecentlyActive(nowMs: number): boolean {
     return nowMs - this.lastAtMs < LATELY_MS;
   }
 
@@ -95,16 +95,16 @@ export class PathLife {
 
   private suspectAtMs(nowMs: number, ptoMs: number): number {
     const answerMs = ANSWER_PTOS * ptoMs;
-    if (this.isWoken) return this.heardAtMs + Math.max(WOKEN_LEAST_MS, answerMs);
+    if (this.isWoken) return this.heardAtMs + Math.max(MIN_WOKEN_MS, answerMs);
     const idleAtMs = this.heardAtMs + Math.max(SUSPECT_IDLE_MS, KEEP_ALIVE_IDLE_MS + answerMs);
-    if (!this.activity.isLately(nowMs)) return idleAtMs;
+    if (!this.activity.isRecentlyActive(nowMs)) return idleAtMs;
     const activeMs = Math.max(SUSPECT_ACTIVE_MS, KEEP_ALIVE_ACTIVE_MS + answerMs);
     return Math.min(idleAtMs, this.expectedSinceMs + activeMs);
   }
 
   private deadAtMs(nowMs: number, ptoMs: number): number {
     const idleAtMs = this.heardAtMs + DEAD_IDLE_MS;
-    const isLively = this.isWoken || this.activity.isLately(nowMs);
+    const isLively = this.isWoken || this.activity.isRecentlyActive(nowMs);
     const deadAtMs = isLively ? Math.min(idleAtMs, this.expectedSinceMs + DEAD_ACTIVE_MS) : idleAtMs;
     return Math.max(deadAtMs, this.suspectAtMs(nowMs, ptoMs));
   }

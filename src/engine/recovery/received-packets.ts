@@ -10,7 +10,7 @@ export const MAX_ACK_DELAY_MS = 25;
 /** Ack-eliciting packets that make an acknowledgement due, until the peer asks otherwise.  // RFC 9000 §13.2.2 */
 const ACK_EVERY_PACKETS = 2;
 /** Most packets that a peer may ask to have answered by one ACK. */
-const ACK_EVERY_MOST_PACKETS = 1024;
+const MAX_ACK_EVERY_PACKETS = 1024;
 
 export class ReceivedPackets {
   readonly ranges: RangeSet = new RangeSet();
@@ -63,7 +63,7 @@ export class ReceivedPackets {
   onAckFrequency(request: number, packets: number, delayMs: number): void {
     if (request <= this.newestRequest) return;
     this.newestRequest = request;
-    this.everyPackets = Math.max(1, Math.min(packets, ACK_EVERY_MOST_PACKETS));
+    this.everyPackets = Math.max(1, Math.min(packets, MAX_ACK_EVERY_PACKETS));
     this.delayMs = Math.max(1, Math.min(delayMs, MAX_ACK_DELAY_MS));
   }
 

@@ -11,21 +11,21 @@
  */
 import type { FrameCursor } from "../../wire/frames.ts";
 import type { AckSample, CongestionController, LostPacket } from "../congestion/congestion.ts";
-import { LOST_PACKETS_LIMIT, LostPackets } from "./lost-packets.ts";
-import { DATAGRAM_FLOOR_BYTES } from "../path/mtu-discovery.ts";
-import { RttEstimator, TIMER_GRANULARITY_MS } from "./rtt.ts";
-import type { SendStream } from "../streams/send-stream.ts";
-import { PACKET, SENT, SentPackets } from "./sent-packets.ts";
 import type { Tracer } from "../connection/tracer.ts";
+import { DATAGRAM_FLOOR_BYTES } from "../path/mtu-discovery.ts";
+import type { SendStream } from "../streams/send-stream.ts";
+import { LOST_PACKETS_LIMIT, LostPackets } from "./lost-packets.ts";
+import { RttEstimator, TIMER_GRANULARITY_MS } from "./rtt.ts";
+import { PACKET, SENT, SentPackets } from "./sent-packets.ts";
 
 /** Packets that may overtake one before it counts as lost.  // RFC 9002 §6.1.1 */
 const PACKET_THRESHOLD = 3;
 /** Most that proven reordering raises it to (quiche's figure). */
-const PACKET_THRESHOLD_MOST = 20;
+const MAX_PACKET_THRESHOLD = 20;
 /** Share of a round trip after which an overtaken packet counts as lost.  // RFC 9002 §6.1.2 */
 const TIME_THRESHOLD = 9 / 8;
 /** The same once reordering in time was proven (quiche's figure). */
-const TIME_THRESHOLD_MOST = 5 / 4;
+const MAX_TIME_THRESHOLD = 5 / 4;
 /** Probe timeouts after which unbroken loss is persistent congestion.  // RFC 9002 §7.6.1 */
 const PERSISTENT_CONGESTION_PTOS = 3;
 /** A lost packet is remembered while so many more are sent, for what is remembered holds the places behind it. */
@@ -35,8 +35,8 @@ const LOST_MEMORY_PTOS = 2;
 /** Skipped numbers that an ACK is searched for. */
 const SKIPPED_REMEMBERED = 8;
 /** Probe timeouts double at most to this: a link that comes back must be noticed. */
-const PTO_MOST_MS = 1000;
-const PTO_BACKOFF_MOST = 6;
+const MAX_PTO_MS = 1000;
+const MAX_PTO_BACKOFF = 6;
 
 /** Who is told what became of the frames of a packet. */
 export interface FrameOwner {
@@ -155,9 +155,9 @@ export class Recovery {
   /** Probe timeout with its back-off, ms. */
   get ptoMs(): number {
     const base = this.rtt.ptoMs(this.peerMaxAckDelayMs);
-    const backedOff = base * 2 ** Math.min(this.ptoCount, PTO_BACKOFF_MOST);
+    const backedOff = base * 2 ** Math.min(this.ptoCount, MAX_PTO_BACKOFF);
     // Deviates: RFC 9002 doubles without end. A tunnel must notice within seconds that its path came back.
-    return Math.max(base, Math.min(backedOff, PTO_MOST_MS));
+    return Math.max(base, Math.min(backedOff, MAX_PTO_MS));
   }
 
   /** When loss is to be declared or a probe to be sent; Infinity when nothing is in flight. */
@@ -526,8 +526,8 @@ export class Recovery {
     this.latePackets++;
     // transport.md R6: both thresholds grow on proof, up to a bound.
     const distance = this.largestAcked - packetNumber + 1;
-    this.packetThreshold = Math.min(PACKET_THRESHOLD_MOST, Math.max(this.packetThreshold, distance));
-    this.timeThreshold = TIME_THRESHOLD_MOST;
+    this.packetThreshold = Math.min(MAX_PACKET_THRESHOLD, Math.max(this.packetThreshold, distance));
+    this.timeThreshold = MAX_TIME_THRESHOLD;
     if (packetNumber > this.lossEventStartPacket) this.lossEventSpurious++;
   };
 

@@ -6,8 +6,8 @@ import { SrudpError } from "../../base/errors.ts";
 import type { ReceiveStream } from "./receive-stream.ts";
 
 /** Bounds of windows, set by the memory that one link may take. */
-export const STREAM_WINDOW_MOST_BYTES: number = 6 * 1024 * 1024;
-export const CONNECTION_WINDOW_MOST_BYTES: number = 9 * 1024 * 1024;
+export const MAX_STREAM_WINDOW_BYTES: number = 6 * 1024 * 1024;
+export const MAX_CONNECTION_WINDOW_BYTES: number = 9 * 1024 * 1024;
 /** The connection's window is at least this many times the largest stream's. */
 const CONNECTION_OVER_STREAM = 1.5;
 /** Credit is granted anew when this share of the window was used up. */
@@ -51,7 +51,7 @@ export class FlowControl {
     if (this.maxBytes - this.readBytes > this.windowBytes * (1 - UPDATE_SHARE)) return;
     this.windowBytes = tuned(
       this.windowBytes,
-      CONNECTION_WINDOW_MOST_BYTES,
+      MAX_CONNECTION_WINDOW_BYTES,
       this.readBytes - this.tuneStartBytes,
       nowMs - this.tuneStartMs,
       rttMs,
@@ -70,7 +70,7 @@ export class FlowControl {
     if (stream.maxBytes - stream.readBytes > stream.windowBytes * (1 - UPDATE_SHARE)) return false;
     stream.windowBytes = tuned(
       stream.windowBytes,
-      STREAM_WINDOW_MOST_BYTES,
+      MAX_STREAM_WINDOW_BYTES,
       stream.readBytes - stream.tuneStartBytes,
       nowMs - stream.tuneStartMs,
       rttMs,
@@ -81,7 +81,7 @@ export class FlowControl {
     stream.maxBytes = Math.max(stream.maxBytes, stream.readBytes + stream.windowBytes);
     const wanted = Math.min(
       Math.floor(CONNECTION_OVER_STREAM * stream.windowBytes),
-      CONNECTION_WINDOW_MOST_BYTES,
+      MAX_CONNECTION_WINDOW_BYTES,
     );
     if (wanted > this.windowBytes) {
       this.windowBytes = wanted;

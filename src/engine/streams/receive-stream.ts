@@ -132,10 +132,10 @@ export class ReceiveStream {
   /** The peer gave the stream up, or we do not want it any more: what is here is dropped. */
   drop(state: number): void {
     this.state = state;
-    for (let place = 0; place < this.slabs.length; place++) {
-      const slab = this.slabs[place];
+    for (let point = 0; point < this.slabs.length; point++) {
+      const slab = this.slabs[point];
       // Of any other slab the reader may still hold a part.
-      if (slab !== undefined && slabStart(this.firstSlab + place) >= this.readBytes) this.pool.takeBack(slab);
+      if (slab !== undefined && slabStart(this.firstSlab + point) >= this.readBytes) this.pool.takeBack(slab);
     }
     this.slabs.length = 0;
     this.beyond.clear();
@@ -148,12 +148,12 @@ export class ReceiveStream {
       const index = slabIndex(at);
       const start = slabStart(index);
       const slabEnd = slabStart(index + 1);
-      const place = index - this.firstSlab;
-      let slab = this.slabs[place];
+      const point = index - this.firstSlab;
+      let slab = this.slabs[point];
       if (slab === undefined) {
         slab = this.pool.take(slabEnd - start);
-        while (this.slabs.length < place) this.slabs.push(undefined);
-        this.slabs[place] = slab;
+        while (this.slabs.length < point) this.slabs.push(undefined);
+        this.slabs[point] = slab;
       }
       const count = Math.min(end, slabEnd) - at;
       slab.set(source.subarray(from, from + count), at - start);

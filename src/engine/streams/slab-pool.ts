@@ -8,7 +8,7 @@
 /** Length of the slabs that are worth keeping. */
 export const SLAB_BYTES = 65_536;
 /** Slabs kept for later: more than arrive between two turns of the event loop. */
-const SPARE_MOST = 64;
+const MAX_SPARE = 64;
 /** Slabs of each smaller size that are kept for later. */
 const SMALL_SPARE_MOST = 16;
 
@@ -32,7 +32,7 @@ export class SlabPool {
   takeBack(slab: Uint8Array): void {
     const { length } = slab;
     if (length === SLAB_BYTES) {
-      if (this.spare.length < SPARE_MOST) this.spare.push(slab);
+      if (this.spare.length < MAX_SPARE) this.spare.push(slab);
       return;
     }
     const spare = this.smallSpare.get(length);
@@ -52,6 +52,6 @@ export class SlabPool {
   giveBack(bytes: Uint8Array): void {
     this.isUsed = true;
     if (bytes.byteOffset + bytes.length !== SLAB_BYTES || !this.lent.delete(bytes.buffer)) return;
-    if (this.spare.length < SPARE_MOST) this.spare.push(new Uint8Array(bytes.buffer));
+    if (this.spare.length < MAX_SPARE) this.spare.push(new Uint8Array(bytes.buffer));
   }
 }

@@ -8,12 +8,12 @@
 import { SrudpError } from "../../base/errors.ts";
 import { CONTROL_FRAME_BYTES, FRAME, type FrameCursor, writeNumbers } from "../../wire/frames.ts";
 import { EVENT, type EventQueue } from "../connection/events.ts";
+import type { TransportParameters } from "../connection/transport-parameters.ts";
+import { RECORD, type SentPackets } from "../recovery/sent-packets.ts";
 import { FlowControl } from "./flow-control.ts";
 import { RECEIVE, ReceiveStream } from "./receive-stream.ts";
 import { SEND, SendStream } from "./send-stream.ts";
-import { RECORD, type SentPackets } from "../recovery/sent-packets.ts";
 import { SlabPool } from "./slab-pool.ts";
-import type { TransportParameters } from "../connection/transport-parameters.ts";
 
 /**
  * Bytes waiting to be sent for the first time from which a writer is told to wait: on one stream; on one while
@@ -28,7 +28,7 @@ const WRITE_HIGH_ALL_BYTES: number = 8 * 1024 * 1024;
  * little to say come sooner.
  */
 const ROUND_MS = 10;
-const TURN_MOST_BYTES = 65_536;
+const MAX_TURN_BYTES = 65_536;
 /** Bytes of all streams together that may be sent and not acknowledged, whatever the peer allows. */
 const UNACKED_ALL_MAX_BYTES: number = 64 * 1024 * 1024;
 /** Priorities: control before everything else. */
@@ -562,5 +562,5 @@ export class Streams {
 /** What each of `streams` may send before the next has its turn; 0 stands for a packet. */
 function turnBytesOf(rate: number, streams: number): number {
   if (rate === Number.POSITIVE_INFINITY) return 0;
-  return Math.min((rate * ROUND_MS) / streams, TURN_MOST_BYTES);
+  return Math.min((rate * ROUND_MS) / streams, MAX_TURN_BYTES);
 }

@@ -22,9 +22,9 @@ export interface QlogSink {
 }
 
 /** Waiting for the disk, at most; what a link of a gigabit tells in about a tenth of a second. */
-const WAITING_MOST_BYTES: number = 4 * 1024 * 1024;
+const MAX_WAITING_BYTES: number = 4 * 1024 * 1024;
 /** The same before there is a file: a handshake takes a tenth of it, and strangers begin many. */
-const UNNAMED_MOST_BYTES: number = 32 * 1024;
+const MAX_UNNAMED_BYTES: number = 32 * 1024;
 /** Enough for a write of its own. */
 const WRITE_BYTES: number = 64 * 1024;
 /** Less than that is written after this. */
@@ -98,7 +98,7 @@ export class QlogFile implements QlogSink {
 
   write(record: string): boolean {
     if (this.#isClosed) return false;
-    const most = this.#path === undefined ? UNNAMED_MOST_BYTES : WAITING_MOST_BYTES;
+    const most = this.#path === undefined ? MAX_UNNAMED_BYTES : MAX_WAITING_BYTES;
     const waitingBytes = this.#text.length + (this.#writing?.length ?? 0);
     if (this.#isOver || waitingBytes + record.length > most) {
       this.droppedRecords++;

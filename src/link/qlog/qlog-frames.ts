@@ -76,8 +76,8 @@ function frameAsJson(frame: FrameCursor): string {
       return `{"frame_type":"ack","ack_delay":${frame.ackDelayMs},"acked_ranges":${rangesAsJson(frame)}}`;
     case FRAME.stream: {
       const fin = frame.fin ? ',"fin":true' : "";
-      const place = `"stream_id":${frame.id},"offset":${frame.offset}`;
-      return `{"frame_type":"stream",${place},"length":${lengthBytes}${fin},"raw":{"length":${lengthBytes}}}`;
+      const point = `"stream_id":${frame.id},"offset":${frame.offset}`;
+      return `{"frame_type":"stream",${point},"length":${lengthBytes}${fin},"raw":{"length":${lengthBytes}}}`;
     }
     case FRAME.datagram:
       return `{"frame_type":"datagram","length":${lengthBytes},"raw":{"length":${lengthBytes}}}`;

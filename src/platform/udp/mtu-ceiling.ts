@@ -14,7 +14,7 @@ const ETHERNET_BYTES = 1472;
 /** Share of its receive buffer that one datagram may take, so that a burst of them fits. */
 const BUFFER_SHARE = 1 / 16;
 /** Largest UDP payload that this side takes in at all. */
-const MOST_BYTES = 65_507;
+const MAX_BYTES = 65_507;
 
 /** @param socket what the path begins at; undefined when it is gone */
 export function mtuCeilingOf(socket: DatagramSocket | undefined, address: string): number {
@@ -30,6 +30,6 @@ export function largestPayload(sockets: readonly DatagramSocket[]): number {
   const buffers = sockets
     .map(({ receiveBufferBytes }) => receiveBufferBytes ?? 0)
     .filter((bytes) => bytes > 0);
-  if (buffers.length === 0) return MOST_BYTES;
-  return Math.max(ETHERNET_BYTES, Math.min(MOST_BYTES, Math.floor(Math.min(...buffers) * BUFFER_SHARE)));
+  if (buffers.length === 0) return MAX_BYTES;
+  return Math.max(ETHERNET_BYTES, Math.min(MAX_BYTES, Math.floor(Math.min(...buffers) * BUFFER_SHARE)));
 }

@@ -45,12 +45,12 @@ const IOVEC_BYTES = 16;
 const CMSGHDR_BYTES = 16;
 /** A cmsghdr and a number of 16 bits, rounded up to 8. */
 const CONTROL_BYTES = 24;
-const SOCKADDR_MOST_BYTES = 28;
+const MAX_SOCKADDR_BYTES = 28;
 /** Longest name of an interface with the zero behind it. */
 const IF_NAMESIZE = 16;
 /** What one call takes: the longest UDP payload, and UDP_MAX_SEGMENTS of older kernels. */
-const CALL_MOST_BYTES = 65_507;
-const CALL_MOST_SEGMENTS = 64;
+const MAX_CALL_BYTES = 65_507;
+const MAX_CALL_SEGMENTS = 64;
 /** One received buffer holds 64 KiB at most, joined or not. */
 const RECEIVE_BYTES = 65_536;
 const SOCKADDR_BYTES = { 4: 16, 6: 28 } as const;
@@ -142,7 +142,7 @@ export class OffloadSocket {
     this.family = family;
     this.#peer = new SocketAddress(system, family);
     this.#sending = new Message(system, this.#peer.block, SOCKADDR_BYTES[family]);
-    this.#from = new Block(system.native, SOCKADDR_MOST_BYTES);
+    this.#from = new Block(system.native, MAX_SOCKADDR_BYTES);
     this.#fromKnown = new Uint8Array(SOCKADDR_BYTES[family]);
     this.#receiving = new Message(system, this.#from, SOCKADDR_BYTES[family]);
     this.#receiving.setPart(system.received.at, RECEIVE_BYTES);
@@ -213,10 +213,7 @@ export class OffloadSocket {
       this.#latestAt = this.#calls.native.addressOf(bytes);
       this.#latest = bytes;
     }
-    const callSegments = Math.max(
-      1,
-      Math.min(CALL_MOST_SEGMENTS, Math.floor(CALL_MOST_BYTES / segmentBytes)),
-    );
+    const callSegments = Math.max(1, Math.min(MAX_CALL_SEGMENTS, Math.floor(MAX_CALL_BYTES / segmentBytes)));
     let at = 0;
     while (at < length) {
       const part = Math.min(this.isSegmenting ? callSegments * segmentBytes : segmentBytes, length - at);

@@ -1,12 +1,12 @@
 /** Looks at this machine's place in the network: addresses, NATs, the router, relays. */
 import { SrudpError } from "../../base/errors.ts";
-import type { Candidate } from "../../wire/candidate-codec.ts";
-import type { NatBehaviour } from "../../wire/nat-behaviour-codec.ts";
 import { bindListening } from "../../link/bind.ts";
 import type { CommonOptions } from "../../link/link-options.ts";
-import { PortMapper } from "../gather/port-mapping/port-mapper.ts";
+import type { Candidate } from "../../wire/candidate-codec.ts";
+import type { NatBehaviour } from "../../wire/nat-behaviour-codec.ts";
 import { Gatherer } from "../gather/gatherer.ts";
 import { isOwnAddress } from "../gather/host-candidates.ts";
+import { PortMapper } from "../gather/port-mapping/port-mapper.ts";
 import type { StunServer } from "../gather/stun-server.ts";
 import { openTurn } from "../relay/open-turn.ts";
 import { describeTurn, parseTurnUri } from "../relay/turn-server.ts";

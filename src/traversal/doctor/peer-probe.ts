@@ -3,17 +3,17 @@
  * made: the peer's code stays good.
  */
 import { SrudpError } from "../../base/errors.ts";
-import type { PunchFailure, WorkingPair } from "../../punch/punch-events.ts";
-import type { Signal } from "../../wire/signal.ts";
-import { formatAddress } from "../../platform/udp/address.ts";
 import { bindListening } from "../../link/bind.ts";
 import { faultError } from "../../link/fault.ts";
-import { placesOfCode } from "../signalling/rendezvous-point.ts";
 import type { CommonOptions } from "../../link/link-options.ts";
-import { Patience } from "../../platform/deadline.ts";
-import type { ReachOptions } from "../../link/traversal-options.ts";
-import { Rally, type RallyWatcher } from "../signalling-session.ts";
-import { Reach } from "../traversal.ts";
+import type { TraversalOptions } from "../../link/traversal-options.ts";
+import { Deadline } from "../../platform/deadline.ts";
+import { formatAddress } from "../../platform/udp/address.ts";
+import type { PunchFailure, WorkingPair } from "../../punch/punch-events.ts";
+import type { Signal } from "../../wire/signal.ts";
+import { pointsOfCode } from "../signalling/rendezvous-point.ts";
+import { type SignallingObserver, SignallingSession } from "../signalling-session.ts";
+import { TraversalContext } from "../traversal.ts";
 import type { Side } from "./prediction.ts";
 
 export interface TriedPath {
@@ -22,7 +22,7 @@ export interface TriedPath {
   readonly rttMs: number;
 }
 
-export interface Consultation {
+export interface PeerProbe {
   /** What the peer tells of itself. */
   readonly peer: Side;
   /** Paths that worked when they were tried, the best last. */
@@ -40,19 +40,19 @@ const LINGER_MS = 1500;
  * @param code of a peer that listens
  * @throws SrudpError ERR_CODE_FORMAT, ERR_NO_MEETING_PLACE, ERR_TIMEOUT; the signal's reason
  */
-export async function consult(
+export async function probePeer(
   code: string,
-  meet: ReachOptions,
+  meet: TraversalOptions,
   common: CommonOptions,
-): Promise<Consultation> {
-  const patience = new Patience(common.signal, common.timeoutMs ?? Infinity);
+): Promise<PeerProbe> {
+  const deadline = new Deadline(common.signal, common.timeoutMs ?? Infinity);
   const endpoint = await bindListening(common);
-  const reach = new Reach(endpoint, meet, common);
+  const reach = new TraversalContext(endpoint, meet, common);
   const visit = new Visit();
-  const rally = new Rally({
+  const rally = new SignallingSession({
     reach,
     side: "initiator",
-    carriers: reach.carriers,
+    channels: reach.channels,
     watcher: visit,
     isEager: true,
   });
@@ -65,16 +65,16 @@ export async function consult(
       const known = new Set<number>();
       const join = async (): Promise<void> => {
         for (const nowMs of reach.clocks.times) {
-          for await (const place of placesOfCode(code, nowMs, known)) rally.join(place);
+          for await (const point of pointsOfCode(code, nowMs, known)) rally.join(point);
         }
       };
       reach.clocks.watch(() => void join());
       await join();
       return await visit.over;
     })();
-    return await patience.limit(joined);
+    return await deadline.limit(joined);
   } finally {
-    patience.end();
+    deadline.end();
     await rally.close();
     await reach.close();
     endpoint.close();
@@ -82,13 +82,13 @@ export async function consult(
 }
 
 /** Listens to a rally until there is enough to tell. */
-class Visit implements RallyWatcher {
-  readonly over: Promise<Consultation>;
+class Visit implements SignallingObserver {
+  readonly over: Promise<PeerProbe>;
   #peer: Side | undefined;
   #indirect: PunchFailure | undefined;
   readonly #paths: TriedPath[] = [];
   #timer: NodeJS.Timeout | undefined;
-  #resolve!: (found: Consultation) => void;
+  #resolve!: (found: PeerProbe) => void;
   #reject!: (error: unknown) => void;
 
   constructor() {

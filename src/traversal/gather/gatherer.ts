@@ -8,14 +8,15 @@
  * sockets or, for a fresh attempt, on others.
  */
 
+import { networkInterfaces } from "node:os";
+import type { DatagramSocket } from "../../platform/udp/datagram-socket.ts";
 import { addressScope } from "../../punch/address-scope.ts";
 import type { Candidate } from "../../wire/candidate-codec.ts";
 import { type NatBehaviour, UNKNOWN_BEHAVIOUR } from "../../wire/nat-behaviour-codec.ts";
-import type { DatagramSocket } from "../../platform/udp/datagram-socket.ts";
-import { PortMapper, type RouterPlaces } from "./port-mapping/port-mapper.ts";
-import type { PortMapping } from "./port-mapping/port-mapping.ts";
+import type { Interfaces } from "./host-candidates.ts";
 import { hostCandidates } from "./host-candidates.ts";
-import { InterfaceWatch } from "./interface-watch.ts";
+import { PortMapper, type RouterLocations } from "./port-mapping/port-mapper.ts";
+import type { PortMapping } from "./port-mapping/port-mapping.ts";
 import { SocketGathering } from "./socket-gathering.ts";
 import { type RouteHost, StunClient } from "./stun-client.ts";
 import type { StunServer } from "./stun-server.ts";
@@ -28,7 +29,7 @@ export interface GathererOptions {
   /** Routers are asked for a public port (PCP, NAT-PMP, UPnP). Default false. */
   readonly portMapping?: boolean;
   /** Where routers are, for tests: they are asked even where this machine has no private address. */
-  readonly routers?: RouterPlaces;
+  readonly routers?: RouterLocations;
 }
 
 /** An address that leads to one of the endpoint's sockets. */
@@ -179,4 +180,39 @@ function tellMapping(gathering: SocketGathering | undefined, mapping: PortMappin
 
 function hasPrivateAddress({ local }: DatagramSocket): boolean {
   return hostCandidates(local).some(({ address }) => addressScope(address) === "private");
+}
+
+/** Node tells nobody of such changes, so they are looked for; a look takes a tenth of a millisecond. */
+const LOOK_EVERY_MS = 1000;
+
+export class InterfaceWatch {
+  readonly #timer: NodeJS.Timeout;
+  #seen: string;
+
+  /** @param onChange called after each change, never at once */
+  constructor(
+    onChange: () => void,
+    look: () => Interfaces = networkInterfaces,
+    everyMs: number = LOOK_EVERY_MS,
+  ) {
+    this.#seen = addressesOf(look());
+    this.#timer = setInterval(() => {
+      const now = addressesOf(look());
+      if (now === this.#seen) return;
+      this.#seen = now;
+      onChange();
+    }, everyMs);
+    this.#timer.unref();
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+}
+
+function addressesOf(interfaces: Interfaces): string {
+  return Object.entries(interfaces)
+    .flatMap(([name, entries]) => (entries ?? []).map(({ address }) => `${name} ${address}`))
+    .sort()
+    .join("\n");
 }

@@ -1,8 +1,8 @@
 /** This machine's own addresses as candidates, likeliest first. */
 import { networkInterfaces } from "node:os";
+import type { RemoteAddress } from "../../platform/udp/address.ts";
 import { addressScope } from "../../punch/address-scope.ts";
 import type { Candidate } from "../../wire/candidate-codec.ts";
-import type { RemoteAddress } from "../../platform/udp/address.ts";
 
 /** Wants `node:os`' answer, for tests. */
 export type Interfaces = ReturnType<typeof networkInterfaces>;

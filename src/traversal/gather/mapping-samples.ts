@@ -21,14 +21,14 @@ export type MappingBehaviour = Pick<
 
 /** Answers after which nobody has to wait for more. */
 export const ENOUGH_SAMPLES = 4;
-const FEWEST_SAMPLES = 3;
+const MIN_SAMPLES = 3;
 /** Largest distance of two mappings made one after the other that still counts as counting up. */
 const LARGEST_STEP = 10;
 /** Ports that lie closer than this, by chance once in 30,000 times for four samples, are a block. */
 const LARGEST_BLOCK = 2048;
-const FEWEST_BLOCK_SAMPLES = 4;
-const LOWEST_PORT = 1024;
-const HIGHEST_PORT = 65535;
+const MIN_BLOCK_SAMPLES = 4;
+const MIN_PORT = 1024;
+const MAX_PORT = 65535;
 
 const UNKNOWN: MappingBehaviour = { mapping: "unknown", portPattern: "unknown", isHard: false };
 
@@ -44,7 +44,7 @@ export function classifyMapping(
   extraPorts: readonly number[],
   isFinal: boolean,
 ): MappingBehaviour {
-  if (samples.length < (isFinal ? 2 : FEWEST_SAMPLES)) return UNKNOWN;
+  if (samples.length < (isFinal ? 2 : MIN_SAMPLES)) return UNKNOWN;
   const mapping = dependenceOf(samples);
   if (mapping === "unknown") return UNKNOWN;
   if (mapping === "endpointIndependent") {
@@ -80,7 +80,7 @@ export function predictPorts(behaviour: MappingBehaviour, lastPort: number, coun
   const ports: number[] = [];
   for (let i = 1; i <= count; i++) {
     const port = lastPort + i * portStep;
-    if (port >= LOWEST_PORT && port <= HIGHEST_PORT) ports.push(port);
+    if (port >= MIN_PORT && port <= MAX_PORT) ports.push(port);
   }
   return ports;
 }
@@ -90,7 +90,7 @@ function dependenceOf(samples: readonly MappingSample[]): Dependence {
   const agreeing = samples.filter(({ address, port }) => address === usual.address && port === usual.port);
   if (agreeing.length === samples.length) return "endpointIndependent";
   // Four samples, three equal: the odd one is a server's mistake, or of a mapping that was just given up.
-  if (samples.length >= ENOUGH_SAMPLES && agreeing.length >= FEWEST_SAMPLES) return "endpointIndependent";
+  if (samples.length >= ENOUGH_SAMPLES && agreeing.length >= MIN_SAMPLES) return "endpointIndependent";
   const firstOfServer = new Map<string, MappingSample>();
   let hasSeveralPorts = false;
   for (const sample of samples) {
@@ -121,11 +121,11 @@ function stepOf(ports: readonly number[]): number | undefined {
 /** The range that all ports seem to come from, where it is a narrow one. */
 function blockOf(ports: readonly number[]): { low: number; high: number } | undefined {
   const distinct = [...new Set(ports)];
-  if (distinct.length < FEWEST_BLOCK_SAMPLES) return undefined;
+  if (distinct.length < MIN_BLOCK_SAMPLES) return undefined;
   const low = Math.min(...distinct);
   const high = Math.max(...distinct);
   if (high - low >= LARGEST_BLOCK) return undefined;
   // The ends of the block lie about as far beyond the outermost samples as those lie apart.
   const margin = Math.ceil((high - low) / (distinct.length - 1));
-  return { low: Math.max(LOWEST_PORT, low - margin), high: Math.min(HIGHEST_PORT, high + margin) };
+  return { low: Math.max(MIN_PORT, low - margin), high: Math.min(MAX_PORT, high + margin) };
 }

@@ -6,10 +6,10 @@
  * and counts only where the same server answered an ordinary one from the same socket.
  */
 
-import type { Dependence } from "../../wire/nat-behaviour-codec.ts";
-import { STUN_ATTRIBUTE, STUN_CHANGE, STUN_CLASS, type StunAddress } from "../../wire/stun.ts";
 import type { DatagramSocket } from "../../platform/udp/datagram-socket.ts";
 import { UdpSocket } from "../../platform/udp/udp-socket.ts";
+import type { Dependence } from "../../wire/nat-behaviour-codec.ts";
+import { STUN_ATTRIBUTE, STUN_CHANGE, STUN_CLASS, type StunAddress } from "../../wire/stun.ts";
 import type { StunClient, StunReply } from "./stun-client.ts";
 
 /** A server that can answer from another port, and where it has two, from another address. */

@@ -4,11 +4,12 @@
  * Servers are asked one after the other, a few milliseconds apart, because the order of the questions is what
  * shows a NAT that counts its ports up. Read `mapping-samples.ts` and `nat-probe.ts` with it.
  */
+
+import { resolveHost } from "../../link/resolve.ts";
+import type { DatagramSocket } from "../../platform/udp/datagram-socket.ts";
 import type { Candidate } from "../../wire/candidate-codec.ts";
 import { type NatBehaviour, UNKNOWN_BEHAVIOUR } from "../../wire/nat-behaviour-codec.ts";
 import { STUN_CLASS } from "../../wire/stun.ts";
-import type { DatagramSocket } from "../../platform/udp/datagram-socket.ts";
-import { resolveHost } from "../../link/resolve.ts";
 import { hostCandidates, isOwnAddress } from "./host-candidates.ts";
 import {
   classifyMapping,
@@ -60,7 +61,7 @@ export class SocketGathering {
   #extraPorts: readonly number[] = [];
   #askedFiltering = false;
   #askedHairpin = false;
-  #askedPorts = false;
+  #remotePorts = false;
   #mayProbe = false;
   readonly #waitingProbes: (() => Promise<unknown>)[] = [];
   readonly #probes: Promise<unknown>[] = [];
@@ -86,7 +87,7 @@ export class SocketGathering {
 
   /** Asks them all; resolves when every question is answered or out of time, 3 s at the latest. */
   async ask(servers: readonly StunServer[]): Promise<void> {
-    for (const candidate of hostCandidates(this.socket.local)) this.#tell(candidate);
+    for (const candidate of hostCandidates(this.socket.local)) this.#report(candidate);
     await Promise.all(servers.map((server) => this.#askServer(server)));
     this.#classify(true);
     this.conclude();
@@ -99,7 +100,7 @@ export class SocketGathering {
 
   /** Takes a candidate that somebody else found for this socket. */
   add(candidate: Candidate): void {
-    this.#tell(candidate);
+    this.#report(candidate);
   }
 
   /**
@@ -156,7 +157,7 @@ export class SocketGathering {
       address: mapped.address,
       port: mapped.port,
     };
-    this.#tell({ kind: "serverReflexive", ...mapped });
+    this.#report({ kind: "serverReflexive", ...mapped });
     const other = otherAddressOf(reply);
     this.#classify(false);
     if (other === undefined || other.family !== this.socket.family) return true;
@@ -187,9 +188,9 @@ export class SocketGathering {
     const { address } = mostFrequent(samples);
     for (const [key, candidate] of this.#known) if (candidate.kind === "predicted") this.#known.delete(key);
     for (const port of predictPorts(this.#behaviour, last.port, PREDICTED_PORTS))
-      this.#tell({ kind: "predicted", address, port, family });
+      this.#report({ kind: "predicted", address, port, family });
     // Somebody may have opened the same port on the router by hand.
-    if (!isOwnAddress(address)) this.#tell({ kind: "predicted", address, port: localPort, family });
+    if (!isOwnAddress(address)) this.#report({ kind: "predicted", address, port: localPort, family });
   }
 
   #classify(isFinal: boolean): void {
@@ -224,8 +225,8 @@ export class SocketGathering {
   }
 
   #askPorts(server: Target): void {
-    if (this.#askedPorts) return;
-    this.#askedPorts = true;
+    if (this.#remotePorts) return;
+    this.#remotePorts = true;
     this.#probe(() =>
       probePorts(this.#client, this.socket, server, EXTRA_PORTS).then((ports) => {
         this.#extraPorts = ports;
@@ -247,7 +248,7 @@ export class SocketGathering {
     this.#listener.behaviour(next);
   }
 
-  #tell(candidate: Candidate): void {
+  #report(candidate: Candidate): void {
     const key = `${candidate.address} ${candidate.port}`;
     if (!this.#open || this.#known.has(key)) return;
     this.#known.set(key, candidate);

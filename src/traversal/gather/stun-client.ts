@@ -7,6 +7,8 @@
  */
 import { randomBytes } from "node:crypto";
 import { copyBytes } from "../../base/bytes.ts";
+import type { ProtocolHandler } from "../../link/endpoint.ts";
+import type { DatagramSocket } from "../../platform/udp/datagram-socket.ts";
 import {
   looksLikeStun,
   parseStun,
@@ -17,12 +19,10 @@ import {
   type StunMessage,
   StunWriter,
 } from "../../wire/stun.ts";
-import type { DatagramSocket } from "../../platform/udp/datagram-socket.ts";
-import type { ProtocolHandler } from "../../link/endpoint.ts";
 
 /** Who shares sockets with others by the first byte of what comes: the endpoint. */
 export interface RouteHost {
-  route(lowestByte: number, highestByte: number, handle: ProtocolHandler): () => void;
+  route(minFirstByte: number, maxFirstByte: number, handle: ProtocolHandler): () => void;
 }
 
 /** What came back, from where (CHANGE-REQUEST asks for another place), and how long after the last request. */
@@ -33,7 +33,7 @@ export interface StunReply {
   readonly rttMs: number;
 }
 
-export interface AskOptions {
+export interface ForwardRequestOptions {
   /** Bits of STUN_CHANGE: from where the answer shall come. */
   readonly change?: number;
   /** When to give up. Default 3 s. */
@@ -78,7 +78,7 @@ export class StunClient {
     socket: DatagramSocket,
     address: string,
     port: number,
-    options: AskOptions = {},
+    options: ForwardRequestOptions = {},
   ): Promise<StunReply | undefined> {
     const { change, waitMs = STUN_WAIT_MS } = options;
     const writer = newRequest();

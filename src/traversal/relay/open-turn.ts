@@ -2,11 +2,11 @@
 import { isIP } from "node:net";
 import type { ConnectionOptions } from "node:tls";
 import { SrudpError } from "../../base/errors.ts";
-import { addressScope } from "../../punch/address-scope.ts";
-import { parseStun, STUN_ATTRIBUTE, STUN_METHOD, type StunMessage } from "../../wire/stun.ts";
+import { resolveHost } from "../../link/resolve.ts";
 import { onAbort } from "../../platform/abort.ts";
 import type { HostAddress } from "../../platform/udp/address.ts";
-import { resolveHost } from "../../link/resolve.ts";
+import { addressScope } from "../../punch/address-scope.ts";
+import { parseStun, STUN_ATTRIBUTE, STUN_METHOD, type StunMessage } from "../../wire/stun.ts";
 import { openStreamCarriage, openUdpCarriage, type TurnCarriage } from "./turn-carriage.ts";
 import { type TurnAnswer, TurnRequests } from "./turn-requests.ts";
 import { describeTurn, parseTurnUri, type TurnServer } from "./turn-server.ts";

@@ -7,6 +7,8 @@
  */
 import { copyBytes, equalBytes } from "../../base/bytes.ts";
 import { SrudpError } from "../../base/errors.ts";
+import type { RemoteAddress } from "../../platform/udp/address.ts";
+import type { DatagramHandler, DatagramSocket } from "../../platform/udp/datagram-socket.ts";
 import {
   decodeReply,
   encodeRequest,
@@ -17,13 +19,11 @@ import {
   sessionOfRelayed,
   writeRelayHead,
 } from "../../wire/mailbox-messages.ts";
-import type { RemoteAddress } from "../../platform/udp/address.ts";
-import type { MeetingSide, Place } from "../signalling/channel.ts";
-import { Inquiry } from "../signalling/retried-request.ts";
-import { type ChannelOptions, RendezvousChannel } from "../signalling/rendezvous-client.ts";
+import type { RendezvousPoint, SignallingRole } from "../signalling/channel.ts";
+import { RendezvousClient, type RendezvousClientOptions } from "../signalling/rendezvous-client.ts";
+import { roomOfPoint } from "../signalling/rendezvous-point.ts";
 import { parseRendezvousUrl } from "../signalling/rendezvous-url.ts";
-import type { DatagramHandler, DatagramSocket } from "../../platform/udp/datagram-socket.ts";
-import { roomOfPlace } from "../signalling/rendezvous-point.ts";
+import { RetriedRequest } from "../signalling/retried-request.ts";
 
 /** The peer's address behind every relay; paths tell relays apart by their sockets. */
 export const RELAY_ADDRESS: RemoteAddress = { address: "relay", port: 1, family: 4 };
@@ -31,7 +31,7 @@ export const RELAY_ADDRESS: RemoteAddress = { address: "relay", port: 1, family:
 /** While something is sent and nothing comes for so long, the server may know an old address. */
 const SUSPECT_AFTER_MS = 1500;
 
-export interface RelayOptions extends ChannelOptions {
+export interface RelayOptions extends RendezvousClientOptions {
   /** Gives up asking, with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -46,8 +46,8 @@ export interface RelayOptions extends ChannelOptions {
  */
 export function openRelay(
   url: string,
-  place: Place,
-  side: MeetingSide,
+  point: RendezvousPoint,
+  side: SignallingRole,
   options: RelayOptions = {},
 ): Promise<RelaySocket> {
   const { signal } = options;
@@ -58,7 +58,7 @@ export function openRelay(
       reject(error);
     };
     const onAbort = (): void => fail(signal?.reason);
-    const socket = new RelaySocket(url, place, side, options, fail, () => {
+    const socket = new RelaySocket(url, point, side, options, fail, () => {
       signal?.removeEventListener("abort", onAbort);
       resolve(socket);
     });
@@ -80,8 +80,8 @@ export class RelaySocket implements DatagramSocket {
   /** Datagrams that found no room on their way to the relay. */
   dropped = 0;
 
-  readonly #channel: RendezvousChannel;
-  readonly #inquiry: Inquiry;
+  readonly #channel: RendezvousClient;
+  readonly #retriedRequest: RetriedRequest;
   readonly #room: Uint8Array;
   readonly #side: 0 | 1;
   readonly #onFailed: (error: SrudpError) => void;
@@ -96,22 +96,22 @@ export class RelaySocket implements DatagramSocket {
   /** For `openRelay`, which waits for the first grant. */
   constructor(
     url: string,
-    place: Place,
-    side: MeetingSide,
-    options: ChannelOptions,
+    point: RendezvousPoint,
+    side: SignallingRole,
+    options: RendezvousClientOptions,
     onFailed: (error: SrudpError) => void,
     onGranted: () => void,
   ) {
-    this.#room = roomOfPlace(place);
+    this.#room = roomOfPoint(point);
     this.#side = side === "initiator" ? 0 : 1;
     this.#onFailed = onFailed;
     this.#onGranted = onGranted;
     const parsed = parseRendezvousUrl(url);
     this.url = parsed.text;
     // By a socket of its own: what is relayed has nothing to do with the mappings of the endpoint's.
-    this.#channel = new RendezvousChannel(parsed, { ...options, shared: undefined });
-    this.#inquiry = new Inquiry(this.#channel, () => this.#ask());
-    this.#channel.onReady = () => this.#inquiry.begin();
+    this.#channel = new RendezvousClient(parsed, { ...options, shared: undefined });
+    this.#retriedRequest = new RetriedRequest(this.#channel, () => this.#ask());
+    this.#channel.onReady = () => this.#retriedRequest.begin();
     this.#channel.onMessage = (bytes) => this.#receive(bytes);
     this.#channel.onTrouble = (error) => {
       // Later on the link itself notices, and may well have another path.
@@ -148,7 +148,7 @@ export class RelaySocket implements DatagramSocket {
     this.#channel.send(relayed);
     const now = performance.now();
     if (now - this.#heardAtMs > SUSPECT_AFTER_MS && now - this.#askedAtMs > SUSPECT_AFTER_MS)
-      this.#inquiry.ask();
+      this.#retriedRequest.ask();
   }
 
   sendLast(bytes: Uint8Array): void {
@@ -167,13 +167,13 @@ export class RelaySocket implements DatagramSocket {
 
   holdProcess(hold: boolean): void {
     this.#channel.holdProcess(hold);
-    this.#inquiry.holdProcess(hold);
+    this.#retriedRequest.holdProcess(hold);
   }
 
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    this.#inquiry.end();
+    this.#retriedRequest.end();
     this.onDatagram = undefined;
     this.onSent = undefined;
     if (this.#session !== undefined) this.#channel.send(encodeRequest(this.#request("relayClose")));
@@ -185,7 +185,7 @@ export class RelaySocket implements DatagramSocket {
       kind,
       transaction: this.#channel.newTransaction(),
       cookie: this.#channel.cookie,
-      place: this.#room,
+      point: this.#room,
       side: this.#side,
     };
   }
@@ -206,7 +206,7 @@ export class RelaySocket implements DatagramSocket {
     }
     const reply = decodeReply(bytes);
     if (reply === undefined || reply.kind === "cookie" || reply.side !== this.#side) return false;
-    if (!equalBytes(reply.place, this.#room)) return false;
+    if (!equalBytes(reply.point, this.#room)) return false;
     if (reply.kind === "relayState") this.#take(reply);
     else if (reply.kind === "refused") this.#handleRefused(reply.reason);
     return true;
@@ -217,7 +217,7 @@ export class RelaySocket implements DatagramSocket {
     this.#session = copyBytes(state.session);
     this.#rateBytes = state.rateBytes;
     this.#isPeerThere = state.isPeerThere;
-    this.#inquiry.settle();
+    this.#retriedRequest.settle();
     if (isFirst) this.#onGranted();
   }
 
@@ -226,11 +226,11 @@ export class RelaySocket implements DatagramSocket {
     const error = new SrudpError("ERR_RELAY_REFUSED", detail);
     if (this.#session === undefined) this.#onFailed(error);
     else if (reason === REFUSAL.quota) {
-      this.#inquiry.end();
+      this.#retriedRequest.end();
       this.onEnded?.(error);
     } else {
       // The address has changed and the new one may not have the end yet: it is asked for again.
-      this.#inquiry.postpone();
+      this.#retriedRequest.postpone();
     }
   }
 }

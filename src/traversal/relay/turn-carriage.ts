@@ -5,6 +5,8 @@
 import { connect as connectTcp, type Socket } from "node:net";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { copyBytes } from "../../base/bytes.ts";
+import type { RemoteAddress } from "../../platform/udp/address.ts";
+import { UdpSocket } from "../../platform/udp/udp-socket.ts";
 import { stunMessageBytes } from "../../wire/stun.ts";
 import {
   CHANNEL_HEAD_BYTES,
@@ -12,8 +14,6 @@ import {
   isChannelByte,
   streamedChannelBytes,
 } from "../../wire/turn-channel.ts";
-import type { RemoteAddress } from "../../platform/udp/address.ts";
-import { UdpSocket } from "../../platform/udp/udp-socket.ts";
 
 export interface TurnCarriage {
   /** Whether messages arrive in order or the connection ends; on such a stream channel data is padded. */
@@ -56,8 +56,8 @@ export function openStreamCarriage(
   signal: AbortSignal | undefined,
 ): Promise<TurnCarriage> {
   return new Promise((resolve, reject) => {
-    const place = { host: to.address, port: to.port, family: to.family };
-    const socket = tls === undefined ? connectTcp(place) : connectTls({ ...tls, ...place });
+    const point = { host: to.address, port: to.port, family: to.family };
+    const socket = tls === undefined ? connectTcp(point) : connectTls({ ...tls, ...point });
     const fail = (error: unknown): void => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", abort);
@@ -100,8 +100,8 @@ class UdpCarriage implements TurnCarriage {
     return this.#socket.onSent;
   }
 
-  set onSent(told: (() => void) | undefined) {
-    this.#socket.onSent = told;
+  set onSent(reported: (() => void) | undefined) {
+    this.#socket.onSent = reported;
   }
 
   send(message: Uint8Array): void {

@@ -3,6 +3,7 @@
  * said for which realm and with which nonce.  // RFC 8489 §6.2, §9.2
  */
 import { createHash, createHmac, randomBytes } from "node:crypto";
+import type { Redacted } from "../../store/redacted.ts";
 import {
   STUN_ATTRIBUTE,
   STUN_CLASS,
@@ -11,7 +12,6 @@ import {
   type StunMessage,
   StunWriter,
 } from "../../wire/stun.ts";
-import type { Redacted } from "../../store/redacted.ts";
 import type { TurnCarriage } from "./turn-carriage.ts";
 import type { TurnCredentials } from "./turn-server.ts";
 

@@ -8,11 +8,11 @@
  * peers only while they are sent to. `turn-requests.ts` has the proofs, `turn-carriage.ts` what lies below.
  */
 import { copyBytes } from "../../base/bytes.ts";
+import type { RemoteAddress } from "../../platform/udp/address.ts";
+import type { DatagramHandler, DatagramSocket } from "../../platform/udp/datagram-socket.ts";
 import { ipFamily } from "../../wire/ip-address.ts";
 import { parseStun, STUN_ATTRIBUTE, STUN_CLASS, STUN_METHOD, type StunWriter } from "../../wire/stun.ts";
 import { CHANNELS, channelData, isChannelByte, parseChannelData } from "../../wire/turn-channel.ts";
-import type { RemoteAddress } from "../../platform/udp/address.ts";
-import type { DatagramHandler, DatagramSocket } from "../../platform/udp/datagram-socket.ts";
 import type { TurnCarriage } from "./turn-carriage.ts";
 import type { TurnRequests } from "./turn-requests.ts";
 

@@ -5,7 +5,7 @@
 import { SrudpError } from "../../base/errors.ts";
 
 /** Where two peers look for each other. Both derive the same from what they share (`meeting-place.ts`). */
-export interface Place {
+export interface RendezvousPoint {
   /** Names the place to a carrier, 32 bytes. */
   readonly id: Uint8Array;
   /** 32 bytes for what a carrier derives by itself and shows to nobody: the DHT's key pair, a relay's room. */
@@ -19,10 +19,10 @@ export interface Place {
 }
 
 /** Which of the two that meet: the one that connects, or the one that listens. */
-export type MeetingSide = "initiator" | "responder";
+export type SignallingRole = "initiator" | "responder";
 
 /** One side's presence at a place. */
-export interface Meeting {
+export interface Subscription {
   /**
    * Leaves a blob for the peer, in place of the one before.
    *
@@ -41,18 +41,18 @@ export interface Meeting {
   close(): Promise<void>;
 }
 
-export interface Carrier {
+export interface SignallingChannel {
   readonly name: "lan" | "dht" | "mailbox" | "ticket";
-  meet(place: Place, side: MeetingSide): Meeting;
+  meet(point: RendezvousPoint, side: SignallingRole): Subscription;
   /** Ends all meetings. */
   close(): Promise<void>;
 }
 
 /** Largest blob that every carrier takes; the DHT's limit, a bencoded string of less than 1000 bytes.  // BEP 44 */
-export const CARRIED_BLOB_BYTES = 990;
+export const SIGNAL_BLOB_BYTES = 990;
 
 /** The blob, which fits. @throws SrudpError ERR_INTERNAL */
 export function checkBlob(blob: Uint8Array): Uint8Array {
-  if (blob.length > 0 && blob.length <= CARRIED_BLOB_BYTES) return blob;
+  if (blob.length > 0 && blob.length <= SIGNAL_BLOB_BYTES) return blob;
   throw new SrudpError("ERR_INTERNAL", `a blob of ${blob.length} bytes`);
 }

@@ -7,8 +7,14 @@
  */
 import { copyBytes } from "../../base/bytes.ts";
 import { SrudpError } from "../../base/errors.ts";
-import { placeKey } from "../../platform/blob-digest.ts";
-import { type Carrier, checkBlob, type Meeting, type MeetingSide, type Place } from "./channel.ts";
+import { nameKey } from "../../platform/blob-digest.ts";
+import {
+  checkBlob,
+  type RendezvousPoint,
+  type SignallingChannel,
+  type SignallingRole,
+  type Subscription,
+} from "./channel.ts";
 import { DhtKey, DhtNode, type DhtOptions } from "./dht-node.ts";
 
 /** Pauses between one look and the next; each asks some twenty nodes, which do it for nothing. */
@@ -23,15 +29,15 @@ const RETRY_MS = 3000;
 /** A node that fails to start is tried again after so long. */
 const START_AGAIN_MS = 15_000;
 
-const SALTS: Readonly<Record<MeetingSide, Buffer>> = {
+const SALTS: Readonly<Record<SignallingRole, Buffer>> = {
   initiator: Buffer.from("i"),
   responder: Buffer.from("r"),
 };
 
-export class DhtCarrier implements Carrier {
+export class DhtChannel implements SignallingChannel {
   readonly name = "dht";
   readonly #options: DhtOptions;
-  readonly #meetings: Set<DhtMeeting> = new Set();
+  readonly #subscriptions: Set<DhtMeeting> = new Set();
   #starting: AbortController = new AbortController();
   #node: Promise<DhtNode> | undefined;
 
@@ -39,21 +45,21 @@ export class DhtCarrier implements Carrier {
     this.#options = options;
   }
 
-  meet(place: Place, side: MeetingSide): Meeting {
-    const meeting = new DhtMeeting(
+  meet(point: RendezvousPoint, side: SignallingRole): Subscription {
+    const subscription = new DhtMeeting(
       () => this.#start(),
-      place,
+      point,
       side,
-      () => this.#meetings.delete(meeting),
+      () => this.#subscriptions.delete(subscription),
     );
-    this.#meetings.add(meeting);
-    return meeting;
+    this.#subscriptions.add(subscription);
+    return subscription;
   }
 
   async close(): Promise<void> {
     this.#starting.abort();
     this.#starting = new AbortController();
-    await Promise.all([...this.#meetings].map((meeting) => meeting.close()));
+    await Promise.all([...this.#subscriptions].map((subscription) => subscription.close()));
     const node = this.#node;
     this.#node = undefined;
     await node?.then(
@@ -72,13 +78,13 @@ export class DhtCarrier implements Carrier {
   }
 }
 
-class DhtMeeting implements Meeting {
+class DhtMeeting implements Subscription {
   onBlob: ((blob: Uint8Array) => void) | undefined;
   onTrouble: ((error: SrudpError) => void) | undefined;
   onContact: (() => void) | undefined;
   readonly #start: () => Promise<DhtNode>;
   readonly #key: DhtKey;
-  readonly #side: MeetingSide;
+  readonly #side: SignallingRole;
   readonly #onClosed: () => void;
   readonly #begunAtMs: number = performance.now();
   readonly #timers: Set<NodeJS.Timeout> = new Set();
@@ -90,9 +96,14 @@ class DhtMeeting implements Meeting {
   #isTold = false;
   #open = true;
 
-  constructor(start: () => Promise<DhtNode>, place: Place, side: MeetingSide, onClosed: () => void) {
+  constructor(
+    start: () => Promise<DhtNode>,
+    point: RendezvousPoint,
+    side: SignallingRole,
+    onClosed: () => void,
+  ) {
     this.#start = start;
-    this.#key = new DhtKey(place.seed);
+    this.#key = new DhtKey(point.seed);
     this.#side = side;
     this.#onClosed = onClosed;
     // Not at once: whoever made this wants to be told.
@@ -125,7 +136,7 @@ class DhtMeeting implements Meeting {
     const takers = await node.put(this.#key, SALTS[this.#side], sequence, this.#blob);
     this.#isPutting = false;
     if (!this.#open) return;
-    if (takers === 0) this.#tell(new SrudpError("ERR_NO_MEETING_PLACE", "No node of the DHT answers"));
+    if (takers === 0) this.#report(new SrudpError("ERR_NO_MEETING_PLACE", "No node of the DHT answers"));
     else this.#handleContact();
     const waitMs = sequence !== this.#sequence ? 0 : takers === 0 ? RETRY_MS : PUT_AGAIN_MS;
     this.#cancel(this.#putTimer);
@@ -147,11 +158,11 @@ class DhtMeeting implements Meeting {
     if (!this.#open) return;
     // A listener puts nothing before somebody has come: for it only this shows whether the DHT works.
     if (node.neighbours > 0) this.#handleContact();
-    else this.#tell(new SrudpError("ERR_NO_MEETING_PLACE", "No node of the DHT answers"));
+    else this.#report(new SrudpError("ERR_NO_MEETING_PLACE", "No node of the DHT answers"));
     const isSoon = performance.now() - this.#begunAtMs < OFTEN_FOR_MS;
     this.#after(isSoon ? LOOK_OFTEN_MS : LOOK_SELDOM_MS, () => void this.#look());
-    if (blob === undefined || placeKey(blob) === this.#latestKey) return;
-    this.#latestKey = placeKey(blob);
+    if (blob === undefined || nameKey(blob) === this.#latestKey) return;
+    this.#latestKey = nameKey(blob);
     this.onBlob?.(copyBytes(blob));
   }
 
@@ -159,7 +170,7 @@ class DhtMeeting implements Meeting {
     try {
       return await this.#start();
     } catch (error) {
-      this.#tell(
+      this.#report(
         error instanceof SrudpError ? error : new SrudpError("ERR_NO_MEETING_PLACE", "The DHT fails", error),
       );
       return undefined;
@@ -171,7 +182,7 @@ class DhtMeeting implements Meeting {
     this.onContact?.();
   }
 
-  #tell(error: SrudpError): void {
+  #report(error: SrudpError): void {
     if (this.#isTold || !this.#open) return;
     this.#isTold = true;
     this.onTrouble?.(error);

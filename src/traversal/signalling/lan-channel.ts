@@ -12,12 +12,18 @@
 import { createHash } from "node:crypto";
 import { copyBytes, equalBytes } from "../../base/bytes.ts";
 import { SrudpError } from "../../base/errors.ts";
+import { TokenBucket } from "../../base/token-bucket.ts";
+import { digestOf } from "../../platform/blob-digest.ts";
+import { SourceRates } from "../../platform/source-rates.ts";
 import { decodeLanMessage, encodeLanMessage, type LanMessage } from "../../wire/lan-message.ts";
 import { DIGEST_BYTES, type MailboxSide } from "../../wire/mailbox-messages.ts";
-import { digestOf } from "../../platform/blob-digest.ts";
-import { SourceRates } from "../../server/source-rates.ts";
-import { TokenBucket } from "../../base/token-bucket.ts";
-import { type Carrier, checkBlob, type Meeting, type MeetingSide, type Place } from "./channel.ts";
+import {
+  checkBlob,
+  type RendezvousPoint,
+  type SignallingChannel,
+  type SignallingRole,
+  type Subscription,
+} from "./channel.ts";
 import { LanGroup, type LanGroupOptions } from "./lan-group.ts";
 
 /** When a side says its blob again after it has changed, ms from one time to the next; then every `EVERY_MS`. */
@@ -39,31 +45,31 @@ const NO_DIGEST: Uint8Array = new Uint8Array(DIGEST_BYTES);
 
 export type LanOptions = LanGroupOptions;
 
-export class LanCarrier implements Carrier {
+export class LanChannel implements SignallingChannel {
   readonly name = "lan";
   readonly #options: LanOptions;
-  readonly #meetings: Set<LanMeeting> = new Set();
+  readonly #subscriptions: Set<LanMeeting> = new Set();
   #group: LanGroup | undefined;
 
   constructor(options: LanOptions = {}) {
     this.#options = options;
   }
 
-  meet(place: Place, side: MeetingSide): Meeting {
+  meet(point: RendezvousPoint, side: SignallingRole): Subscription {
     this.#group ??= this.#join();
     const group = this.#group;
-    const meeting = new LanMeeting(group, place, side, () => {
-      this.#meetings.delete(meeting);
-      if (this.#meetings.size > 0) return;
+    const subscription = new LanMeeting(group, point, side, () => {
+      this.#subscriptions.delete(subscription);
+      if (this.#subscriptions.size > 0) return;
       group.close();
       this.#group = undefined;
     });
-    this.#meetings.add(meeting);
-    return meeting;
+    this.#subscriptions.add(subscription);
+    return subscription;
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#meetings].map((meeting) => meeting.close()));
+    await Promise.all([...this.#subscriptions].map((subscription) => subscription.close()));
   }
 
   #join(): LanGroup {
@@ -71,21 +77,21 @@ export class LanCarrier implements Carrier {
     group.onMessage = (bytes, source) => {
       const message = decodeLanMessage(bytes);
       if (message === undefined) return;
-      for (const meeting of this.#meetings) meeting.hear(message, source);
+      for (const subscription of this.#subscriptions) subscription.hear(message, source);
     };
     group.onNetworks = (count) => {
-      for (const meeting of this.#meetings) meeting.handleNetworks(count);
+      for (const subscription of this.#subscriptions) subscription.handleNetworks(count);
     };
     return group;
   }
 }
 
-class LanMeeting implements Meeting {
+class LanMeeting implements Subscription {
   onBlob: ((blob: Uint8Array) => void) | undefined;
   onTrouble: ((error: SrudpError) => void) | undefined;
   onContact: (() => void) | undefined;
   readonly #group: LanGroup;
-  readonly #place: Uint8Array;
+  readonly #point: Uint8Array;
   readonly #side: MailboxSide;
   readonly #onClosed: () => void;
   readonly #allBlobs: TokenBucket = new TokenBucket(performance.now(), BLOBS_PER_S, BURST_MS);
@@ -100,9 +106,9 @@ class LanMeeting implements Meeting {
   #timer: NodeJS.Timeout | undefined;
   #open = true;
 
-  constructor(group: LanGroup, place: Place, side: MeetingSide, onClosed: () => void) {
+  constructor(group: LanGroup, point: RendezvousPoint, side: SignallingRole, onClosed: () => void) {
     this.#group = group;
-    this.#place = createHash("sha256").update("srudp/0 lan").update(place.id).digest();
+    this.#point = createHash("sha256").update("srudp/0 lan").update(point.id).digest();
     this.#side = side === "initiator" ? 0 : 1;
     this.#onClosed = onClosed;
     this.#say();
@@ -124,7 +130,7 @@ class LanMeeting implements Meeting {
   }
 
   hear(message: LanMessage, source: string): void {
-    if (message.side === this.#side || !equalBytes(message.place, this.#place) || !this.#open) return;
+    if (message.side === this.#side || !equalBytes(message.point, this.#point) || !this.#open) return;
     const digest = message.blob.length === 0 ? NO_DIGEST : digestOf(message.blob);
     const isNews = message.blob.length > 0 && !equalBytes(digest, this.#peerDigest);
     if (isNews) {
@@ -149,7 +155,7 @@ class LanMeeting implements Meeting {
     this.#group.send(
       encodeLanMessage({
         side: this.#side,
-        place: this.#place,
+        point: this.#point,
         peerDigest: this.#peerDigest,
         blob: this.#blob,
       }),

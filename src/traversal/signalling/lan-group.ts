@@ -36,8 +36,8 @@ export class LanGroup {
   onNetworks: ((count: number) => void) | undefined;
   readonly #port: number;
   readonly #interfaces: () => readonly LanInterface[];
-  readonly #ears: Map<4 | 6, Socket> = new Map();
-  readonly #mouths: Map<string, Socket> = new Map();
+  readonly #receivers: Map<4 | 6, Socket> = new Map();
+  readonly #senders: Map<string, Socket> = new Map();
   readonly #looker: NodeJS.Timeout;
   #count = -1;
   #open = true;
@@ -52,7 +52,7 @@ export class LanGroup {
 
   /** Says something on every network. */
   send(bytes: Uint8Array): void {
-    for (const [key, socket] of this.#mouths) {
+    for (const [key, socket] of this.#senders) {
       const [family, by] = splitKey(key);
       socket.send(bytes, this.#port, groupAt(family, by), (error) => {
         // The interface has gone, or never could; the next look finds out.
@@ -64,9 +64,9 @@ export class LanGroup {
   close(): void {
     this.#open = false;
     clearInterval(this.#looker);
-    for (const socket of [...this.#ears.values(), ...this.#mouths.values()]) socket.close();
-    this.#ears.clear();
-    this.#mouths.clear();
+    for (const socket of [...this.#receivers.values(), ...this.#senders.values()]) socket.close();
+    this.#receivers.clear();
+    this.#senders.clear();
   }
 
   async #look(): Promise<void> {
@@ -75,17 +75,17 @@ export class LanGroup {
         .slice(0, INTERFACES_LIMIT)
         .map(({ family, by }) => `${family} ${by}`),
     );
-    for (const key of this.#mouths.keys()) if (!found.has(key)) this.#drop(key);
-    for (const key of found) if (!this.#mouths.has(key)) await this.#add(key);
-    if (!this.#open || this.#mouths.size === this.#count) return;
-    this.#count = this.#mouths.size;
+    for (const key of this.#senders.keys()) if (!found.has(key)) this.#drop(key);
+    for (const key of found) if (!this.#senders.has(key)) await this.#add(key);
+    if (!this.#open || this.#senders.size === this.#count) return;
+    this.#count = this.#senders.size;
     this.onNetworks?.(this.#count);
   }
 
   async #add(key: string): Promise<void> {
     const [family, by] = splitKey(key);
     try {
-      const ear = this.#ears.get(family) ?? (await this.#listen(family));
+      const ear = this.#receivers.get(family) ?? (await this.#listen(family));
       if (!this.#open) return;
       const joined = family === 4 ? by : `::%${by}`;
       try {
@@ -95,14 +95,14 @@ export class LanGroup {
         if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
       }
       const mouth = await bound(family, { port: 0, ...(family === 4 ? { address: by } : {}) });
-      if (!this.#open || this.#mouths.has(key)) {
+      if (!this.#open || this.#senders.has(key)) {
         mouth.close();
         return;
       }
       mouth.setMulticastInterface(joined);
       mouth.setMulticastTTL(TTL);
       mouth.setMulticastLoopback(true);
-      this.#mouths.set(key, mouth);
+      this.#senders.set(key, mouth);
     } catch {
       // No multicast there (a tunnel), or the port is somebody's alone: the others may do.
     }
@@ -111,24 +111,24 @@ export class LanGroup {
   async #listen(family: 4 | 6): Promise<Socket> {
     // Shared, as every process on this machine that looks for a peer has to hear.
     const socket = await bound(family, { port: this.#port, reuse: true });
-    const known = this.#ears.get(family);
+    const known = this.#receivers.get(family);
     if (known !== undefined || !this.#open) {
       socket.close();
       return known ?? socket;
     }
     socket.on("message", (bytes: Uint8Array, from) => this.onMessage?.(bytes, from.address));
-    this.#ears.set(family, socket);
+    this.#receivers.set(family, socket);
     return socket;
   }
 
   #drop(key: string): void {
-    const socket = this.#mouths.get(key);
+    const socket = this.#senders.get(key);
     if (socket === undefined) return;
-    this.#mouths.delete(key);
+    this.#senders.delete(key);
     const [family, by] = splitKey(key);
     try {
       const joined = family === 4 ? by : `::%${by}`;
-      this.#ears.get(family)?.dropMembership(family === 4 ? GROUP_V4 : GROUP_V6, joined);
+      this.#receivers.get(family)?.dropMembership(family === 4 ? GROUP_V4 : GROUP_V6, joined);
     } catch {
       // It has gone with the interface.
     }

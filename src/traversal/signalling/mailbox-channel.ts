@@ -4,11 +4,17 @@
  * each other although one of them cannot reach the first, and the load still spreads.
  */
 import { SrudpError } from "../../base/errors.ts";
+import { nameKey } from "../../platform/blob-digest.ts";
 import { decodeReply, type MailboxSide } from "../../wire/mailbox-messages.ts";
-import { placeKey } from "../../platform/blob-digest.ts";
-import { type Carrier, checkBlob, type Meeting, type MeetingSide, type Place } from "./channel.ts";
-import { MailboxEnd } from "./mailbox-subscription.ts";
-import { type ChannelOptions, RendezvousChannel } from "./rendezvous-client.ts";
+import {
+  checkBlob,
+  type RendezvousPoint,
+  type SignallingChannel,
+  type SignallingRole,
+  type Subscription,
+} from "./channel.ts";
+import { MailboxSubscription } from "./mailbox-subscription.ts";
+import { RendezvousClient, type RendezvousClientOptions } from "./rendezvous-client.ts";
 import { orderServers, parseRendezvousUrl, type RendezvousUrl } from "./rendezvous-url.ts";
 
 /** Servers that one meeting uses at most. */
@@ -20,27 +26,27 @@ const LONELY_AFTER_MS = 5000;
 
 /** A channel and the meetings that share it. */
 interface Shared {
-  readonly channel: RendezvousChannel;
-  readonly meetings: Set<MailboxMeeting>;
+  readonly channel: RendezvousClient;
+  readonly subscriptions: Set<MailboxMeeting>;
   /** Why there is no way to the server, for meetings that come later. */
   trouble: SrudpError | undefined;
 }
 
-export class MailboxCarrier implements Carrier {
+export class MailboxChannel implements SignallingChannel {
   readonly name = "mailbox";
   /** Told how far a server's clock is ahead of this machine's, each time that it is learned. */
   onClock: ((server: string, aheadMs: number) => void) | undefined;
   readonly #urls: readonly RendezvousUrl[];
-  readonly #options: ChannelOptions;
+  readonly #options: RendezvousClientOptions;
   /** By the server's URL. */
   readonly #channels: Map<string, Shared> = new Map();
-  readonly #meetings: Set<MailboxMeeting> = new Set();
+  readonly #subscriptions: Set<MailboxMeeting> = new Set();
 
   /**
    * @param servers URLs, at least one; both peers have to name the same, in any order
    * @throws SrudpError ERR_USAGE for what is no URL of a server
    */
-  constructor(servers: readonly string[], options: ChannelOptions = {}) {
+  constructor(servers: readonly string[], options: RendezvousClientOptions = {}) {
     this.#urls = servers.map(parseRendezvousUrl);
     this.#options = options;
   }
@@ -53,14 +59,14 @@ export class MailboxCarrier implements Carrier {
     for (const url of this.#urls.slice(0, SERVERS_LIMIT)) this.#share(url);
   }
 
-  meet(place: Place, side: MeetingSide): Meeting {
-    const servers = orderServers(this.#urls, place.id).slice(0, SERVERS_LIMIT);
-    const meeting = new MailboxMeeting(servers, place.id, side, {
+  meet(point: RendezvousPoint, side: SignallingRole): Subscription {
+    const servers = orderServers(this.#urls, point.id).slice(0, SERVERS_LIMIT);
+    const subscription = new MailboxMeeting(servers, point.id, side, {
       join: (url, joining) => this.#join(url, joining),
       leave: (leaving) => this.#leave(leaving),
     });
-    this.#meetings.add(meeting);
-    return meeting;
+    this.#subscriptions.add(subscription);
+    return subscription;
   }
 
   /** Which way a server was reached; undefined while it is not. */
@@ -69,7 +75,7 @@ export class MailboxCarrier implements Carrier {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#meetings].map((meeting) => meeting.close()));
+    await Promise.all([...this.#subscriptions].map((subscription) => subscription.close()));
     for (const { channel } of this.#channels.values()) channel.close();
     this.#channels.clear();
   }
@@ -78,8 +84,8 @@ export class MailboxCarrier implements Carrier {
     let shared = this.#channels.get(url.text);
     if (shared === undefined) {
       shared = {
-        channel: new RendezvousChannel(url, this.#options),
-        meetings: new Set(),
+        channel: new RendezvousClient(url, this.#options),
+        subscriptions: new Set(),
         trouble: undefined,
       };
       shared.channel.onClock = (aheadMs) => this.onClock?.(url.text, aheadMs);
@@ -89,19 +95,19 @@ export class MailboxCarrier implements Carrier {
     return shared;
   }
 
-  #join(url: RendezvousUrl, meeting: MailboxMeeting): RendezvousChannel {
-    const { channel, meetings, trouble } = this.#share(url);
-    meetings.add(meeting);
+  #join(url: RendezvousUrl, subscription: MailboxMeeting): RendezvousClient {
+    const { channel, subscriptions, trouble } = this.#share(url);
+    subscriptions.add(subscription);
     // Once the meeting is complete and whoever wanted it listens.
-    if (trouble !== undefined) queueMicrotask(() => meeting.handleTrouble(channel, trouble));
+    if (trouble !== undefined) queueMicrotask(() => subscription.handleTrouble(channel, trouble));
     return channel;
   }
 
-  #leave(meeting: MailboxMeeting): void {
-    this.#meetings.delete(meeting);
-    for (const [text, { channel, meetings }] of this.#channels) {
-      meetings.delete(meeting);
-      if (meetings.size > 0) continue;
+  #leave(subscription: MailboxMeeting): void {
+    this.#subscriptions.delete(subscription);
+    for (const [text, { channel, subscriptions }] of this.#channels) {
+      subscriptions.delete(subscription);
+      if (subscriptions.size > 0) continue;
       this.#channels.delete(text);
       channel.close();
     }
@@ -110,25 +116,25 @@ export class MailboxCarrier implements Carrier {
 
 /** Gives what a channel hears to those that it concerns. */
 function wire(shared: Shared): void {
-  const { channel, meetings } = shared;
+  const { channel, subscriptions } = shared;
   channel.onReady = () => {
     shared.trouble = undefined;
-    for (const meeting of meetings) meeting.endAt(channel)?.handleReady();
+    for (const subscription of subscriptions) subscription.endAt(channel)?.handleReady();
   };
   channel.onTrouble = (error) => {
     shared.trouble = error;
-    for (const meeting of meetings) meeting.handleTrouble(channel, error);
+    for (const subscription of subscriptions) subscription.handleTrouble(channel, error);
   };
   channel.onMessage = (bytes) => {
     const reply = decodeReply(bytes);
     if (reply?.kind !== "state" && reply?.kind !== "refused") return false;
-    const key = placeKey(reply.place);
+    const key = nameKey(reply.point);
     let isTaken = false;
-    for (const meeting of meetings) {
-      if (meeting.placeKey !== key || meeting.side !== reply.side) continue;
+    for (const subscription of subscriptions) {
+      if (subscription.nameKey !== key || subscription.side !== reply.side) continue;
       isTaken = true;
-      if (reply.kind === "state") meeting.handleAnswer(channel);
-      const end = meeting.endAt(channel);
+      if (reply.kind === "state") subscription.handleAnswer(channel);
+      const end = subscription.endAt(channel);
       if (reply.kind === "state") end?.handleState(reply);
       else end?.handleRefused(reply);
     }
@@ -137,12 +143,12 @@ function wire(shared: Shared): void {
 }
 
 interface MeetingHost {
-  join(url: RendezvousUrl, meeting: MailboxMeeting): RendezvousChannel;
-  leave(meeting: MailboxMeeting): void;
+  join(url: RendezvousUrl, subscription: MailboxMeeting): RendezvousClient;
+  leave(subscription: MailboxMeeting): void;
 }
 
-class MailboxMeeting implements Meeting {
-  readonly placeKey: string;
+class MailboxMeeting implements Subscription {
+  readonly nameKey: string;
   readonly side: MailboxSide;
   onBlob: ((blob: Uint8Array) => void) | undefined;
   onTrouble: ((error: SrudpError) => void) | undefined;
@@ -150,16 +156,21 @@ class MailboxMeeting implements Meeting {
   readonly #servers: readonly RendezvousUrl[];
   readonly #placeId: Uint8Array;
   readonly #host: MeetingHost;
-  readonly #ends: Map<RendezvousChannel, MailboxEnd> = new Map();
-  readonly #troubled: Set<RendezvousChannel> = new Set();
+  readonly #ends: Map<RendezvousClient, MailboxSubscription> = new Map();
+  readonly #troubled: Set<RendezvousClient> = new Set();
   #blob: Uint8Array | undefined;
   /** The latest of the peer's, from whichever server. */
   #latestKey: string | undefined;
   #timer: NodeJS.Timeout | undefined;
   #open = true;
 
-  constructor(servers: readonly RendezvousUrl[], placeId: Uint8Array, side: MeetingSide, host: MeetingHost) {
-    this.placeKey = placeKey(placeId);
+  constructor(
+    servers: readonly RendezvousUrl[],
+    placeId: Uint8Array,
+    side: SignallingRole,
+    host: MeetingHost,
+  ) {
+    this.nameKey = nameKey(placeId);
     this.#servers = servers;
     this.#placeId = placeId;
     this.side = side === "initiator" ? 0 : 1;
@@ -181,17 +192,17 @@ class MailboxMeeting implements Meeting {
     this.#host.leave(this);
   }
 
-  endAt(channel: RendezvousChannel): MailboxEnd | undefined {
+  endAt(channel: RendezvousClient): MailboxSubscription | undefined {
     return this.#ends.get(channel);
   }
 
-  handleAnswer(channel: RendezvousChannel): void {
+  handleAnswer(channel: RendezvousClient): void {
     this.#troubled.delete(channel);
     this.onContact?.();
   }
 
   /** One server is in trouble: the next may serve. When all are, somebody is told. */
-  handleTrouble(channel: RendezvousChannel, error: SrudpError): void {
+  handleTrouble(channel: RendezvousClient, error: SrudpError): void {
     this.#troubled.add(channel);
     if (this.#ends.size < this.#servers.length) this.#joinNext();
     else if (this.#troubled.size === this.#ends.size) this.onTrouble?.(error);
@@ -202,7 +213,7 @@ class MailboxMeeting implements Meeting {
     const url = this.#servers[this.#ends.size];
     if (url === undefined || !this.#open) return;
     const channel = this.#host.join(url, this);
-    const end = new MailboxEnd(
+    const end = new MailboxSubscription(
       channel,
       this.#placeId,
       this.side,
@@ -225,7 +236,7 @@ class MailboxMeeting implements Meeting {
   }
 
   #take(blob: Uint8Array): void {
-    const key = placeKey(blob);
+    const key = nameKey(blob);
     if (key === this.#latestKey || !this.#open) return;
     this.#latestKey = key;
     this.onBlob?.(blob);

@@ -3,6 +3,7 @@
  * keeps asking, so that the word of the peer's coming finds its way through a NAT.
  */
 import { copyBytes, equalBytes } from "../../base/bytes.ts";
+import { digestOf } from "../../platform/blob-digest.ts";
 import {
   DIGEST_BYTES,
   encodeRequest,
@@ -11,38 +12,37 @@ import {
   REFUSAL,
   type Refused,
 } from "../../wire/mailbox-messages.ts";
-import { digestOf } from "../../platform/blob-digest.ts";
-import { Inquiry } from "./retried-request.ts";
-import type { RendezvousChannel } from "./rendezvous-client.ts";
+import type { RendezvousClient } from "./rendezvous-client.ts";
+import { RetriedRequest } from "./retried-request.ts";
 
-export class MailboxEnd {
-  readonly channel: RendezvousChannel;
+export class MailboxSubscription {
+  readonly channel: RendezvousClient;
   /** Told of each blob of the peer that the server shows and that was not the latest before. */
   readonly #onBlob: (blob: Uint8Array) => void;
   readonly #onRefused: (reason: string) => void;
-  readonly #place: Uint8Array;
+  readonly #point: Uint8Array;
   readonly #side: MailboxSide;
   #blob: Uint8Array = NOTHING;
   #ownDigest: Uint8Array = NONE;
   /** What the server has said that it holds of ours. */
   #heldDigest: Uint8Array = NONE;
   #peerDigest: Uint8Array = NONE;
-  readonly #inquiry: Inquiry;
+  readonly #retriedRequest: RetriedRequest;
 
   constructor(
-    channel: RendezvousChannel,
-    place: Uint8Array,
+    channel: RendezvousClient,
+    point: Uint8Array,
     side: MailboxSide,
     onBlob: (blob: Uint8Array) => void,
     onRefused: (reason: string) => void,
   ) {
     this.channel = channel;
-    this.#place = place;
+    this.#point = point;
     this.#side = side;
     this.#onBlob = onBlob;
     this.#onRefused = onRefused;
-    this.#inquiry = new Inquiry(channel, () => this.#ask());
-    this.#inquiry.begin();
+    this.#retriedRequest = new RetriedRequest(channel, () => this.#ask());
+    this.#retriedRequest.begin();
   }
 
   /** @param blob kept */
@@ -54,7 +54,7 @@ export class MailboxEnd {
 
   /** The channel has found a way, or another one. */
   handleReady(): void {
-    this.#inquiry.begin();
+    this.#retriedRequest.begin();
   }
 
   handleState(state: MailboxState): void {
@@ -63,24 +63,24 @@ export class MailboxEnd {
     if (isNews) this.#peerDigest = copyBytes(state.peerDigest);
     // News are confirmed at once. What the server has lost (a restart, two minutes offline) is left again with
     // the next question, which is due soon as long as this is no answer.
-    if (isNews) this.#inquiry.begin();
-    else if (equalBytes(this.#heldDigest, this.#ownDigest)) this.#inquiry.settle();
+    if (isNews) this.#retriedRequest.begin();
+    else if (equalBytes(this.#heldDigest, this.#ownDigest)) this.#retriedRequest.settle();
     if (isNews) this.#onBlob(state.blob);
   }
 
   handleRefused({ reason }: Refused): void {
-    this.#inquiry.postpone();
+    this.#retriedRequest.postpone();
     this.#onRefused(reason === REFUSAL.full ? "it is full" : "too many wait there from this address");
   }
 
   close(): void {
-    this.#inquiry.end();
+    this.#retriedRequest.end();
     this.channel.send(
       encodeRequest({
         kind: "leave",
         transaction: this.channel.newTransaction(),
         cookie: this.channel.cookie,
-        place: this.#place,
+        point: this.#point,
         side: this.#side,
       }),
     );
@@ -93,7 +93,7 @@ export class MailboxEnd {
         kind: "meet",
         transaction: this.channel.newTransaction(),
         cookie: this.channel.cookie,
-        place: this.#place,
+        point: this.#point,
         side: this.#side,
         ownDigest: this.#ownDigest,
         peerDigest: this.#peerDigest,

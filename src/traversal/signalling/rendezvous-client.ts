@@ -3,17 +3,17 @@
  * the server's name, and WebSocket a quarter of a second later, for networks that block UDP. The first answer wins.
  * While there is no way it goes on looking for one, ever more slowly.
  *
- * It knows cookies and nothing else of the messages; `MailboxCarrier` and `RelaySocket` make those.
+ * It knows cookies and nothing else of the messages; `MailboxChannel` and `RelaySocket` make those.
  */
 import { randomBytes } from "node:crypto";
 import { isIP } from "node:net";
 import type { WebSocket } from "ws";
 import { copyBytes } from "../../base/bytes.ts";
 import { SrudpError } from "../../base/errors.ts";
-import { COOKIE_BYTES, decodeReply, encodeRequest, TRANSACTION_BYTES } from "../../wire/mailbox-messages.ts";
-import type { HostAddress } from "../../platform/udp/address.ts";
-import { socketLookup } from "../../platform/name-lookup.ts";
 import { resolveHost } from "../../link/resolve.ts";
+import { socketLookup } from "../../platform/name-lookup.ts";
+import type { HostAddress } from "../../platform/udp/address.ts";
+import { COOKIE_BYTES, decodeReply, encodeRequest, TRANSACTION_BYTES } from "../../wire/mailbox-messages.ts";
 import type { RendezvousUrl } from "./rendezvous-url.ts";
 import { type SharedSockets, UdpLine } from "./udp-line.ts";
 
@@ -23,7 +23,7 @@ const WEBSOCKET_AFTER_MS = 250;
 const TROUBLE_AFTER_MS = 3000;
 const HELLO_AGAIN_MS = 250;
 const GROWTH = 1.5;
-const LONGEST_WAIT_MS = 8000;
+const MAX_WAIT_MS = 8000;
 /** Addresses of a server's name that are tried. */
 const ADDRESSES_LIMIT = 4;
 /** How long a WebSocket may take to open. */
@@ -35,7 +35,7 @@ const QUEUED_DATAGRAMS_LIMIT = 64;
 /** Bytes of a transaction that are the same for a whole channel; the rest counts. */
 const PREFIX_BYTES = 6;
 
-export interface ChannelOptions {
+export interface RendezvousClientOptions {
   /** Sockets to ask by; left out, the channel opens its own. */
   readonly shared?: SharedSockets | undefined;
   /** False: hosts are addresses, and no name is looked up. */
@@ -57,7 +57,7 @@ interface Way {
   isFrom(address: string, port: number): boolean;
 }
 
-export class RendezvousChannel {
+export class RendezvousClient {
   readonly url: RendezvousUrl;
   /** Told of all that the server sends, except cookies; @returns whether it was meant for who is told. */
   onMessage: ((bytes: Uint8Array) => boolean) | undefined;
@@ -69,7 +69,7 @@ export class RendezvousChannel {
   /** Told how far the server's clock is ahead of this machine's, by servers that tell it. */
   onClock: ((aheadMs: number) => void) | undefined;
 
-  readonly #options: ChannelOptions;
+  readonly #options: RendezvousClientOptions;
   readonly #prefix: Uint8Array = randomBytes(PREFIX_BYTES);
   #transactions = 0;
   #way: Way | undefined;
@@ -84,7 +84,7 @@ export class RendezvousChannel {
   readonly #lookups: AbortController = new AbortController();
   #open = true;
 
-  constructor(url: RendezvousUrl, options: ChannelOptions = {}) {
+  constructor(url: RendezvousUrl, options: RendezvousClientOptions = {}) {
     this.url = url;
     this.#options = options;
     this.#look();
@@ -130,7 +130,7 @@ export class RendezvousChannel {
   }
 
   /** The server has not answered for a while: looks for a way anew. */
-  doubt(): void {
+  suspect(): void {
     if (this.#way !== undefined) this.#look();
   }
 
@@ -177,7 +177,7 @@ export class RendezvousChannel {
     if (search !== this.#search) return;
     const hello = this.#hello();
     for (const { address, family } of this.#addresses) line.send(hello, family, address, this.url.port);
-    this.#after(waitMs, () => void this.#lookByUdp(search, Math.min(waitMs * GROWTH, LONGEST_WAIT_MS)));
+    this.#after(waitMs, () => void this.#lookByUdp(search, Math.min(waitMs * GROWTH, MAX_WAIT_MS)));
   }
 
   #hello(): Uint8Array {
@@ -213,7 +213,7 @@ export class RendezvousChannel {
     const again = (failure: string): void => {
       this.#lastFailure ??= failure;
       if (search !== this.#search) return;
-      this.#after(waitMs, () => void this.#lookByWebSocket(search, Math.min(waitMs * 2, LONGEST_WAIT_MS)));
+      this.#after(waitMs, () => void this.#lookByWebSocket(search, Math.min(waitMs * 2, MAX_WAIT_MS)));
     };
     const { names, family } = this.#options;
     if (names === false && isIP(this.url.host) === 0) {

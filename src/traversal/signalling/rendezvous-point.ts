@@ -14,8 +14,8 @@ import { hkdfSync } from "node:crypto";
 import { concatBytes, utf8Encode, writeU48 } from "../../base/bytes.ts";
 import { SrudpError } from "../../base/errors.ts";
 import type { KeyPair } from "../../crypto/primitives.ts";
-import type { Place } from "./channel.ts";
 import { nodePrimitives } from "../../platform/crypto/node-provider.ts";
+import type { RendezvousPoint } from "./channel.ts";
 
 /** A code's places change every ten minutes, which is as long as a code lives. */
 export const CODE_SPAN_MS = 600_000;
@@ -38,17 +38,17 @@ const LINK_LABEL = "srudp/1 place of link";
  * @param nowMs UTC in ms
  * @param known spans whose places are known and left out; new ones are added before the work for them begins
  */
-export async function* placesOfCode(
+export async function* pointsOfCode(
   code: string,
   nowMs: number,
   known: Set<number> = new Set(),
-): AsyncGenerator<Place, void, void> {
+): AsyncGenerator<RendezvousPoint, void, void> {
   const password = utf8Encode(code);
   for (const span of spansAround(nowMs, CODE_SPAN_MS)) {
     if (known.has(span)) continue;
     known.add(span);
     const root = await nodePrimitives.scrypt(password, salted(CODE_LABEL, span), CODE_COST);
-    yield derivePlace(root, CODE_LABEL, endOf(span, CODE_SPAN_MS));
+    yield derivePoint(root, CODE_LABEL, endOf(span, CODE_SPAN_MS));
   }
 }
 
@@ -58,15 +58,15 @@ export async function* placesOfCode(
  * @param own this side's key pair
  * @param peerKey the peer's public key, 32 bytes
  * @param nowMs UTC in ms
- * @param known as in `placesOfCode`
+ * @param known as in `pointsOfCode`
  * @throws SrudpError ERR_KEY_FORMAT for a key that has no secret in common with any other
  */
-export function placesOfPair(
+export function pointsOfPair(
   own: KeyPair,
   peerKey: Uint8Array,
   nowMs: number,
   known: Set<number> = new Set(),
-): Place[] {
+): RendezvousPoint[] {
   const shared = nodePrimitives.x25519.sharedSecret(own.secretKey, peerKey);
   if (shared === undefined) throw new SrudpError("ERR_KEY_FORMAT");
   // The secret alone would be the same for a key and its negative: the keys themselves belong to the name.
@@ -75,7 +75,7 @@ export function placesOfPair(
   return spans.map((span) => {
     known.add(span);
     const root = expand(concatBytes(shared, ...keys), salted(PAIR_LABEL, span), "root");
-    return derivePlace(root, PAIR_LABEL, endOf(span, PAIR_SPAN_MS));
+    return derivePoint(root, PAIR_LABEL, endOf(span, PAIR_SPAN_MS));
   });
 }
 
@@ -85,8 +85,8 @@ export function placesOfPair(
  * @param psk its 32 bytes
  * @param expiresAtMs when the ticket expires, UTC in ms
  */
-export function placeOfTicket(psk: Uint8Array, expiresAtMs: number): Place {
-  return derivePlace(psk, TICKET_LABEL, expiresAtMs);
+export function pointOfTicket(psk: Uint8Array, expiresAtMs: number): RendezvousPoint {
+  return derivePoint(psk, TICKET_LABEL, expiresAtMs);
 }
 
 /**
@@ -94,16 +94,16 @@ export function placeOfTicket(psk: Uint8Array, expiresAtMs: number): Place {
  *
  * @param exporter 32 secret bytes that the handshake gave both ends
  */
-export function placeOfLink(exporter: Uint8Array): Place {
-  return derivePlace(exporter, LINK_LABEL, Infinity);
+export function pointOfLink(exporter: Uint8Array): RendezvousPoint {
+  return derivePoint(exporter, LINK_LABEL, Infinity);
 }
 
 /** The secret name of the relay's room that goes with a place; nothing that a carrier shows leads to it. */
-export function roomOfPlace(place: Place): Uint8Array {
-  return expand(place.seed, new Uint8Array(0), "srudp/1 relay room");
+export function roomOfPoint(point: RendezvousPoint): Uint8Array {
+  return expand(point.seed, new Uint8Array(0), "srudp/1 relay room");
 }
 
-function derivePlace(root: Uint8Array, label: string, expiresAtMs: number): Place {
+function derivePoint(root: Uint8Array, label: string, expiresAtMs: number): RendezvousPoint {
   const salt = utf8Encode(label);
   return {
     id: expand(root, salt, "id"),

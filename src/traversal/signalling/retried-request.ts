@@ -2,24 +2,24 @@
  * A question to a rendezvous server that is asked until it is answered, quickly at first, and then every 15 s: the
  * answer is to stay true, and NATs forget a mapping after 30 s of silence.
  */
-import type { RendezvousChannel } from "./rendezvous-client.ts";
+import type { RendezvousClient } from "./rendezvous-client.ts";
 
 const KEEP_ALIVE_MS = 15_000;
 const FIRST_WAIT_MS = 250;
 const GROWTH = 1.5;
-const LONGEST_WAIT_MS = 8000;
+const MAX_WAIT_MS = 8000;
 /** Questions without an answer after which another way to the server is looked for. */
 const DOUBT_AFTER = 4;
 
-export class Inquiry {
-  readonly #channel: RendezvousChannel;
+export class RetriedRequest {
+  readonly #channel: RendezvousClient;
   readonly #send: () => void;
   #unanswered = 0;
   #isHeld = true;
   #timer: NodeJS.Timeout | undefined;
 
   /** @param send sends the question by the channel, which is ready then */
-  constructor(channel: RendezvousChannel, send: () => void) {
+  constructor(channel: RendezvousClient, send: () => void) {
     this.#channel = channel;
     this.#send = send;
   }
@@ -34,7 +34,7 @@ export class Inquiry {
   ask(): void {
     if (!this.#channel.isReady) return;
     this.#send();
-    this.#wait(Math.min(FIRST_WAIT_MS * GROWTH ** this.#unanswered, LONGEST_WAIT_MS));
+    this.#wait(Math.min(FIRST_WAIT_MS * GROWTH ** this.#unanswered, MAX_WAIT_MS));
     this.#unanswered++;
   }
 
@@ -47,7 +47,7 @@ export class Inquiry {
   /** The server does not want to: it is asked again some seconds later. */
   postpone(): void {
     this.#unanswered = 0;
-    this.#wait(LONGEST_WAIT_MS);
+    this.#wait(MAX_WAIT_MS);
   }
 
   /** Whether waiting keeps the process running. */
@@ -64,7 +64,7 @@ export class Inquiry {
   #wait(ms: number): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      if (this.#unanswered === DOUBT_AFTER) this.#channel.doubt();
+      if (this.#unanswered === DOUBT_AFTER) this.#channel.suspect();
       this.ask();
     }, ms);
     if (!this.#isHeld) this.#timer.unref();

@@ -6,43 +6,32 @@
  *     listener  ◄── answer: sealed signal ───────  connector      its openings are on their way by then
  */
 import { randomBytes } from "node:crypto";
+import type { TicketExchange, TicketTerms } from "../../link/traversal-options.ts";
 import { openSignal, sealSignal } from "../../punch/sealed-signal.ts";
 import type { Signal } from "../../wire/signal.ts";
-import { encodeTicket, type TicketAnswer, type TicketOffer } from "../../wire/ticket.ts";
-import { placeOfTicket } from "./rendezvous-point.ts";
-import type { Carrier, Meeting, MeetingSide, Place } from "./channel.ts";
-
-/** How a ticket gets from one person to the other. */
-export type TicketWay = {
-  /** Told of the text to be carried to the other side, once. */
-  readonly onTicket: (text: string) => void;
-} & (
-  | { readonly side: "responder"; readonly terms: TicketTerms; readonly answer: Promise<TicketAnswer> }
-  | { readonly side: "initiator"; readonly offer: TicketOffer }
-);
-
-/** What an offer says beside its signal. */
-export type TicketTerms = Pick<TicketOffer, "psk" | "expiresAtS">;
+import { encodeTicket, type TicketAnswer } from "../../wire/ticket.ts";
+import type { RendezvousPoint, SignallingChannel, SignallingRole, Subscription } from "./channel.ts";
+import { pointOfTicket } from "./rendezvous-point.ts";
 
 /** So long for public addresses, and for what the NATs do with ports, to be found out: there is no second ticket. */
 const GATHER_MS = 1500;
 
 /** Whether `answer` was made for the offer of these terms, and not for another one. */
 export function isAnswerTo({ psk, expiresAtS }: TicketTerms, { sealedSignal }: TicketAnswer): boolean {
-  const { sealKey } = placeOfTicket(psk, expiresAtS * 1000);
+  const { sealKey } = pointOfTicket(psk, expiresAtS * 1000);
   return openSignal(sealKey, "initiator", sealedSignal) !== undefined;
 }
 
-export class TicketCarrier implements Carrier {
+export class TicketChannel implements SignallingChannel {
   readonly name = "ticket";
-  readonly #way: TicketWay;
+  readonly #way: TicketExchange;
 
-  constructor(way: TicketWay) {
+  constructor(way: TicketExchange) {
     this.#way = way;
   }
 
-  meet(place: Place, side: MeetingSide): Meeting {
-    return new TicketMeeting(this.#way, place, side);
+  meet(point: RendezvousPoint, side: SignallingRole): Subscription {
+    return new TicketMeeting(this.#way, point, side);
   }
 
   close(): Promise<void> {
@@ -50,20 +39,20 @@ export class TicketCarrier implements Carrier {
   }
 }
 
-class TicketMeeting implements Meeting {
+class TicketMeeting implements Subscription {
   onBlob: ((blob: Uint8Array) => void) | undefined;
   onTrouble: undefined;
   onContact: undefined;
-  readonly #way: TicketWay;
-  readonly #place: Place;
-  readonly #side: MeetingSide;
+  readonly #way: TicketExchange;
+  readonly #point: RendezvousPoint;
+  readonly #side: SignallingRole;
   #latest: { readonly blob: Uint8Array; readonly signal: Signal } | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isTold = false;
 
-  constructor(way: TicketWay, place: Place, side: MeetingSide) {
+  constructor(way: TicketExchange, point: RendezvousPoint, side: SignallingRole) {
     this.#way = way;
-    this.#place = place;
+    this.#point = point;
     this.#side = side;
     const heard =
       way.side === "responder" ? way.answer.then(({ sealedSignal }) => sealedSignal) : this.#offer();
@@ -72,11 +61,11 @@ class TicketMeeting implements Meeting {
   }
 
   publish(blob: Uint8Array): void {
-    const signal = openSignal(this.#place.sealKey, this.#side, blob);
+    const signal = openSignal(this.#point.sealKey, this.#side, blob);
     // An answer is none before the openings have left; and nobody carries a second ticket.
     if (signal === undefined || this.#isTold || (this.#side === "initiator" && !signal.hasOpened)) return;
     this.#latest = { blob, signal };
-    this.#timer ??= setTimeout(() => this.#tell(), GATHER_MS);
+    this.#timer ??= setTimeout(() => this.#report(), GATHER_MS);
   }
 
   close(): Promise<void> {
@@ -85,7 +74,7 @@ class TicketMeeting implements Meeting {
     return Promise.resolve();
   }
 
-  #tell(): void {
+  #report(): void {
     clearTimeout(this.#timer);
     if (this.#isTold || this.#latest === undefined) return;
     this.#isTold = true;
@@ -102,6 +91,6 @@ class TicketMeeting implements Meeting {
   async #offer(): Promise<Uint8Array> {
     const random = (byteLength: number): Uint8Array => new Uint8Array(randomBytes(byteLength));
     if (this.#way.side !== "initiator") return new Uint8Array(0);
-    return sealSignal(this.#place.sealKey, random, this.#way.offer.signal);
+    return sealSignal(this.#point.sealKey, random, this.#way.offer.signal);
   }
 }

@@ -3,15 +3,15 @@
  * server is asked through the very NAT mapping that data will use, which is thereby kept open.
  */
 
-import { PACKET_RENDEZVOUS } from "../../wire/mailbox-messages.ts";
-import type { DatagramSocket } from "../../platform/udp/datagram-socket.ts";
 import type { DatagramOrigin, ProtocolHandler } from "../../link/endpoint.ts";
+import type { DatagramSocket } from "../../platform/udp/datagram-socket.ts";
 import { UdpSocket } from "../../platform/udp/udp-socket.ts";
+import { PACKET_RENDEZVOUS } from "../../wire/mailbox-messages.ts";
 
 /** What of an endpoint is shared. */
 export interface SharedSockets {
   readonly sockets: readonly DatagramSocket[];
-  route(lowestByte: number, highestByte: number, handle: ProtocolHandler): () => void;
+  route(minFirstByte: number, maxFirstByte: number, handle: ProtocolHandler): () => void;
 }
 
 export class UdpLine {

@@ -52,7 +52,7 @@ const ANSWER_MS = 20_000;
 export async function measure(options: MeasureOptions): Promise<Measurement> {
   const { link, transport, seed, traceEveryMs } = options;
   const { bytes } = link;
-  const patienceMs = (PATIENCE_FACTOR * bytes * 8) / 1000 / idealMbit(link);
+  const timeoutMs = (PATIENCE_FACTOR * bytes * 8) / 1000 / idealMbit(link);
   const receiver = new PeerProcess();
   const sender = new PeerProcess();
   let emulated: EmulatedLink | undefined;
@@ -65,7 +65,7 @@ export async function measure(options: MeasureOptions): Promise<Measurement> {
     const ownBeforeMs = sender.cpuMs + receiver.cpuMs;
     sender.order({ kind: "send", transport, bytes, port: emulated.port, traceEveryMs });
     const { startedMs, connectedMs } = await sender.answer("connected", ANSWER_MS);
-    const finished = await Promise.race([receiver.answerOr("received", patienceMs), sender.failure]);
+    const finished = await Promise.race([receiver.answerOr("received", timeoutMs), sender.failure]);
     const after = processorTimes();
     const report = await emulated.report();
     const ownMs = sender.cpuMs + receiver.cpuMs - ownBeforeMs + report.cpuMs;

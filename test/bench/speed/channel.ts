@@ -19,7 +19,7 @@ export interface Transport {
 }
 
 /** Carries bytes one way, as fast as it goes. */
-export interface Carrier {
+export interface SignallingChannel {
   /** Receives at `address`, telling of payload bytes as they come; resolves with the port. */
   receive(address: string, onBytes: (byteLength: number) => void): Promise<number>;
   /** Sends to a receiver for `forMs` from its first byte on. */
@@ -29,7 +29,7 @@ export interface Carrier {
 /** What writers are handed, again and again: 64 KiB, as a file's reader or a socket gives them. */
 export const CHUNK: Buffer = Buffer.alloc(65_536, 0x5a);
 
-export function carrierOver(transport: Transport): Carrier {
+export function carrierOver(transport: Transport): SignallingChannel {
   return {
     receive: (address, onBytes) =>
       transport.accept(address, (channel) =>

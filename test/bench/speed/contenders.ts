@@ -1,5 +1,5 @@
 /** Who is measured, by name. The environment chooses the cipher and the offload of ours. */
-import { type Carrier, carrierOver, type Transport } from "./channel.ts";
+import { carrierOver, type SignallingChannel, type Transport } from "./channel.ts";
 import { Holepunch } from "./holepunch.ts";
 import { Ours } from "./ours.ts";
 import { Pump } from "./pump.ts";
@@ -23,7 +23,7 @@ const TRANSPORTS: Readonly<Record<string, () => Transport>> = {
   tls: () => new Tls(),
 };
 
-const PUMPS: Readonly<Record<string, () => Carrier>> = {
+const PUMPS: Readonly<Record<string, () => SignallingChannel>> = {
   pump: () => new Pump(PACKET_BYTES),
   "pump-plain": () => new Pump(PLAIN_PACKET_BYTES),
 };
@@ -36,6 +36,6 @@ export function transportNamed(name: string): Transport {
 }
 
 /** A transport by its name, or a pump. @throws where there is none */
-export function carrierNamed(name: string): Carrier {
+export function carrierNamed(name: string): SignallingChannel {
   return PUMPS[name]?.() ?? carrierOver(transportNamed(name));
 }

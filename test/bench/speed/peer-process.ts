@@ -32,7 +32,7 @@ export interface PeerTask {
   readonly amount?: number;
 }
 
-const PATIENCE_MS = 60_000;
+const TIMEOUT_MS = 60_000;
 
 export interface PeerOptions {
   /** Words before the command line. */
@@ -49,7 +49,7 @@ export class PeerProcess {
   readonly #child: ChildProcess;
   readonly #said: Said[] = [];
   #hasEnded = false;
-  #stir: () => void = () => undefined;
+  #wake: () => void = () => undefined;
 
   constructor(task: PeerTask, { launcher = [], environment = {}, stdin, stdout }: PeerOptions = {}) {
     const command = [
@@ -63,7 +63,7 @@ export class PeerProcess {
     if (this.#child.stdout !== null) {
       createInterface({ input: this.#child.stdout }).on("line", (line) => {
         this.#said.push(JSON.parse(line) as Said);
-        this.#stir();
+        this.#wake();
       });
     }
     this.failure = new Promise((_, reject) => {
@@ -75,7 +75,7 @@ export class PeerProcess {
     this.failure.catch(() => undefined);
     this.#child.once("close", () => {
       this.#hasEnded = true;
-      this.#stir();
+      this.#wake();
     });
   }
 
@@ -85,11 +85,7 @@ export class PeerProcess {
 
   /** What it says of this kind, now or later; rejects when it ends without, or takes longer than a minute. */
   says<K extends Said["kind"]>(kind: K): Promise<Extract<Said, { kind: K }>> {
-    return within(
-      this.#next(kind),
-      PATIENCE_MS,
-      () => `no "${kind}" from ${this.#child.spawnargs.join(" ")}`,
-    );
+    return within(this.#next(kind), TIMEOUT_MS, () => `no "${kind}" from ${this.#child.spawnargs.join(" ")}`);
   }
 
   async stop(): Promise<void> {
@@ -104,7 +100,7 @@ export class PeerProcess {
       if (found !== undefined) return found as Extract<Said, { kind: K }>;
       if (this.#hasEnded) throw new Error(`${this.#child.spawnargs.join(" ")}: ended without "${kind}"`);
       await new Promise<void>((resolve) => {
-        this.#stir = resolve;
+        this.#wake = resolve;
       });
     }
   }

@@ -14,7 +14,7 @@ export async function throughPipe(path: BenchPath, measuredMs: number): Promise<
   let source: PeerProcess | undefined;
   try {
     const { connector, listener } = await startPair({
-      via: async (port) => `${path.address}:${port}`,
+      dialer: async (port) => `${path.address}:${port}`,
       listen: { stdin: "nothing", stdout: outOf.writeEnd, launcher: path.receiver },
       connect: { stdin: into.readEnd, stdout: "nothing", launcher: path.sender },
     });

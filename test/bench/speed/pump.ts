@@ -6,14 +6,14 @@ import type { AddressInfo } from "node:net";
 import { primitives } from "../../../src/platform/crypto/provider.ts";
 import { UdpSocket } from "../../../src/platform/udp/udp-socket.ts";
 import { HEADER_BYTES, PACKET_OVERHEAD_BYTES, TAG_BYTES } from "../../../src/wire/packet.ts";
-import type { Carrier } from "./channel.ts";
+import type { SignallingChannel } from "./channel.ts";
 
 const KEY: Uint8Array = new Uint8Array(32).fill(7);
 const SLAB_BYTES = 65_536;
 /** Bursts between two looks at the clock. */
 const BURSTS = 8;
 
-export class Pump implements Carrier {
+export class Pump implements SignallingChannel {
   readonly #packetBytes: number;
 
   /** @param packetBytes UDP payload of each packet */

@@ -11,7 +11,7 @@ import type { Transfer } from "./transfer.ts";
 import type { TunnelKind } from "./tunnels.ts";
 
 const run = promisify(execFile);
-const PATIENCE_MS = 60_000;
+const TIMEOUT_MS = 60_000;
 
 /** Of `iperf3 --json`, what is used here; its processor shares are percents of the whole test. */
 interface IperfReport {
@@ -43,7 +43,7 @@ export async function throughTunnel(
       const line = [...path.sender, "iperf3", ...words.map(String)];
       const both = [...tunnel.senders, ...tunnel.receivers];
       const before = costOf(both);
-      const { stdout } = await run(line[0]!, line.slice(1), { timeout: PATIENCE_MS });
+      const { stdout } = await run(line[0]!, line.slice(1), { timeout: TIMEOUT_MS });
       const report = JSON.parse(stdout) as IperfReport;
       if (report.error !== undefined) throw new Error(report.error);
       const { bytes, seconds } = report.end.sum_received;

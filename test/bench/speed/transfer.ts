@@ -29,8 +29,8 @@ export async function transfer(
   try {
     const { port } = await receiver.says("ready");
     sender = new PeerProcess({ ...task, role: "send", port }, { launcher: path.sender, environment });
-    const carriers = { senders: [sender.pid], receivers: [receiver.pid] };
-    return await Promise.race([watch(receiver, carriers), sender.failure]);
+    const channels = { senders: [sender.pid], receivers: [receiver.pid] };
+    return await Promise.race([watch(receiver, channels), sender.failure]);
   } finally {
     await sender?.stop();
     await receiver.stop();

@@ -140,7 +140,7 @@ const WIREGUARD_NET = "10.210.78";
 const WIREGUARD_SOCKETS = "/var/run/wireguard";
 /** 80 bytes are its headers over IPv6, as its own set-up script reckons. */
 const WIREGUARD_MTU_BYTES = 1420;
-const PATIENCE_MS = 10_000;
+const TIMEOUT_MS = 10_000;
 const LOOK_AGAIN_MS = 20;
 
 interface WireguardEnd {
@@ -194,7 +194,7 @@ async function startWireguard(
     while (!existsSync(`${WIREGUARD_SOCKETS}/${device}.sock`)) await pause(LOOK_AGAIN_MS);
   };
   try {
-    await within(isUp(), PATIENCE_MS, () => `wireguard-go makes no ${device}`);
+    await within(isUp(), TIMEOUT_MS, () => `wireguard-go makes no ${device}`);
     const allowed = `peer ${peer.publicKey} allowed-ips ${peer.address}/32`;
     run(`wg set ${device} private-key ${keyFile} ${ownWords} ${allowed} ${peerWords}`);
     run(`ip address add ${address}/24 dev ${device}`);

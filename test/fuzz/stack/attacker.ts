@@ -13,11 +13,16 @@ import { RangeSet } from "../../../src/base/range-set.ts";
 import { Reader } from "../../../src/base/reader.ts";
 import { varintBytes, writeVarint } from "../../../src/base/varint.ts";
 import type { AeadKey } from "../../../src/crypto/primitives.ts";
-import { type Connection, type ConnectionEvent, EVENT, PRIORITY } from "../../../src/engine/connection/connection.ts";
-import type { Attachment, ConnectionOwner } from "../../../src/link/connection-handle.ts";
+import {
+  type Connection,
+  type ConnectionEvent,
+  EVENT,
+  PRIORITY,
+} from "../../../src/engine/connection/connection.ts";
+import type { ConnectionHandle, ConnectionOwner } from "../../../src/link/connection-handle.ts";
 import { ControlReader, STREAM_KIND } from "../../../src/link/control-records.ts";
 import type { Endpoint } from "../../../src/link/endpoint.ts";
-import { decodeAskAnswer, encodeAnswer, FORWARD_RECORD } from "../../../src/link/forward-records.ts";
+import { decodeForwardReply, encodeAnswer, FORWARD_RECORD } from "../../../src/link/forward-records.ts";
 import { writeClose } from "../../../src/wire/frames.ts";
 import { HEADER_BYTES, TAG_BYTES, writeHeader } from "../../../src/wire/packet.ts";
 import { pause, within } from "../../lib/deadline.ts";
@@ -51,7 +56,7 @@ export class Attacker implements ConnectionOwner {
   readonly #random: Xorshift;
   readonly #zeroPort: ZeroPortSender | undefined;
   #engine!: Connection;
-  #attachment!: Attachment;
+  #connectionHandle!: ConnectionHandle;
   #endpoint!: Endpoint;
   /** Stream IDs by the script's slots; −1 for one that could not be opened. */
   readonly #slots: Map<number, number> = new Map();
@@ -78,17 +83,17 @@ export class Attacker implements ConnectionOwner {
       handleReceipt: () => undefined,
       handleRecord: (type, body) => {
         if (type !== FORWARD_RECORD.answer) return;
-        const { port, failure } = decodeAskAnswer(body);
+        const { port, failure } = decodeForwardReply(body);
         if (failure === undefined && port > 0) this.#ports.push(port);
       },
     });
   }
 
   /** The connection that it speaks over; events go to this attacker. */
-  take(endpoint: Endpoint, connection: Connection, attachment: Attachment): void {
+  take(endpoint: Endpoint, connection: Connection, connectionHandle: ConnectionHandle): void {
     this.#endpoint = endpoint;
     this.#engine = connection;
-    this.#attachment = attachment;
+    this.#connectionHandle = connectionHandle;
   }
 
   /** Ports of the victim that clients may go to, beside those that it opens for us; the caller may add to the list. */
@@ -109,15 +114,15 @@ export class Attacker implements ConnectionOwner {
         await this.#perform(step);
       }
       if (this.#engine.state === "established") this.#engine.close(this.#endpoint.now(), 0, "");
-      this.#attachment.touch();
+      this.#connectionHandle.touch();
       await within(
-        this.#until(() => this.#attachment.detached),
+        this.#until(() => this.#connectionHandle.detached),
         CLOSE_TIMEOUT_MS,
         () => "an attacker's link does not end",
       );
     } finally {
       for (const client of this.#clients) client.destroy();
-      if (!this.#attachment.detached) this.#attachment.detach();
+      if (!this.#connectionHandle.detached) this.#connectionHandle.detach();
     }
   }
 
@@ -162,7 +167,7 @@ export class Attacker implements ConnectionOwner {
         if (before !== undefined) this.#takeArrival(streamId, concatBytes(before, bytes));
       }
     }
-    this.#attachment?.touch();
+    this.#connectionHandle?.touch();
   }
 
   #takeControl(bytes: Uint8Array): void {
@@ -198,17 +203,17 @@ export class Attacker implements ConnectionOwner {
     const engine = this.#engine;
     switch (step.do) {
       case "wait":
-        this.#attachment.touch();
+        this.#connectionHandle.touch();
         await pause(step.ms);
         return;
       case "turns":
-        this.#attachment.touch();
+        this.#connectionHandle.touch();
         for (let turns = 0; turns < step.turns; turns++)
           await new Promise((resolve) => setImmediate(resolve));
         return;
       case "flush":
-        this.#attachment.touch();
-        this.#attachment.flush();
+        this.#connectionHandle.touch();
+        this.#connectionHandle.flush();
         return;
       case "await":
         await this.#await(step.what);
@@ -257,16 +262,16 @@ export class Attacker implements ConnectionOwner {
         return;
       case "close":
         engine.close(this.#endpoint.now(), step.code, step.reason);
-        this.#attachment.touch();
+        this.#connectionHandle.touch();
         break;
     }
     this.interactions++;
-    this.#attachment.touch();
+    this.#connectionHandle.touch();
   }
 
   /** Until there is more of it than at the last time. */
   async #await(what: "anything" | "stream" | "port"): Promise<void> {
-    this.#attachment.touch();
+    this.#connectionHandle.touch();
     const counted = (): number => {
       if (what === "anything") return this.#events;
       return what === "stream" ? this.#theirs.length : this.#ports.length;
@@ -303,7 +308,7 @@ export class Attacker implements ConnectionOwner {
     writeVarint(bytes, 0, streamId);
     for (let sent = 0; sent < count; sent++) this.#engine.sendDatagram(bytes);
     this.interactions += count;
-    this.#attachment.touch();
+    this.#connectionHandle.touch();
   }
 
   #visitByTcp({ port, payloadBytes, end }: Extract<Step, { do: "tcp" }>): void {
@@ -341,7 +346,7 @@ export class Attacker implements ConnectionOwner {
 
   /** As a machine that sleeps: nothing is taken, nothing leaves. */
   async #vanish(ms: number): Promise<void> {
-    this.#attachment.touch();
+    this.#connectionHandle.touch();
     await new Promise((resolve) => setImmediate(resolve));
     const engine = this.#engine;
     const { handleDatagram, pollTransmit } = engine;
@@ -350,13 +355,13 @@ export class Attacker implements ConnectionOwner {
     await pause(ms);
     engine.handleDatagram = handleDatagram;
     engine.pollTransmit = pollTransmit;
-    this.#attachment.touch();
+    this.#connectionHandle.touch();
   }
 
   /** Packets that no engine would send, and then the end: what it would answer is not listened to any more. */
   async #sendRaw({ seed, packets }: Extract<Step, { do: "raw" }>): Promise<void> {
     const engine = this.#engine;
-    this.#attachment.touch();
+    this.#connectionHandle.touch();
     await new Promise((resolve) => setImmediate(resolve));
     if (engine.state !== "established") return;
     const { link, recovery } = engine as unknown as Insides;
@@ -390,6 +395,6 @@ export class Attacker implements ConnectionOwner {
       send((bytes, at) => writeClose(bytes, at, code, new Uint8Array(0)));
       await pause(1);
     }
-    this.#attachment.detach();
+    this.#connectionHandle.detach();
   }
 }

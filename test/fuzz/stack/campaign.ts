@@ -19,7 +19,7 @@ const INPUTS_A_TURN = 25_000;
 const HANG_MS = 90_000;
 const NAMES = Object.keys(STACK_TARGETS) as StackTargetName[];
 
-interface Tally {
+interface ByteDigest {
   wanted: number;
   nextSeed: number;
   inputs: number;
@@ -33,7 +33,7 @@ interface Failure {
 }
 
 class Campaign {
-  readonly #tallies: Map<StackTargetName, Tally> = new Map();
+  readonly #tallies: Map<StackTargetName, ByteDigest> = new Map();
   readonly #failures: Map<string, Failure> = new Map();
   readonly #failuresMost: number;
   readonly #startedAtMs: number = performance.now();
@@ -87,7 +87,7 @@ class Campaign {
   #runProcess(
     turn: StackTurn,
     at: { seed: number },
-    tally: Tally,
+    tally: ByteDigest,
   ): Promise<{ what: string; script: string } | undefined> {
     const file = fileURLToPath(builtFile("test/fuzz/stack/worker-main.js"));
     const child: ChildProcess = fork(file, [], {

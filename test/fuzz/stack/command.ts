@@ -4,13 +4,13 @@
  */
 import { Command } from "commander";
 import { SrudpError } from "../../../src/base/errors.ts";
+import { runForward } from "../../../src/cli/commands/forward-command.ts";
+import { runListen } from "../../../src/cli/commands/listen-command.ts";
+import { runRendezvous } from "../../../src/cli/commands/rendezvous-command.ts";
 import type { CommandContext } from "../../../src/cli/context.ts";
 import { asSrudpError } from "../../../src/cli/exit.ts";
 import { FaultReports } from "../../../src/cli/faults.ts";
-import { runForward } from "../../../src/cli/commands/forward-command.ts";
-import { runListen } from "../../../src/cli/commands/listen-command.ts";
 import { addLinkOptions } from "../../../src/cli/options/common-options.ts";
-import { runRendezvous } from "../../../src/cli/commands/rendezvous-command.ts";
 import { addRendezvousOptions } from "../../../src/cli/options/rendezvous-options.ts";
 import { Reporter } from "../../../src/cli/terminal/reporter.ts";
 import { within } from "../../lib/deadline.ts";

@@ -3,7 +3,7 @@
  * and a listener that answers as it likes. The command is made anew for each attack, since such a peer may end it.
  */
 
-import type { Attachment } from "../../../src/link/connection-handle.ts";
+import type { ConnectionHandle } from "../../../src/link/connection-handle.ts";
 import { Endpoint } from "../../../src/link/endpoint.ts";
 import { newConnection } from "../../../src/link/new-connection.ts";
 import { Trust } from "../../../src/link/trust.ts";
@@ -41,7 +41,7 @@ export class ForwardWorld implements World {
   #victims: Victim[] = [];
   /** Who takes the links that are to come. */
   readonly #waiting: { random: Xorshift; take: (attacker: Attacker) => void }[] = [];
-  readonly #seen: Map<string, Attachment> = new Map();
+  readonly #seen: Map<string, ConnectionHandle> = new Map();
 
   constructor(startVictim: StartVictim) {
     this.#startVictim = startVictim;
@@ -72,9 +72,9 @@ export class ForwardWorld implements World {
         common: { secret: SECRET, idleTimeoutMs: 60_000 },
       });
       meter.foreignConnections.add(parts.connection);
-      attacker.take(this.#endpoint, parts.connection, parts.attachment);
-      this.#seen.set(key, parts.attachment);
-      this.#endpoint.deliver(parts.attachment, now, from, bytes);
+      attacker.take(this.#endpoint, parts.connection, parts.connectionHandle);
+      this.#seen.set(key, parts.connectionHandle);
+      this.#endpoint.deliver(parts.connectionHandle, now, from, bytes);
       next.take(attacker);
     };
   }

@@ -10,8 +10,8 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { Bridge } from "../../../src/app/pipe.ts";
 import { Connection } from "../../../src/engine/connection/connection.ts";
-import { Flow } from "../../../src/link/stream-adapter.ts";
 import { Link } from "../../../src/link/link.ts";
+import { StreamAdapter } from "../../../src/link/stream-adapter.ts";
 
 /** Handles that come and go with work that is under way. */
 const PASSING: ReadonlySet<string> = new Set([
@@ -26,7 +26,7 @@ const PASSING: ReadonlySet<string> = new Set([
 const CLASSES: Readonly<Record<string, unknown>> = {
   Connection,
   Link,
-  Flow,
+  StreamAdapter,
   Bridge,
   Timeout: timeoutClass(),
 };

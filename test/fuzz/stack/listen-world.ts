@@ -2,14 +2,15 @@
  * `listen -k` under attack by peers that hold the secret: with exposed targets and ports to be asked for, or with
  * a program for each peer. One honest link beside them is used all the time.
  */
-import { AskedPorts } from "../../../src/app/forward/remote-port-registry.ts";
+
 import { ForwardPeer } from "../../../src/app/forward/forward-peer.ts";
 import { Permissions } from "../../../src/app/forward/permissions/permissions.ts";
-import { connect } from "../../../src/open/connect.ts";
+import { RemotePortRegistry } from "../../../src/app/forward/remote-port-registry.ts";
 import { Endpoint } from "../../../src/link/endpoint.ts";
 import type { Link } from "../../../src/link/link.ts";
 import { newConnection } from "../../../src/link/new-connection.ts";
 import { Trust } from "../../../src/link/trust.ts";
+import { connect } from "../../../src/open/connect.ts";
 import { UdpSocket as LinkSocket } from "../../../src/platform/udp/udp-socket.ts";
 import { within } from "../../lib/deadline.ts";
 import { broken } from "../target.ts";
@@ -81,7 +82,7 @@ export class ListenWorld implements World {
     }
     const peer = new ForwardPeer(link, {
       permissions: new Permissions(),
-      askedPorts: new AskedPorts(),
+      remotePorts: new RemotePortRegistry(),
       watcher: { failed: () => undefined },
     });
     const { stream, answered } = await peer.reach({
@@ -105,7 +106,7 @@ export class ListenWorld implements World {
         common: { secret: SECRET, idleTimeoutMs: 60_000 },
       });
       meter.foreignConnections.add(parts.connection);
-      attacker.take(this.#endpoint, parts.connection, parts.attachment);
+      attacker.take(this.#endpoint, parts.connection, parts.connectionHandle);
       return attacker.run(script.steps).then(() => attacker.interactions);
     });
     const echoed = this.#echo.exchange(random.bytes(1 + random.below(20_000)));

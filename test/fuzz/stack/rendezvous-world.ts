@@ -199,8 +199,8 @@ function planOf(random: Xorshift): Plan {
 }
 
 function messageOf(random: Xorshift, plan: Plan, cookie: Uint8Array): Uint8Array {
-  const place = plan.placesAreFresh ? random.bytes(32) : new Uint8Array(32).fill(random.below(50));
-  const head = { transaction: random.bytes(8), cookie, place, side: random.below(2) as 0 | 1 };
+  const point = plan.placesAreFresh ? random.bytes(32) : new Uint8Array(32).fill(random.below(50));
+  const head = { transaction: random.bytes(8), cookie, point, side: random.below(2) as 0 | 1 };
   // A message that is too long ends a WebSocket, so it is rare.
   if (random.oneIn(20)) return random.bytes(random.below(random.oneIn(500) ? 3000 : 1400));
   if (random.oneIn(20)) {
@@ -285,14 +285,14 @@ class HonestClient {
 
   /** A new blob by UDP reaches the one who waits by WebSocket. */
   async exchange(): Promise<void> {
-    const place = new Uint8Array(32).fill(201);
+    const point = new Uint8Array(32).fill(201);
     const blob = new Uint8Array(100).fill(++this.#round & 0xff);
     const meet = (side: 0 | 1, cookie: Uint8Array, own: Uint8Array): Uint8Array =>
       encodeRequest({
         kind: "meet",
         transaction: new Uint8Array(8).fill(2),
         cookie,
-        place,
+        point,
         side,
         ownDigest: new Uint8Array(8),
         peerDigest: new Uint8Array(8),

@@ -12,9 +12,9 @@ import { encodeKind, encodeReceipt, encodeRecord, STREAM_KIND } from "../../../s
 import {
   type Address,
   encodeAnswer,
-  encodeAsk,
-  encodeAskAnswer,
   encodeCancel,
+  encodeForwardReply,
+  encodeForwardRequest,
   encodeHead,
   FORWARD_RECORD,
   formatTarget,
@@ -244,7 +244,7 @@ class ScriptWriter {
     const steps: Step[] = [];
     for (let answers = 1 + random.below(3); answers > 0; answers--) {
       const failure = random.oneIn(2) ? new SrudpError(random.pick(FAILURES), "no") : undefined;
-      const body = encodeAskAnswer({ askId: random.below(8), port: random.below(2 ** 17), failure });
+      const body = encodeForwardReply({ requestId: random.below(8), port: random.below(2 ** 17), failure });
       steps.push(this.#record(FORWARD_RECORD.answer, body, "answer"));
     }
     return steps;
@@ -358,7 +358,7 @@ class ScriptWriter {
 
   #target(): Target {
     const random = this.#random;
-    if (random.oneIn(12)) return { kind: "asked", askId: random.below(this.#asked + 1) };
+    if (random.oneIn(12)) return { kind: "asked", requestId: random.below(this.#asked + 1) };
     return random.pick(this.#surroundings.targets);
   }
 
@@ -441,14 +441,18 @@ class ScriptWriter {
 
   #ask(bind: Address): Step {
     const random = this.#random;
-    const askId = random.oneIn(ASKS_PER_REPETITION) ? random.below(this.#asked + 1) : this.#asked++;
-    return this.#record(FORWARD_RECORD.ask, encodeAsk({ askId, bind }), `ask ${askId} ${formatTarget(bind)}`);
+    const requestId = random.oneIn(ASKS_PER_REPETITION) ? random.below(this.#asked + 1) : this.#asked++;
+    return this.#record(
+      FORWARD_RECORD.ask,
+      encodeForwardRequest({ requestId, bind }),
+      `ask ${requestId} ${formatTarget(bind)}`,
+    );
   }
 
   /** Mostly of what was asked last. */
   #cancel(): Step {
-    const askId = Math.max(0, this.#asked - 1 - this.#random.below(this.#random.oneIn(3) ? 6 : 1));
-    return this.#record(FORWARD_RECORD.cancel, encodeCancel(askId), `cancel ${askId}`);
+    const requestId = Math.max(0, this.#asked - 1 - this.#random.below(this.#random.oneIn(3) ? 6 : 1));
+    return this.#record(FORWARD_RECORD.cancel, encodeCancel(requestId), `cancel ${requestId}`);
   }
 
   #record(type: number, body: Uint8Array, note: string): Step {

@@ -21,14 +21,14 @@ export interface World {
   print(random: Xorshift): string;
 }
 
-export interface Patience {
+export interface Deadline {
   /** Before the first count. */
   readonly restMs: number;
   /** For what is left of an attack for a moment: links that are draining, sockets that are closing. */
   readonly settleMs: number;
 }
 
-const PATIENCE: Patience = { restMs: 1500, settleMs: 8000 };
+const PATIENCE: Deadline = { restMs: 1500, settleMs: 8000 };
 /** A link that was closed is remembered for some probe timeouts. */
 const OBJECTS_SETTLE_MS = 20_000;
 const LOOK_EVERY_MS = 4;
@@ -43,7 +43,7 @@ const RESIDENT_BYTES_ONCE = 50_000_000;
 /** Compares what the victim holds with what it held before the first attack. */
 export class Ledger {
   readonly #world: World;
-  readonly #patience: Patience;
+  readonly #deadline: Deadline;
   #held: Counts = new Map();
   /** Handles that were there when that was counted. */
   #known: ReadonlySet<unknown> = new Set();
@@ -51,15 +51,15 @@ export class Ledger {
   #bytes = 0;
   #inputs = 0;
 
-  constructor(world: World, patience: Patience = PATIENCE) {
+  constructor(world: World, deadline: Deadline = PATIENCE) {
     this.#world = world;
-    this.#patience = patience;
+    this.#deadline = deadline;
   }
 
   /** From here on nothing may be added for good. */
   async begin(): Promise<void> {
     // Links of the first attacks, which have warmed everything up, are gone by then.
-    await pause(this.#patience.restMs);
+    await pause(this.#deadline.restMs);
     this.#held = this.#world.held();
     this.#known = new Set(activeHandles());
     const { residentBytes } = this.#world;
@@ -70,7 +70,7 @@ export class Ledger {
   /** Waits a while for descriptors and handles to be as many as before. @returns what there is more of, or nothing */
   async settle(inputs: number): Promise<string> {
     this.#inputs += inputs;
-    const untilMs = performance.now() + this.#patience.settleMs;
+    const untilMs = performance.now() + this.#deadline.settleMs;
     for (;;) {
       this.#world.check();
       const what = grown(this.#held, this.#world.held());

@@ -14,7 +14,7 @@ export interface MeetingOptions {
   readonly isSameSite?: boolean;
 }
 
-export interface Meeting {
+export interface Subscription {
   readonly world: World;
   readonly internet: Internet;
   readonly initiator: PunchHost;
@@ -28,7 +28,7 @@ export function meet(
   b: KindName | readonly NatKind[],
   seed: number,
   options: MeetingOptions = {},
-): Meeting {
+): Subscription {
   const world = new World(START_MS);
   const random = (label: string): Random => new Random(seed, label);
   const chance = random("core");
@@ -51,11 +51,11 @@ export function meet(
   };
   const host = (role: "initiator" | "responder", kinds: readonly NatKind[], net: number): PunchHost => {
     const own = options[role] ?? {};
-    const place =
+    const point =
       role === "responder" && options.isSameSite === true
         ? new Site(internet, "192.168.1.3", initiator.site.nats)
         : site(role, kinds, net);
-    return new PunchHost(world, random(role), place, {
+    return new PunchHost(world, random(role), point, {
       signalMs: chance.logarithmic(5, 400),
       ...own,
       role,
@@ -71,8 +71,8 @@ export function meet(
 }
 
 /** Runs until both have settled; gives up after `limitMs`. Says when both knew a direct pair, from the start. */
-export function run(meeting: Meeting, limitMs = 40_000): number {
-  const { world, initiator, responder } = meeting;
+export function run(subscription: Subscription, limitMs = 40_000): number {
+  const { world, initiator, responder } = subscription;
   const startMs = world.now;
   world.run(startMs + limitMs, () => initiator.agent.isSettled && responder.agent.isSettled);
   return Math.max(initiator.directAtMs, responder.directAtMs) - startMs;

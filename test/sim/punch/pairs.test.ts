@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { forecast } from "../../../src/punch/nat-behaviour.ts";
 import { behaviourOf, KIND_NAMES, KINDS, type KindName, PORT_RESTRICTED } from "./kinds.ts";
-import { type Meeting, type MeetingOptions, meet, run } from "./meeting.ts";
+import { type MeetingOptions, meet, run, type Subscription } from "./meeting.ts";
 
 const SEEDS = [1, 2, 3, 4, 5];
 /** Ports by luck: median 1 s, and one in a thousand needs a second attempt. */
@@ -14,7 +14,7 @@ function techniqueOf(a: KindName, b: KindName): string {
     : forecast(behaviourOf(KINDS[a]), behaviourOf(KINDS[b])).technique;
 }
 
-function counts({ initiator, responder }: Meeting): { most: number; checks: number } {
+function counts({ initiator, responder }: Subscription): { most: number; checks: number } {
   const most = Math.max(busiest(initiator.sentAtMs), busiest(responder.sentAtMs));
   return { most, checks: initiator.agent.counts.checks + responder.agent.counts.checks };
 }
@@ -34,21 +34,21 @@ describe("two hosts behind NATs", () => {
   it.each(PAIRS)("%s and %s come to what the forecast says", (a, b) => {
     const technique = techniqueOf(a, b);
     for (const seed of SEEDS) {
-      const meeting = meet(a, b, seed);
-      const timeMs = run(meeting);
+      const subscription = meet(a, b, seed);
+      const timeMs = run(subscription);
       const what = `seed ${seed}, ${technique}, ${timeMs} ms`;
-      expect(counts(meeting).most, what).toBeLessThanOrEqual(300);
+      expect(counts(subscription).most, what).toBeLessThanOrEqual(300);
       if (technique === "relay") {
         expect(timeMs, what).toBe(Number.POSITIVE_INFINITY);
-        for (const { log } of [meeting.initiator, meeting.responder])
+        for (const { log } of [subscription.initiator, subscription.responder])
           expect(
             log.some(({ event }) => event.kind === "failed"),
             what,
           ).toBe(true);
       } else {
         expect(timeMs, what).toBeLessThan(technique === "birthday" ? 15_000 : 1500);
-        expect(meeting.initiator.path, what).toBe("direct");
-        expect(meeting.responder.path, what).toBe("direct");
+        expect(subscription.initiator.path, what).toBe("direct");
+        expect(subscription.responder.path, what).toBe("direct");
       }
     }
   });
@@ -95,17 +95,22 @@ describe("two hosts behind NATs", () => {
 
   it("does the same again from the same seed, byte for byte", () => {
     const [first, second] = [0, 1].map(() => {
-      const meeting = meet("symmetric", "port-restricted", 9);
-      run(meeting);
-      return [meeting.initiator.sent, meeting.initiator.log, meeting.responder.sent, meeting.responder.log];
+      const subscription = meet("symmetric", "port-restricted", 9);
+      run(subscription);
+      return [
+        subscription.initiator.sent,
+        subscription.initiator.log,
+        subscription.responder.sent,
+        subscription.responder.log,
+      ];
     });
     expect(first).toEqual(second);
   });
 });
 
 describe("a NAT that takes early packets for its own", () => {
-  const early = (meeting: Meeting): number =>
-    [...meeting.initiator.site.nats, ...meeting.responder.site.nats].reduce(
+  const early = (subscription: Subscription): number =>
+    [...subscription.initiator.site.nats, ...subscription.responder.site.nats].reduce(
       (sum, nat) => sum + nat.poisoned,
       0,
     );
@@ -124,9 +129,9 @@ describe("a NAT that takes early packets for its own", () => {
           [700, 5],
         ] as const) {
           const options: MeetingOptions = { initiator: { signalMs: there }, responder: { signalMs: back } };
-          const meeting = meet(a, b, seed, options);
-          expect(run(meeting), `${a} ${b} ${there} ${back}`).toBeLessThan(2500);
-          expect(early(meeting), `${a} ${b} ${there} ${back}`).toBe(0);
+          const subscription = meet(a, b, seed, options);
+          expect(run(subscription), `${a} ${b} ${there} ${back}`).toBeLessThan(2500);
+          expect(early(subscription), `${a} ${b} ${there} ${back}`).toBe(0);
         }
       }
     },
@@ -134,26 +139,26 @@ describe("a NAT that takes early packets for its own", () => {
 
   it("is waited for where the answer takes long and the owner says so", () => {
     const options: MeetingOptions = { responder: { signalMs: 4000, answerDelayMs: 6000 } };
-    const meeting = meet("poison-prone", "poison-prone", 3, options);
-    expect(run(meeting)).toBeLessThan(5000);
-    expect(early(meeting)).toBe(0);
+    const subscription = meet("poison-prone", "poison-prone", 3, options);
+    expect(run(subscription)).toBeLessThan(5000);
+    expect(early(subscription)).toBe(0);
   });
 
   it("is met on fresh sockets when the first attempt poisoned it", () => {
     // The answer comes after the responder has lost patience: its full-TTL packets are too early.
-    const meeting = meet("poison-prone", "port-restricted", 2, { responder: { signalMs: 2500 } });
-    expect(run(meeting)).toBeLessThan(25_000);
-    expect(early(meeting)).toBeGreaterThan(0);
-    expect(meeting.initiator.agent.generation).toBeGreaterThan(1);
-    expect(meeting.initiator.sockets).toBe(1);
+    const subscription = meet("poison-prone", "port-restricted", 2, { responder: { signalMs: 2500 } });
+    expect(run(subscription)).toBeLessThan(25_000);
+    expect(early(subscription)).toBeGreaterThan(0);
+    expect(subscription.initiator.agent.generation).toBeGreaterThan(1);
+    expect(subscription.initiator.sockets).toBe(1);
   });
 });
 
 describe("two on one site", () => {
   it("take the way that does not leave it", () => {
-    const meeting = meet([PORT_RESTRICTED], [PORT_RESTRICTED], 4, { isSameSite: true });
-    expect(run(meeting)).toBeLessThan(500);
-    expect(meeting.initiator.path).toBe("lan");
-    expect(meeting.initiator.best?.address).toBe(meeting.responder.site.hostAddress);
+    const subscription = meet([PORT_RESTRICTED], [PORT_RESTRICTED], 4, { isSameSite: true });
+    expect(run(subscription)).toBeLessThan(500);
+    expect(subscription.initiator.path).toBe("lan");
+    expect(subscription.initiator.best?.address).toBe(subscription.responder.site.hostAddress);
   });
 });

@@ -2,22 +2,22 @@
 import { EventEmitter, getEventListeners } from "node:events";
 import { connect } from "node:net";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { AskedPorts } from "../../../src/app/forward/remote-port-registry.ts";
 import { CurrentPeer } from "../../../src/app/forward/current-peer.ts";
 import { ForwardPeer } from "../../../src/app/forward/forward-peer.ts";
 import { Forwarder } from "../../../src/app/forward/forwarder.ts";
-import { keepLink } from "../../../src/app/forward/reconnector.ts";
 import { Permissions } from "../../../src/app/forward/permissions/permissions.ts";
+import { keepLink } from "../../../src/app/forward/reconnector.ts";
+import { RemotePortRegistry } from "../../../src/app/forward/remote-port-registry.ts";
 import { parseForward } from "../../../src/app/forward/spec.ts";
 import type { ForwardFailure } from "../../../src/app/forward/watcher.ts";
 import type { Link } from "../../../src/index.ts";
 import {
   type Address,
-  type AskAnswer,
-  decodeAskAnswer,
-  encodeAsk,
+  decodeForwardReply,
   encodeCancel,
+  encodeForwardRequest,
   FORWARD_RECORD,
+  type ForwardReply,
 } from "../../../src/link/forward-records.ts";
 import { within } from "../../lib/deadline.ts";
 import { linkedPair } from "../link/loopback.ts";
@@ -44,26 +44,26 @@ async function permitting(): Promise<{
   for (const link of [near, far]) link.on("error", () => undefined).resume();
   const peer = new ForwardPeer(far, {
     permissions: new Permissions([], ["0"]),
-    askedPorts: new AskedPorts(),
+    remotePorts: new RemotePortRegistry(),
     watcher: { failed: (failure) => failures.push(failure) },
   });
   return { near, far, peer, failures };
 }
 
-function ask(link: Link, askId: number): void {
-  link.sendRecord(FORWARD_RECORD.ask, encodeAsk({ askId, bind: ANY_PORT }));
+function ask(link: Link, requestId: number): void {
+  link.sendRecord(FORWARD_RECORD.ask, encodeForwardRequest({ requestId, bind: ANY_PORT }));
 }
 
-function cancel(link: Link, askId: number): void {
-  link.sendRecord(FORWARD_RECORD.cancel, encodeCancel(askId));
+function cancel(link: Link, requestId: number): void {
+  link.sendRecord(FORWARD_RECORD.cancel, encodeCancel(requestId));
 }
 
 /** The answers that a link is given, as they come. */
-function answersOf(link: Link, count: number): Promise<AskAnswer[]> {
-  const answers: AskAnswer[] = [];
+function answersOf(link: Link, count: number): Promise<ForwardReply[]> {
+  const answers: ForwardReply[] = [];
   return new Promise((resolve) => {
     link.on("record", (type, body) => {
-      if (type === FORWARD_RECORD.answer) answers.push(decodeAskAnswer(body));
+      if (type === FORWARD_RECORD.answer) answers.push(decodeForwardReply(body));
       if (answers.length === count) resolve(answers);
     });
   });
@@ -79,10 +79,10 @@ function closed(link: Link): Promise<void> {
 describe("ports that the peer had opened", () => {
   it("are closed with the link when numbers are used again, which ends it", async () => {
     const { near, far } = await permitting();
-    for (let askId = 0; askId < 100; askId++) {
-      ask(near, askId);
-      cancel(near, askId);
-      ask(near, askId);
+    for (let requestId = 0; requestId < 100; requestId++) {
+      ask(near, requestId);
+      cancel(near, requestId);
+      ask(near, requestId);
     }
     const failed = new Promise<{ code?: string }>((resolve) => near.once("error", resolve));
     expect(await failed).toMatchObject({ code: "ERR_PROTOCOL" });
@@ -92,25 +92,25 @@ describe("ports that the peer had opened", () => {
 
   it("are closed when they are cancelled while they are being opened", async () => {
     const { near, far, peer } = await permitting();
-    for (let askId = 0; askId < 100; askId++) {
-      ask(near, askId);
-      cancel(near, askId);
+    for (let requestId = 0; requestId < 100; requestId++) {
+      ask(near, requestId);
+      cancel(near, requestId);
     }
     ask(near, 100);
-    expect(await answersOf(near, 1)).toMatchObject([{ askId: 100, failure: undefined }]);
+    expect(await answersOf(near, 1)).toMatchObject([{ requestId: 100, failure: undefined }]);
     // One port, of both families.
     await expect.poll(openPorts).toBe(2);
-    expect(peer.askedPorts).toHaveLength(1);
+    expect(peer.remotePorts).toHaveLength(1);
     near.destroy();
     await closed(far);
     await expect.poll(openPorts).toBe(0);
-    expect(peer.askedPorts).toEqual([]);
+    expect(peer.remotePorts).toEqual([]);
   });
 
   it("are closed when the link ends while they are being opened", async () => {
     const { near, far } = await permitting();
     const opening = new Promise((resolve) => far.once("record", resolve));
-    for (let askId = 0; askId < 100; askId++) ask(near, askId);
+    for (let requestId = 0; requestId < 100; requestId++) ask(near, requestId);
     await opening;
     far.destroy();
     await closed(far);
@@ -120,9 +120,9 @@ describe("ports that the peer had opened", () => {
   it("are 256 for each peer at most, those that are being opened included, and the next one is refused", async () => {
     const { near, far, failures } = await permitting();
     const answering = answersOf(near, 300);
-    for (let askId = 0; askId < 300; askId++) ask(near, askId);
+    for (let requestId = 0; requestId < 300; requestId++) ask(near, requestId);
     const refused = (await answering).filter(({ failure }) => failure !== undefined);
-    expect(refused.map(({ askId }) => askId)).toEqual(Array.from({ length: 44 }, (_, i) => 256 + i));
+    expect(refused.map(({ requestId }) => requestId)).toEqual(Array.from({ length: 44 }, (_, i) => 256 + i));
     expect(refused[0]!.failure!.code).toBe("ERR_PEER_FORWARD_BIND");
     expect(failures).toHaveLength(44);
     far.destroy();
@@ -187,7 +187,7 @@ describe("links that are made again and again", () => {
     const kept = keepLink({
       open: async () => links[links.push(new FakeLink()) - 1] as unknown as Link,
       isRepeatable: () => true,
-      isPatient: false,
+      retriesFirst: false,
       isFinal: () => false,
       signal: ending.signal,
       onLink: () => undefined,

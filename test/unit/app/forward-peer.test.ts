@@ -2,9 +2,9 @@
 import { EventEmitter } from "node:events";
 import { PassThrough } from "node:stream";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { AskedPorts } from "../../../src/app/forward/remote-port-registry.ts";
 import { ForwardPeer } from "../../../src/app/forward/forward-peer.ts";
 import { Permissions } from "../../../src/app/forward/permissions/permissions.ts";
+import { RemotePortRegistry } from "../../../src/app/forward/remote-port-registry.ts";
 import type { Link } from "../../../src/link/link.ts";
 
 afterEach(() => void vi.useRealTimers());
@@ -19,7 +19,7 @@ describe("a link without a stream to spare", () => {
     const link = Object.assign(new EventEmitter(), { openStream: () => opened });
     const peer = new ForwardPeer(link as unknown as Link, {
       permissions: new Permissions(),
-      askedPorts: new AskedPorts(),
+      remotePorts: new RemotePortRegistry(),
       watcher: { failed: () => undefined },
     });
     const reached = peer.reach({ kind: "tcp", host: "a", port: 1 });

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { formatLead, parseForward, parseTarget } from "../../../src/app/forward/spec.ts";
+import { formatDestination, parseForward, parseTarget } from "../../../src/app/forward/spec.ts";
 import { formatTarget } from "../../../src/link/forward-records.ts";
 
 function read(option: "L" | "R" | "D", text: string): string {
-  const { kind, bind, lead } = parseForward(option, text);
-  return `${kind} ${formatTarget(bind)} > ${formatLead(lead)}`;
+  const { kind, bind, destination } = parseForward(option, text);
+  return `${kind} ${formatTarget(bind)} > ${formatDestination(destination)}`;
 }
 
 describe("ssh's grammar", () => {

@@ -4,10 +4,10 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { AskedPorts } from "../../../src/app/forward/remote-port-registry.ts";
 import { dial, failureForPeer } from "../../../src/app/forward/dial.ts";
 import { ForwardPeer } from "../../../src/app/forward/forward-peer.ts";
 import { Permissions } from "../../../src/app/forward/permissions/permissions.ts";
+import { RemotePortRegistry } from "../../../src/app/forward/remote-port-registry.ts";
 import { parseForward, parseTarget } from "../../../src/app/forward/spec.ts";
 import { openStreamPort } from "../../../src/app/forward/stream-port.ts";
 import type { ForwardFailure } from "../../../src/app/forward/watcher.ts";
@@ -32,7 +32,7 @@ describe("a failure on the exposing side", () => {
       (link) =>
         new ForwardPeer(link, {
           permissions: new Permissions(link === far ? [path, "127.0.0.0/8:1"] : []),
-          askedPorts: new AskedPorts(),
+          remotePorts: new RemotePortRegistry(),
           watcher: { failed: (failure) => failures.push(failure) },
         }),
     );

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Tally } from "../../../src/app/byte-digest.ts";
+import { ByteDigest } from "../../../src/app/byte-digest.ts";
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["performance"] });
@@ -13,7 +13,7 @@ const CHUNK = new Uint8Array(1000);
 
 describe("the transfer time of a direction", () => {
   it("runs from the first byte to the last", () => {
-    const tally = new Tally();
+    const tally = new ByteDigest();
     vi.advanceTimersByTime(60_000);
     tally.add(CHUNK);
     vi.advanceTimersByTime(300);
@@ -24,7 +24,7 @@ describe("the transfer time of a direction", () => {
   });
 
   it("leaves out a pause in which there was nothing to send", () => {
-    const tally = new Tally();
+    const tally = new ByteDigest();
     tally.add(CHUNK);
     vi.advanceTimersByTime(100);
     tally.add(CHUNK);
@@ -36,7 +36,7 @@ describe("the transfer time of a direction", () => {
   });
 
   it("has a pause in it while the direction waits for its peer", () => {
-    const tally = new Tally();
+    const tally = new ByteDigest();
     tally.add(CHUNK);
     vi.advanceTimersByTime(7000);
     tally.noteTime(true);

@@ -2,23 +2,27 @@
 import type { Socket } from "node:dgram";
 import { once } from "node:events";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { AskedPorts } from "../../../src/app/forward/remote-port-registry.ts";
-import type { FlowChannel, FlowOptions } from "../../../src/app/forward/udp/udp-association.ts";
+import type { Dialer } from "../../../src/app/forward/dialer.ts";
 import { ForwardPeer } from "../../../src/app/forward/forward-peer.ts";
 import { Permissions } from "../../../src/app/forward/permissions/permissions.ts";
-import { FLOW_IDLE_MS, type PortAddress, TargetFlow } from "../../../src/app/forward/udp/target-association.ts";
+import { RemotePortRegistry } from "../../../src/app/forward/remote-port-registry.ts";
+import {
+  FLOW_IDLE_MS,
+  type PortAddress,
+  TargetFlow,
+} from "../../../src/app/forward/udp/target-association.ts";
+import type { FlowOptions, UdpAssociation } from "../../../src/app/forward/udp/udp-association.ts";
 import { openUdpPort } from "../../../src/app/forward/udp/udp-port.ts";
-import type { Via } from "../../../src/app/forward/dialer.ts";
 import type { ForwardFailure } from "../../../src/app/forward/watcher.ts";
 import { concatBytes } from "../../../src/base/bytes.ts";
 import { SrudpError } from "../../../src/base/errors.ts";
 import type { Link, Stream } from "../../../src/index.ts";
 import {
   type Address,
-  decodeAskAnswer,
+  decodeForwardReply,
   encodeAnswer,
-  encodeAsk,
   encodeCancel,
+  encodeForwardRequest,
   encodeHead,
   FORWARD_RECORD,
   type Target,
@@ -53,7 +57,7 @@ function serving(link: Link, expose: string[], permitListen: string[] = []): For
   const failures: ForwardFailure[] = [];
   new ForwardPeer(link, {
     permissions: new Permissions(expose, permitListen),
-    askedPorts: new AskedPorts(),
+    remotePorts: new RemotePortRegistry(),
     watcher: { failed: (failure) => failures.push(failure) },
   });
   return failures;
@@ -63,7 +67,7 @@ function serving(link: Link, expose: string[], permitListen: string[] = []): For
 function using(link: Link): ForwardPeer {
   return new ForwardPeer(link, {
     permissions: new Permissions(),
-    askedPorts: new AskedPorts(),
+    remotePorts: new RemotePortRegistry(),
     watcher: { failed: () => undefined },
   });
 }
@@ -92,7 +96,7 @@ function flowDatagram(stream: Stream, text: string): Uint8Array {
 /** Whether a connection through the link still works: nothing of it has ended. */
 async function answers(peer: ForwardPeer, port: number): Promise<string> {
   const { promise, resolve } = deferred<string>();
-  let opened: FlowChannel | undefined;
+  let opened: UdpAssociation | undefined;
   const flow: FlowOptions = {
     deliver: (bytes) => resolve(Buffer.from(bytes).toString()),
     onClose: () => resolve("closed"),
@@ -160,7 +164,7 @@ describe("a flow to a name with several addresses", () => {
           run: () => closed.promise,
         };
         close = channel.close;
-        return channel as unknown as FlowChannel;
+        return channel as unknown as UdpAssociation;
       },
     });
     const reached = deferred<void>();
@@ -212,11 +216,11 @@ describe("a target that refuses datagrams", () => {
     const { near, far } = await links();
     const target = udp(await unusedPort());
     const failures = serving(far, [`127.0.0.1:${target.port}/udp`]);
-    const told: ForwardFailure[] = [];
+    const reported: ForwardFailure[] = [];
     const failed = deferred<void>();
     const port = await openUdpPort(udp(0), target, using(near), {
       failed: (failure) => {
-        told.push(failure);
+        reported.push(failure);
         failed.resolve();
       },
     });
@@ -224,7 +228,7 @@ describe("a target that refuses datagrams", () => {
     client.send("anybody?", portOf(port.address), "127.0.0.1");
     await failed.promise;
     for (const [by, list] of [
-      ["own", told],
+      ["own", reported],
       ["peer", failures],
     ] as const)
       expect(list).toMatchObject([{ by, what: "connection", error: { code: "ERR_TARGET_REFUSED" } }]);
@@ -239,8 +243,8 @@ describe("a UDP port that the peer had opened", () => {
     const port = await echo();
     serving(far, [`127.0.0.1:${port}/udp`], ["127.0.0.1:0/udp"]);
     const opened = nextRecord(near);
-    near.sendRecord(FORWARD_RECORD.ask, encodeAsk({ askId: 0, bind: udp(0) }));
-    const { port: asked } = decodeAskAnswer(await opened);
+    near.sendRecord(FORWARD_RECORD.ask, encodeForwardRequest({ requestId: 0, bind: udp(0) }));
+    const { port: asked } = decodeForwardReply(await opened);
     const arriving = once(near, "forward");
     const client = await plainSocket();
     const answered = once(client, "message");
@@ -293,9 +297,9 @@ describe("streams that are reset while their target is looked up", () => {
 
 describe("a UDP port that closes while its flows wait for the peer", () => {
   it("closes a flow that opens later, and reports nothing", async () => {
-    const told: ForwardFailure[] = [];
-    const { via, flows, arrived } = waitingVia();
-    const port = await openUdpPort(udp(0), udp(1), via, { failed: (failure) => told.push(failure) });
+    const reported: ForwardFailure[] = [];
+    const { dialer, flows, arrived } = waitingVia();
+    const port = await openUdpPort(udp(0), udp(1), dialer, { failed: (failure) => reported.push(failure) });
     const client = await plainSocket();
     client.send("early", portOf(port.address), "127.0.0.1");
     await arrived(1);
@@ -307,12 +311,12 @@ describe("a UDP port that closes while its flows wait for the peer", () => {
     expect(flows[0]!.open()).toBe(true);
     flows[0]!.fail(new SrudpError("ERR_PEER_RESET"));
     await flows[0]!.over;
-    expect(told).toEqual([]);
+    expect(reported).toEqual([]);
   });
 
   it("keeps the flow of a sender that began anew when an earlier one of it ends late", async () => {
-    const { via, flows, arrived } = waitingVia();
-    const port = await openUdpPort(udp(0), udp(1), via, { failed: () => undefined });
+    const { dialer, flows, arrived } = waitingVia();
+    const port = await openUdpPort(udp(0), udp(1), dialer, { failed: () => undefined });
     const client = await plainSocket();
     client.send("first", portOf(port.address), "127.0.0.1");
     await arrived(1);
@@ -337,7 +341,7 @@ function waitingVia() {
   }
   const flows: Waiting[] = [];
   const waiting: (() => void)[] = [];
-  const via: Via = {
+  const dialer: Dialer = {
     reach: () => Promise.reject(new Error("not used")),
     reachFlow: (_target, options, onOpen) => {
       const over = deferred<SrudpError | undefined>();
@@ -347,18 +351,18 @@ function waitingVia() {
           isClosed = true;
         };
         const channel = { lastAtMs: 0, send: () => undefined, close };
-        onOpen(channel as unknown as FlowChannel);
+        onOpen(channel as unknown as UdpAssociation);
         return isClosed;
       };
       flows.push({ options, over: over.promise.catch(() => undefined), fail: over.reject, open });
-      for (const stir of waiting.splice(0)) stir();
+      for (const wake of waiting.splice(0)) wake();
       return over.promise;
     },
   };
   const arrived = async (count: number): Promise<void> => {
     while (flows.length < count) await new Promise<void>((resolve) => waiting.push(resolve));
   };
-  return { via, flows, arrived };
+  return { dialer, flows, arrived };
 }
 
 interface Deferred<T> {

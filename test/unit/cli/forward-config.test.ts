@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type ForwardConfig, readForwardConfig } from "../../../src/cli/options/forward-config.ts";
 import { addLinkOptions } from "../../../src/cli/options/common-options.ts";
+import { type ForwardConfig, readForwardConfig } from "../../../src/cli/options/forward-config.ts";
 import { failureOf } from "../../lib/key-folder.ts";
 
 let folder: string;

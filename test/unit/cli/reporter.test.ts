@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { SrudpError } from "../../../src/base/errors.ts";
-import { jsonLine } from "../../../src/cli/terminal/escape.ts";
 import { asSrudpError, Interruption } from "../../../src/cli/exit.ts";
+import { jsonLine } from "../../../src/cli/terminal/escape.ts";
 import { Reporter, type ReporterSettings } from "../../../src/cli/terminal/reporter.ts";
 
 function reporterOf(settings: Partial<ReporterSettings> = {}): {

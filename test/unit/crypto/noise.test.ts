@@ -180,13 +180,13 @@ function recordingAead(sealed: Map<string, string>): Primitives["aead"] {
       const keyText = toHex(keyBytes);
       return {
         seal(bytes, adStart, textStart, textEnd, packetNumber) {
-          const place = `${keyText}/${packetNumber}`;
+          const point = `${keyText}/${packetNumber}`;
           const input = toHex(bytes.subarray(adStart, textEnd));
-          if ((sealed.get(place) ?? input) !== input) throw new Error(`sealed twice: ${place}`);
-          sealed.set(place, input);
+          if ((sealed.get(point) ?? input) !== input) throw new Error(`sealed twice: ${point}`);
+          sealed.set(point, input);
           key.seal(bytes, adStart, textStart, textEnd, packetNumber);
         },
-        open: (...place) => key.open(...place),
+        open: (...point) => key.open(...point),
       };
     },
   };

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import {
-  CONNECTION_WINDOW_MOST_BYTES,
   FlowControl,
-  STREAM_WINDOW_MOST_BYTES,
+  MAX_CONNECTION_WINDOW_BYTES,
+  MAX_STREAM_WINDOW_BYTES,
 } from "../../../src/engine/streams/flow-control.ts";
 import { ReceiveStream } from "../../../src/engine/streams/receive-stream.ts";
 import { SlabPool } from "../../../src/engine/streams/slab-pool.ts";
@@ -68,8 +68,8 @@ describe("flow control of the connection (RFC 9000 §4.1)", () => {
   it("never grows a window beyond its bound", () => {
     const flow = new FlowControl(WINDOW_BYTES);
     for (let n = 0; n < 400; n++) flow.onRead(n, 1000, flow.windowBytes / 4);
-    expect(flow.windowBytes).toBe(CONNECTION_WINDOW_MOST_BYTES);
-    expect(flow.maxBytes - flow.readBytes).toBeLessThanOrEqual(CONNECTION_WINDOW_MOST_BYTES);
+    expect(flow.windowBytes).toBe(MAX_CONNECTION_WINDOW_BYTES);
+    expect(flow.maxBytes - flow.readBytes).toBeLessThanOrEqual(MAX_CONNECTION_WINDOW_BYTES);
   });
 });
 
@@ -109,7 +109,7 @@ describe("flow control of a stream", () => {
       stream.readBytes += stream.windowBytes / 4;
       flow.onStreamRead(n, 1000, stream);
     }
-    expect(stream.windowBytes).toBe(STREAM_WINDOW_MOST_BYTES);
-    expect(flow.windowBytes).toBeLessThanOrEqual(CONNECTION_WINDOW_MOST_BYTES);
+    expect(stream.windowBytes).toBe(MAX_STREAM_WINDOW_BYTES);
+    expect(flow.windowBytes).toBeLessThanOrEqual(MAX_CONNECTION_WINDOW_BYTES);
   });
 });

@@ -13,7 +13,7 @@ function control(isInitiator = true): PathControl {
 }
 
 /** At home, with another path that has answered a probe. */
-function proved(path: Path, isInitiator = true): PathControl {
+function validated(path: Path, isInitiator = true): PathControl {
   const paths = control(isInitiator);
   paths.probe(0, path, PTO_MS);
   expect(paths.onResponse(0, paths.takeOther()!.token)).toBe(path);
@@ -103,7 +103,7 @@ describe("path control", () => {
 
   it("turns to the others of the handshake, once each, when the one that seemed to complete it never answers", () => {
     const paths = control(false);
-    paths.doubt(0, 1200, PTO_MS, [away, rebound]);
+    paths.suspect(0, 1200, PTO_MS, [away, rebound]);
     const tried: Path[] = [];
     for (let now = 0; now < 20_000; now = paths.timeoutAt) {
       paths.handleTimeout(now, PTO_MS);
@@ -120,7 +120,7 @@ describe("path control", () => {
 
   it("comes back from a stranger to a path that had not had its time to prove itself", () => {
     const paths = control(false);
-    paths.doubt(0, 1200, PTO_MS);
+    paths.suspect(0, 1200, PTO_MS);
     paths.onSent(600);
     // A copy of the peer's packet, which the peer itself is not heard after.
     expect(paths.follow(10, away, 100, PTO_MS)).toBe("address");
@@ -151,14 +151,14 @@ describe("path control", () => {
   });
 
   it("forgets after a minute that a path has answered", () => {
-    const paths = proved(away);
+    const paths = validated(away);
     expect(paths.hasProved(59_000, away)).toBe(true);
     expect(paths.hasProved(61_000, away)).toBe(false);
   });
 
   it("does not take what the peer sent before it knew of our move for a move back", () => {
     for (const isInitiator of [true, false]) {
-      const paths = proved(away, isInitiator);
+      const paths = validated(away, isInitiator);
       paths.use(0, away, 10, PTO_MS);
       expect(paths.follow(20, home, 1200, PTO_MS)).toBe("none");
       paths.onAcknowledged(9);
@@ -172,15 +172,15 @@ describe("path control", () => {
   });
 
   it("goes back to where the peer is heard when it does not follow", () => {
-    const paths = proved(away);
+    const paths = validated(away);
     paths.use(0, away, 10, PTO_MS);
     expect(paths.follow(999, home, 1200, PTO_MS)).toBe("none");
     expect(paths.follow(1000, home, 1200, PTO_MS)).toBe("address");
   });
 
   it("when both move at once, the initiator's move stands", () => {
-    const initiator = proved(away, true);
-    const responder = proved(away, false);
+    const initiator = validated(away, true);
+    const responder = validated(away, false);
     initiator.use(0, away, 10, PTO_MS);
     responder.use(0, away, 10, PTO_MS);
     expect(initiator.follow(20, rebound, 1200, PTO_MS)).toBe("none");
@@ -188,14 +188,14 @@ describe("path control", () => {
   });
 
   it("follows the peer to a path that has answered without putting it on trial", () => {
-    const paths = proved(away);
+    const paths = validated(away);
     expect(paths.follow(10, away, 50, PTO_MS)).toBe("address");
     expect(paths.isValidated).toBe(true);
   });
 
   it("measures anew behind another socket, which may be another network", () => {
     const other = { ...home, socket: 1 };
-    const paths = proved(other);
+    const paths = validated(other);
     expect(paths.use(0, other, 10, PTO_MS)).toBe("address");
   });
 });

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { EventQueue } from "../../../src/engine/connection/events.ts";
+import { DEFAULT_PARAMETERS } from "../../../src/engine/connection/transport-parameters.ts";
 import { SentPackets } from "../../../src/engine/recovery/sent-packets.ts";
 import { PRIORITY, Streams } from "../../../src/engine/streams/streams.ts";
-import { DEFAULT_PARAMETERS } from "../../../src/engine/connection/transport-parameters.ts";
 import { FrameCursor } from "../../../src/wire/frames.ts";
 
 const BOUNDLESS = { ...DEFAULT_PARAMETERS, maxDataBytes: 2 ** 40, maxStreamDataBytes: 2 ** 40 };

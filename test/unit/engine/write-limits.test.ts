@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { type ConnectionEvent, EVENT, EventQueue } from "../../../src/engine/connection/events.ts";
+import { DEFAULT_PARAMETERS } from "../../../src/engine/connection/transport-parameters.ts";
 import { SentPackets } from "../../../src/engine/recovery/sent-packets.ts";
 import { PRIORITY, Streams } from "../../../src/engine/streams/streams.ts";
-import { DEFAULT_PARAMETERS } from "../../../src/engine/connection/transport-parameters.ts";
 
 const KIBIBYTE = 1024;
 const MEBIBYTE = 1024 * KIBIBYTE;

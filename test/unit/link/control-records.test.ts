@@ -1,6 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { concatBytes } from "../../../src/base/bytes.ts";
-import { ControlReader, encodeReceipt, encodeRecord, type Receipt } from "../../../src/link/control-records.ts";
+import {
+  ControlReader,
+  encodeReceipt,
+  encodeRecord,
+  type Receipt,
+} from "../../../src/link/control-records.ts";
 
 const receipt: Receipt = {
   streamId: 4,

@@ -181,7 +181,7 @@ describe("the endpoint", () => {
   it("reads the clock for each datagram, and not again before what follows from them", async () => {
     const endpoint = await newEndpoint();
     const one = new FakeConnection(...ONE);
-    const attachment = endpoint.attach(one, new FakeOwner(), [])!;
+    const connectionHandle = endpoint.attach(one, new FakeOwner(), [])!;
     const socket = endpoint.sockets[0] as UdpSocket;
     for (const n of [1, 2, 3]) {
       const arrivedMs = performance.now();
@@ -190,7 +190,7 @@ describe("the endpoint", () => {
       socket.onDatagram?.(socket, LOOPBACK, 9, dataPacket(ONE, n));
       expect(one.received.at(-1)!.now).toBeGreaterThanOrEqual(arrivedMs + 2);
     }
-    expect(attachment.now()).toBe(one.received.at(-1)!.now);
+    expect(connectionHandle.now()).toBe(one.received.at(-1)!.now);
   });
 
   it("has one path for each address that a connection is heard from", async () => {
@@ -275,10 +275,10 @@ describe("the endpoint", () => {
         resolve(performance.now());
       };
     });
-    const attachment = endpoint.attach(one, new FakeOwner(), [])!;
+    const connectionHandle = endpoint.attach(one, new FakeOwner(), [])!;
     await new Promise((resolve) => setTimeout(resolve, 10));
     one.deadlineMs = started + 90;
-    attachment.touch();
+    connectionHandle.touch();
     expect((await timedOut) - started).toBeGreaterThanOrEqual(89);
     expect(one.calls.filter((call) => call === "timeout")).toHaveLength(1);
   });
@@ -307,14 +307,14 @@ describe("the endpoint", () => {
     const endpoint = await newEndpoint();
     const one = new FakeConnection(...ONE);
     const owner = new FakeOwner();
-    let attachment: ReturnType<Endpoint["attach"]>;
+    let connectionHandle: ReturnType<Endpoint["attach"]>;
     owner.onEvent = () => {
       one.calls.push("command");
-      attachment!.touch();
+      connectionHandle!.touch();
     };
-    attachment = endpoint.attach(one, owner, []);
+    connectionHandle = endpoint.attach(one, owner, []);
     one.events.push(1);
-    attachment!.flush();
+    connectionHandle!.flush();
     expect(one.calls.slice(one.calls.indexOf("command"))).toEqual([
       "command",
       "no event",
@@ -333,8 +333,8 @@ describe("the endpoint", () => {
       one.events.push(1);
       return Number.POSITIVE_INFINITY;
     };
-    const attachment = endpoint.attach(one, owner, [])!;
-    owner.onEvent = () => attachment.touch();
+    const connectionHandle = endpoint.attach(one, owner, [])!;
+    owner.onEvent = () => connectionHandle.touch();
     await new Promise((resolve) => setTimeout(resolve, 5));
     const before = owner.kinds.length;
     expect(before).toBeGreaterThan(8);
@@ -353,11 +353,11 @@ describe("the endpoint", () => {
       throw bug;
     };
     const other = new FakeOwner();
-    const attachment = endpoint.attach(one, owner, [])!;
+    const connectionHandle = endpoint.attach(one, owner, [])!;
     endpoint.attach(three, other, []);
     one.events.push(1);
     three.events.push(2);
-    attachment.flush();
+    connectionHandle.flush();
     expect(owner.faults).toEqual([bug]);
     expect(other.kinds).toEqual([2]);
     expect(other.faults).toEqual([]);
@@ -382,11 +382,11 @@ describe("the endpoint", () => {
       one[method] = (): never => {
         throw new Error(method);
       };
-      const attachment = endpoint.attach(one, owner, [])!;
+      const connectionHandle = endpoint.attach(one, owner, [])!;
       endpoint.attach(three, other, []);
       for (let turn = 0; turn < 2; turn++) {
         one.deadlineMs = performance.now();
-        attachment.touch();
+        connectionHandle.touch();
         await deliver(endpoint, peer, dataPacket(ONE, 1), dataPacket(THREE, 2));
       }
       await expect.poll(() => owner.isDetached).toBe(true);
@@ -419,9 +419,9 @@ describe("the endpoint", () => {
     const endpoint = await newEndpoint();
     const one = new FakeConnection(...ONE);
     const owner = new FakeOwner();
-    const attachment = endpoint.attach(one, owner, [])!;
+    const connectionHandle = endpoint.attach(one, owner, [])!;
     one.state = "closed";
-    attachment.touch();
+    connectionHandle.touch();
     await expect.poll(() => owner.isDetached).toBe(true);
     // Its port is free again.
     const { port } = endpoint.sockets[0]!.local;

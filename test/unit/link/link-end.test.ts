@@ -6,10 +6,10 @@ import { type ConnectionEvent, EVENT } from "../../../src/engine/connection/conn
 import { encodeKind, STREAM_KIND } from "../../../src/link/control-records.ts";
 import { Endpoint } from "../../../src/link/endpoint.ts";
 import type { Link } from "../../../src/link/link.ts";
-import { listen } from "../../../src/open/listener.ts";
 import { newConnection } from "../../../src/link/new-connection.ts";
 import type { Stream } from "../../../src/link/stream.ts";
 import { Trust } from "../../../src/link/trust.ts";
+import { listen } from "../../../src/open/listener.ts";
 import { UdpSocket } from "../../../src/platform/udp/udp-socket.ts";
 
 const SECRET = new Uint8Array(32).fill(9);
@@ -32,7 +32,7 @@ it("leaves no stream open that was opened behind the record that ends the link",
         );
         for (let n = 0; n < 3; n++)
           connection.write(connection.openStream(), encodeKind(STREAM_KIND.forward));
-        parts.attachment.touch();
+        parts.connectionHandle.touch();
       },
       handleDetached: () => undefined,
       handleFault: (fault) => {

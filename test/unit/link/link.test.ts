@@ -164,9 +164,9 @@ describe("the end of a link", () => {
     far.resume();
     await Promise.all([once(near, "end"), once(far, "end")]);
     const receipt: Receipt = { streamId: far.streamId, bytes: 0, sha256: new Uint8Array(32) };
-    const told = once(near, "receipt");
+    const reported = once(near, "receipt");
     far.sendReceipt(receipt);
-    expect((await told)[0]).toEqual(receipt);
+    expect((await reported)[0]).toEqual(receipt);
     release();
     releaseFar();
     await Promise.all([closing(near), closing(far)]);
@@ -288,7 +288,7 @@ describe("a link without a pipe", () => {
     const { near, far } = await linkedPair(undefined, { pipe: false });
     expect([near.hasPipe, far.hasPipe]).toEqual([false, false]);
     const arriving = once(far, "forward");
-    const told = once(far, "record");
+    const reported = once(far, "record");
     near.sendRecord(7, Uint8Array.of(1, 2));
     const stream = await near.openStream("forward");
     stream.end("by the side");
@@ -296,7 +296,7 @@ describe("a link without a pipe", () => {
     there.end();
     stream.resume();
     expect(await text(there)).toBe("by the side");
-    expect(await told).toEqual([7, Uint8Array.of(1, 2)]);
+    expect(await reported).toEqual([7, Uint8Array.of(1, 2)]);
     far.resume();
     await Promise.all([near.close(), closing(far)]);
     expect([near.errored, far.errored]).toEqual([null, null]);

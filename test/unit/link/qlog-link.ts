@@ -6,8 +6,8 @@ import {
   type Path,
   type Transmit,
 } from "../../../src/engine/connection/connection.ts";
-import { Handshake } from "../../../src/engine/handshake/handshake.ts";
 import { DEFAULT_PARAMETERS, encodeParameters } from "../../../src/engine/connection/transport-parameters.ts";
+import { Handshake } from "../../../src/engine/handshake/handshake.ts";
 import { Qlog } from "../../../src/link/qlog/qlog.ts";
 import type { QlogSink } from "../../../src/link/qlog/qlog-file.ts";
 import { toyPrimitives } from "../../sim/primitives.ts";

@@ -205,13 +205,13 @@ describe("the trace of a link", () => {
 
   it("tells the estimates that the statistics end with", () => {
     const { near } = runTracedLink({ seed: 5, lossRate: 0.02, bytes: new Uint8Array(400_000) });
-    const told: Record<string, number> = {};
-    for (const { data } of near.sink.named("quic:recovery_metrics_updated")) Object.assign(told, data);
+    const reported: Record<string, number> = {};
+    for (const { data } of near.sink.named("quic:recovery_metrics_updated")) Object.assign(reported, data);
     const { stats } = near.connection;
-    expect(told.min_rtt).toBeCloseTo(stats.minRttMs, 2);
-    expect(told.smoothed_rtt).toBeCloseTo(stats.rttMs, 2);
-    expect(told.rtt_variance).toBeCloseTo(stats.rttVarMs, 2);
-    expect(told.congestion_window).toBe(Math.round(stats.congestionWindowBytes));
+    expect(reported.min_rtt).toBeCloseTo(stats.minRttMs, 2);
+    expect(reported.smoothed_rtt).toBeCloseTo(stats.rttMs, 2);
+    expect(reported.rtt_variance).toBeCloseTo(stats.rttVarMs, 2);
+    expect(reported.congestion_window).toBe(Math.round(stats.congestionWindowBytes));
     const phases = near.sink.named("quic:congestion_state_updated").map(({ data }) => data.new);
     expect(phases[0]).toBe("slowStart");
     expect(phases.at(-1)).toBe(stats.congestionPhase);

@@ -3,9 +3,9 @@ import { once } from "node:events";
 import { describe, expect, it } from "vitest";
 import { ERRORS, type ErrorCode, type SrudpError } from "../../../src/base/errors.ts";
 import { writeVarint } from "../../../src/base/varint.ts";
-import { Flow, type FlowHost } from "../../../src/link/stream-adapter.ts";
-import { decodeAnswer, decodeAskAnswer } from "../../../src/link/forward-records.ts";
+import { decodeAnswer, decodeForwardReply } from "../../../src/link/forward-records.ts";
 import { Stream } from "../../../src/link/stream.ts";
+import { StreamAdapter, type StreamHost } from "../../../src/link/stream-adapter.ts";
 import { failureOf, linkedPair } from "./loopback.ts";
 
 const SENDABLE = (Object.keys(ERRORS) as ErrorCode[]).filter((code) => ERRORS[code].wire !== undefined);
@@ -30,7 +30,7 @@ describe("a code of the peer's", () => {
     "in RESET_STREAM and STOP_SENDING is not reported as a local error (%s)",
     async (handle) => {
       for (const wire of WIRE_CODES) {
-        const flow = new Flow(deafHost);
+        const flow = new StreamAdapter(deafHost);
         const stream = new Stream(flow);
         flow.open(4);
         const failed = once(stream, "error");
@@ -44,13 +44,13 @@ describe("a code of the peer's", () => {
     for (const wire of WIRE_CODES.slice(1)) {
       const failure = Uint8Array.of(...varint(wire), 1, 0x61);
       expectRemote(decodeAnswer(failure));
-      expectRemote(decodeAskAnswer(Uint8Array.of(0, 0, ...failure)).failure);
+      expectRemote(decodeForwardReply(Uint8Array.of(0, 0, ...failure)).failure);
     }
   });
 });
 
 /** An engine that takes everything and gives nothing. */
-const deafHost: FlowHost = {
+const deafHost: StreamHost = {
   engine: {
     write: () => true,
     finish: () => undefined,
@@ -64,7 +64,7 @@ const deafHost: FlowHost = {
   touch: () => undefined,
   fail: (fault) => expect.unreachable(String(fault)),
   failByListener: (thrown) => expect.unreachable(String(thrown)),
-  flowChanged: () => undefined,
+  streamChanged: () => undefined,
 };
 
 function varint(value: number): Uint8Array {

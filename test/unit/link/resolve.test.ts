@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { formatAddress, parseAddress } from "../../../src/platform/udp/address.ts";
-import { addressesInHosts } from "../../../src/platform/name-lookup.ts";
 import { inTurns, resolveHost } from "../../../src/link/resolve.ts";
+import { addressesInHosts } from "../../../src/platform/name-lookup.ts";
+import { formatAddress, parseAddress } from "../../../src/platform/udp/address.ts";
 
 describe("an address", () => {
   it.each([

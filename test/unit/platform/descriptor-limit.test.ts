@@ -1,5 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { checkDescriptorLimit, descriptorError, NEEDED_DESCRIPTORS } from "../../../src/platform/descriptors.ts";
+import {
+  checkDescriptorLimit,
+  descriptorError,
+  NEEDED_DESCRIPTORS,
+} from "../../../src/platform/descriptors.ts";
 
 describe("the limit on open files", () => {
   it("is enough as the system has it, or where it is not known", () => {

@@ -3,9 +3,9 @@ import { createRequire } from "node:module";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
-import { type Native, native } from "../../../src/platform/native.ts";
 import { opensslPrimitives } from "../../../src/platform/crypto/openssl-provider.ts";
 import { choose } from "../../../src/platform/crypto/provider.ts";
+import { type Native, native } from "../../../src/platform/native.ts";
 
 const hasKoffi = ((): boolean => {
   try {

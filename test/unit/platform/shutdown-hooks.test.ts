@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { farewellsSaid, sayFarewell } from "../../../src/platform/shutdown-hooks.ts";
+import { addShutdownHook, shutdownHooksDone } from "../../../src/platform/shutdown-hooks.ts";
 
 describe("what has to be said before the end", () => {
   it("is waited for, whether or not it succeeds", async () => {
@@ -12,17 +12,17 @@ describe("what has to be said before the end", () => {
           else resolve();
         }, 20);
       });
-    sayFarewell(later(false));
-    sayFarewell(later(true));
-    await farewellsSaid();
+    addShutdownHook(later(false));
+    addShutdownHook(later(true));
+    await shutdownHooksDone();
     expect(said).toBe(2);
-    await farewellsSaid();
+    await shutdownHooksDone();
   });
 
   it("is not waited for longer than a second", async () => {
-    sayFarewell(new Promise(() => undefined));
+    addShutdownHook(new Promise(() => undefined));
     const startMs = performance.now();
-    await farewellsSaid();
+    await shutdownHooksDone();
     expect(performance.now() - startMs).toBeGreaterThan(900);
     expect(performance.now() - startMs).toBeLessThan(5000);
   });

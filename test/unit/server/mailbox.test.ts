@@ -1,25 +1,25 @@
 import { once } from "node:events";
 import { describe, expect, it } from "vitest";
-import { MailboxCarrier } from "../../../src/traversal/signalling/mailbox-channel.ts";
-import { orderServers, parseRendezvousUrl } from "../../../src/traversal/signalling/rendezvous-url.ts";
 import { Endpoint } from "../../../src/link/endpoint.ts";
-import { openRelay } from "../../../src/traversal/relay/relay-socket.ts";
 import { UdpSocket } from "../../../src/platform/udp/udp-socket.ts";
+import { openRelay } from "../../../src/traversal/relay/relay-socket.ts";
+import { MailboxChannel } from "../../../src/traversal/signalling/mailbox-channel.ts";
+import { orderServers, parseRendezvousUrl } from "../../../src/traversal/signalling/rendezvous-url.ts";
 import { encodeRequest } from "../../../src/wire/mailbox-messages.ts";
 import { pause } from "../../lib/deadline.ts";
 import { openUdp, unusedPort } from "../../lib/udp.ts";
 import { closing, newPlace, startServer, Visitor } from "./points.ts";
 
 const urlOf = (server: { port: number }) => `udp://127.0.0.1:${server.port}`;
-const carrierTo = (...servers: string[]) => closing(new MailboxCarrier(servers));
+const carrierTo = (...servers: string[]) => closing(new MailboxChannel(servers));
 
 describe("two at one place", () => {
   it("get each other's blobs, whoever comes first, and each change at once", async () => {
     const server = await startServer();
-    const place = newPlace();
-    const responder = new Visitor(carrierTo(urlOf(server)), place, "responder");
+    const point = newPlace();
+    const responder = new Visitor(carrierTo(urlOf(server)), point, "responder");
     responder.publish("answer 1");
-    const initiator = new Visitor(carrierTo(urlOf(server)), place, "initiator");
+    const initiator = new Visitor(carrierTo(urlOf(server)), point, "initiator");
     initiator.publish("offer 1");
     await Promise.all([initiator.hears("answer 1"), responder.hears("offer 1")]);
     const before = performance.now();
@@ -30,20 +30,20 @@ describe("two at one place", () => {
     // A push, not the next question 15 s later.
     expect(performance.now() - before).toBeLessThan(2000);
     expect(server.statistics.waiting).toBe(2);
-    expect(server.statistics.places).toBe(1);
+    expect(server.statistics.points).toBe(1);
   });
 
   it("see nothing of what lies elsewhere, and nothing of their own", async () => {
     const server = await startServer();
-    const carrier = carrierTo(urlOf(server));
-    const [place, elsewhere] = [newPlace(), newPlace()];
-    const lonely = new Visitor(carrier, place, "initiator");
+    const channel = carrierTo(urlOf(server));
+    const [point, elsewhere] = [newPlace(), newPlace()];
+    const lonely = new Visitor(channel, point, "initiator");
     lonely.publish("mine");
-    const rival = new Visitor(carrierTo(urlOf(server)), place, "initiator");
+    const rival = new Visitor(carrierTo(urlOf(server)), point, "initiator");
     rival.publish("a rival's");
     const stranger = new Visitor(carrierTo(urlOf(server)), elsewhere, "responder");
     stranger.publish("a stranger's");
-    const peer = new Visitor(carrier, place, "responder");
+    const peer = new Visitor(channel, point, "responder");
     peer.publish("for both");
     await Promise.all([lonely.hears("for both"), rival.hears("for both")]);
     expect([...lonely.heard, ...rival.heard]).toEqual(["for both", "for both"]);
@@ -52,9 +52,9 @@ describe("two at one place", () => {
 
   it("meet although one has nothing to say yet", async () => {
     const server = await startServer();
-    const place = newPlace();
-    const initiator = new Visitor(carrierTo(urlOf(server)), place, "initiator");
-    const responder = new Visitor(carrierTo(urlOf(server)), place, "responder");
+    const point = newPlace();
+    const initiator = new Visitor(carrierTo(urlOf(server)), point, "initiator");
+    const responder = new Visitor(carrierTo(urlOf(server)), point, "responder");
     responder.publish("waiting");
     await initiator.hears("waiting");
     initiator.publish("coming");
@@ -64,10 +64,10 @@ describe("two at one place", () => {
   it("find each other again after the server was started anew", async () => {
     const first = await startServer();
     const { port } = first;
-    const place = newPlace();
-    const responder = new Visitor(carrierTo(urlOf(first)), place, "responder");
+    const point = newPlace();
+    const responder = new Visitor(carrierTo(urlOf(first)), point, "responder");
     responder.publish("answer");
-    const initiator = new Visitor(carrierTo(urlOf(first)), place, "initiator");
+    const initiator = new Visitor(carrierTo(urlOf(first)), point, "initiator");
     initiator.publish("offer");
     await Promise.all([initiator.hears("answer"), responder.hears("offer")]);
     await first.close();
@@ -79,16 +79,16 @@ describe("two at one place", () => {
 
   it("are forgotten when they leave", async () => {
     const server = await startServer();
-    const place = newPlace();
-    const responder = new Visitor(carrierTo(urlOf(server)), place, "responder");
+    const point = newPlace();
+    const responder = new Visitor(carrierTo(urlOf(server)), point, "responder");
     responder.publish("answer");
-    const initiator = new Visitor(carrierTo(urlOf(server)), place, "initiator");
+    const initiator = new Visitor(carrierTo(urlOf(server)), point, "initiator");
     initiator.publish("offer");
     await Promise.all([initiator.hears("answer"), responder.hears("offer")]);
-    await responder.meeting.close();
-    const late = new Visitor(carrierTo(urlOf(server)), place, "initiator");
+    await responder.subscription.close();
+    const late = new Visitor(carrierTo(urlOf(server)), point, "initiator");
     late.publish("anybody?");
-    await initiator.meeting.close();
+    await initiator.subscription.close();
     while (server.statistics.waiting !== 1) await pause(10);
     expect(late.heard).toEqual([]);
   });
@@ -100,15 +100,15 @@ describe("a mailbox shared with an endpoint", () => {
     const socket = await UdpSocket.bind({ family: 4, address: "127.0.0.1", port: 0 });
     const endpoint = new Endpoint([socket]);
     closing(endpoint);
-    const place = newPlace();
-    const carrier = closing(new MailboxCarrier([urlOf(server)], { shared: endpoint }));
-    const visitor = new Visitor(carrier, place, "initiator");
+    const point = newPlace();
+    const channel = closing(new MailboxChannel([urlOf(server)], { shared: endpoint }));
+    const visitor = new Visitor(channel, point, "initiator");
     visitor.publish("offer");
-    const peer = new Visitor(carrierTo(urlOf(server)), place, "responder");
+    const peer = new Visitor(carrierTo(urlOf(server)), point, "responder");
     peer.publish("answer");
     await Promise.all([visitor.hears("answer"), peer.hears("offer")]);
     expect(endpoint.strayDatagrams).toBe(0);
-    await carrier.close();
+    await channel.close();
     // What comes now belongs to nobody.
     const stranger = await openUdp();
     stranger.send(new Uint8Array(40).fill(0xf3), socket.local.port, "127.0.0.1");
@@ -123,16 +123,16 @@ describe("several channels to one server", () => {
     const endpoint = closing(
       new Endpoint([await UdpSocket.bind({ family: 4, address: "127.0.0.1", port: 0 })]),
     );
-    const places = [newPlace(), newPlace()];
-    const visitors = places.map((place) => {
-      const carrier = closing(new MailboxCarrier([urlOf(server)], { shared: endpoint }));
-      const visitor = new Visitor(carrier, place, "initiator");
+    const points = [newPlace(), newPlace()];
+    const visitors = points.map((point) => {
+      const channel = closing(new MailboxChannel([urlOf(server)], { shared: endpoint }));
+      const visitor = new Visitor(channel, point, "initiator");
       visitor.publish("offer");
       return visitor;
     });
-    const relay = closing(await openRelay(urlOf(server), places[0]!, "initiator", { shared: endpoint }));
-    for (const place of places) {
-      new Visitor(carrierTo(urlOf(server)), place, "responder").publish("answer");
+    const relay = closing(await openRelay(urlOf(server), points[0]!, "initiator", { shared: endpoint }));
+    for (const point of points) {
+      new Visitor(carrierTo(urlOf(server)), point, "responder").publish("answer");
     }
     await Promise.all(visitors.map((visitor) => visitor.hears("answer")));
     expect(relay.way).toBe("udp");
@@ -148,7 +148,7 @@ describe("a server", () => {
       kind: "meet",
       transaction: new Uint8Array(8).fill(1),
       cookie: new Uint8Array(16).fill(9),
-      place: newPlace().id,
+      point: newPlace().id,
       side: 0,
       ownDigest: new Uint8Array(8),
       peerDigest: new Uint8Array(8),
@@ -173,7 +173,7 @@ describe("a server", () => {
       kind: "meet",
       transaction: new Uint8Array(8),
       cookie,
-      place: newPlace().id,
+      point: newPlace().id,
       side: 0,
       ownDigest: new Uint8Array(8),
       peerDigest: new Uint8Array(8),
@@ -193,14 +193,14 @@ describe("a server", () => {
 
   it("bounds places, and what one address may have of them, and says so", async () => {
     const server = await startServer({ limits: { entriesPerAddress: 2 } });
-    const carrier = carrierTo(urlOf(server));
-    for (let i = 0; i < 2; i++) new Visitor(carrier, newPlace(), "initiator").publish("x");
+    const channel = carrierTo(urlOf(server));
+    for (let i = 0; i < 2; i++) new Visitor(channel, newPlace(), "initiator").publish("x");
     while (server.statistics.waiting < 2) await pause(5);
-    const third = new Visitor(carrier, newPlace(), "initiator");
+    const third = new Visitor(channel, newPlace(), "initiator");
     expect(await third.trouble()).toMatch(/ERR_NO_MEETING_PLACE .*refuses \(too many/);
     expect(server.statistics.waiting).toBe(2);
 
-    const small = await startServer({ limits: { places: 1 } });
+    const small = await startServer({ limits: { points: 1 } });
     const other = carrierTo(urlOf(small));
     new Visitor(other, newPlace(), "initiator").publish("x");
     while (small.statistics.waiting < 1) await pause(5);
@@ -224,11 +224,11 @@ describe("several servers", () => {
   it("serve although the first for a place is dead for one of the two", async () => {
     const [one, other] = [await startServer(), await startServer()];
     const dead = `udp://127.0.0.1:${await unusedPort()}`;
-    const place = newPlace();
+    const point = newPlace();
     // Only the second list holds a server that answers; the orders of the two lists differ in the rest.
-    const initiator = new Visitor(carrierTo(dead, urlOf(other)), place, "initiator");
+    const initiator = new Visitor(carrierTo(dead, urlOf(other)), point, "initiator");
     initiator.publish("offer");
-    const responder = new Visitor(carrierTo(dead, urlOf(one), urlOf(other)), place, "responder");
+    const responder = new Visitor(carrierTo(dead, urlOf(one), urlOf(other)), point, "responder");
     responder.publish("answer");
     await Promise.all([initiator.hears("answer", 12_000), responder.hears("offer", 12_000)]);
   }, 20_000);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { Quota, quotaKey } from "../../../src/server/client.ts";
+import { quotaKey } from "../../../src/platform/source-rates.ts";
+import { Quota } from "../../../src/server/client.ts";
 
 describe("what counts as one address", () => {
   it("is a whole IPv4 address, in whatever clothes, and the /64 of IPv6", () => {

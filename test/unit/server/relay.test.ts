@@ -1,10 +1,10 @@
 import type { Socket } from "node:dgram";
 import { once } from "node:events";
 import { describe, expect, it } from "vitest";
-import type { MeetingSide, Place } from "../../../src/traversal/signalling/channel.ts";
-import { roomOfPlace } from "../../../src/traversal/signalling/rendezvous-point.ts";
-import { openRelay, type RelaySocket } from "../../../src/traversal/relay/relay-socket.ts";
 import type { RendezvousServer } from "../../../src/server/rendezvous-server.ts";
+import { openRelay, type RelaySocket } from "../../../src/traversal/relay/relay-socket.ts";
+import type { RendezvousPoint, SignallingRole } from "../../../src/traversal/signalling/channel.ts";
+import { roomOfPoint } from "../../../src/traversal/signalling/rendezvous-point.ts";
 import {
   decodeReply,
   encodeRequest,
@@ -19,11 +19,11 @@ const schemes = ["udp", "ws"] as const;
 
 async function relayTo(
   server: RendezvousServer,
-  place: Place,
-  side: MeetingSide,
+  point: RendezvousPoint,
+  side: SignallingRole,
   scheme: "udp" | "ws" = "udp",
 ): Promise<RelaySocket> {
-  return closing(await openRelay(`${scheme}://127.0.0.1:${server.port}`, place, side));
+  return closing(await openRelay(`${scheme}://127.0.0.1:${server.port}`, point, side));
 }
 
 /** The next datagram that a socket gets, sending `bytes` by `from` until it is there: datagrams may be lost. */
@@ -42,10 +42,10 @@ describe("a relayed connection", () => {
     for (const other of schemes) {
       it(`carries datagrams both ways as they are, ${one} to ${other}`, async () => {
         const server = await startServer();
-        const place = newPlace();
-        const near = await relayTo(server, place, "initiator", one);
+        const point = newPlace();
+        const near = await relayTo(server, point, "initiator", one);
         expect(near.isPeerThere).toBe(false);
-        const far = await relayTo(server, place, "responder", other);
+        const far = await relayTo(server, point, "responder", other);
         expect(far.isPeerThere).toBe(true);
         for (const length of [1, 1200, 1450]) {
           const bytes = new Uint8Array(length).fill(length & 0xff);
@@ -66,18 +66,18 @@ describe("a relayed connection", () => {
   it("tells of the end of a batch, as an endpoint expects it", async () => {
     const server = await startServer();
     const relay = await relayTo(server, newPlace(), "initiator");
-    const told = new Promise<void>((resolve) => {
+    const reported = new Promise<void>((resolve) => {
       relay.onSent = resolve;
     });
     relay.sendLast(new Uint8Array(10));
-    await within(told, 2000, () => "onSent was not called");
+    await within(reported, 2000, () => "onSent was not called");
   });
 
   it("gives its end back when it closes", async () => {
     const server = await startServer();
-    const place = newPlace();
-    const near = await relayTo(server, place, "initiator");
-    const far = await relayTo(server, place, "responder", "ws");
+    const point = newPlace();
+    const near = await relayTo(server, point, "initiator");
+    const far = await relayTo(server, point, "responder", "ws");
     near.close();
     far.close();
     while (server.statistics.relays > 0) await pause(10);
@@ -85,17 +85,17 @@ describe("a relayed connection", () => {
 
   it("cannot be entered by who only sees the place's name", async () => {
     const server = await startServer();
-    const place = newPlace();
-    await relayTo(server, place, "initiator");
-    const spy = { ...place, seed: new Uint8Array(32) };
+    const point = newPlace();
+    await relayTo(server, point, "initiator");
+    const spy = { ...point, seed: new Uint8Array(32) };
     const far = await relayTo(server, spy, "responder");
     expect(far.isPeerThere).toBe(false);
   });
 
   it("takes nothing from who has seen a session and is somewhere else", async () => {
     const server = await startServer();
-    const place = newPlace();
-    const far = await relayTo(server, place, "responder");
+    const point = newPlace();
+    const far = await relayTo(server, point, "responder");
     const heard: string[] = [];
     far.onDatagram = (_socket, _address, _port, bytes) => heard.push(Buffer.from(bytes).toString());
     const [owner, stranger] = [closing(await openUdp()), closing(await openUdp())];
@@ -108,7 +108,7 @@ describe("a relayed connection", () => {
     const hello = await ask({ kind: "hello", transaction });
     if (hello?.kind !== "cookie") throw new Error("no cookie");
     const { cookie } = hello;
-    const granted = await ask({ kind: "relayOpen", transaction, cookie, place: roomOfPlace(place), side: 0 });
+    const granted = await ask({ kind: "relayOpen", transaction, cookie, point: roomOfPoint(point), side: 0 });
     if (granted?.kind !== "relayState") throw new Error("no end");
     const say = (socket: Socket, text: string): void => {
       const bytes = Buffer.concat([Buffer.alloc(9), Buffer.from(text)]);
@@ -124,9 +124,9 @@ describe("a relayed connection", () => {
 
   it("goes on when one end comes from another address, and the server was started anew", async () => {
     const first = await startServer();
-    const place = newPlace();
-    const near = await relayTo(first, place, "initiator");
-    const far = await relayTo(first, place, "responder");
+    const point = newPlace();
+    const near = await relayTo(first, point, "initiator");
+    const far = await relayTo(first, point, "responder");
     await first.close();
     await startServer({ port: first.port });
     const coming = arriving(far, 15_000);
@@ -145,9 +145,9 @@ describe("a relayed connection", () => {
 describe("a relay's limits", () => {
   it("let through no more than the rate, and drop the rest", async () => {
     const server = await startServer({ limits: { relayRateBytes: 100_000 } });
-    const place = newPlace();
-    const near = await relayTo(server, place, "initiator");
-    const far = await relayTo(server, place, "responder");
+    const point = newPlace();
+    const near = await relayTo(server, point, "initiator");
+    const far = await relayTo(server, point, "responder");
     let bytes = 0;
     far.onDatagram = (_socket, _address, _port, datagram) => {
       bytes += datagram.length;
@@ -166,19 +166,19 @@ describe("a relay's limits", () => {
 
   it("end what has had its share, and tell both ends", async () => {
     const server = await startServer({ limits: { relayQuotaBytes: 10_000 } });
-    const place = newPlace();
-    const near = await relayTo(server, place, "initiator");
-    const far = await relayTo(server, place, "responder");
+    const point = newPlace();
+    const near = await relayTo(server, point, "initiator");
+    const far = await relayTo(server, point, "responder");
     const ended = [near, far].map((relay) => {
-      const told = new Promise<string>((resolve) => {
+      const reported = new Promise<string>((resolve) => {
         relay.onEnded = (error) => resolve(error.code);
       });
-      return within(told, 5000, () => "no end");
+      return within(reported, 5000, () => "no end");
     });
     for (let i = 0; i < 20; i++) near.send(new Uint8Array(1000));
     expect(await Promise.all(ended)).toEqual(["ERR_RELAY_REFUSED", "ERR_RELAY_REFUSED"]);
     expect(server.statistics.relayedBytes).toBeLessThanOrEqual(11_100);
-    await expect(relayTo(server, place, "initiator")).rejects.toMatchObject({ code: "ERR_RELAY_REFUSED" });
+    await expect(relayTo(server, point, "initiator")).rejects.toMatchObject({ code: "ERR_RELAY_REFUSED" });
   });
 
   it("refuse where there is no relay, and what one address has too many of", async () => {

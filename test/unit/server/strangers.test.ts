@@ -6,9 +6,9 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
-import { Desk } from "../../../src/server/request-handler.ts";
 import { UNPROVED_RATE, USUAL_LIMITS } from "../../../src/server/limits.ts";
 import type { RendezvousServer } from "../../../src/server/rendezvous-server.ts";
+import { RequestHandler } from "../../../src/server/request-handler.ts";
 import {
   decodeReply,
   encodeRequest,
@@ -31,13 +31,13 @@ const HELLO = encodeRequest({ kind: "hello", transaction });
 const UNLIMITED = 1e9;
 
 function placeNumber(number: number): Uint8Array {
-  const place = new Uint8Array(32);
-  new DataView(place.buffer).setUint32(0, number);
-  return place;
+  const point = new Uint8Array(32);
+  new DataView(point.buffer).setUint32(0, number);
+  return point;
 }
 
 function request(kind: "leave" | "relayClose" | "relayOpen", number: number, cookie = NO_COOKIE): Uint8Array {
-  return encodeRequest({ kind, transaction, cookie, place: placeNumber(number), side: 0 });
+  return encodeRequest({ kind, transaction, cookie, point: placeNumber(number), side: 0 });
 }
 
 function meetAt(number: number, cookie = NO_COOKIE): Uint8Array {
@@ -46,7 +46,7 @@ function meetAt(number: number, cookie = NO_COOKIE): Uint8Array {
     peerDigest: new Uint8Array(8),
     blob: new Uint8Array([1, 2, 3]),
   };
-  return encodeRequest({ kind: "meet", transaction, cookie, place: placeNumber(number), side: 0, ...blobs });
+  return encodeRequest({ kind: "meet", transaction, cookie, point: placeNumber(number), side: 0, ...blobs });
 }
 
 async function webSocketTo(server: RendezvousServer, forwardedFor?: string): Promise<WebSocket> {
@@ -111,7 +111,7 @@ describe("one WebSocket", () => {
     await send(5000, 60_000);
     collectGarbage();
     expect(process.memoryUsage().heapUsed - before).toBeLessThan(3_000_000);
-    expect(server.statistics).toMatchObject({ places: 0, waiting: 0, malformed: 0 });
+    expect(server.statistics).toMatchObject({ points: 0, waiting: 0, malformed: 0 });
   }, 60_000);
 
   it("gives back what it has when it ends, and nothing that somebody else has taken over", async () => {
@@ -125,7 +125,7 @@ describe("one WebSocket", () => {
     await until(() => server.statistics.waiting === 2);
     first.terminate();
     await until(() => server.statistics.waiting === 1);
-    expect(server.statistics).toMatchObject({ places: 1, relays: 0 });
+    expect(server.statistics).toMatchObject({ points: 1, relays: 0 });
     second.terminate();
     await until(() => server.statistics.waiting === 0);
   });
@@ -243,15 +243,15 @@ describe("a relay's quota", () => {
     kind,
     transaction,
     cookie: NO_COOKIE,
-    place: placeNumber(7),
+    point: placeNumber(7),
     side,
   });
 
   it("is not renewed by leaving and coming back, and asking in vain counts for nothing", () => {
-    const desk = new Desk(0, { ...USUAL_LIMITS, relayQuotaBytes: 5000, relaysPerAddress: 1 });
+    const handler = new RequestHandler(0, { ...USUAL_LIMITS, relayQuotaBytes: 5000, relaysPerAddress: 1 });
     const [near, far] = [self("192.0.2.1"), self("192.0.2.2")];
     const send = (from: typeof near, message: MailboxRequest) =>
-      desk.handleMessage(0, from, encodeRequest(message));
+      handler.handleMessage(0, from, encodeRequest(message));
     send(near, ask("relayOpen", 0));
     send(far, ask("relayOpen", 1));
     const state = decodeReply(near.sent[0]!);
@@ -259,38 +259,38 @@ describe("a relay's quota", () => {
     for (let i = 0; i < 6; i++) {
       const datagram = new Uint8Array(1000);
       writeRelayHead(datagram, state.session);
-      desk.handleMessage(0, near, datagram);
+      handler.handleMessage(0, near, datagram);
     }
     send(near, ask("relayClose", 0));
     send(far, ask("relayClose", 1));
-    expect(desk.statistics.relays).toBe(0);
+    expect(handler.statistics.relays).toBe(0);
     for (let i = 0; i < 3; i++) {
       send(near, ask("relayOpen", 0));
       expect(decodeReply(near.sent.at(-1)!)).toMatchObject({ kind: "refused", reason: REFUSAL.quota });
     }
-    const elsewhere = { ...ask("relayOpen", 0), place: placeNumber(8) };
+    const elsewhere = { ...ask("relayOpen", 0), point: placeNumber(8) };
     send(near, elsewhere);
     expect(decodeReply(near.sent.at(-1)!)).toMatchObject({ kind: "relayState" });
-    desk.sweep(4_000_000);
-    desk.handleMessage(4_000_000, far, encodeRequest(ask("relayOpen", 1)));
+    handler.sweep(4_000_000);
+    handler.handleMessage(4_000_000, far, encodeRequest(ask("relayOpen", 1)));
     expect(decodeReply(far.sent.at(-1)!)).toMatchObject({ kind: "relayState" });
   });
 
   it("limits small datagrams by their number", () => {
-    const desk = new Desk(0, USUAL_LIMITS);
+    const handler = new RequestHandler(0, USUAL_LIMITS);
     const [near, far] = [self("192.0.2.3"), self("192.0.2.4")];
-    desk.handleMessage(0, near, encodeRequest(ask("relayOpen", 0)));
-    desk.handleMessage(0, far, encodeRequest(ask("relayOpen", 1)));
+    handler.handleMessage(0, near, encodeRequest(ask("relayOpen", 0)));
+    handler.handleMessage(0, far, encodeRequest(ask("relayOpen", 1)));
     const state = decodeReply(near.sent[0]!);
     if (state?.kind !== "relayState") throw new Error("no end");
     for (let ms = 0; ms < 1000; ms++) {
       for (let i = 0; i < 20; i++) {
         const datagram = new Uint8Array(10);
         writeRelayHead(datagram, state.session);
-        desk.handleMessage(ms, near, datagram);
+        handler.handleMessage(ms, near, datagram);
       }
     }
-    expect(desk.statistics.relayedDatagrams).toBeGreaterThan(2500);
-    expect(desk.statistics.relayedDatagrams).toBeLessThanOrEqual(3130);
+    expect(handler.statistics.relayedDatagrams).toBeGreaterThan(2500);
+    expect(handler.statistics.relayedDatagrams).toBeLessThanOrEqual(3130);
   });
 });

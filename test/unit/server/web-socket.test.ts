@@ -4,8 +4,8 @@ import { connect } from "node:net";
 import { describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
 import type { SrudpError } from "../../../src/base/errors.ts";
-import { MailboxCarrier } from "../../../src/traversal/signalling/mailbox-channel.ts";
-import { RendezvousChannel } from "../../../src/traversal/signalling/rendezvous-client.ts";
+import { MailboxChannel } from "../../../src/traversal/signalling/mailbox-channel.ts";
+import { RendezvousClient } from "../../../src/traversal/signalling/rendezvous-client.ts";
 import { parseRendezvousUrl } from "../../../src/traversal/signalling/rendezvous-url.ts";
 import { pause, within } from "../../lib/deadline.ts";
 import { closing, newPlace, startServer, Visitor } from "./points.ts";
@@ -27,16 +27,16 @@ async function closedPort(): Promise<number> {
 describe("a rendezvous server's TCP port", () => {
   it("carries the mailbox by WebSocket, and meets those that come by UDP", async () => {
     const server = await startServer();
-    const place = newPlace();
+    const point = newPlace();
     const responder = new Visitor(
-      closing(new MailboxCarrier([`ws://127.0.0.1:${server.port}`])),
-      place,
+      closing(new MailboxChannel([`ws://127.0.0.1:${server.port}`])),
+      point,
       "responder",
     );
     responder.publish("answer");
     const initiator = new Visitor(
-      closing(new MailboxCarrier([`udp://127.0.0.1:${server.port}`])),
-      place,
+      closing(new MailboxChannel([`udp://127.0.0.1:${server.port}`])),
+      point,
       "initiator",
     );
     initiator.publish("offer");
@@ -48,10 +48,10 @@ describe("a rendezvous server's TCP port", () => {
 
   it("forgets what a WebSocket had when it ends", async () => {
     const server = await startServer();
-    const carrier = new MailboxCarrier([`ws://127.0.0.1:${server.port}`]);
-    new Visitor(carrier, newPlace(), "responder").publish("answer");
+    const channel = new MailboxChannel([`ws://127.0.0.1:${server.port}`]);
+    new Visitor(channel, newPlace(), "responder").publish("answer");
     while (server.statistics.waiting === 0) await pause(5);
-    await carrier.close();
+    await channel.close();
     while (server.statistics.webSockets > 0) await pause(5);
     expect(server.statistics.waiting).toBe(0);
   });
@@ -64,9 +64,7 @@ describe("a rendezvous server's TCP port", () => {
     await once(silent, "listening");
     const url = { ...parseRendezvousUrl(`udp://127.0.0.1:${silent.address().port}`) };
     const start = performance.now();
-    const channel = closing(
-      new RendezvousChannel({ ...url, webSocketUrl: `ws://127.0.0.1:${server.port}/` }),
-    );
+    const channel = closing(new RendezvousClient({ ...url, webSocketUrl: `ws://127.0.0.1:${server.port}/` }));
     await within(
       new Promise<void>((resolve) => {
         channel.onReady = resolve;
@@ -81,8 +79,8 @@ describe("a rendezvous server's TCP port", () => {
 
   it("ends a connection that takes its time over its request, and lets those stay that are WebSockets", async () => {
     const server = await startServer();
-    const carrier = closing(new MailboxCarrier([`ws://127.0.0.1:${server.port}`]));
-    new Visitor(carrier, newPlace(), "responder").publish("answer");
+    const channel = closing(new MailboxChannel([`ws://127.0.0.1:${server.port}`]));
+    new Visitor(channel, newPlace(), "responder").publish("answer");
     while (server.statistics.waiting === 0) await pause(5);
     const slow = connect(server.port, "127.0.0.1");
     slow.on("error", () => undefined);
@@ -99,12 +97,12 @@ describe("a rendezvous server's TCP port", () => {
 
   it("may be approached before it is known where to meet, and what came of that is told to those who come later", async () => {
     const server = await startServer();
-    const carrier = closing(new MailboxCarrier([`udp://127.0.0.1:${server.port}`]));
-    carrier.approach();
+    const channel = closing(new MailboxChannel([`udp://127.0.0.1:${server.port}`]));
+    channel.approach();
     const url = parseRendezvousUrl(`udp://127.0.0.1:${server.port}`);
-    await until(() => carrier.wayTo(url) === "udp");
+    await until(() => channel.wayTo(url) === "udp");
 
-    const silent = closing(new MailboxCarrier([`ws://127.0.0.1:${await closedPort()}`]));
+    const silent = closing(new MailboxChannel([`ws://127.0.0.1:${await closedPort()}`]));
     silent.approach();
     const first = silent.meet(newPlace(), "initiator");
     await new Promise<void>((resolve) => {

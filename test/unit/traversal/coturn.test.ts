@@ -1,10 +1,10 @@
 /** The TURN client, and the gatherer, against a real server. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Endpoint } from "../../../src/link/endpoint.ts";
+import { UdpSocket } from "../../../src/platform/udp/udp-socket.ts";
 import { Gatherer } from "../../../src/traversal/gather/gatherer.ts";
 import { openTurn, type TurnOptions } from "../../../src/traversal/relay/open-turn.ts";
 import type { TurnSocket } from "../../../src/traversal/relay/turn-socket.ts";
-import { UdpSocket } from "../../../src/platform/udp/udp-socket.ts";
 import { COTURN_USER, Coturn, coturnMissing } from "../../lib/coturn.ts";
 import { pause, within } from "../../lib/deadline.ts";
 
@@ -23,18 +23,18 @@ interface Heard {
 /** What comes in at a socket, one after the other. */
 class Ear {
   readonly #heard: Heard[] = [];
-  #told: (() => void) | undefined;
+  #reported: (() => void) | undefined;
 
   constructor(socket: UdpSocket | TurnSocket) {
     socket.onDatagram = (_socket, address, port, bytes) => {
       this.#heard.push({ text: Buffer.from(bytes).toString(), address, port });
-      this.#told?.();
+      this.#reported?.();
     };
   }
 
   async next(): Promise<Heard> {
     while (this.#heard.length === 0)
-      await within(new Promise<void>((resolve) => (this.#told = resolve)), 5000, () => "nothing came");
+      await within(new Promise<void>((resolve) => (this.#reported = resolve)), 5000, () => "nothing came");
     return this.#heard.shift()!;
   }
 }

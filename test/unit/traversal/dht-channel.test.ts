@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { beforeAll, describe, expect, it } from "vitest";
-import { DhtCarrier } from "../../../src/traversal/signalling/dht-channel.ts";
+import { DhtChannel } from "../../../src/traversal/signalling/dht-channel.ts";
 import { DhtKey, DhtNode, isSigned } from "../../../src/traversal/signalling/dht-node.ts";
 import { unusedPort } from "../../lib/udp.ts";
 import { closing, newPlace, Visitor } from "../server/points.ts";
@@ -24,17 +24,17 @@ async function privateDht(nodes: number): Promise<string[]> {
   return bootstrap;
 }
 
-const carrier = (bootstrap: readonly string[]) =>
-  closing(new DhtCarrier({ bootstrap, address: "127.0.0.1" }));
+const channel = (bootstrap: readonly string[]) =>
+  closing(new DhtChannel({ bootstrap, address: "127.0.0.1" }));
 
 describe("two at one place of a DHT", () => {
   it("get each other's blobs, and later ones in place of the first", async (context) => {
     if (!isInstalled) context.skip();
     const bootstrap = await privateDht(12);
-    const place = newPlace();
-    const responder = new Visitor(carrier(bootstrap), place, "responder");
+    const point = newPlace();
+    const responder = new Visitor(channel(bootstrap), point, "responder");
     responder.publish("answer 1");
-    const initiator = new Visitor(carrier(bootstrap), place, "initiator");
+    const initiator = new Visitor(channel(bootstrap), point, "initiator");
     initiator.publish("offer 1");
     await Promise.all([initiator.hears("answer 1", 15_000), responder.hears("offer 1", 15_000)]);
     responder.publish("answer 2");
@@ -61,7 +61,7 @@ describe("two at one place of a DHT", () => {
 
   it("are told when no node answers", async (context) => {
     if (!isInstalled) context.skip();
-    const visitor = new Visitor(carrier([`127.0.0.1:${await unusedPort()}`]), newPlace(), "initiator");
+    const visitor = new Visitor(channel([`127.0.0.1:${await unusedPort()}`]), newPlace(), "initiator");
     visitor.publish("offer");
     expect(await visitor.trouble(20_000)).toMatch(/ERR_NO_MEETING_PLACE No node of the DHT answers/);
   }, 30_000);

@@ -1,17 +1,12 @@
 /** The gatherer against a server that pretends to stand behind NATs of each kind. */
 import { afterAll, describe, expect, it } from "vitest";
 import { Endpoint } from "../../../src/link/endpoint.ts";
-import { Gatherer } from "../../../src/traversal/gather/gatherer.ts";
 import { UdpSocket } from "../../../src/platform/udp/udp-socket.ts";
+import { Gatherer } from "../../../src/traversal/gather/gatherer.ts";
 import type { Candidate } from "../../../src/wire/candidate-codec.ts";
 import type { NatBehaviour } from "../../../src/wire/nat-behaviour-codec.ts";
 import { STUN_ATTRIBUTE, STUN_CLASS, STUN_METHOD, StunWriter } from "../../../src/wire/stun.ts";
-import {
-  type Corner,
-  type ResponderOptions,
-  type Sight,
-  StunResponder,
-} from "../../lib/stun-responder.ts";
+import { type Corner, type ResponderOptions, type Sight, StunResponder } from "../../lib/stun-responder.ts";
 import { openUdp } from "../../lib/udp.ts";
 
 const PUBLIC = "198.51.100.7";

@@ -1,7 +1,7 @@
 import type { NetworkInterfaceInfo } from "node:os";
 import { expect, it } from "vitest";
+import { InterfaceWatch } from "../../../src/traversal/gather/gatherer.ts";
 import { hostCandidates, isOwnAddress } from "../../../src/traversal/gather/host-candidates.ts";
-import { InterfaceWatch } from "../../../src/traversal/gather/interface-watch.ts";
 
 function entry(address: string): NetworkInterfaceInfo {
   const isV6 = address.includes(":");

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { LanCarrier, type LanOptions } from "../../../src/traversal/signalling/lan-channel.ts";
+import { LanChannel, type LanOptions } from "../../../src/traversal/signalling/lan-channel.ts";
 import { LanGroup } from "../../../src/traversal/signalling/lan-group.ts";
 import { decodeLanMessage, encodeLanMessage } from "../../../src/wire/lan-message.ts";
 import { pause, within } from "../../lib/deadline.ts";
@@ -12,15 +12,15 @@ async function onLoopback(): Promise<LanOptions> {
   return { port, interfaces: () => [{ family: 4, by: "127.0.0.1" }] };
 }
 
-const carrier = (options: LanOptions) => closing(new LanCarrier(options));
+const channel = (options: LanOptions) => closing(new LanChannel(options));
 
 describe("two on one network", () => {
   it("get each other's blobs, whoever comes first, and each change at once", async () => {
     const options = await onLoopback();
-    const place = newPlace();
-    const responder = new Visitor(carrier(options), place, "responder");
+    const point = newPlace();
+    const responder = new Visitor(channel(options), point, "responder");
     responder.publish("answer 1");
-    const initiator = new Visitor(carrier(options), place, "initiator");
+    const initiator = new Visitor(channel(options), point, "initiator");
     initiator.publish("offer 1");
     await Promise.all([initiator.hears("answer 1"), responder.hears("offer 1")]);
     const start = performance.now();
@@ -33,13 +33,13 @@ describe("two on one network", () => {
 
   it("meet at once although one has been waiting for long", async () => {
     const options = await onLoopback();
-    const place = newPlace();
-    const responder = new Visitor(carrier(options), place, "responder");
+    const point = newPlace();
+    const responder = new Visitor(channel(options), point, "responder");
     responder.publish("answer");
     // Beyond its first, frequent words.
     await pause(4200);
     const start = performance.now();
-    const initiator = new Visitor(carrier(options), place, "initiator");
+    const initiator = new Visitor(channel(options), point, "initiator");
     initiator.publish("offer");
     await Promise.all([initiator.hears("answer"), responder.hears("offer")]);
     expect(performance.now() - start).toBeLessThan(1000);
@@ -47,14 +47,14 @@ describe("two on one network", () => {
 
   it("hear nothing of other places and of their own side", async () => {
     const options = await onLoopback();
-    const place = newPlace();
-    const lonely = new Visitor(carrier(options), place, "initiator");
+    const point = newPlace();
+    const lonely = new Visitor(channel(options), point, "initiator");
     lonely.publish("mine");
-    const rival = new Visitor(carrier(options), place, "initiator");
+    const rival = new Visitor(channel(options), point, "initiator");
     rival.publish("a rival's");
-    const stranger = new Visitor(carrier(options), newPlace(), "responder");
+    const stranger = new Visitor(channel(options), newPlace(), "responder");
     stranger.publish("a stranger's");
-    const peer = new Visitor(carrier(options), place, "responder");
+    const peer = new Visitor(channel(options), point, "responder");
     peer.publish("for both");
     await Promise.all([lonely.hears("for both"), rival.hears("for both")]);
     expect(new Set([...lonely.heard, ...rival.heard])).toEqual(new Set(["for both"]));
@@ -63,18 +63,18 @@ describe("two on one network", () => {
 
   it("do not show the place's name, and are not flooded by who has heard theirs", async () => {
     const options = await onLoopback();
-    const place = newPlace();
+    const point = newPlace();
     const spoken: Uint8Array[] = [];
     const spy = closing(new LanGroup(options));
     spy.onMessage = (bytes) => spoken.push(Uint8Array.from(bytes));
-    const visitor = new Visitor(carrier(options), place, "responder");
+    const visitor = new Visitor(channel(options), point, "responder");
     visitor.publish("answer");
     while (spoken.every((bytes) => decodeLanMessage(bytes)?.blob.length !== 6)) await pause(20);
-    const { place: shown } = decodeLanMessage(spoken[0]!)!;
-    expect(Buffer.concat(spoken).includes(Buffer.from(place.id))).toBe(false);
+    const { point: shown } = decodeLanMessage(spoken[0]!)!;
+    expect(Buffer.concat(spoken).includes(Buffer.from(point.id))).toBe(false);
     for (let i = 0; i < 200; i++) {
       const blob = Buffer.from(`junk ${i}`);
-      spy.send(encodeLanMessage({ side: 0, place: shown, peerDigest: new Uint8Array(8), blob }));
+      spy.send(encodeLanMessage({ side: 0, point: shown, peerDigest: new Uint8Array(8), blob }));
     }
     await pause(500);
     expect(visitor.heard.length).toBeGreaterThan(0);
@@ -91,12 +91,12 @@ describe("two on one network", () => {
       port,
       interfaces: () => (isUp ? [{ family: 4, by: "127.0.0.1" }] : []),
     };
-    const place = newPlace();
-    const initiator = new Visitor(carrier(options), place, "initiator");
+    const point = newPlace();
+    const initiator = new Visitor(channel(options), point, "initiator");
     initiator.publish("offer");
     expect(await initiator.trouble()).toMatch(/ERR_NO_MEETING_PLACE No local network/);
     isUp = true;
-    const responder = new Visitor(carrier(options), place, "responder");
+    const responder = new Visitor(channel(options), point, "responder");
     responder.publish("answer");
     await Promise.all([initiator.hears("answer", 12_000), responder.hears("offer", 12_000)]);
   }, 20_000);
@@ -106,7 +106,7 @@ describe("a message to the group", () => {
   it("survives its coding, and nothing else is taken for one", () => {
     const message = {
       side: 1,
-      place: new Uint8Array(32).fill(3),
+      point: new Uint8Array(32).fill(3),
       peerDigest: new Uint8Array(8).fill(4),
       blob: new Uint8Array(100).fill(5),
     } as const;
@@ -125,15 +125,15 @@ describe("a message to the group", () => {
 describe("a host that makes blobs up", () => {
   it("does not keep two others from meeting", async () => {
     const options = await onLoopback();
-    const place = newPlace();
-    const responder = new Visitor(carrier(options), place, "responder");
+    const point = newPlace();
+    const responder = new Visitor(channel(options), point, "responder");
     responder.publish("answer");
     // The place as it is said on the network, as everybody there hears it.
     const spoofed = await new Promise<Uint8Array>((resolve) => {
       const ear = closing(new LanGroup(options));
       ear.onMessage = (bytes) => {
         const message = decodeLanMessage(bytes);
-        if (message !== undefined) resolve(Uint8Array.from(message.place));
+        if (message !== undefined) resolve(Uint8Array.from(message.point));
       };
     });
     const spoofer = closing(await openUdp("127.0.0.9"));
@@ -141,7 +141,7 @@ describe("a host that makes blobs up", () => {
     const say = (): void => {
       for (let i = 0; i < 5; i++) {
         const blob = Buffer.from(`made up ${count++}`);
-        const message = { side: 0, place: spoofed, peerDigest: new Uint8Array(8), blob } as const;
+        const message = { side: 0, point: spoofed, peerDigest: new Uint8Array(8), blob } as const;
         spoofer.send(encodeLanMessage(message), options.port!, "239.255.83.82");
       }
     };
@@ -152,7 +152,7 @@ describe("a host that makes blobs up", () => {
     while (!responder.heard.some((text) => text.startsWith("made up"))) await pause(5);
     // Its share is used up before the genuine peer comes.
     await pause(1500);
-    const initiator = new Visitor(carrier(options), place, "initiator");
+    const initiator = new Visitor(channel(options), point, "initiator");
     initiator.publish("offer");
     await within(
       (async () => {

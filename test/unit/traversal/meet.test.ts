@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { Link } from "../../../src/link/link.ts";
+import type { TraversalEvent } from "../../../src/link/traversal-options.ts";
 import { listen } from "../../../src/open/listener.ts";
 import { meet } from "../../../src/open/meet.ts";
-import type { ReachNote } from "../../../src/link/traversal-options.ts";
 import { closing, startServer } from "../server/points.ts";
 
 const CODE = "42-ocean-lizard-maple";
@@ -10,13 +10,13 @@ const CODE = "42-ocean-lizard-maple";
 describe("meeting by a code", () => {
   it("links two who know nothing but the code", async () => {
     const server = await startServer();
-    const notes: ReachNote[] = [];
+    const notes: TraversalEvent[] = [];
     const ways = {
       rendezvous: [`udp://127.0.0.1:${server.port}`],
       dht: false,
       lan: false,
       portMapping: false,
-      onNote: (note: ReachNote) => notes.push(note),
+      onNote: (note: TraversalEvent) => notes.push(note),
     };
     const listener = closing(await listen({ code: CODE, meet: ways }));
     const [link, other] = await Promise.all([

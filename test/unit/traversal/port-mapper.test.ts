@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { Endpoint } from "../../../src/link/endpoint.ts";
+import { UdpSocket } from "../../../src/platform/udp/udp-socket.ts";
+import { Gatherer } from "../../../src/traversal/gather/gatherer.ts";
 import { guessGateways, parseRoutes } from "../../../src/traversal/gather/port-mapping/gateway.ts";
 import { PortMapper } from "../../../src/traversal/gather/port-mapping/port-mapper.ts";
-import { Gatherer } from "../../../src/traversal/gather/gatherer.ts";
-import { UdpSocket } from "../../../src/platform/udp/udp-socket.ts";
 import { pause, within } from "../../lib/deadline.ts";
 import { HomeRouter, type HomeRouterOptions, PUBLIC_ADDRESS } from "../../lib/home-router.ts";
 
@@ -17,7 +17,7 @@ async function start(
   options: HomeRouterOptions,
 ): Promise<{ router: HomeRouter; mapper: PortMapper; by: string[] }> {
   const router = await HomeRouter.start(options);
-  const mapper = new PortMapper(INTERNAL, router.places);
+  const mapper = new PortMapper(INTERNAL, router.points);
   const by: string[] = [];
   mapper.onMapped = (_mapping, name) => by.push(name);
   ends.push(
@@ -86,7 +86,7 @@ describe("a public port", () => {
   it("is not sought at an address that somebody else names", async () => {
     const other = await HomeRouter.start({ upnp: true });
     ends.push(() => other.close());
-    const port = other.places.ssdp!.port;
+    const port = other.points.ssdp!.port;
     const elsewhere = [`http://127.0.0.2:${port}/`, `https://127.0.0.1:${port}/`, "file:///etc/passwd", "x"];
     const sought = elsewhere.map(async (location) => {
       const { router, mapper } = await start({ upnp: true, location });
@@ -102,7 +102,7 @@ it("becomes a candidate of the socket that has it", async () => {
   const router = await HomeRouter.start({ pcp: "grants" });
   const socket = await UdpSocket.bind({ family: 4, port: 0 });
   const endpoint = new Endpoint([socket]);
-  const gatherer = new Gatherer(endpoint, { stunServers: [], portMapping: true, routers: router.places });
+  const gatherer = new Gatherer(endpoint, { stunServers: [], portMapping: true, routers: router.points });
   ends.push(
     () => router.close(),
     () => endpoint.close(),

@@ -63,10 +63,10 @@ describe("a pair", () => {
   });
 
   it("is told the one thing that would help, at the side that can do it", () => {
-    const carrier = candidate("host", "100.64.0.9");
+    const channel = candidate("host", "100.64.0.9");
     expect(predict(side(HARD, 1), side(HARD, 2)).remedy).toBe("openPortHere");
-    expect(predict(side(HARD, 1, carrier), side(HARD, 2)).remedy).toBe("openPortThere");
-    expect(predict(side(HARD, 1, carrier), side(HARD, 2, carrier)).remedy).toBe("relay");
+    expect(predict(side(HARD, 1, channel), side(HARD, 2)).remedy).toBe("openPortThere");
+    expect(predict(side(HARD, 1, channel), side(HARD, 2, channel)).remedy).toBe("relay");
     expect(predict(side(HARD, 1), side(EASY, 2), false)).toMatchObject({ path: "relay", remedy: "spray" });
     expect(predict(side(SILENT, 1), side(EASY, 2))).toMatchObject({ path: "relay", remedy: "relayByTcp" });
   });

@@ -1,25 +1,25 @@
 import { describe, expect, it } from "vitest";
-import type { Place } from "../../../src/traversal/signalling/channel.ts";
 import { Identity } from "../../../src/store/key-store.ts";
+import type { RendezvousPoint } from "../../../src/traversal/signalling/channel.ts";
 import {
   CODE_SPAN_MS,
   PAIR_SPAN_MS,
-  placeOfLink,
-  placeOfTicket,
-  placesOfCode,
-  placesOfPair,
-  roomOfPlace,
+  pointOfLink,
+  pointOfTicket,
+  pointsOfCode,
+  pointsOfPair,
+  roomOfPoint,
 } from "../../../src/traversal/signalling/rendezvous-point.ts";
 
 const CODE = "42-ocean-lizard-maple";
 const NOON = Date.UTC(2026, 10, 22, 12);
-const ids = (places: readonly { readonly id: Uint8Array }[]) =>
-  places.map(({ id }) => Buffer.from(id).toString("hex"));
+const ids = (points: readonly { readonly id: Uint8Array }[]) =>
+  points.map(({ id }) => Buffer.from(id).toString("hex"));
 
-async function allOf(code: string, nowMs: number): Promise<Place[]> {
-  const places: Place[] = [];
-  for await (const place of placesOfCode(code, nowMs)) places.push(place);
-  return places;
+async function allOf(code: string, nowMs: number): Promise<RendezvousPoint[]> {
+  const points: RendezvousPoint[] = [];
+  for await (const point of pointsOfCode(code, nowMs)) points.push(point);
+  return points;
 }
 
 describe("the places of a code", () => {
@@ -61,16 +61,16 @@ describe("the places of a pair", () => {
   const c = new Identity(new Uint8Array(32).fill(3));
 
   it("are the same from both ends, and nobody else's", () => {
-    expect(placesOfPair(a, b.publicKey, NOON)).toEqual(placesOfPair(b, a.publicKey, NOON));
-    const own = ids(placesOfPair(a, b.publicKey, NOON));
-    expect(ids(placesOfPair(a, c.publicKey, NOON)).some((id) => own.includes(id))).toBe(false);
-    expect(ids(placesOfPair(a, b.publicKey, NOON + 2 * PAIR_SPAN_MS)).some((id) => own.includes(id))).toBe(
+    expect(pointsOfPair(a, b.publicKey, NOON)).toEqual(pointsOfPair(b, a.publicKey, NOON));
+    const own = ids(pointsOfPair(a, b.publicKey, NOON));
+    expect(ids(pointsOfPair(a, c.publicKey, NOON)).some((id) => own.includes(id))).toBe(false);
+    expect(ids(pointsOfPair(a, b.publicKey, NOON + 2 * PAIR_SPAN_MS)).some((id) => own.includes(id))).toBe(
       false,
     );
   });
 
   it("are refused for a key that shares no secret with any", () => {
-    expect(() => placesOfPair(a, new Uint8Array(32), NOON)).toThrow(
+    expect(() => pointsOfPair(a, new Uint8Array(32), NOON)).toThrow(
       expect.objectContaining({ code: "ERR_KEY_FORMAT" }),
     );
   });
@@ -79,14 +79,14 @@ describe("the places of a pair", () => {
 describe("a place", () => {
   it("has four values that say nothing of each other, and depends on what it is of", () => {
     const secret = new Uint8Array(32).fill(7);
-    const ticket = placeOfTicket(secret, NOON);
-    const link = placeOfLink(secret);
-    const values = [ticket, link].flatMap((place) => [
-      place.id,
-      place.seed,
-      place.sealKey,
-      place.checkKey,
-      roomOfPlace(place),
+    const ticket = pointOfTicket(secret, NOON);
+    const link = pointOfLink(secret);
+    const values = [ticket, link].flatMap((point) => [
+      point.id,
+      point.seed,
+      point.sealKey,
+      point.checkKey,
+      roomOfPoint(point),
     ]);
     expect(new Set(values.map((value) => Buffer.from(value).toString("hex"))).size).toBe(10);
     for (const value of values) expect(value).toHaveLength(32);

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { Attempt } from "../../../src/link/link-attempt.ts";
 import { bindConnecting } from "../../../src/link/bind.ts";
 import type { Link } from "../../../src/link/link.ts";
-import { SlotMeeting, slotPort } from "../../../src/traversal/timed-punch.ts";
+import { Attempt } from "../../../src/link/link-attempt.ts";
 import { Trust } from "../../../src/link/trust.ts";
+import { slotPort, TimedPunch } from "../../../src/traversal/timed-punch.ts";
 
 const PORT = 47_113;
 
@@ -13,7 +13,7 @@ async function reach(address: string, localAddress: string, localPort: number): 
   const trust = new Trust({ code: "42-ocean-lizard-maple" });
   const attempt = new Attempt(endpoint, trust, [{ address, port: PORT, socket: 0 }], {});
   const remotes = [{ address, family: 4 as const }];
-  const slots = new SlotMeeting({ ...attempt.parts, remotes, port: PORT, localAddress });
+  const slots = new TimedPunch({ ...attempt.parts, remotes, port: PORT, localAddress });
   try {
     return await attempt.link;
   } finally {

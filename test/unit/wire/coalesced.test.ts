@@ -35,13 +35,13 @@ describe("a received buffer", () => {
   });
 
   it("is taken apart rightly when a stranger's datagram of equal length got in anywhere", () => {
-    for (let place = 0; place < 6; place++) {
+    for (let point = 0; point < 6; point++) {
       for (const claimed of [undefined, 100, 900, 4000]) {
         const parts = Array.from({ length: 6 }, () => packet(1200));
         const junk = new Uint8Array(1200).fill(0x55);
         // Of our shape, with a length that is not true.
         if (claimed !== undefined) writeHeader(junk, 0, 0, ID, 1, claimed);
-        parts[place] = junk;
+        parts[point] = junk;
         expect(strideOf(concatBytes(...parts))).toBe(1200);
       }
     }

@@ -14,7 +14,7 @@ import {
 } from "../../../src/wire/mailbox-messages.ts";
 
 const filled = (length: number, value: number): Uint8Array => new Uint8Array(length).fill(value);
-const head = { transaction: filled(8, 1), cookie: filled(16, 2), place: filled(32, 3), side: 1 } as const;
+const head = { transaction: filled(8, 1), cookie: filled(16, 2), point: filled(32, 3), side: 1 } as const;
 const blobs = { ownDigest: filled(8, 4), peerDigest: filled(8, 5), blob: filled(BLOB_LIMIT_BYTES, 6) };
 
 const REQUESTS: readonly MailboxRequest[] = [
@@ -27,12 +27,12 @@ const REQUESTS: readonly MailboxRequest[] = [
 ];
 const REPLIES: readonly MailboxReply[] = [
   { kind: "cookie", transaction: filled(8, 1), cookie: filled(16, 2) },
-  { kind: "state", transaction: filled(8, 1), place: filled(32, 3), side: 0, ...blobs },
-  { kind: "refused", transaction: filled(8, 1), place: filled(32, 3), side: 1, reason: 2 },
+  { kind: "state", transaction: filled(8, 1), point: filled(32, 3), side: 0, ...blobs },
+  { kind: "refused", transaction: filled(8, 1), point: filled(32, 3), side: 1, reason: 2 },
   {
     kind: "relayState",
     transaction: filled(8, 1),
-    place: filled(32, 3),
+    point: filled(32, 3),
     side: 1,
     session: filled(8, 7),
     isPeerThere: true,

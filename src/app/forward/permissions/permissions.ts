@@ -56,7 +56,7 @@ export interface Allowed {
 interface Permit {
   readonly kind: Address["kind"];
   /** A path, or a host in canonical spelling. */
-  readonly place: string;
+  readonly point: string;
   readonly ports: Ports;
 }
 
@@ -125,10 +125,10 @@ export class Permissions {
   mayListen(bind: Address): boolean {
     return this.#permits.some((permit) => {
       if (permit.kind !== bind.kind) return false;
-      if (bind.kind === "unix") return permit.place === bind.path;
+      if (bind.kind === "unix") return permit.point === bind.path;
       if (!isWithin(bind.port, permit.ports)) return false;
-      const place = canonicalHost(bind.host || "localhost");
-      return permit.place === place || (permit.place === "localhost" && LOOPBACKS.has(place));
+      const point = canonicalHost(bind.host || "localhost");
+      return permit.point === point || (permit.point === "localhost" && LOOPBACKS.has(point));
     });
   }
 }
@@ -214,13 +214,13 @@ function parseEntry(text: string): Entry {
 }
 
 function parsePermit(text: string): Permit {
-  if (text.startsWith("/")) return { kind: "unix", place: pathOf("--permit-listen", text), ports: ANY_PORT };
+  if (text.startsWith("/")) return { kind: "unix", point: pathOf("--permit-listen", text), ports: ANY_PORT };
   const [whole, protocol] = splitProtocol(text);
   const parts = /^(?:(?:\[([^[\]]+)\]|([^:[\]]*)):)?([^:]+)$/.exec(whole);
   if (parts === null) throw bad("--permit-listen", text, "[bind:]port or a socket's path");
   const host = parts[1] ?? parts[2];
-  const place = host === undefined ? "localhost" : canonicalHost(host === "" ? "*" : host);
-  return { kind: protocol, place, ports: parsePorts("--permit-listen", parts[3]!, text) };
+  const point = host === undefined ? "localhost" : canonicalHost(host === "" ? "*" : host);
+  return { kind: protocol, point, ports: parsePorts("--permit-listen", parts[3]!, text) };
 }
 
 function pathOf(option: string, path: string): string {

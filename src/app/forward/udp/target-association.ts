@@ -10,7 +10,7 @@ import { lookup } from "node:dns/promises";
 import type { SrudpError } from "../../../base/errors.ts";
 import type { Address } from "../../../link/forward-records.ts";
 import { targetError } from "../dial.ts";
-import type { FlowChannel, FlowOptions } from "./udp-association.ts";
+import type { FlowOptions, UdpAssociation } from "./udp-association.ts";
 
 /** A flow that was quiet for so long is over.  // RFC 4787 §4.3: not before two minutes */
 export const FLOW_IDLE_MS = 120_000;
@@ -26,7 +26,7 @@ export type PortAddress = Exclude<Address, { kind: "unix" }>;
 export interface TargetFlowOptions {
   readonly address: PortAddress;
   /** Makes the flow known to the link, so that the peer's datagrams reach it. */
-  readonly openChannel: (options: FlowOptions) => FlowChannel;
+  readonly openChannel: (options: FlowOptions) => UdpAssociation;
   /** The target refused the flow after it had been set up. */
   readonly onRefused: (error: SrudpError) => void;
   /** For tests; default: the system's. */
@@ -40,7 +40,7 @@ export interface TargetAddress {
 
 export class TargetFlow {
   readonly #options: TargetFlowOptions;
-  readonly #channel: FlowChannel;
+  readonly #channel: UdpAssociation;
   readonly #sweep: NodeJS.Timeout;
   /** Addresses that were not tried yet. */
   #untried: TargetAddress[] = [];

@@ -26,10 +26,10 @@ export interface FlowOptions {
 }
 
 /** The flows of one link, by the number of their stream: where the link's datagrams find them. */
-export type Flows = Map<number, FlowChannel>;
+export type Flows = Map<number, UdpAssociation>;
 
 /** Owns the stream of a flow and its entry among the link's flows; nothing here throws. */
-export class FlowChannel {
+export class UdpAssociation {
   /** Monotonic time of the last datagram either way. */
   lastAtMs: number = performance.now();
   readonly #link: Link;

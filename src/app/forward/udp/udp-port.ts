@@ -2,11 +2,11 @@
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { SrudpError } from "../../../base/errors.ts";
 import { type Address, formatTarget, type Target } from "../../../link/forward-records.ts";
-import type { FlowChannel } from "./udp-association.ts";
+import type { Dialer } from "../dialer.ts";
 import { bindError, hostsOf, type OpenPort } from "../stream-port.ts";
-import { FLOW_IDLE_MS, type PortAddress } from "./target-association.ts";
-import type { Via } from "../dialer.ts";
 import type { ForwardWatcher } from "../watcher.ts";
+import { FLOW_IDLE_MS, type PortAddress } from "./target-association.ts";
+import type { UdpAssociation } from "./udp-association.ts";
 
 const SWEEP_INTERVAL_MS = 10_000;
 /** Senders at the same time; the one that was quiet longest makes room. */
@@ -27,10 +27,10 @@ export interface UdpPort extends OpenPort {
 export async function openUdpPort(
   bind: PortAddress,
   target: Target,
-  via: Via,
+  dialer: Dialer,
   watcher: ForwardWatcher,
 ): Promise<UdpPort> {
-  const port = new SenderFlows(target, via, watcher);
+  const port = new SenderFlows(target, dialer, watcher);
   try {
     return await port.open(bind);
   } catch (error) {
@@ -42,7 +42,7 @@ export async function openUdpPort(
 /** Owns the sockets of a port and the flows of its senders. */
 class SenderFlows implements UdpPort {
   readonly #target: Target;
-  readonly #via: Via;
+  readonly #dialer: Dialer;
   readonly #watcher: ForwardWatcher;
   readonly #flows: Map<string, SenderFlow> = new Map();
   readonly #sockets: Socket[] = [];
@@ -50,9 +50,9 @@ class SenderFlows implements UdpPort {
   #address: Address = { kind: "udp", host: "", port: 0 };
   #isClosed = false;
 
-  constructor(target: Target, via: Via, watcher: ForwardWatcher) {
+  constructor(target: Target, dialer: Dialer, watcher: ForwardWatcher) {
     this.#target = target;
-    this.#via = via;
+    this.#dialer = dialer;
     this.#watcher = watcher;
     this.#sweep = setInterval(() => {
       const limitMs = performance.now() - FLOW_IDLE_MS;
@@ -120,7 +120,7 @@ class SenderFlows implements UdpPort {
       },
     });
     this.#flows.set(key, flow);
-    void flow.run(this.#via, this.#target).then((error) => {
+    void flow.run(this.#dialer, this.#target).then((error) => {
       if (error !== undefined && !this.#isClosed) {
         const target = formatTarget(this.#target);
         this.#watcher.failed({ by: "own", what: "connection", target, error });
@@ -148,7 +148,7 @@ interface SenderFlowOptions {
 class SenderFlow {
   readonly #options: SenderFlowOptions;
   #sentAtMs = performance.now();
-  #channel: FlowChannel | undefined;
+  #channel: UdpAssociation | undefined;
   #waiting: Uint8Array[] = [];
   #isClosed = false;
   /** Closed from this side, before the flow ended by itself. */
@@ -164,10 +164,10 @@ class SenderFlow {
   }
 
   /** Never rejects. @returns why the flow failed, where that has to be reported */
-  async run(via: Via, target: Target): Promise<SrudpError | undefined> {
+  async run(dialer: Dialer, target: Target): Promise<SrudpError | undefined> {
     try {
       const flow = { deliver: this.#options.answer, onClose: () => this.#finish() };
-      return await via.reachFlow(target, flow, (channel) => this.#open(channel));
+      return await dialer.reachFlow(target, flow, (channel) => this.#open(channel));
     } catch (thrown) {
       // A flow that was closed here needs no explanation.
       return !this.#isAbandoned && thrown instanceof SrudpError ? thrown : undefined;
@@ -195,7 +195,7 @@ class SenderFlow {
     this.#options.onClose();
   }
 
-  #open(channel: FlowChannel): void {
+  #open(channel: UdpAssociation): void {
     // It took so long that the flow, or the whole port, was closed meanwhile.
     if (this.#isClosed) {
       channel.close();

@@ -79,8 +79,8 @@ export class PortControlClient implements PortMappingProtocol {
     if (answer?.kind !== "mapped" || answer.externalPort === 0 || answer.lifetimeS === 0) return undefined;
     let address = answer.externalAddress;
     if (protocol === "natPmp") {
-      const told = await asker.ask(natPmpAddressRequest(), (one) => one.kind === "address");
-      address = told?.kind === "address" ? told.externalAddress : undefined;
+      const reported = await asker.ask(natPmpAddressRequest(), (one) => one.kind === "address");
+      address = reported?.kind === "address" ? reported.externalAddress : undefined;
     }
     if (address === undefined) return undefined;
     this.#protocol = protocol;
@@ -116,11 +116,11 @@ class Asker {
       const answer = parsePortControl(bytes);
       if (answer === undefined) return;
       this.#heard = true;
-      for (const told of [...this.#waiting]) told(answer);
+      for (const reported of [...this.#waiting]) reported(answer);
     });
     // Connected sockets are told of ports that nobody listens at: no use to wait any longer.
     socket.on("error", () => {
-      for (const told of [...this.#waiting]) told(undefined);
+      for (const reported of [...this.#waiting]) reported(undefined);
     });
   }
 
@@ -171,7 +171,7 @@ class Asker {
   }
 
   close(): void {
-    for (const told of [...this.#waiting]) told(undefined);
+    for (const reported of [...this.#waiting]) reported(undefined);
     this.#socket.close();
   }
 }

@@ -13,7 +13,7 @@ const LIFETIME_S = 7200;
 const RENEW_AT = 0.5;
 /** A router that gave no more is asked again after so long: it may have been restarting. */
 const RETRY_MS = 60_000;
-const SHORTEST_RENEWAL_MS = 1000;
+const MIN_RENEWAL_MS = 1000;
 /** Some routers grant 2^32 − 1 seconds, "for ever". A timer cannot wait so long, and routers restart. */
 const LONGEST_RENEWAL_MS = 86_400_000;
 /** Mappings without an end are looked after all the same: routers forget them when they restart. */
@@ -21,17 +21,17 @@ const PERMANENT_RENEWAL_MS = 600_000;
 const ROUTERS_LIMIT = 2;
 
 /** Where to look for routers; for tests, since nobody else knows better than the system. */
-export interface RouterPlaces {
+export interface RouterLocations {
   readonly gateways?: () => Promise<string[]>;
   readonly controlPort?: number;
-  readonly ssdp?: { readonly group: string; readonly port: number; readonly via?: string };
+  readonly ssdp?: { readonly group: string; readonly port: number; readonly dialer?: string };
 }
 
 export class PortMapper {
   /** Told of a public port that leads to the internal one; again when it has become another. */
   onMapped: ((mapping: PortMapping, by: string) => void) | undefined;
   readonly internalPort: number;
-  readonly #places: RouterPlaces;
+  readonly #points: RouterLocations;
   #protocol: PortMappingProtocol | undefined;
   #mapping: PortMapping | undefined;
   #renewal: NodeJS.Timeout | undefined;
@@ -39,9 +39,9 @@ export class PortMapper {
   /** What is under way; the end waits for it, so that nothing is left on the router. */
   #work: Promise<void> = Promise.resolve();
 
-  constructor(internalPort: number, places: RouterPlaces = {}) {
+  constructor(internalPort: number, points: RouterLocations = {}) {
     this.internalPort = internalPort;
-    this.#places = places;
+    this.#points = points;
   }
 
   /** Asks every router at once; resolves when there is a mapping, or when there is none to be had (about 3 s). */
@@ -71,7 +71,7 @@ export class PortMapper {
   }
 
   async #seek(): Promise<void> {
-    const { gateways: look = gateways, controlPort = PORT_CONTROL_PORT, ssdp } = this.#places;
+    const { gateways: look = gateways, controlPort = PORT_CONTROL_PORT, ssdp } = this.#points;
     const found = UpnpRouter.find(ssdp ?? {});
     const routers = (await look()).slice(0, ROUTERS_LIMIT);
     const asked = routers.map((router) => this.#try(new PortControlClient(router, controlPort)));
@@ -115,7 +115,7 @@ export class PortMapper {
     const before = this.#mapping;
     this.#mapping = mapping;
     const { lifetimeS } = mapping;
-    const renewalMs = Math.max(SHORTEST_RENEWAL_MS, lifetimeS * 1000 * RENEW_AT);
+    const renewalMs = Math.max(MIN_RENEWAL_MS, lifetimeS * 1000 * RENEW_AT);
     this.#renewIn(lifetimeS === 0 ? PERMANENT_RENEWAL_MS : Math.min(renewalMs, LONGEST_RENEWAL_MS));
     const isNews = before?.port !== mapping.port || before.address !== mapping.address;
     if (isNews && this.#isOpen) this.onMapped?.(mapping, this.#protocol?.name ?? "");

@@ -49,7 +49,7 @@ export class UpnpRouter implements PortMappingProtocol {
 
   /** The first router that answers and can map ports; undefined when none does in time. */
   static async find(
-    options: { group?: string; port?: number; via?: string } = {},
+    options: { group?: string; port?: number; dialer?: string } = {},
   ): Promise<UpnpRouter | undefined> {
     for await (const { location, address } of search(options)) {
       const router = await UpnpRouter.#at(location, address);
@@ -138,9 +138,9 @@ function mappingName(port: number): Record<string, string | number> {
 async function* search(options: {
   group?: string;
   port?: number;
-  via?: string;
+  dialer?: string;
 }): AsyncGenerator<{ location: URL; address: string }> {
-  const { group = SSDP_GROUP, port = SSDP_PORT, via } = options;
+  const { group = SSDP_GROUP, port = SSDP_PORT, dialer } = options;
   const socket = createSocket("udp4");
   const found: { location: URL; address: string }[] = [];
   const seen = new Set<string>();
@@ -163,7 +163,7 @@ async function* search(options: {
   };
   const isBound = await new Promise<boolean>((resolve) => {
     socket.once("error", () => resolve(false));
-    socket.bind({ port: 0, ...(via === undefined ? {} : { address: via }) }, () => resolve(true));
+    socket.bind({ port: 0, ...(dialer === undefined ? {} : { address: dialer }) }, () => resolve(true));
   });
   if (!isBound) {
     socket.close();

@@ -5,7 +5,7 @@
  * entry. When the table is full, the source that has been quiet longest loses its entry and starts with a full
  * bucket: an attacker with many addresses gains bursts, never memory.
  */
-import { quotaKey } from "./client.ts";
+import { isIPv6 } from "node:net";
 
 export interface SourceRate {
   /** Tokens a second. */
@@ -63,4 +63,20 @@ export class SourceRates {
   get size(): number {
     return this.#fullAtMs.size;
   }
+}
+
+/** What of an address belongs to one customer of a provider: all of an IPv4 address, the /64 of IPv6. */
+export function quotaKey(address: string): string {
+  if (!isIPv6(address)) return address;
+  const plain = address.split("%")[0]!;
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(plain);
+  if (mapped?.[1] !== undefined) return mapped[1];
+  const [front, back] = plain.split("::") as [string, string | undefined];
+  const groups = front === "" ? [] : front.split(":");
+  if (back !== undefined) {
+    const behind = back === "" ? [] : back.split(":");
+    while (groups.length + behind.length < 8) groups.push("0");
+    groups.push(...behind);
+  }
+  return `${groups.slice(0, 4).join(":")}::/64`;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { SourceRates } from "../../../src/server/source-rates.ts";
+import { SourceRates } from "../../../src/platform/source-rates.ts";
 
 function taken(rates: SourceRates, nowMs: number, address: string, times: number): number {
   let count = 0;

@@ -1,7 +1,7 @@
 import { closeSync, openSync } from "node:fs";
 import { devNull } from "node:os";
 import { afterEach, expect, it } from "vitest";
-import { DescriptorBudget, type Release } from "../../../src/app/forward/descriptor-budget.ts";
+import { DescriptorBudget, type Release } from "../../../src/platform/descriptor-budget.ts";
 
 const opened: number[] = [];
 afterEach(() => {
