@@ -57,7 +57,7 @@ export class ControlService {
   #nextId = 1;
 
   /**
-   * Opens the desk: its socket is there when this resolves, so that whoever reads the command's events finds it. Where
+   * Opens the control socket: it exists when this resolves, so that a program that reads the command's events finds it. Where
    * there can be no socket, that is told with -v, and the command goes on without.
    *
    * @param name what the command was given: the peer, or the port

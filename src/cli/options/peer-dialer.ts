@@ -175,6 +175,8 @@ const TIMEOUT_MS = 400;
 /** Shows `text` with a spinner until the returned function is called. */
 function showWaiting(reporter: Reporter, text: string): () => void {
   if (!reporter.isTerminal || reporter.json || reporter.quiet) return () => undefined;
+  // A terminal that has no size yet reports 0 columns; ora then erases lines without end.
+  if (process.stderr.columns === 0) return () => undefined;
   let stopped = false;
   let stop = (): void => undefined;
   const timer = setTimeout(async () => {
