@@ -8,9 +8,10 @@
  * Pipes and sockets are written without blocking, by the event loop. Files and terminals go through the
  * thread pool, where a stopped terminal holds up nothing but itself.
  */
-import { closeSync, fstatSync, openSync, type Stats, write, writev } from "node:fs";
+import { closeSync, fstatSync, type Stats, write, writev } from "node:fs";
 import { Socket } from "node:net";
 import { Writable } from "node:stream";
+import { closeStandardDescriptor } from "../platform/standard-descriptors.ts";
 
 /** Bytes that wait before the link is told to wait. */
 const WRITE_BEHIND_BYTES = 256 * 1024;
@@ -116,14 +117,12 @@ class FileOutput extends Writable {
 }
 
 /** Closes `descriptor`, and reports what the system kept back until now (a full disk over NFS, for one). */
-function releaseDescriptor(descriptor: number): Error | null {
-  let failure: Error | null = null;
+function releaseDescriptor(descriptor: number): Error | undefined {
+  if (descriptor <= LAST_STANDARD_DESCRIPTOR) return closeStandardDescriptor(descriptor);
   try {
     closeSync(descriptor);
+    return undefined;
   } catch (error) {
-    failure = error as Error;
+    return error as Error;
   }
-  // The lowest free number is what a new descriptor gets, so this one comes back as the one just closed.
-  if (descriptor <= LAST_STANDARD_DESCRIPTOR) openSync("/dev/null", "w");
-  return failure;
 }

@@ -1,9 +1,8 @@
 /** How the command ends: which status, and whether anything is said about it. */
-import { closeSync, openSync } from "node:fs";
-import { devNull } from "node:os";
 import { isatty } from "node:tty";
 import { ERRORS, type ErrorCode, SrudpError } from "../base/errors.ts";
 import { descriptorError } from "../platform/descriptors.ts";
+import { closeStandardDescriptor } from "../platform/standard-descriptors.ts";
 
 /** The first signal asked for an end in order; a subclass so that `ERR_INTERRUPTED` knows which signal. */
 export class Interruption extends SrudpError {
@@ -54,14 +53,7 @@ export function outliveTerminal(): void {
   if (terminals.length === 0) return;
   process.once("exit", () => {
     for (const descriptor of terminals) {
-      if (isatty(descriptor)) continue;
-      try {
-        closeSync(descriptor);
-        // The lowest free descriptor is the one just closed.
-        openSync(devNull, "r+");
-      } catch {
-        // Closed before: Node passes over it as well.
-      }
+      if (!isatty(descriptor)) closeStandardDescriptor(descriptor);
     }
   });
 }
