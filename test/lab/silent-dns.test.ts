@@ -1,7 +1,11 @@
 /** A network whose DNS server swallows every question: nothing waits for it that needs no name, not even the exit. */
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
+import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it, onTestFinished } from "vitest";
+import { startForwarding } from "../lib/forwarding.ts";
 import { CODE } from "../lib/pair.ts";
 import { endAll, SrudpProcess, temporaryFolder } from "../lib/srudp-process.ts";
 import { Namespace, whyNoLab } from "./namespaces.ts";
@@ -92,4 +96,43 @@ describe.skipIf(reason !== undefined)("where DNS is silent", () => {
     expect(failure).toMatchObject({ status: 68, code: "ERR_HOST_UNKNOWN" });
     expect(failure.message).toContain("DNS does not answer");
   }, 30_000);
+
+  it.each([["target.example:80"], ["*:80"]])(
+    "connections that wait for a name exposed as %s hold up neither another connection nor the exit",
+    async (exposed) => {
+      const folder = temporaryFolder();
+      const [byName, byPath, echo] = ["name", "path", "echo"].map((name) => join(folder, name)) as [
+        string,
+        string,
+        string,
+      ];
+      const server = createServer((socket) => socket.pipe(socket)).listen(echo);
+      onTestFinished(() => void server.close());
+      const { listener, forwarder } = await startForwarding({
+        launcher: silentNetwork("dns-forward"),
+        listen: ["--expose", exposed, "--expose", echo],
+        forward: ["-L", `${byName}:target.example:80`, "-L", `${byPath}:${echo}`],
+      });
+      const open = (): Socket => connect(byName).on("error", () => undefined);
+      const waiting = Array.from({ length: 8 }, open);
+      onTestFinished(() => {
+        for (const socket of waiting) socket.destroy();
+      });
+      await Promise.all(waiting.map((socket) => once(socket, "connect")));
+      const before = performance.now();
+      const quick = connect(byPath);
+      quick.end("through");
+      expect(await text(quick)).toBe("through");
+      expect(performance.now() - before).toBeLessThan(1000);
+      // The peer answers each of them as soon as it has given the name up.
+      await Promise.all(waiting.map((socket) => once(socket.resume(), "close")));
+      waiting.push(...Array.from({ length: 8 }, open));
+      await once(waiting.at(-1)!, "connect");
+      forwarder.kill("SIGTERM");
+      listener.kill("SIGTERM");
+      await exitWithin(listener, SOON_MS);
+      await exitWithin(forwarder, SOON_MS);
+    },
+    60_000,
+  );
 });

@@ -2,6 +2,7 @@
 import { connect, type Socket } from "node:net";
 import { type ErrorCode, SrudpError } from "../../base/errors.ts";
 import { type Address, formatTarget, type Target } from "../../link/forward-records.ts";
+import { socketLookup } from "../../platform/name-lookup.ts";
 import { socketPathError } from "../../platform/socket-path.ts";
 
 /**
@@ -18,7 +19,8 @@ export function dial(address: Address, signal: AbortSignal): Promise<Socket> {
     if (tooLong !== undefined) throw targetError(address, tooLong);
     const where =
       address.kind === "unix" ? { path: address.path } : { host: address.host, port: address.port };
-    const socket = connect({ ...where, allowHalfOpen: true, noDelay: true, keepAlive: true });
+    const options = { allowHalfOpen: true, noDelay: true, keepAlive: true, lookup: socketLookup(signal) };
+    const socket = connect({ ...where, ...options });
     const giveUp = (): void => {
       socket.destroy();
       reject(signal.reason);
@@ -60,6 +62,7 @@ export function failureForPeer(target: Target | undefined, { code, cause }: Srud
 }
 
 const REASONS: Readonly<Record<string, string>> = {
+  ETIMEOUT: "ETIMEOUT: DNS does not answer",
   EMFILE: "EMFILE: the exposing side may open no more files, see `ulimit -n` there",
   ENAMETOOLONG: "ENAMETOOLONG: the path is too long for a socket",
 };
@@ -75,6 +78,8 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
   ETIMEDOUT: "ERR_TARGET_TIMEOUT",
   ENOTFOUND: "ERR_TARGET_UNKNOWN",
   EAI_AGAIN: "ERR_TARGET_UNKNOWN",
+  // DNS; a connection's is ETIMEDOUT.
+  ETIMEOUT: "ERR_TARGET_UNKNOWN",
 };
 
 const PATH_CODES: Readonly<Record<string, ErrorCode>> = {

@@ -74,7 +74,7 @@ export class PeerService {
   async #destination(stream: Stream, target: Target, signal: AbortSignal): Promise<void> {
     const { asks, permissions } = this.#options;
     if (target.kind !== "asked") {
-      await this.#destinationTo(stream, await permissions.dialFor(target), signal);
+      await this.#destinationTo(stream, await permissions.dialFor(target, signal), signal);
       return;
     }
     const destination = asks.destinationOf(target.requestId);

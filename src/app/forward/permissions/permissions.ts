@@ -13,9 +13,9 @@
  * machine and of the networks it is directly connected to; a network reaches those of its hosts that are on such a
  * network, but an address of this machine only as a whole: /32 or /128 (own-networks.ts).
  */
-import { lookup } from "node:dns/promises";
 import { SrudpError } from "../../../base/errors.ts";
 import { type Address, formatTarget, type Target } from "../../../link/forward-records.ts";
+import { lookUp } from "../../../platform/name-lookup.ts";
 import { socketPathError } from "../../../platform/socket-path.ts";
 import { type Interfaces, OwnNetworks } from "./local-networks.ts";
 import { canonicalAddress, isLoopback, isOpenTo, Network } from "./special-ranges.ts";
@@ -90,14 +90,15 @@ export class Permissions {
   /**
    * What is to be dialled for a peer that asks for `target`.
    *
+   * @param signal gives the name's look-up up
    * @throws SrudpError ERR_TARGET_FORBIDDEN, ERR_TARGET_UNKNOWN
    */
-  async dialFor(target: Target): Promise<Address> {
-    return (await this.allow(target)).address;
+  async dialFor(target: Target, signal?: AbortSignal): Promise<Address> {
+    return (await this.allow(target, signal)).address;
   }
 
   /** As `dialFor`, with the entry that allows it. */
-  async allow(target: Target): Promise<Allowed> {
+  async allow(target: Target, signal?: AbortSignal): Promise<Allowed> {
     if (target.kind === "asked") throw forbidden(target);
     for (const [index, entry] of this.#entries.entries()) {
       const address = meantBy(entry, target);
@@ -109,7 +110,7 @@ export class Permissions {
     if (host === "" || port === 0) throw forbidden(target);
     const hasPattern = this.#entries.some((entry) => isPatternFor(entry, target));
     if (!hasPattern) throw forbidden(target);
-    const addresses = await addressesOf(host, target);
+    const addresses = await addressesOf(host, target, signal);
     // After the look-up: interfaces may have changed meanwhile.
     const own = new OwnNetworks(this.#interfaces);
     for (const address of addresses) {
@@ -184,12 +185,12 @@ function canonicalHost(host: string): string {
   return canonicalAddress(lower) ?? lower;
 }
 
-async function addressesOf(host: string, target: Target): Promise<string[]> {
+async function addressesOf(host: string, target: Target, signal?: AbortSignal): Promise<string[]> {
   const literal = canonicalAddress(host);
   if (literal !== undefined) return [literal];
   try {
-    const found = await lookup(host, { all: true, order: "verbatim" });
-    return found.map(({ address }) => canonicalAddress(address)).filter((address) => address !== undefined);
+    const found = await lookUp(host, { signal });
+    return found.map((address) => canonicalAddress(address)).filter((address) => address !== undefined);
   } catch (error) {
     throw new SrudpError("ERR_TARGET_UNKNOWN", formatTarget(target), error);
   }

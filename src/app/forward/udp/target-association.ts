@@ -6,9 +6,10 @@
  * was sent: the flow then goes on to the next address and sends the unanswered datagrams again.
  */
 import { createSocket, type Socket } from "node:dgram";
-import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
 import type { SrudpError } from "../../../base/errors.ts";
 import type { Address } from "../../../link/forward-records.ts";
+import { lookUp } from "../../../platform/name-lookup.ts";
 import { targetError } from "../dial.ts";
 import type { FlowOptions, UdpAssociation } from "./udp-association.ts";
 
@@ -85,7 +86,7 @@ export class TargetFlow {
   }
 
   async #resolve(): Promise<void> {
-    const { address, addressesOf = lookUp } = this.#options;
+    const { address, addressesOf = addressesByName } = this.#options;
     try {
       this.#untried = [...(await addressesOf(address.host))];
     } catch (error) {
@@ -191,6 +192,7 @@ function closeSocket(socket: Socket): void {
   }
 }
 
-function lookUp(host: string): Promise<readonly TargetAddress[]> {
-  return lookup(host, { all: true, order: "verbatim" });
+async function addressesByName(host: string): Promise<readonly TargetAddress[]> {
+  const found = await lookUp(host);
+  return found.map((address) => ({ address, family: isIP(address) }));
 }
