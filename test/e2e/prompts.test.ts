@@ -1,8 +1,11 @@
 /** Questions on the terminal while stdin and stdout carry data; needs `python3` to make a terminal. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { afterEach, describe, expect, it } from "vitest";
 import { CODE, loopback, startListener } from "../lib/pair.ts";
 import { endAll, SrudpProcess } from "../lib/srudp-process.ts";
-import { canMakeTerminals, type Terminal } from "../lib/terminal.ts";
+import { canMakeTerminals, Terminal, terminalLauncher } from "../lib/terminal.ts";
+import { openUdp } from "../lib/udp.ts";
 
 afterEach(endAll);
 
@@ -59,6 +62,30 @@ describe.skipIf(!canMakeTerminals)("a code typed at the terminal", () => {
     expect({ status, code }).toEqual({ status: 64, code: "ERR_CODE_NEEDED" });
     expect(message).not.toContain("no terminal");
   });
+});
+
+describe.skipIf(!canMakeTerminals)("a terminal that reports no size", () => {
+  it("gets no spinner, and a connect whose peer is silent ends in time", async () => {
+    const silent = await openUdp();
+    const words = [...terminalLauncher([0, 1, 2]), process.execPath, "bin/srudp.js"];
+    const child = spawn(words[0]!, [
+      ...words.slice(1),
+      "connect",
+      loopback(silent.address().port),
+      "-w",
+      "2",
+    ]);
+    const ended = once(child, "close");
+    const terminal = new Terminal(child.stdin, child.stdout);
+    await terminal.shown();
+    terminal.type(`${CODE}\r`);
+    // Where a spinner runs wild, no timer fires any more.
+    const late = setTimeout(() => child.kill("SIGKILL"), 20_000);
+    const [status] = await ended;
+    clearTimeout(late);
+    silent.close();
+    expect([status, terminal.text]).toEqual([75, expect.stringContaining("Nobody answered in time")]);
+  }, 30_000);
 });
 
 describe.skipIf(!canMakeTerminals)("the answer to a ticket, pasted at the terminal", () => {
