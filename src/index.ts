@@ -8,9 +8,9 @@
  *     link.end("hello");
  */
 
+export type { PathMove } from "./base/path.ts";
 export type { Receipt } from "./link/control-records.ts";
 export { Link, type LinkEvents, type LinkStats } from "./link/link.ts";
-export type { PathMove } from "./link/link-core.ts";
 export type {
   Auth,
   CommonOptions,

@@ -7,8 +7,10 @@
  * what comes and says so at the end (bytes and milliseconds, 64 bits each as IEEE 754); `source` sends as much
  * as goes; `echo` sends back what comes.
  */
+
 import { concatBytes, writeU32 } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
+import type { PathKind } from "../base/path.ts";
 import type { Link } from "../link/link.ts";
 import type { Stream } from "../link/stream.ts";
 
@@ -33,7 +35,7 @@ export interface BenchResult {
   readonly roundTripMs: { readonly median: number; readonly p99: number; readonly count: number };
   /** Of the packets sent from here while both directions were measured, percent. */
   readonly lossPct: number;
-  readonly path: "direct" | "lan" | "relay";
+  readonly path: PathKind;
   /** UDP payload of full packets, by the end of it. */
   readonly mtuBytes: number;
 }

@@ -1,12 +1,13 @@
 /** One link from its start to its end: what it is bridged to, and what is told of it. */
+
 import { fstatSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
 import { isatty } from "node:tty";
 import { bridgeToProgram } from "../app/exec.ts";
 import { type Bridge, type BridgeResult, bridge } from "../app/pipe.ts";
 import { SrudpError } from "../base/errors.ts";
+import type { PathMove } from "../base/path.ts";
 import type { Link } from "../link/link.ts";
-import type { PathMove } from "../link/link-core.ts";
 import { formatAddress } from "../platform/udp/address.ts";
 import { configurationFolder, KeyStore } from "../store/key-store.ts";
 import { encodeKey, shortKey } from "../wire/key-text.ts";

@@ -2,7 +2,8 @@
  * A connection's place at its endpoint: what the endpoint knows of it, and how commands to the connection
  * are made known to the endpoint.
  */
-import type { Path, Transmit } from "../engine/connection/connection.ts";
+import type { Path } from "../base/path.ts";
+import type { Transmit } from "../engine/connection/connection.ts";
 import type { ConnectionEvent } from "../engine/connection/events.ts";
 import { guarded } from "./fault.ts";
 

@@ -8,9 +8,11 @@
  *
  * Read `attachment.ts` first; `batch-sender.ts` has the sending.
  */
+
 import { copyBytes } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
-import type { Path, Transmit } from "../engine/connection/connection.ts";
+import type { Path } from "../base/path.ts";
+import type { Transmit } from "../engine/connection/connection.ts";
 import { type ConnectionEvent, EVENT } from "../engine/connection/events.ts";
 import { DeadlineTimer } from "../platform/deadline-timer.ts";
 import { SLEPT_MS, SleepWatch } from "../platform/sleep-watch.ts";

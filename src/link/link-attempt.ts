@@ -1,6 +1,8 @@
 /** One attempt to get a link: the initiator's connection, from its first message to the link or to why there is none. */
+
 import { SrudpError } from "../base/errors.ts";
-import { type Connection, type ConnectionEvent, EVENT, type Path } from "../engine/connection/connection.ts";
+import type { Path } from "../base/path.ts";
+import { type Connection, type ConnectionEvent, EVENT } from "../engine/connection/connection.ts";
 import type { ConnectionHandle, ConnectionOwner } from "./connection-handle.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { faultError } from "./fault.ts";

@@ -7,14 +7,9 @@
  */
 import { concatBytes } from "../base/bytes.ts";
 import { type ErrorCode, isRemoteError, SrudpError } from "../base/errors.ts";
+import type { Path, PathKind, PathMove } from "../base/path.ts";
 import { Reader } from "../base/reader.ts";
-import {
-  type Connection,
-  type ConnectionEvent,
-  EVENT,
-  type Path,
-  PRIORITY,
-} from "../engine/connection/connection.ts";
+import { type Connection, type ConnectionEvent, EVENT, PRIORITY } from "../engine/connection/connection.ts";
 import type { ConnectionHandle, ConnectionOwner } from "./connection-handle.ts";
 import {
   ControlReader,
@@ -31,18 +26,10 @@ import { StreamAdapter, type StreamHost, wireOfCode } from "./stream-adapter.ts"
 /** Whoever keeps the link on a good path. */
 export interface PathObserver {
   /** What carries the link. */
-  readonly kind: "direct" | "lan" | "relay";
+  readonly kind: PathKind;
   /** Told of the connection's events that concern paths. */
   handlePathEvent(kind: number, path: Path | undefined): void;
   close(): void;
-}
-
-/** The link goes another way than before, or again. */
-export interface PathMove {
-  readonly from: "direct" | "lan" | "relay";
-  readonly to: "direct" | "lan" | "relay";
-  /** How long there was no path, ms; 0 where it moved from one that worked. */
-  readonly outageMs: number;
 }
 
 /** What the link itself, which is what the user sees, is told. */

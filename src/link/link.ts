@@ -1,9 +1,11 @@
 /** A link to a peer: its pipe stream as a Duplex, further streams, datagrams, receipts and statistics. */
+
 import type { ErrorCode, SrudpError } from "../base/errors.ts";
+import type { PathKind, PathMove } from "../base/path.ts";
 import type { ConnectionStats } from "../engine/connection/connection.ts";
 import type { RemoteAddress } from "../platform/udp/address.ts";
 import type { Receipt } from "./control-records.ts";
-import type { LinkCore, PathMove, StreamPurpose } from "./link-core.ts";
+import type { LinkCore, StreamPurpose } from "./link-core.ts";
 import type { Auth } from "./link-options.ts";
 import { remoteOf } from "./new-connection.ts";
 import { Stream } from "./stream.ts";
@@ -79,7 +81,7 @@ export class Link extends Stream {
   }
 
   /** How packets get there. */
-  get path(): "direct" | "lan" | "relay" {
+  get path(): PathKind {
     return this.#core.keeper?.kind ?? "direct";
   }
 

@@ -1,7 +1,9 @@
 /** Makes the engine's parts for one peer and gives them a place at an endpoint. */
+
 import { randomBytes } from "node:crypto";
 import { SrudpError } from "../base/errors.ts";
-import { Connection, type Path } from "../engine/connection/connection.ts";
+import type { Path } from "../base/path.ts";
+import { Connection } from "../engine/connection/connection.ts";
 import { DEFAULT_PARAMETERS, encodeParameters } from "../engine/connection/transport-parameters.ts";
 import { Handshake, type Role } from "../engine/handshake/handshake.ts";
 import { primitives } from "../platform/crypto/provider.ts";

@@ -1,5 +1,6 @@
 /** How peers that know no address of each other may meet, and by which paths. */
 
+import type { PathKind } from "../base/path.ts";
 import type { PunchFailure } from "../punch/punch-events.ts";
 import type { TicketAnswer, TicketOffer } from "../wire/ticket.ts";
 
@@ -38,7 +39,7 @@ export type TraversalEvent =
   | { readonly kind: "signal"; readonly from: "peer" | "self"; readonly candidates: number }
   | {
       readonly kind: "pair";
-      readonly path: "direct" | "lan" | "relay";
+      readonly path: PathKind;
       readonly remote: string;
       readonly rttMs: number;
     }

@@ -3,7 +3,7 @@
  *
  * The peer may be listening, or connecting to us at the same time; the handshake finds out which.
  */
-import type { Path } from "../engine/connection/connection.ts";
+import type { Path } from "../base/path.ts";
 import { bindConnecting, familiesOf } from "../link/bind.ts";
 import { checkConnectOptions } from "../link/check-options.ts";
 import type { Link } from "../link/link.ts";

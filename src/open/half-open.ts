@@ -5,9 +5,11 @@
  * limits enforced before the next one is looked at. Every datagram, because a handshake packet may stand behind
  * another packet.
  */
+
 import { ERRORS } from "../base/errors.ts";
+import type { Path } from "../base/path.ts";
 import type { GuessRun } from "../engine/acceptor/guess-limits.ts";
-import { type Connection, type ConnectionEvent, EVENT, type Path } from "../engine/connection/connection.ts";
+import { type Connection, type ConnectionEvent, EVENT } from "../engine/connection/connection.ts";
 import type { Handshake, Mode } from "../engine/handshake/handshake.ts";
 import type { ConnectionHandle, ConnectionOwner } from "../link/connection-handle.ts";
 import type { RemoteAddress } from "../platform/udp/address.ts";

@@ -5,12 +5,13 @@
  * which the oldest goes. Guesses at a code are counted over all of them; how fast anybody may guess is the gate's
  * matter (engine/guess-limits.ts).
  */
+
 import { EventEmitter } from "node:events";
 import { toHex } from "../base/bytes.ts";
 import { ERRORS, SrudpError } from "../base/errors.ts";
+import type { Path } from "../base/path.ts";
 import { packetIntegrity } from "../crypto/integrity.ts";
 import type { Gate } from "../engine/acceptor/gate.ts";
-import type { Path } from "../engine/connection/connection.ts";
 import { busyNotice } from "../engine/handshake/handshake.ts";
 import { bindListening } from "../link/bind.ts";
 import { checkListenOptions } from "../link/check-options.ts";

@@ -1,11 +1,9 @@
 /** Candidates: in which order they are tried, and what kind of path a pair of them makes. */
+import type { PathKind } from "../base/path.ts";
 import type { Candidate } from "../wire/candidate-codec.ts";
 import { addressScope, isOnSameSite } from "./address-scope.ts";
 
 export type { Candidate } from "../wire/candidate-codec.ts";
-
-/** What carries a pair: the same site, the way between the two, or somebody in between. */
-export type PathKind = "lan" | "direct" | "relay";
 
 /** The smaller, the sooner: LAN, global IPv6, public IPv4, guesses, tunnels, relays. */
 export function candidateRank(candidate: Candidate): number {

@@ -1,8 +1,8 @@
 /** What goes into and comes out of the punching agent; `agent.ts` has the theory of operation. */
+import type { PathKind } from "../base/path.ts";
 import type { Candidate } from "../wire/candidate-codec.ts";
 import type { PunchRole } from "../wire/check.ts";
 import type { NatBehaviour } from "../wire/nat-behaviour-codec.ts";
-import type { PathKind } from "./candidate.ts";
 
 export interface PunchOptions {
   readonly role: PunchRole;

@@ -1,8 +1,9 @@
 /** Which pairs come of the local sockets and the other side's candidates. */
+import type { PathKind } from "../base/path.ts";
 import type { Candidate } from "../wire/candidate-codec.ts";
 import type { NatBehaviour } from "../wire/nat-behaviour-codec.ts";
 import { addressScope, isPlausible } from "./address-scope.ts";
-import { candidateRank, inPreferenceOrder, type PathKind, pathKindTo } from "./candidate.ts";
+import { candidateRank, inPreferenceOrder, pathKindTo } from "./candidate.ts";
 import type { LocalSocket } from "./punch-events.ts";
 import type { Route } from "./transactions.ts";
 

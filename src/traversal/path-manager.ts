@@ -7,12 +7,13 @@
  * nothing comes any more they look at their own addresses again, tell each other and punch anew, with the
  * same keys and the same streams. The initiator moves, the responder follows its packets.
  */
-import { type Connection, EVENT, type Path } from "../engine/connection/connection.ts";
+import type { Path, PathKind, PathMove } from "../base/path.ts";
+import { type Connection, EVENT } from "../engine/connection/connection.ts";
 import type { ConnectionHandle } from "../link/connection-handle.ts";
 import type { PunchFailure, WorkingPair } from "../punch/punch-events.ts";
 import { pointOfLink } from "./signalling/rendezvous-point.ts";
 import { SignallingSession } from "./signalling-session.ts";
-import type { PathKind, TraversalContext } from "./traversal.ts";
+import type { TraversalContext } from "./traversal.ts";
 
 /** How often it is looked whether answers are overdue. */
 const LOOK_MS = 250;
@@ -32,19 +33,11 @@ const RELAY_LINGERS_MS = 10_000;
 const RANKS: Readonly<Record<PathKind, number>> = { lan: 0, direct: 1, relay: 2 };
 const PLACE_LABEL = "meeting place";
 
-/** What a link says of its path. */
-export interface PathChange {
-  readonly from: PathKind;
-  readonly to: PathKind;
-  /** Time without a path before this one, ms; 0 where it moved without one dying. */
-  readonly outageMs: number;
-}
-
 export interface PathManagerOptions {
   readonly reach: TraversalContext;
   readonly engine: Connection;
   readonly connectionHandle: ConnectionHandle;
-  readonly onPath: (change: PathChange) => void;
+  readonly onPath: (change: PathMove) => void;
 }
 
 export class PathManager {

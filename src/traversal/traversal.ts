@@ -2,16 +2,17 @@
  * What an endpoint has for meeting peers and for finding paths to them: the knowledge of its own addresses, the
  * carriers of signals, and relays. One for each endpoint; rallies and links share it.
  */
+
 import { randomBytes } from "node:crypto";
 import { isIP } from "node:net";
 import type { SrudpError } from "../base/errors.ts";
-import type { Path } from "../engine/connection/connection.ts";
+import type { Path, PathKind } from "../base/path.ts";
 import type { Endpoint } from "../link/endpoint.ts";
 import type { CommonOptions } from "../link/link-options.ts";
 import type { TraversalEvent, TraversalOptions } from "../link/traversal-options.ts";
 import { formatAddress } from "../platform/udp/address.ts";
 import type { DatagramSocket } from "../platform/udp/datagram-socket.ts";
-import { type Candidate, inPreferenceOrder, type PathKind } from "../punch/candidate.ts";
+import { type Candidate, inPreferenceOrder } from "../punch/candidate.ts";
 import type { LocalSocket, WorkingPair } from "../punch/punch-events.ts";
 import { type NatBehaviour, UNKNOWN_BEHAVIOUR } from "../wire/nat-behaviour-codec.ts";
 import { Gatherer } from "./gather/gatherer.ts";
@@ -27,8 +28,6 @@ import type { RendezvousClientOptions } from "./signalling/rendezvous-client.ts"
 import { orderServers, parseRendezvousUrl, type RendezvousUrl } from "./signalling/rendezvous-url.ts";
 import { TicketChannel } from "./signalling/ticket-channel.ts";
 import { describeDifference, WallClocks } from "./wall-clocks.ts";
-
-export type { PathKind } from "../punch/candidate.ts";
 
 /** A relay's socket, and where the other end of a relay is that joins two sides without showing addresses. */
 export interface OpenedRelay {

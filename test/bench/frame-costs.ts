@@ -6,7 +6,8 @@
  * Each victim has made a real handshake; see `malicious-peer.ts`.
  */
 
-import type { ConnectionEvent, Path, Transmit } from "../../src/engine/connection/connection.ts";
+import type { Path } from "../../src/base/path.ts";
+import type { ConnectionEvent, Transmit } from "../../src/engine/connection/connection.ts";
 import { nodePrimitives } from "../../src/platform/crypto/node-provider.ts";
 import { ACK_RANGES_LIMIT, FRAME, writeNewConnectionId, writePathToken } from "../../src/wire/frames.ts";
 import { HEADER_BYTES, TAG_BYTES, writeHeader } from "../../src/wire/packet.ts";

@@ -3,13 +3,13 @@
  * put aside, and packets made by hand take its place: any frames, any packet numbers, sealed as they must be.
  * The other one, the victim, goes on as it is, without an application that reads.
  */
+import type { Path } from "../../src/base/path.ts";
 import { RangeSet } from "../../src/base/range-set.ts";
 import type { KeyPair, Primitives } from "../../src/crypto/primitives.ts";
 import {
   Connection,
   type ConnectionEvent,
   EVENT,
-  type Path,
   type Transmit,
 } from "../../src/engine/connection/connection.ts";
 import {

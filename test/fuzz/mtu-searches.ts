@@ -2,7 +2,8 @@
  * The search for the path's MTU on paths that lose probes, change their size and report late: never a size that
  * was not proved, never a probe that makes no sense, and in the end the right size within one step.
  */
-import { DATAGRAM_FLOOR_BYTES, MtuDiscovery } from "../../src/engine/path/mtu-discovery.ts";
+import { DATAGRAM_FLOOR_BYTES } from "../../src/base/path.ts";
+import { MtuDiscovery } from "../../src/engine/path/mtu-discovery.ts";
 import { broken, type FuzzTarget, same } from "./target.ts";
 import type { Xorshift } from "./xorshift.ts";
 

@@ -2,7 +2,7 @@
  * Paths: whoever moves, probes and answers in whatever order, an address that never proved itself gets its
  * allowance and no more, and no path stays on trial for ever.
  */
-import type { Path } from "../../src/engine/handshake/handshake-route.ts";
+import type { Path } from "../../src/base/path.ts";
 import { PathControl } from "../../src/engine/path/path-control.ts";
 import { broken, type FuzzTarget, same } from "./target.ts";
 import type { Xorshift } from "./xorshift.ts";

@@ -2,11 +2,11 @@
  * Two engines with real cryptography in virtual time, and between them a wire that the test holds in its hands:
  * it decides for each datagram what arrives, where, and from which address.
  */
+import type { Path } from "../../src/base/path.ts";
 import {
   Connection,
   type ConnectionEvent,
   EVENT,
-  type Path,
   type Transmit,
 } from "../../src/engine/connection/connection.ts";
 import { DEFAULT_PARAMETERS, encodeParameters } from "../../src/engine/connection/transport-parameters.ts";

@@ -1,10 +1,6 @@
 import { describe, expect, it } from "vitest";
-import {
-  Connection,
-  type ConnectionEvent,
-  EVENT,
-  type Path,
-} from "../../src/engine/connection/connection.ts";
+import type { Path } from "../../src/base/path.ts";
+import { Connection, type ConnectionEvent, EVENT } from "../../src/engine/connection/connection.ts";
 import { DEFAULT_PARAMETERS, encodeParameters } from "../../src/engine/connection/transport-parameters.ts";
 import { Handshake } from "../../src/engine/handshake/handshake.ts";
 import { DrivenConnection } from "./driven-connection.ts";

@@ -4,7 +4,7 @@
  * // RFC 5681, RFC 9438, RFC 6675 (in packets), RFC 6298
  */
 
-import type { Path } from "../../src/engine/connection/connection.ts";
+import type { Path } from "../../src/base/path.ts";
 import type { Datagram } from "./link.ts";
 import { Host, type Network, type Receiver, type Side } from "./network.ts";
 import type { Waker, World } from "./world.ts";

@@ -3,7 +3,8 @@
  * drained, then the events, and the timer is armed anew. For tests that script a few ends by hand; `peer.ts`
  * does the same under every strain that endpoints add.
  */
-import type { Connection, ConnectionEvent, Path, Transmit } from "../../src/engine/connection/connection.ts";
+import type { Path } from "../../src/base/path.ts";
+import type { Connection, ConnectionEvent, Transmit } from "../../src/engine/connection/connection.ts";
 import type { Waker, World } from "./world.ts";
 
 const BUFFER_BYTES = 16 * 1500;

@@ -5,7 +5,8 @@
  * Delivered bytes and event order are checked by `application.ts`, what goes over the wire by `wire-tap.ts`.
  */
 
-import { type ConnectionEvent, EVENT, type Path } from "../../src/engine/connection/connection.ts";
+import type { Path } from "../../src/base/path.ts";
+import { type ConnectionEvent, EVENT } from "../../src/engine/connection/connection.ts";
 import {
   type BufferSizes,
   bufferSizes,

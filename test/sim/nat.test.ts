@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Path } from "../../src/engine/connection/connection.ts";
+import type { Path } from "../../src/base/path.ts";
 import { Nat, type NatOptions } from "./nat.ts";
 import { Host, Network } from "./network.ts";
 import { World } from "./world.ts";

@@ -3,7 +3,7 @@
  * hosts of a side share its link, so flows compete for it.
  */
 
-import type { Path } from "../../src/engine/connection/connection.ts";
+import type { Path } from "../../src/base/path.ts";
 import { type Datagram, Link, type LinkOptions } from "./link.ts";
 import type { Nat } from "./nat.ts";
 import { Random } from "./random.ts";

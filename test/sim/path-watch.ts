@@ -6,7 +6,7 @@
  * Counts whole datagrams by address, from outside; reads challenges and answers, so the text must be plain.
  */
 
-import type { Path } from "../../src/engine/connection/connection.ts";
+import type { Path } from "../../src/base/path.ts";
 import { FRAME, FrameCursor } from "../../src/wire/frames.ts";
 import {
   HEADER_BYTES,

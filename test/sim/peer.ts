@@ -7,11 +7,11 @@
  * received buffer, small transmit buffers, timers that go off early.
  */
 
+import type { Path } from "../../src/base/path.ts";
 import {
   type Connection,
   type ConnectionEvent,
   EVENT,
-  type Path,
   type Transmit,
 } from "../../src/engine/connection/connection.ts";
 import { HEADER_BYTES, isAddressedTo, PACKET_DATA } from "../../src/wire/packet.ts";

@@ -2,12 +2,8 @@
  * Two ends with two paths between them, as a relay and a direct one are: each is a socket of its own at both
  * ends, with its own delay, and can be cut. What the ends do with them is for the test to say.
  */
-import {
-  Connection,
-  type ConnectionEvent,
-  EVENT,
-  type Path,
-} from "../../src/engine/connection/connection.ts";
+import type { Path } from "../../src/base/path.ts";
+import { Connection, type ConnectionEvent, EVENT } from "../../src/engine/connection/connection.ts";
 import {
   DEFAULT_PARAMETERS,
   encodeParameters,

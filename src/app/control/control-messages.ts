@@ -4,7 +4,9 @@
  * Both sides check what they read before they use it: a socket may belong to another version of srudp, or to
  * another program. Fields that nobody here knows are passed over.
  */
+
 import { SrudpError } from "../../base/errors.ts";
+import type { PathKind } from "../../base/path.ts";
 import type { ForwardStatus } from "../forward/forwarder.ts";
 
 export type ControlRequest =
@@ -25,7 +27,7 @@ export interface LinkStatus {
   /** The peer's key. */
   readonly peer: string;
   readonly remote: string;
-  readonly path: "direct" | "lan" | "relay";
+  readonly path: PathKind;
   readonly auth: string;
   /** Whether the peer answered just now. */
   readonly isAlive: boolean;

@@ -1,8 +1,9 @@
 /** What a connection is made of, gives out, and tells of itself. */
+
 import type { ErrorCode } from "../../base/errors.ts";
+import type { Path } from "../../base/path.ts";
 import type { Primitives } from "../../crypto/primitives.ts";
 import type { Handshake } from "../handshake/handshake.ts";
-import type { Path } from "../handshake/handshake-route.ts";
 import type { RekeyLimits } from "../handshake/key-update.ts";
 import type { Tracer } from "./tracer.ts";
 import type { TransportParameters } from "./transport-parameters.ts";

@@ -9,8 +9,10 @@
  * States: handshaking → established → closing (we ended it) or draining (the peer did) → closed.
  * Read first: RFC 9000 §5, §10; handshake.ts for how keys come about; transmission.ts for what is sent.
  */
+
 import { copyBytes, utf8Decode, utf8Encode } from "../../base/bytes.ts";
 import { ERRORS, errorReceivedAs, errorSentAs, isRemoteError, SrudpError } from "../../base/errors.ts";
+import { DATAGRAM_FLOOR_BYTES, type Path } from "../../base/path.ts";
 import { exportedSecret } from "../../crypto/exported-secret.ts";
 import { CLOSE_REASON_BYTES } from "../../wire/frames.ts";
 import {
@@ -25,9 +27,8 @@ import { Bbr } from "../congestion/bbr.ts";
 import type { CongestionController } from "../congestion/congestion.ts";
 import { Cubic } from "../congestion/cubic.ts";
 import type { Handshake, HandshakeKeys, Role } from "../handshake/handshake.ts";
-import { HandshakeRoute, type Path } from "../handshake/handshake-route.ts";
+import { HandshakeRoute } from "../handshake/handshake-route.ts";
 import { KeyUpdate, REKEY_LIMITS } from "../handshake/key-update.ts";
-import { DATAGRAM_FLOOR_BYTES } from "../path/mtu-discovery.ts";
 import { type Move, PathControl } from "../path/path-control.ts";
 import { Activity, PathLife } from "../path/path-life.ts";
 import { ReceivedPackets } from "../recovery/received-packets.ts";
@@ -47,11 +48,11 @@ import type {
 import { Datagrams } from "./datagrams.ts";
 import { type ConnectionEvent, EVENT, EventQueue } from "./events.ts";
 import { Incoming, type IncomingHost } from "./incoming.ts";
+import type { LinkParts } from "./link-parts.ts";
 import type { DropReason, Tracer } from "./tracer.ts";
-import { type LinkParts, Transmission } from "./transmission.ts";
+import { Transmission } from "./transmission.ts";
 import { decodeParameters, type TransportParameters } from "./transport-parameters.ts";
 
-export type { Path } from "../handshake/handshake-route.ts";
 export { PRIORITY } from "../streams/streams.ts";
 export type {
   CloseCause,

@@ -1,5 +1,5 @@
 /** What a connection tells its user: numeric codes in a ring, filled into one object that the caller owns. */
-import type { Path } from "../handshake/handshake-route.ts";
+import type { Path } from "../../base/path.ts";
 
 export const EVENT = {
   /** The handshake is done; streams may be opened. */

@@ -4,14 +4,15 @@
  * What does not open is counted and changes nothing. What opens and breaks the rules throws a SrudpError,
  * which ends the connection with its wire code.  // RFC 9000 §12, §13; transport.md R1–R4, R15
  */
+
 import { copyBytes } from "../../base/bytes.ts";
 import { SrudpError } from "../../base/errors.ts";
+import type { Path } from "../../base/path.ts";
 import { ReplayWindow } from "../../crypto/replay-window.ts";
 import { FRAME, FrameCursor, isAckEliciting } from "../../wire/frames.ts";
 import { epochOf, HEADER_BYTES, packetNumberOf, TAG_BYTES } from "../../wire/packet.ts";
-import type { Path } from "../handshake/handshake-route.ts";
 import { EVENT, type EventQueue } from "./events.ts";
-import type { LinkParts } from "./transmission.ts";
+import type { LinkParts } from "./link-parts.ts";
 
 /**
  * ACK frames of one packet that are looked at; further ones are skipped. An honest peer sends one, and each can

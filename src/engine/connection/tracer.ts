@@ -5,9 +5,9 @@
  * A connection without a tracer pays for one comparison at each of these places. With one it hands over
  * numbers and what exists anyway; nothing is made for the tracer's sake, and it may keep nothing of it.
  */
+import type { Path } from "../../base/path.ts";
 import type { CongestionController } from "../congestion/congestion.ts";
 import type { Role } from "../handshake/handshake.ts";
-import type { Path } from "../handshake/handshake-route.ts";
 import type { RttEstimator } from "../recovery/rtt.ts";
 import type { TransportParameters } from "./transport-parameters.ts";
 

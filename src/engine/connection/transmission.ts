@@ -5,6 +5,7 @@
  * back everything but ACKs and probes. Packets of one call are equally long but for the last, so that one
  * system call can send them all.
  */
+import { DATAGRAM_FLOOR_BYTES, type Path } from "../../base/path.ts";
 import {
   CONTROL_FRAME_BYTES,
   FRAME,
@@ -23,9 +24,8 @@ import {
   writeHeader,
 } from "../../wire/packet.ts";
 import { Pacer } from "../congestion/pacer.ts";
-import type { Path } from "../handshake/handshake-route.ts";
 import { type KeyUpdate, REKEY_FRAME_BYTES } from "../handshake/key-update.ts";
-import { DATAGRAM_FLOOR_BYTES, MtuDiscovery } from "../path/mtu-discovery.ts";
+import { MtuDiscovery } from "../path/mtu-discovery.ts";
 import type { PathControl } from "../path/path-control.ts";
 import type { Activity } from "../path/path-life.ts";
 import type { ReceivedPackets } from "../recovery/received-packets.ts";
@@ -34,6 +34,7 @@ import { RECORD, SENT } from "../recovery/sent-packets.ts";
 import type { Streams } from "../streams/streams.ts";
 import type { ConnectionIds } from "./connection-ids.ts";
 import type { Datagrams } from "./datagrams.ts";
+import type { LinkParts } from "./link-parts.ts";
 import type { Tracer } from "./tracer.ts";
 
 /** Packets between two numbers left out on purpose, at least and at most. */
@@ -54,19 +55,6 @@ const CLOSING_RESERVE_PACKETS = 4096;
 const SMALL_PROBES_FROM_PTO = 2;
 /** Packets shorter than this are not worth what is left of an unvalidated path's allowance. */
 const SMALLEST_PACKET_BYTES = 80;
-
-/** The machinery of an established link, shared by what comes in and what goes out. */
-export interface LinkParts {
-  readonly recovery: Recovery;
-  readonly received: ReceivedPackets;
-  readonly streams: Streams;
-  readonly datagrams: Datagrams;
-  readonly keys: KeyUpdate;
-  readonly ids: ConnectionIds;
-  readonly paths: PathControl;
-  readonly activity: Activity;
-  readonly tracer: Tracer | undefined;
-}
 
 export class Transmission {
   sentPackets = 0;

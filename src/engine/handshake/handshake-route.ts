@@ -2,16 +2,9 @@
  * Carries the packets of a handshake over one of several paths: the initiator's candidates are tried one
  * after another, answers go back where the question came from.
  */
+import type { Path } from "../../base/path.ts";
 import { PACKET_NOTICE } from "../../wire/packet.ts";
 import type { Handshake } from "./handshake.ts";
-
-/** How datagrams reach the peer. Interned by the endpoint, so that paths are compared by identity. */
-export interface Path {
-  readonly address: string;
-  readonly port: number;
-  /** Index of the endpoint's socket. */
-  readonly socket: number;
-}
 
 interface Outgoing {
   buffer: Uint8Array;

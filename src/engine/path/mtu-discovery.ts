@@ -4,9 +4,8 @@
  *
  * Deviates from a plain binary search: the ceiling is tried first, because most paths carry it.
  */
+import { DATAGRAM_FLOOR_BYTES } from "../../base/path.ts";
 
-/** UDP payload that every path must carry.  // RFC 9000 §14 */
-export const DATAGRAM_FLOOR_BYTES = 1200;
 /** Smallest step worth a probe. */
 const STEP_BYTES = 20;
 /** Losses of a probe of one size that prove the size too large.  // RFC 8899 §5.1.2 MAX_PROBES */

@@ -9,9 +9,10 @@
  * A path may also be tried beside the active one, and then be moved to: the peer follows the first packet
  * that comes over it. What the peer sent before it heard of that is no move back.
  */
+
 import { copyBytes, equalBytes } from "../../base/bytes.ts";
+import type { Path } from "../../base/path.ts";
 import { PATH_TOKEN_BYTES } from "../../wire/frames.ts";
-import type { Path } from "../handshake/handshake-route.ts";
 
 /** Bytes that may go to an unvalidated address for each that came from it.  // RFC 9000 §8 */
 const AMPLIFICATION_LIMIT = 3;

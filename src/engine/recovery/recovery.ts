@@ -9,10 +9,10 @@
  * and its late acknowledgement widens the thresholds that condemned it (as quiche does) and, once the whole
  * loss event turns out spurious, gives the controller its window back.
  */
+import { DATAGRAM_FLOOR_BYTES } from "../../base/path.ts";
 import type { FrameCursor } from "../../wire/frames.ts";
 import type { AckSample, CongestionController, LostPacket } from "../congestion/congestion.ts";
 import type { Tracer } from "../connection/tracer.ts";
-import { DATAGRAM_FLOOR_BYTES } from "../path/mtu-discovery.ts";
 import type { SendStream } from "../streams/send-stream.ts";
 import { LOST_PACKETS_LIMIT, LostPackets } from "./lost-packets.ts";
 import { RttEstimator, TIMER_GRANULARITY_MS } from "./rtt.ts";

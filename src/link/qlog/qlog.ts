@@ -9,11 +9,12 @@
  *
  * Only kinds, numbers, addresses and connection IDs get in here: no key, code, token or payload.
  */
+
 import { toHex } from "../../base/bytes.ts";
+import type { Path } from "../../base/path.ts";
 import type { DropReason, RecoveryMetrics, Tracer } from "../../engine/connection/tracer.ts";
 import type { TransportParameters } from "../../engine/connection/transport-parameters.ts";
 import type { Role } from "../../engine/handshake/handshake.ts";
-import type { Path } from "../../engine/handshake/handshake-route.ts";
 import { SENT } from "../../engine/recovery/sent-packets.ts";
 import type { RemoteAddress } from "../../platform/udp/address.ts";
 import { FrameCursor } from "../../wire/frames.ts";

@@ -2,6 +2,7 @@
  * From how two sides stand in the network to whether a link between them will be direct, and the one thing that
  * would help most. Codes only; the command finds the words.
  */
+import type { PathKind } from "../../base/path.ts";
 import { addressScope, isOnSameSite } from "../../punch/address-scope.ts";
 import { type Forecast, forecast, type NatBehaviour } from "../../punch/nat-behaviour.ts";
 import type { Candidate } from "../../wire/candidate-codec.ts";
@@ -48,7 +49,7 @@ export interface Verdict {
 }
 
 export interface Prediction {
-  readonly path: "lan" | "direct" | "relay";
+  readonly path: PathKind;
   readonly outcome: Forecast["outcome"];
   /** What makes it so. */
   readonly reason: "sameNetwork" | "ipv6" | "reachable" | "udpBlocked" | Forecast["technique"];

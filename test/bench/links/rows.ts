@@ -1,8 +1,8 @@
 /**
  * The six links of docs/benchmarks.md, what kernel TCP made of them, and what nobody could better: the ideal.
  */
+import { DATAGRAM_FLOOR_BYTES } from "../../../src/base/path.ts";
 import { initialWindowBytes } from "../../../src/engine/congestion/congestion.ts";
-import { DATAGRAM_FLOOR_BYTES } from "../../../src/engine/path/mtu-discovery.ts";
 import { streamHeaderBytes } from "../../../src/wire/frames.ts";
 import { PACKET_OVERHEAD_BYTES } from "../../../src/wire/packet.ts";
 import type { LinkOptions } from "../../sim/link.ts";

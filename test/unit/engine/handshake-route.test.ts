@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
+import type { Path } from "../../../src/base/path.ts";
 import type { Handshake } from "../../../src/engine/handshake/handshake.ts";
-import { HandshakeRoute, type Path } from "../../../src/engine/handshake/handshake-route.ts";
+import { HandshakeRoute } from "../../../src/engine/handshake/handshake-route.ts";
 
 const EPHEMERAL: Path = { address: "192.0.2.7", port: 4242, socket: 0 };
 const SECOND: Path = { address: "192.0.2.8", port: 4242, socket: 0 };

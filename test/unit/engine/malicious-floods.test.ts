@@ -2,8 +2,9 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterAll, describe, expect, it } from "vitest";
 import { writeU16 } from "../../../src/base/bytes.ts";
+import type { Path } from "../../../src/base/path.ts";
 import { RangeSet } from "../../../src/base/range-set.ts";
-import type { Connection, Path } from "../../../src/engine/connection/connection.ts";
+import type { Connection } from "../../../src/engine/connection/connection.ts";
 import { DEFAULT_PARAMETERS } from "../../../src/engine/connection/transport-parameters.ts";
 import {
   FRAME,

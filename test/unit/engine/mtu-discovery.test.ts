@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { DATAGRAM_FLOOR_BYTES, MtuDiscovery } from "../../../src/engine/path/mtu-discovery.ts";
+import { DATAGRAM_FLOOR_BYTES } from "../../../src/base/path.ts";
+import { MtuDiscovery } from "../../../src/engine/path/mtu-discovery.ts";
 
 /** Runs the search over a path that carries up to `pathBytes`; returns sizes probed until it rests. */
 function search(mtu: MtuDiscovery, pathBytes: number, fromMs = 0): number[] {

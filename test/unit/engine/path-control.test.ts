@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Path } from "../../../src/engine/handshake/handshake-route.ts";
+import type { Path } from "../../../src/base/path.ts";
 import { PathControl } from "../../../src/engine/path/path-control.ts";
 
 const home = { address: "192.0.2.1", port: 1000, socket: 0 };

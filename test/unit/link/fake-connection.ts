@@ -1,5 +1,6 @@
 /** A connection that does nothing but remember what it was told, and say what it was given to say. */
-import type { Path, Transmit } from "../../../src/engine/connection/connection.ts";
+import type { Path } from "../../../src/base/path.ts";
+import type { Transmit } from "../../../src/engine/connection/connection.ts";
 import type { ConnectionEvent } from "../../../src/engine/connection/events.ts";
 import type { ConnectionOwner, Drivable } from "../../../src/link/connection-handle.ts";
 

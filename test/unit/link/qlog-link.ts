@@ -1,9 +1,9 @@
 /** Two engines in virtual time with a trace each, on a link that loses, repeats and damages datagrams. */
+import type { Path } from "../../../src/base/path.ts";
 import {
   Connection,
   type ConnectionEvent,
   EVENT,
-  type Path,
   type Transmit,
 } from "../../../src/engine/connection/connection.ts";
 import { DEFAULT_PARAMETERS, encodeParameters } from "../../../src/engine/connection/transport-parameters.ts";
