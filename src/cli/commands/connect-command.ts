@@ -1,73 +1,30 @@
-/** `srudp connect`: reaches one peer and carries one link. */
-
-import { ForwardPeer } from "../../app/forward/forward-peer.ts";
-import { Permissions } from "../../app/forward/permissions/permissions.ts";
-import { RemotePortRegistry } from "../../app/forward/remote-port-registry.ts";
-import { parseTarget } from "../../app/forward/spec.ts";
-import { joinStdio } from "../../app/forward/stdio.ts";
-import { checkInput } from "../../app/input.ts";
-import type { Address } from "../../link/forward-records.ts";
+/** `srudp connect` on the command line. */
+import type { Command } from "commander";
 import type { CommandContext } from "../context.ts";
-import { ControlService } from "../control-service.ts";
-import { checkLinkOptions, type LinkOptions } from "../options/common-options.ts";
-import { reportStart } from "../options/link-setup.ts";
-import { resolvePeer } from "../options/peer-dialer.ts";
-import { inputEndsWithPeer, keepPeer, pipeLink, reportConnected, reportOver } from "../pipe-link.ts";
-import { failureReport } from "../reports/forward-reports.ts";
+import { addLinkOptions, type LinkOptions } from "../options/common-options.ts";
 
-/** Waiting for a peer ends by itself after this, unless `-w` says otherwise. */
-export const CONNECT_TIMEOUT_MS = 60_000;
+const DESCRIPTION =
+  "Reach a peer and bridge it to stdin and stdout.\n\n" +
+  "Without a secret, passphrase or key, the code that the other side printed is asked for on the terminal.";
 
-/** @returns the status to exit with */
-export async function runConnect(
-  context: CommandContext,
-  operands: readonly string[],
-  options: LinkOptions,
-): Promise<number> {
-  checkLinkOptions(options, context.program);
-  if (!options.exec && !options.recvOnly) checkInput(0);
-  const target = options.stdioTo === undefined ? undefined : parseTarget(options.stdioTo);
-  const { signal } = context.interrupt;
-  reportStart(context);
-  const way = await resolvePeer(context, operands, options);
-  const controlService = await ControlService.open(context, "connect", way.name);
-  const pipe = target === undefined;
-  const link = await way.open({
-    timeoutMs: options.timeout ?? way.timeoutMs ?? CONNECT_TIMEOUT_MS,
-    signal,
-    pipe,
-  });
-  reportConnected(context, link);
-  // The peer may reach nothing through here; but forwards to it can be added (`srudp control`).
-  const peer = new ForwardPeer(link, {
-    permissions: new Permissions(),
-    remotePorts: new RemotePortRegistry(),
-    watcher: { failed: failureReport(context.reporter) },
-  });
-  controlService.show(peer);
-  const remembered = keepPeer(context, link, options, way.remember, way.address);
-  if (target !== undefined) return pipeTarget(context, peer, target, options);
-  return pipeLink(context, link, options, { remembered });
-}
+const EXAMPLES = `
+Examples:
+  srudp connect 42-ocean-lizard-maple > file                     the peer that printed this code
+  srudp connect laptop > file                                    a peer that was saved (--save)
+  srudp connect a.example.org:4242 > file                        asks for the code
+  srudp connect [2001:db8::7]:4242 --peer srudp1…                trusts one key only
+  srudp connect a.example.org 4242 --passphrase-file f -e -- sh  bridges to a program`;
 
-/** @returns the status to exit with. @throws SrudpError as `joinStdio` does */
-async function pipeTarget(
-  context: CommandContext,
-  peer: ForwardPeer,
-  target: Address,
-  options: LinkOptions,
-): Promise<number> {
-  const startedAtMs = performance.now();
-  const { link } = peer;
-  const { signal } = context.interrupt;
-  link.on("error", () => undefined);
-  try {
-    await joinStdio(peer, target, { signal, endsWithPeer: inputEndsWithPeer(options) });
-  } catch (error) {
-    link.reset();
-    throw link.errored ?? error;
-  }
-  await link.close();
-  reportOver(context, link, performance.now() - startedAtMs);
-  return 0;
+export function register(program: Command, context: CommandContext): void {
+  const command = program
+    .command("connect")
+    .summary("reach a peer")
+    .description(DESCRIPTION)
+    .argument("[peer...]", "a code, host:port, [address]:port, a saved name, a key or a ticket");
+  addLinkOptions(command)
+    .addHelpText("after", EXAMPLES)
+    .action(async (peer: string[], options: LinkOptions) => {
+      const { runConnect } = await import("../actions/run-connect.ts");
+      process.exitCode = await runConnect(context, peer, options);
+    });
 }

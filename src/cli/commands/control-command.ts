@@ -1,64 +1,25 @@
-/** `srudp control`: adds forwards to a running link, and cancels them. */
-import { ask, runningProcesses } from "../../app/control/control-client.ts";
-import { controlFolder } from "../../app/control/control-folder.ts";
-import { parseForward } from "../../app/forward/spec.ts";
-import { ERRORS, type ErrorCode, SrudpError } from "../../base/errors.ts";
+/** `srudp control` on the command line. */
+import type { Command } from "commander";
+import type { ControlOptions } from "../actions/run-control.ts";
 import type { CommandContext } from "../context.ts";
-import type { ForwardOptions } from "../options/common-options.ts";
-import { usage } from "../options/operands.ts";
-import { reportForwarding } from "../reports/forward-reports.ts";
-import { escapeText } from "../terminal/escape.ts";
+import { addForwardOptions, taken } from "../options/common-options.ts";
+import { parseLinkNumber } from "../options/operands.ts";
 
-export interface ControlOptions extends ForwardOptions {
-  /** Number of a link, as `srudp status` has it. */
-  readonly link?: number;
-}
+const DESCRIPTION =
+  "Add forwards to a running link, or cancel them; `srudp status` has its number and name. " +
+  "Those of `srudp forward` stay when the link is made again; those of other commands end with it.";
 
-/** @returns the status to exit with. @throws SrudpError ERR_USAGE, and what the process answers */
-export async function runControl(
-  context: CommandContext,
-  process: string,
-  action: string,
-  options: ControlOptions,
-): Promise<number> {
-  if (action !== "add" && action !== "cancel")
-    throw usage(`"${escapeText(action)}" is neither add nor cancel`);
-  const wanted = (["L", "R", "D"] as const).flatMap((option) =>
-    (options[option] ?? []).map((forward) => ({ option, forward })),
-  );
-  if (wanted.length === 0) throw usage("Name a forward with -L, -R or -D");
-  for (const { option, forward } of wanted) parseForward(option, forward);
-
-  const path = await find(context, process);
-  for (const { option, forward } of wanted) {
-    const answer = await ask(path, { do: action, option, forward, link: options.link });
-    if (answer === undefined) throw new SrudpError("ERR_CONTROL_TIMEOUT", `${escapeText(process)} has ended`);
-    if ("error" in answer) throw errorOf(answer.error);
-    if ("forward" in answer && answer.forward !== undefined)
-      reportForwarding(context.reporter, answer.forward);
-    else
-      context.reporter.event("cancelled", { option, forward }, `cancelled -${option} ${escapeText(forward)}`);
-  }
-  return 0;
-}
-
-/** The socket of the one process that goes by this number or name. */
-async function find({ environment }: CommandContext, wanted: string): Promise<string> {
-  const running = await runningProcesses(controlFolder(environment));
-  const found = running.filter(
-    ({ pid, state }) => String(pid) === wanted || (!(state instanceof SrudpError) && state.name === wanted),
-  );
-  if (found.length === 0) throw usage(`Nothing runs as ${escapeText(wanted)}; see \`srudp status\``);
-  if (found.length > 1) throw usage(`Several processes go by ${escapeText(wanted)}: name one by its number`);
-  const { path, state } = found[0]!;
-  if (state instanceof SrudpError) throw new SrudpError(state.code, escapeText(wanted), state);
-  return path;
-}
-
-/** The process's own words, which hold the table's sentence already. */
-function errorOf({ code, message }: { readonly code: string; readonly message: string }): SrudpError {
-  if (!(code in ERRORS)) return new SrudpError("ERR_USAGE", message);
-  const { sentence } = ERRORS[code as ErrorCode];
-  const detail = message.endsWith(`: ${sentence}`) ? message.slice(0, -sentence.length - 2) : undefined;
-  return new SrudpError(code as ErrorCode, detail);
+export function register(program: Command, context: CommandContext): void {
+  const command = program
+    .command("control")
+    .summary("change the forwards of a running link")
+    .description(DESCRIPTION)
+    .argument("<process>", "its number, or the peer or port that it was given")
+    .argument("<action>", "add or cancel")
+    .option("--link <n>", "which of several links (`srudp listen -k`), by its number", taken(parseLinkNumber))
+    .option("--json", "events as JSON, one a line");
+  addForwardOptions(command).action(async (running: string, action: string, options: ControlOptions) => {
+    const { runControl } = await import("../actions/run-control.ts");
+    process.exitCode = await runControl(context, running, action, options);
+  });
 }

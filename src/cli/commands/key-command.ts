@@ -1,38 +1,27 @@
-/** `srudp key`: what goes to stdout is the key or the secret, and nothing else. */
-import { randomBytes } from "node:crypto";
-import { SrudpError } from "../../base/errors.ts";
-import { configurationFolder, createIdentity, KeyStore, readIdentity } from "../../store/key-store.ts";
-import { encodeKey, encodeSecret } from "../../wire/key-text.ts";
+/** `srudp key` on the command line: a subcommand for each action. */
+import type { Command } from "commander";
+import type { KeyAction } from "../actions/run-key.ts";
 import type { CommandContext } from "../context.ts";
-import { printLines } from "../terminal/print-lines.ts";
 
-export type KeyAction = "show" | "new" | "secret";
+const DESCRIPTION = "Show this user's key (the default), make one, or make a secret to share.";
 
-/** @returns the status to exit with */
-export async function runKey(
-  context: CommandContext,
-  action: KeyAction,
-  options: { identity?: string },
-): Promise<number> {
-  const text = await textOf(context, action, options.identity);
-  await printLines([text]);
-  return 0;
-}
+const ACTIONS: readonly (readonly [KeyAction, string])[] = [
+  ["show", "Print this user's public key; it is made at first need."],
+  ["new", "Make a key where there is none, and print its public half."],
+  ["secret", "Print a new 256-bit secret, to be shared by two sides beforehand."],
+];
 
-async function textOf(context: CommandContext, action: KeyAction, file: string | undefined): Promise<string> {
-  const store = new KeyStore(configurationFolder(context.environment));
-  switch (action) {
-    case "secret":
-      return encodeSecret(new Uint8Array(randomBytes(32)));
-    case "show":
-      return encodeKey((file === undefined ? await store.identity() : await readIdentity(file)).publicKey);
-    case "new": {
-      const identity = file === undefined ? await store.createIdentity() : await createIdentity(file);
-      if (identity === undefined) {
-        // Peers know the old key: it is never lost by a command that was typed twice.
-        throw new SrudpError("ERR_KEY_EXISTS", file ?? store.identityPath);
-      }
-      return encodeKey(identity.publicKey);
-    }
+export function register(program: Command, context: CommandContext): void {
+  const key = program.command("key").summary("own key, and secrets to share").description(DESCRIPTION);
+  for (const [name, description] of ACTIONS) {
+    const action = key
+      .command(name, { isDefault: name === "show" })
+      .description(description)
+      .option("--json", "errors as JSON");
+    if (name !== "secret") action.option("--identity <file>", "a key file other than the usual one");
+    action.action(async (options: { identity?: string }) => {
+      const { runKey } = await import("../actions/run-key.ts");
+      process.exitCode = await runKey(context, name, options);
+    });
   }
 }

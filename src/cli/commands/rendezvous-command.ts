@@ -1,85 +1,24 @@
-/** `srudp rendezvous`: one's own meeting place. It runs until a signal; SIGUSR1 has its numbers told. */
-import { formatAddress } from "../../platform/udp/address.ts";
-import { RendezvousServer } from "../../server/rendezvous-server.ts";
-import { RENDEZVOUS_PORT } from "../../traversal/signalling/rendezvous-url.ts";
+/** `srudp rendezvous` on the command line. */
+import type { Command } from "commander";
 import type { CommandContext } from "../context.ts";
-import { usage } from "../options/operands.ts";
-import { limitsOf, type RendezvousCommandOptions } from "../options/rendezvous-options.ts";
-import { ownAddresses } from "../reports/local-addresses.ts";
-import { unlessAborted } from "../terminal/interrupt.ts";
-import type { Reporter } from "../terminal/reporter.ts";
+import { addRendezvousOptions, type RendezvousCommandOptions } from "../options/rendezvous-options.ts";
 
-/** @returns never but by throwing: the reason of the interruption, or why it could not begin */
-export async function runRendezvous(
-  { reporter, interrupt, version }: CommandContext,
-  options: RendezvousCommandOptions,
-): Promise<number> {
-  reporter.event("hello", { version, protocol: 1 });
-  const { tlsCert: certFile, tlsKey: keyFile } = options;
-  if ((certFile === undefined) !== (keyFile === undefined))
-    throw usage("--tls-cert and --tls-key go together");
-  const server = await RendezvousServer.start({
-    port: options.port ?? RENDEZVOUS_PORT,
-    hosts: options.host ?? [],
-    limits: limitsOf(options),
-    ...(certFile === undefined || keyFile === undefined ? {} : { tls: { certFile, keyFile } }),
-  });
-  const startedAtMs = performance.now();
-  const report = (): void => reportStatistics(reporter, server, performance.now() - startedAtMs);
-  process.on("SIGUSR1", report);
-  try {
-    reportServing(reporter, server, options);
-    return await unlessAborted(interrupt.signal, new Promise<never>(() => undefined));
-  } finally {
-    process.off("SIGUSR1", report);
-    report();
-    await server.close();
-  }
-}
+const DESCRIPTION =
+  "Run a meeting place for peers behind NAT: STUN, a mailbox for sealed signals, and a relay where no direct " +
+  "path exists. It can read nothing of what it carries. SIGUSR1 has it tell its numbers.";
 
-function reportServing(
-  reporter: Reporter,
-  server: RendezvousServer,
-  options: RendezvousCommandOptions,
-): void {
-  const { port } = server;
-  const [ws] = server.webSocketAddresses.map(formatAddress);
-  const fields = {
-    udp: server.udpAddresses.map(formatAddress),
-    ws,
-    tls: options.tlsCert !== undefined,
-    relay: options.relay !== false,
-    pid: process.pid,
-  };
-  const host = options.host?.[0] ?? ownAddresses(undefined)[0] ?? "HOST";
-  const url = `udp://${host.includes(":") ? `[${host}]` : host}:${port}`;
-  const { strong } = reporter.palette;
-  reporter.event(
-    "rendezvous",
-    fields,
-    `a meeting place on UDP ${port} and ${port + 1} and TCP ${port}; peers name it\n  ${strong(`--rendezvous ${url}`)}`,
-  );
-}
+const EXAMPLES = `
+Examples:
+  srudp rendezvous                                      on UDP 3478 and 3479 and TCP 3478
+  srudp rendezvous --tls-cert c.pem --tls-key k.pem --port 443
+  srudp listen --rendezvous udp://meet.example.org:3478     peers that use it`;
 
-function reportStatistics(reporter: Reporter, server: RendezvousServer, uptimeMs: number): void {
-  const { statistics } = server;
-  const memoryBytes = process.memoryUsage.rss();
-  const fields = { uptimeMs: Math.round(uptimeMs), memoryBytes, ...statistics };
-  const { waiting, points, published, relays, relayedBytes, relayDropped, webSockets, stunRequests } =
-    statistics;
-  const refused = statistics.refusedFull + statistics.refusedTooMany + statistics.refusedRelay;
-  reporter.event(
-    "statistics",
-    fields,
-    [
-      `up ${Math.round(uptimeMs / 1000)} s, ${megabytes(memoryBytes)} of memory`,
-      `${waiting} waiting at ${points} places, ${webSockets} of them by WebSocket; ${published} blobs left`,
-      `${relays} relayed links, ${megabytes(relayedBytes)} passed on, ${relayDropped} datagrams dropped`,
-      `${stunRequests} STUN requests; ${refused} requests refused, ${statistics.overRate} over the rate, ${statistics.malformed} not understood`,
-    ].join("\n"),
-  );
-}
-
-function megabytes(bytes: number): string {
-  return `${(bytes / 1_000_000).toFixed(1)} MB`;
+export function register(program: Command, context: CommandContext): void {
+  const command = program.command("rendezvous").summary("run a meeting place").description(DESCRIPTION);
+  addRendezvousOptions(command)
+    .addHelpText("after", EXAMPLES)
+    .action(async (options: RendezvousCommandOptions) => {
+      const { runRendezvous } = await import("../actions/run-rendezvous.ts");
+      process.exitCode = await runRendezvous(context, options);
+    });
 }

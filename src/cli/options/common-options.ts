@@ -168,7 +168,7 @@ export function addLinkOptions(command: Command): Command {
   return command
     .optionsGroup("What is told, on stderr:")
     .option("--json", "events as JSON, one a line")
-    .option("-v, --verbose", "more (-vv: still more)", (_, count: number | undefined) => (count ?? 0) + 1)
+    .option("-v, --verbose", "more (-vv: still more)", counted)
     .option("--quiet", "errors only, and a code that was made")
     .option("--progress", "a progress line (default: on a terminal when data is piped)")
     .option("--no-progress", "none")
@@ -224,7 +224,7 @@ export function addDoctorOptions(command: Command): Command {
     .option("-n, --numeric", "look up no names")
     .option("-w, --timeout <seconds>", "give the peer up (default: 60; 0: never)", taken(parseLimit))
     .option("--json", "one object of JSON in place of the report")
-    .option("-v, --verbose", "what happens on the way", (_, count: number | undefined) => (count ?? 0) + 1);
+    .option("-v, --verbose", "what happens on the way", counted);
   return addMeetingOptions(command);
 }
 
@@ -280,4 +280,9 @@ export function taken<T>(parse: (text: string) => T): (text: string) => T {
 /** Gathers the values of an option that may be repeated. */
 export function collected(text: string, earlier: readonly string[] | undefined): readonly string[] {
   return [...(earlier ?? []), text];
+}
+
+/** Counts how often an option without a value is given. */
+export function counted(_: string, earlier: number | undefined): number {
+  return (earlier ?? 0) + 1;
 }

@@ -1,7 +1,7 @@
 /** The options of `srudp rendezvous`, as commander takes them and as the command reads them. */
 import type { Command } from "commander";
 import { type RendezvousLimits, USUAL_LIMITS } from "../../server/limits.ts";
-import { collected, taken } from "./common-options.ts";
+import { collected, counted, taken } from "./common-options.ts";
 import { parsePort, usage } from "./operands.ts";
 
 /** What the options say; absent where one was not given. */
@@ -71,7 +71,7 @@ export function addRendezvousOptions(command: Command): Command {
     )
     .optionsGroup("What is told, on stderr:")
     .option("--json", "events as JSON, one a line")
-    .option("-v, --verbose", "more")
+    .option("-v, --verbose", "more", counted)
     .option("--quiet", "errors only")
     .optionsGroup("Help:");
 }

@@ -50,14 +50,15 @@ export class Reporter {
   readonly quiet: boolean;
   readonly stream: ErrorStream;
   palette: Palette = PLAIN;
-  readonly #loudness: number;
+  /** How often `-v` was given. */
+  verbosity: number;
   #liveLine: LiveLine | undefined;
 
   constructor(stream: ErrorStream, settings: ReporterSettings) {
     this.stream = stream;
     this.json = settings.json;
     this.quiet = settings.quiet;
-    this.#loudness = settings.quiet ? 0 : 1 + settings.verbosity;
+    this.verbosity = settings.verbosity;
   }
 
   /** Whether a spinner or a progress line may be drawn. */
@@ -109,6 +110,10 @@ export class Reporter {
     this.#liveLine?.clear();
     this.#liveLine = line;
     line?.draw();
+  }
+
+  get #loudness(): number {
+    return this.quiet ? 0 : 1 + this.verbosity;
   }
 
   #write(line: string): void {

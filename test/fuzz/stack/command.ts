@@ -4,9 +4,9 @@
  */
 import { Command } from "commander";
 import { SrudpError } from "../../../src/base/errors.ts";
-import { runForward } from "../../../src/cli/commands/forward-command.ts";
-import { runListen } from "../../../src/cli/commands/listen-command.ts";
-import { runRendezvous } from "../../../src/cli/commands/rendezvous-command.ts";
+import { runForward } from "../../../src/cli/actions/run-forward.ts";
+import { runListen } from "../../../src/cli/actions/run-listen.ts";
+import { runRendezvous } from "../../../src/cli/actions/run-rendezvous.ts";
 import type { CommandContext } from "../../../src/cli/context.ts";
 import { asSrudpError } from "../../../src/cli/exit.ts";
 import { FaultReports } from "../../../src/cli/faults.ts";

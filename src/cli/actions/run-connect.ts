@@ -1,0 +1,73 @@
+/** `srudp connect`: reaches one peer and carries one link. */
+
+import { ForwardPeer } from "../../app/forward/forward-peer.ts";
+import { Permissions } from "../../app/forward/permissions/permissions.ts";
+import { RemotePortRegistry } from "../../app/forward/remote-port-registry.ts";
+import { parseTarget } from "../../app/forward/spec.ts";
+import { joinStdio } from "../../app/forward/stdio.ts";
+import { checkInput } from "../../app/input.ts";
+import type { Address } from "../../link/forward-records.ts";
+import type { CommandContext } from "../context.ts";
+import { ControlService } from "../control-service.ts";
+import { checkLinkOptions, type LinkOptions } from "../options/common-options.ts";
+import { reportStart } from "../options/link-setup.ts";
+import { resolvePeer } from "../options/peer-dialer.ts";
+import { inputEndsWithPeer, keepPeer, pipeLink, reportConnected, reportOver } from "../pipe-link.ts";
+import { failureReport } from "../reports/forward-reports.ts";
+
+/** Waiting for a peer ends by itself after this, unless `-w` says otherwise. */
+export const CONNECT_TIMEOUT_MS = 60_000;
+
+/** @returns the status to exit with */
+export async function runConnect(
+  context: CommandContext,
+  operands: readonly string[],
+  options: LinkOptions,
+): Promise<number> {
+  checkLinkOptions(options, context.program);
+  if (!options.exec && !options.recvOnly) checkInput(0);
+  const target = options.stdioTo === undefined ? undefined : parseTarget(options.stdioTo);
+  const { signal } = context.interrupt;
+  reportStart(context);
+  const way = await resolvePeer(context, operands, options);
+  const controlService = await ControlService.open(context, "connect", way.name);
+  const pipe = target === undefined;
+  const link = await way.open({
+    timeoutMs: options.timeout ?? way.timeoutMs ?? CONNECT_TIMEOUT_MS,
+    signal,
+    pipe,
+  });
+  reportConnected(context, link);
+  // The peer may reach nothing through here; but forwards to it can be added (`srudp control`).
+  const peer = new ForwardPeer(link, {
+    permissions: new Permissions(),
+    remotePorts: new RemotePortRegistry(),
+    watcher: { failed: failureReport(context.reporter) },
+  });
+  controlService.show(peer);
+  const remembered = keepPeer(context, link, options, way.remember, way.address);
+  if (target !== undefined) return pipeTarget(context, peer, target, options);
+  return pipeLink(context, link, options, { remembered });
+}
+
+/** @returns the status to exit with. @throws SrudpError as `joinStdio` does */
+async function pipeTarget(
+  context: CommandContext,
+  peer: ForwardPeer,
+  target: Address,
+  options: LinkOptions,
+): Promise<number> {
+  const startedAtMs = performance.now();
+  const { link } = peer;
+  const { signal } = context.interrupt;
+  link.on("error", () => undefined);
+  try {
+    await joinStdio(peer, target, { signal, endsWithPeer: inputEndsWithPeer(options) });
+  } catch (error) {
+    link.reset();
+    throw link.errored ?? error;
+  }
+  await link.close();
+  reportOver(context, link, performance.now() - startedAtMs);
+  return 0;
+}

@@ -1,0 +1,38 @@
+/** `srudp key`: what goes to stdout is the key or the secret, and nothing else. */
+import { randomBytes } from "node:crypto";
+import { SrudpError } from "../../base/errors.ts";
+import { configurationFolder, createIdentity, KeyStore, readIdentity } from "../../store/key-store.ts";
+import { encodeKey, encodeSecret } from "../../wire/key-text.ts";
+import type { CommandContext } from "../context.ts";
+import { printLines } from "../terminal/print-lines.ts";
+
+export type KeyAction = "show" | "new" | "secret";
+
+/** @returns the status to exit with */
+export async function runKey(
+  context: CommandContext,
+  action: KeyAction,
+  options: { identity?: string },
+): Promise<number> {
+  const text = await textOf(context, action, options.identity);
+  await printLines([text]);
+  return 0;
+}
+
+async function textOf(context: CommandContext, action: KeyAction, file: string | undefined): Promise<string> {
+  const store = new KeyStore(configurationFolder(context.environment));
+  switch (action) {
+    case "secret":
+      return encodeSecret(new Uint8Array(randomBytes(32)));
+    case "show":
+      return encodeKey((file === undefined ? await store.identity() : await readIdentity(file)).publicKey);
+    case "new": {
+      const identity = file === undefined ? await store.createIdentity() : await createIdentity(file);
+      if (identity === undefined) {
+        // Peers know the old key: it is never lost by a command that was typed twice.
+        throw new SrudpError("ERR_KEY_EXISTS", file ?? store.identityPath);
+      }
+      return encodeKey(identity.publicKey);
+    }
+  }
+}

@@ -1,0 +1,169 @@
+/** `srudp listen`: waits for a peer and serves it, and with `-k` many of them, one beside the other. */
+import { checkInput } from "../../app/input.ts";
+import { SrudpError } from "../../base/errors.ts";
+import type { Link } from "../../link/link.ts";
+import { type Listener, listen } from "../../open/listener.ts";
+import { LongTimeout } from "../../platform/long-timeout.ts";
+import type { CommandContext } from "../context.ts";
+import { ControlService } from "../control-service.ts";
+import { asSrudpError } from "../exit.ts";
+import { LinkService } from "../link-service.ts";
+import { checkLinkOptions, type LinkOptions } from "../options/common-options.ts";
+import { traversalOptionsOf } from "../options/finding-options.ts";
+import { linkOptionsOf, reportStart } from "../options/link-setup.ts";
+import { parsePort, usage } from "../options/operands.ts";
+import { PeerPermissions } from "../options/peer-permissions.ts";
+import { newCode, trustForListener } from "../options/trust-options.ts";
+import { turnOptionsOf } from "../options/turn-options.ts";
+import { reportBurnt, reportListening, reportNewCode, reportVisitors } from "../reports/listen-reports.ts";
+import { CodeLife } from "../terminal/code-life.ts";
+import { unlessAborted } from "../terminal/interrupt.ts";
+import { formatDuration } from "../terminal/progress.ts";
+import { offerTicket } from "../tickets.ts";
+
+/** Peers at the same time, with -k. */
+const LINKS_LIMIT = 256;
+/**
+ * With -k a peer's forwards survive its machine's sleep over a weekend, but a peer that died must not stay for ever.
+ * A pipe ends sooner: its connector announces a shorter idle timeout.
+ */
+const KEEP_OPEN_IDLE_TIMEOUT_MS = 72 * 3_600_000;
+/** How long a listener stays after its code is void. */
+const FAREWELL_MS = 1000;
+
+/** @returns the status to exit with */
+export async function runListen(
+  context: CommandContext,
+  portText: string | undefined,
+  options: LinkOptions,
+): Promise<number> {
+  const { interrupt } = context;
+  checkLinkOptions(options, context.program);
+  if (!options.exec && !options.recvOnly) checkInput(0);
+  const port = portOf(portText, options);
+  const permissions = await PeerPermissions.read(context, options);
+  const turn = await turnOptionsOf(options, context.environment);
+  reportStart(context);
+  const trust = await trustForListener(context, options);
+  if (trust.code?.given && options.keepOpen)
+    throw usage(
+      "A code serves one peer: -k goes with a code that is made here, a secret, a passphrase or keys",
+    );
+
+  // Who knows the port comes by itself; the others are met.
+  const wantsMeeting = port === undefined || options.rendezvous !== undefined;
+  const { identity, ticket: psk } = trust.options;
+  const isMet = psk !== undefined || (wantsMeeting && (trust.code !== undefined || identity !== undefined));
+  // Whatever ends the waiting for good: a signal, a code that is void, a ticket that nobody took up.
+  const ending = new AbortController();
+  interrupt.signal.addEventListener("abort", () => ending.abort(interrupt.signal.reason));
+  const controlService = await ControlService.open(context, "listen", String(port ?? 0));
+  const ticket = psk && offerTicket(context, psk, options.answerFile, ending);
+  const listener = await listen({
+    ...(options.keepOpen && { idleTimeoutMs: KEEP_OPEN_IDLE_TIMEOUT_MS }),
+    ...linkOptionsOf(options, context),
+    ...trust.options,
+    silent: trust.isSilent,
+    port: port ?? 0,
+    ...(isMet && {
+      meet: { ...traversalOptionsOf({ ...options, turn }, context.reporter), ...(ticket && { ticket }) },
+      meetPeers: trust.meetPeers,
+    }),
+    maxLinks: options.keepOpen ? LINKS_LIMIT : 1,
+  });
+  controlService.name = String(listener.port);
+  let life: CodeLife | undefined;
+  try {
+    reportListening(context, listener, trust, options, isMet);
+    reportVisitors(context.reporter, listener, trust);
+    if (trust.code !== undefined) {
+      life = new CodeLife({
+        code: trust.code.text.reveal(),
+        given: trust.code.given,
+        keepOpen: options.keepOpen === true,
+        newCode,
+        use: (code) => {
+          listener.setCode(code);
+          if (code !== undefined) reportNewCode(context.reporter, code);
+        },
+        pause: (pauseMs) => reportBurnt(context.reporter, pauseMs),
+        // Who guessed last is still to hear that it was wrong, and may have to ask again.
+        fail: (error) => setTimeout(() => ending.abort(error), FAREWELL_MS),
+      });
+      listener.on("burnt", () => life?.handleBurnt());
+    }
+    const service = new LinkService(context, options, {
+      permissions,
+      controlService,
+      remember: trust.remember,
+    });
+    controlService.include("listener", listener);
+    controlService.include("service", service);
+    return await serve(context, listener, service, life, ending, options);
+  } finally {
+    life?.stop();
+    await listener.close();
+  }
+}
+
+/** Serves link after link, many at once, or one. */
+async function serve(
+  context: CommandContext,
+  listener: Listener,
+  service: LinkService,
+  life: CodeLife | undefined,
+  ending: AbortController,
+  options: LinkOptions,
+): Promise<number> {
+  const links = listener[Symbol.asyncIterator]();
+  const served = new Map<Link, Promise<number>>();
+  // At once, not when its turn comes: what the peer asks for first must find somebody.
+  listener.on("link", (link) => {
+    life?.handlePeer(link.auth === "code");
+    served.set(link, service.serve(link));
+  });
+  for (;;) {
+    const link = await nextLink(listener, links, options.timeout ?? Number.POSITIVE_INFINITY, ending.signal);
+    const status = served.get(link)!;
+    served.delete(link);
+    if (!options.keepOpen) return status;
+    status.catch((thrown: unknown) => {
+      // The end of one link is reported and forgotten. Without an output, there is nothing to do for the next one.
+      const error = asSrudpError(thrown);
+      if (error.code === "ERR_OUTPUT_CLOSED") ending.abort(error);
+      // A fault of the link has been reported when it showed.
+      else if (error.code !== "ERR_INTERNAL" && !context.interrupt.signal.aborted)
+        context.reporter.error(error);
+    });
+  }
+}
+
+async function nextLink(
+  listener: Listener,
+  links: AsyncIterator<Link>,
+  timeoutMs: number,
+  ending: AbortSignal,
+): Promise<Link> {
+  let timer: LongTimeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    if (timeoutMs === Number.POSITIVE_INFINITY) return;
+    const error = new SrudpError("ERR_TIMEOUT", `No peer connected within ${formatDuration(timeoutMs)}`);
+    timer = new LongTimeout(() => reject(listener.meetingFailure ?? error), timeoutMs);
+  });
+  try {
+    const next = await unlessAborted(ending, Promise.race([links.next(), late]));
+    if (next.done) throw new SrudpError("ERR_INTERNAL", "The listener ended by itself");
+    return next.value;
+  } finally {
+    timer?.stop();
+  }
+}
+
+/** nc knows `-l -p PORT` as well as `-l PORT`. */
+function portOf(text: string | undefined, options: LinkOptions): number | undefined {
+  if (text === undefined) return options.localPort;
+  const port = parsePort(text);
+  if (options.localPort !== undefined && options.localPort !== port)
+    throw usage("Two different ports to listen on");
+  return port;
+}
