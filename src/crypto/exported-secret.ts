@@ -2,6 +2,7 @@
 import { hkdf } from "@noble/hashes/hkdf.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { utf8Encode } from "../base/bytes.ts";
+import { LABELS, labelOf } from "./labels.ts";
 
 /**
  * `byteLength` bytes for the use that `label` names, independent of those for other labels: HKDF-SHA256 without
@@ -10,5 +11,5 @@ import { utf8Encode } from "../base/bytes.ts";
  * @param byteLength at most 8160
  */
 export function exportedSecret(exporterSecret: Uint8Array, label: string, byteLength: number): Uint8Array {
-  return hkdf(sha256, exporterSecret, undefined, utf8Encode(`srudp/1 exported ${label}`), byteLength);
+  return hkdf(sha256, exporterSecret, undefined, utf8Encode(labelOf(LABELS.exported, label)), byteLength);
 }

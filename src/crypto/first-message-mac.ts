@@ -11,6 +11,7 @@ import { hkdf } from "@noble/hashes/hkdf.js";
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { concatBytes, utf8Encode, writeU16 } from "../base/bytes.ts";
+import { LABELS } from "./labels.ts";
 
 /** Length of mac1, of a cookie and of the field that proves one. */
 export const GATE_MAC_BYTES = 16;
@@ -18,15 +19,15 @@ export const GATE_MAC_BYTES = 16;
 export const COOKIE_NONCE_BYTES = 24;
 
 const KEY_BYTES = 32;
-const GATE_LABEL = "srudp/1 gate";
-const COOKIE_LABEL: Uint8Array = utf8Encode("srudp/1 cookie");
+const GATE_LABEL = { secret: LABELS.gateSecret, key: LABELS.gateKey, public: LABELS.gatePublic };
+const COOKIE_LABEL: Uint8Array = utf8Encode(LABELS.cookie);
 
 /** What a gate key is made of: something both know (a secret), something told (the responder's key), nothing. */
 export type GateKind = "secret" | "key" | "public";
 
 /** The key (32 bytes) of mac1. Never from a code: one first message could then be tried against all codes. */
 export function gateKey(kind: GateKind, material: Uint8Array = new Uint8Array(0)): Uint8Array {
-  return hkdf(sha256, material, undefined, utf8Encode(`${GATE_LABEL} ${kind}`), KEY_BYTES);
+  return hkdf(sha256, material, undefined, utf8Encode(GATE_LABEL[kind]), KEY_BYTES);
 }
 
 /** HMAC-SHA256 under one key, cut to 16 bytes; the key's own blocks are hashed once only. */

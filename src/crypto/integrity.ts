@@ -7,11 +7,11 @@
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { concatBytes, utf8Encode } from "../base/bytes.ts";
+import { LABELS } from "./labels.ts";
 
 /** Bytes of HMAC-SHA256 that are kept.  // RFC 2104 §5 */
 const KEPT_BYTES = 16;
-// Without a version: packets of one version must be readable by the others.
-const LABEL: Uint8Array = utf8Encode("srudp integrity");
+const LABEL: Uint8Array = utf8Encode(LABELS.integrity);
 
 /** 16 bytes over `covered`, under the label and a public connection ID (8 bytes). */
 export function packetIntegrity(connectionId: Uint8Array, covered: Uint8Array): Uint8Array {

@@ -1,5 +1,6 @@
 /** A signal as it lies with a carrier: sealed, so that the carrier can neither read nor change nor turn it round. */
 import { utf8Encode } from "../base/bytes.ts";
+import { LABELS, labelOf } from "../crypto/labels.ts";
 import { openBlob, sealBlob } from "../crypto/sealed-blob.ts";
 import type { PunchRole } from "../wire/check.ts";
 import { decodeSignal, encodeSignal, type Signal } from "../wire/signal.ts";
@@ -28,5 +29,5 @@ export function openSignal(key: Uint8Array, author: PunchRole, blob: Uint8Array)
 
 // The role is in the associated data: one's own signal that comes back does not open.
 function contextOf(role: PunchRole): Uint8Array {
-  return utf8Encode(`srudp signal ${role}`);
+  return utf8Encode(labelOf(LABELS.signal, role));
 }

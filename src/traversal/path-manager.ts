@@ -8,6 +8,7 @@
  * same keys and the same streams. The initiator moves, the responder follows its packets.
  */
 import type { Path, PathKind, PathMove } from "../base/path.ts";
+import { LABELS } from "../crypto/labels.ts";
 import { type Connection, EVENT } from "../engine/connection/connection.ts";
 import type { ConnectionHandle } from "../link/connection-handle.ts";
 import type { PunchFailure, WorkingPair } from "../punch/punch-events.ts";
@@ -31,7 +32,6 @@ const HYSTERESIS_MS = 5;
 /** A relay is kept so long after the link has left it. */
 const RELAY_LINGERS_MS = 10_000;
 const RANKS: Readonly<Record<PathKind, number>> = { lan: 0, direct: 1, relay: 2 };
-const PLACE_LABEL = "meeting place";
 
 export interface PathManagerOptions {
   readonly reach: TraversalContext;
@@ -61,7 +61,7 @@ export class PathManager {
     this.#options = options;
     const { reach, engine, connectionHandle } = options;
     this.#kind = reach.kindOf(engine.path);
-    const secret = engine.exportSecret(PLACE_LABEL);
+    const secret = engine.exportSecret(LABELS.exportedForRendezvous);
     if (secret !== undefined && reach.warmChannels.length > 0) {
       this.#rally = new SignallingSession({
         reach,

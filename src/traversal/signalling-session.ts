@@ -8,6 +8,7 @@
  */
 import { hkdfSync } from "node:crypto";
 import { concatBytes, toHex } from "../base/bytes.ts";
+import { LABELS } from "../crypto/labels.ts";
 import { guarded } from "../link/fault.ts";
 import { PunchAgent } from "../punch/agent.ts";
 import type { Candidate } from "../punch/candidate.ts";
@@ -33,7 +34,6 @@ const RELAY_AFTER_MS = 150;
 const SESSIONS_LIMIT = 4;
 /** How long an answer may take by the DHT: a put, and the next look of the other side. */
 const SLOW_ANSWER_MS = 8000;
-const CHECK_LABEL = "srudp/1 checks";
 const KEY_BYTES = 32;
 
 export interface SignallingObserver {
@@ -252,7 +252,7 @@ export class SignallingSession {
     const salt = concatBytes(initiator, responder);
     const agent = new PunchAgent({
       role: side,
-      checkKey: new Uint8Array(hkdfSync("sha256", point.checkKey, salt, CHECK_LABEL, KEY_BYTES)),
+      checkKey: new Uint8Array(hkdfSync("sha256", point.checkKey, salt, LABELS.checks, KEY_BYTES)),
       random: reach.random,
       local: reach.behaviour,
       allowSpray: reach.options.spray !== false,

@@ -13,6 +13,7 @@
  * to a second, and NATs that preserve ports; where they do not, nothing is lost, since the first port is tried all the time.
  */
 import { createHash } from "node:crypto";
+import { LABELS, labelOf } from "../crypto/labels.ts";
 import type { HostAddress } from "../platform/udp/address.ts";
 import { UdpSocket } from "../platform/udp/udp-socket.ts";
 import { type CrossingOptions, releaseSockets } from "./crossing.ts";
@@ -118,6 +119,8 @@ export class TimedPunch {
 
 /** The port of a slot: any unprivileged one, the same for all who were given `port`. */
 export function slotPort(port: number, slot: number): number {
-  const digest = createHash("sha256").update(`srudp slot ${port} ${slot}`).digest();
+  const digest = createHash("sha256")
+    .update(labelOf(LABELS.slot, port, slot))
+    .digest();
   return MIN_PORT + (digest.readUInt32BE(0) % (65536 - MIN_PORT));
 }

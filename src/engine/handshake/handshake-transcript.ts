@@ -8,6 +8,7 @@
 import { concatBytes, utf8Encode, writeU16 } from "../../base/bytes.ts";
 import { Reader } from "../../base/reader.ts";
 import { Cpace } from "../../crypto/cpace.ts";
+import { LABELS } from "../../crypto/labels.ts";
 import type { NoiseHandshake, NoiseOptions } from "../../crypto/noise.ts";
 import { X25519_BYTES } from "../../crypto/primitives.ts";
 import { type HandshakePacket, MODES, type Mode, type VersionRange } from "../../wire/handshake-packet.ts";
@@ -15,13 +16,13 @@ import { CONNECTION_ID_BYTES } from "../../wire/packet.ts";
 import type { HandshakeConfig, HandshakeKeys, Role } from "./handshake-config.ts";
 
 /** Names the protocol in every transcript. The wire version proper is in the fields. */
-const LABEL: Uint8Array = utf8Encode("srudp/1");
-const SUITE: Uint8Array = utf8Encode("25519_ChaChaPoly_SHA256 CPACE-X25519-SHA512");
-const PAKE_LABEL: Uint8Array = utf8Encode("srudp/1 pake");
-const REKEY_LABEL = "srudp/1 rekey";
-const EXPORTER_LABEL = "srudp/1 exporter";
-/** A code and a passphrase of the same letters are different passwords. */
-const PASSWORD_LABELS = { code: utf8Encode("srudp/1 code"), passphrase: utf8Encode("srudp/1 passphrase") };
+const PROTOCOL: Uint8Array = utf8Encode(LABELS.protocol);
+const SUITE: Uint8Array = utf8Encode(LABELS.suite);
+const PAKE: Uint8Array = utf8Encode(LABELS.pake);
+const PASSWORDS = {
+  code: utf8Encode(LABELS.codePassword),
+  passphrase: utf8Encode(LABELS.passphrasePassword),
+};
 
 /** The modes in which a PAKE comes before Noise. */
 export type PakeMode = "code" | "passphrase";
@@ -74,8 +75,8 @@ export function newPake(
   ownFields: Uint8Array,
 ): Cpace {
   return new Cpace({
-    password: concatWithLengths(PASSWORD_LABELS[mode], config.credentials[mode]!),
-    channelId: PAKE_LABEL,
+    password: concatWithLengths(PASSWORDS[mode], config.credentials[mode]!),
+    channelId: PAKE,
     sessionId: concatBytes(initiator.tieBreak, initiator.sourceId),
     associatedData: ownFields,
     scalar: config.random(X25519_BYTES),
@@ -104,9 +105,9 @@ export function noiseOptions(
 
 /** Noise's prologue: suite, roles, mode, all that the initiator says in clear, and the PAKE where there was one. */
 function prologueOf(initiatorFields: Uint8Array, pake: PakeTranscript | undefined): Uint8Array {
-  if (pake === undefined) return concatWithLengths(LABEL, SUITE, initiatorFields);
+  if (pake === undefined) return concatWithLengths(PROTOCOL, SUITE, initiatorFields);
   const { initiatorShare, responderShare, responderFields } = pake;
-  return concatWithLengths(LABEL, SUITE, initiatorFields, initiatorShare, responderShare, responderFields);
+  return concatWithLengths(PROTOCOL, SUITE, initiatorFields, initiatorShare, responderShare, responderFields);
 }
 
 /** What the responder says of itself in noise2, encrypted. */
@@ -153,8 +154,8 @@ export function keysOf(
     sendKey: isInitiator ? initiatorKey : responderKey,
     receiveKey: isInitiator ? responderKey : initiatorKey,
     handshakeHash: noise.handshakeHash,
-    rekeySecret: noise.exporter(REKEY_LABEL),
-    exporterSecret: noise.exporter(EXPORTER_LABEL),
+    rekeySecret: noise.exporter(LABELS.rekey),
+    exporterSecret: noise.exporter(LABELS.exporter),
     peerStatic: noise.remoteStatic!,
   };
 }

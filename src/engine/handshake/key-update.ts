@@ -10,6 +10,7 @@
  */
 import { concatBytes, utf8Encode, writeU32 } from "../../base/bytes.ts";
 import { SrudpError } from "../../base/errors.ts";
+import { LABELS } from "../../crypto/labels.ts";
 import { NoiseHandshake } from "../../crypto/noise.ts";
 import type { AeadKey, Primitives } from "../../crypto/primitives.ts";
 import { writeRekey } from "../../wire/frames.ts";
@@ -261,7 +262,7 @@ export class KeyUpdate {
     return new NoiseHandshake({
       pattern: "NNpsk0",
       role,
-      prologue: concatBytes(utf8Encode("srudp/1 rekey"), this.handshakeHash, number),
+      prologue: concatBytes(utf8Encode(LABELS.rekey), this.handshakeHash, number),
       primitives: this.primitives,
       ephemeral: { secretKey, publicKey: this.primitives.x25519.publicKey(secretKey) },
       psk: this.secret,
@@ -270,7 +271,7 @@ export class KeyUpdate {
 
   /** The old secret is wiped: who takes this machine's memory later cannot go back. */
   private replaceSecret(exchange: NoiseHandshake): void {
-    const fresh = exchange.exporter("srudp/1 rekey secret");
+    const fresh = exchange.exporter(LABELS.rekeySecret);
     this.secret.fill(0);
     this.secret = fresh;
   }

@@ -13,6 +13,7 @@ import { createHash } from "node:crypto";
 import { copyBytes, equalBytes } from "../../base/bytes.ts";
 import { SrudpError } from "../../base/errors.ts";
 import { TokenBucket } from "../../base/token-bucket.ts";
+import { LABELS } from "../../crypto/labels.ts";
 import { digestOf } from "../../platform/blob-digest.ts";
 import { SourceRates } from "../../platform/source-rates.ts";
 import { decodeLanMessage, encodeLanMessage, type LanMessage } from "../../wire/lan-message.ts";
@@ -108,7 +109,7 @@ class LanMeeting implements Subscription {
 
   constructor(group: LanGroup, point: RendezvousPoint, side: SignallingRole, onClosed: () => void) {
     this.#group = group;
-    this.#point = createHash("sha256").update("srudp/0 lan").update(point.id).digest();
+    this.#point = createHash("sha256").update(LABELS.lan).update(point.id).digest();
     this.#side = side === "initiator" ? 0 : 1;
     this.#onClosed = onClosed;
     this.#say();

@@ -13,6 +13,7 @@
 import { hkdfSync } from "node:crypto";
 import { concatBytes, utf8Encode, writeU48 } from "../../base/bytes.ts";
 import { SrudpError } from "../../base/errors.ts";
+import { LABELS } from "../../crypto/labels.ts";
 import type { KeyPair } from "../../crypto/primitives.ts";
 import { nodePrimitives } from "../../platform/crypto/node-provider.ts";
 import type { RendezvousPoint } from "./channel.ts";
@@ -25,11 +26,6 @@ export const PAIR_SPAN_MS = 3_600_000;
 /** 64 MiB and about 0.34 s on one core. RFC 7914 §6 */
 const CODE_COST = { N: 2 ** 16, r: 8, p: 2, dkLen: 32 };
 const KEY_BYTES = 32;
-
-const CODE_LABEL = "srudp/1 place of code";
-const PAIR_LABEL = "srudp/1 place of pair";
-const TICKET_LABEL = "srudp/1 place of ticket";
-const LINK_LABEL = "srudp/1 place of link";
 
 /**
  * The two places of a code, the likelier one first and without waiting for the other.
@@ -47,8 +43,8 @@ export async function* pointsOfCode(
   for (const span of spansAround(nowMs, CODE_SPAN_MS)) {
     if (known.has(span)) continue;
     known.add(span);
-    const root = await nodePrimitives.scrypt(password, salted(CODE_LABEL, span), CODE_COST);
-    yield derivePoint(root, CODE_LABEL, endOf(span, CODE_SPAN_MS));
+    const root = await nodePrimitives.scrypt(password, salted(LABELS.pointOfCode, span), CODE_COST);
+    yield derivePoint(root, LABELS.pointOfCode, endOf(span, CODE_SPAN_MS));
   }
 }
 
@@ -74,8 +70,8 @@ export function pointsOfPair(
   const spans = spansAround(nowMs, PAIR_SPAN_MS).filter((span) => !known.has(span));
   return spans.map((span) => {
     known.add(span);
-    const root = expand(concatBytes(shared, ...keys), salted(PAIR_LABEL, span), "root");
-    return derivePoint(root, PAIR_LABEL, endOf(span, PAIR_SPAN_MS));
+    const root = expand(concatBytes(shared, ...keys), salted(LABELS.pointOfPair, span), "root");
+    return derivePoint(root, LABELS.pointOfPair, endOf(span, PAIR_SPAN_MS));
   });
 }
 
@@ -86,7 +82,7 @@ export function pointsOfPair(
  * @param expiresAtMs when the ticket expires, UTC in ms
  */
 export function pointOfTicket(psk: Uint8Array, expiresAtMs: number): RendezvousPoint {
-  return derivePoint(psk, TICKET_LABEL, expiresAtMs);
+  return derivePoint(psk, LABELS.pointOfTicket, expiresAtMs);
 }
 
 /**
@@ -95,12 +91,12 @@ export function pointOfTicket(psk: Uint8Array, expiresAtMs: number): RendezvousP
  * @param exporter 32 secret bytes that the handshake gave both ends
  */
 export function pointOfLink(exporter: Uint8Array): RendezvousPoint {
-  return derivePoint(exporter, LINK_LABEL, Infinity);
+  return derivePoint(exporter, LABELS.pointOfLink, Infinity);
 }
 
 /** The secret name of the relay's room that goes with a place; nothing that a carrier shows leads to it. */
 export function roomOfPoint(point: RendezvousPoint): Uint8Array {
-  return expand(point.seed, new Uint8Array(0), "srudp/1 relay room");
+  return expand(point.seed, new Uint8Array(0), LABELS.relayRoom);
 }
 
 function derivePoint(root: Uint8Array, label: string, expiresAtMs: number): RendezvousPoint {
