@@ -15,7 +15,7 @@ import { parseForward } from "../app/forward/spec.ts";
 import { SrudpError } from "../base/errors.ts";
 import { formatTarget } from "../link/forward-records.ts";
 import { openTraceCount } from "../link/qlog/qlog-file.ts";
-import { farewellCount } from "../platform/shutdown-hooks.ts";
+import { pendingHookCount } from "../platform/shutdown-hooks.ts";
 import { formatAddress } from "../platform/udp/address.ts";
 import { encodeKey } from "../wire/key-text.ts";
 import type { CommandContext } from "./context.ts";
@@ -135,7 +135,7 @@ export class ControlService {
     for (const type of process.getActiveResourcesInfo()) active[type] = (active[type] ?? 0) + 1;
     const counts: Record<string, number> = {
       shownLinks: this.#shown.size,
-      hooks: farewellCount(),
+      hooks: pendingHookCount(),
       traces: openTraceCount(),
       interruptListeners: getEventListeners(this.#interrupt, "abort").length,
       processListeners: process

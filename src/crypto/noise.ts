@@ -72,10 +72,10 @@ export class NoiseHandshake {
     const symmetric = new SymmetricState(options.primitives.aead, name);
     symmetric.mixHash(options.prologue);
     // Keys known beforehand enter the hash, the initiator's first. // Noise rev 34 §5.3
-    const own = options.staticKeys?.publicKey;
+    const local = options.staticKeys?.publicKey;
     const [initiatorKey, responderKey] = this.#isInitiator
-      ? [own, options.remoteStatic]
-      : [options.remoteStatic, own];
+      ? [local, options.remoteStatic]
+      : [options.remoteStatic, local];
     if (this.#table.knownInitiator) symmetric.mixHash(initiatorKey!);
     if (this.#table.knownResponder) symmetric.mixHash(responderKey!);
     this.#progress = { symmetric, remoteEphemeral: undefined, remoteStatic: options.remoteStatic };
@@ -101,7 +101,7 @@ export class NoiseHandshake {
    * payload would repeat a nonce. Throws ERR_INTERNAL out of turn or beyond 65535 bytes.
    */
   writeMessage(payload: Uint8Array): Uint8Array {
-    if (this.isComplete || !this.#isOwnTurn())
+    if (this.isComplete || !this.#isLocalTurn())
       throw new SrudpError("ERR_INTERNAL", "no message to write now");
     const progress = this.#fork();
     const parts: Uint8Array[] = [];
@@ -132,7 +132,7 @@ export class NoiseHandshake {
    * authenticate, is cut short, carries a key of low order, or comes when none is due.
    */
   readMessage(message: Uint8Array): Uint8Array | undefined {
-    if (this.isComplete || this.#isOwnTurn() || message.length > NOISE_MESSAGE_BYTES) return undefined;
+    if (this.isComplete || this.#isLocalTurn() || message.length > NOISE_MESSAGE_BYTES) return undefined;
     const progress = this.#fork();
     let at = 0;
     for (const token of this.#table.messages[this.#position]!) {
@@ -175,7 +175,7 @@ export class NoiseHandshake {
     return this.#progress.symmetric.exporter(utf8Encode(label));
   }
 
-  #isOwnTurn(): boolean {
+  #isLocalTurn(): boolean {
     return (this.#position % 2 === 0) === this.#isInitiator;
   }
 
@@ -196,10 +196,10 @@ export class NoiseHandshake {
       return true;
     }
     // The first letter is the initiator's key, the second the responder's.
-    const [ownKind, remoteKind] = this.#isInitiator ? [token[0], token[1]] : [token[1], token[0]];
-    const own = ownKind === "e" ? this.#ephemeral : this.#staticKeys!;
+    const [localKind, remoteKind] = this.#isInitiator ? [token[0], token[1]] : [token[1], token[0]];
+    const local = localKind === "e" ? this.#ephemeral : this.#staticKeys!;
     const remote = remoteKind === "e" ? progress.remoteEphemeral! : progress.remoteStatic!;
-    const secret = this.#primitives.x25519.sharedSecret(own.secretKey, remote);
+    const secret = this.#primitives.x25519.sharedSecret(local.secretKey, remote);
     if (secret === undefined) return false;
     progress.symmetric.mixKey(secret);
     return true;

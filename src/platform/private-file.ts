@@ -125,7 +125,7 @@ export const WRITE_BY_OTHERS = 0o022;
 export const ANYTHING_BY_OTHERS = 0o077;
 
 /** Whether this user owns the file; always true on a system without owners. */
-export function isOwn(status: Stats): boolean {
+export function isOwnedByUser(status: Stats): boolean {
   const user = process.geteuid?.();
   return user === undefined || status.uid === user;
 }
@@ -151,7 +151,7 @@ function checkPrivate(path: string, status: Stats): void {
 }
 
 function checkOwner(path: string, status: Stats): void {
-  if (isOwn(status)) return;
+  if (isOwnedByUser(status)) return;
   throw untrusted(path, `belongs to another user; run: chown ${process.geteuid?.()} ${quotePath(path)}`);
 }
 
@@ -234,9 +234,9 @@ async function settle(draft: FileHandle, draftPath: string, path: string, text: 
 
 /** Whether `path` still names the file that is open as `file`. */
 async function isSameFile(file: FileHandle, path: string): Promise<boolean> {
-  const own = await file.stat();
+  const held = await file.stat();
   const named = await lstat(path).catch(() => undefined);
-  return named !== undefined && named.ino === own.ino && named.dev === own.dev;
+  return named !== undefined && named.ino === held.ino && named.dev === held.dev;
 }
 
 /** A rename lasts through a power cut only when the folder is on the disk too. */

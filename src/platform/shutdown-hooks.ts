@@ -8,7 +8,7 @@ const TIMEOUT_MS = 1000;
 const hooks: Set<Promise<unknown>> = new Set();
 
 /** How much of it is still on its way. */
-export function farewellCount(): number {
+export function pendingHookCount(): number {
   return hooks.size;
 }
 

@@ -44,7 +44,7 @@ export class UdpClient implements Client {
  * What each connection owns, so that all of it is given back when the connection ends. Owners by UDP are not in it:
  * what they own expires. An item is here exactly as long as it is owned, so this needs no bound of its own.
  */
-export class Holdings<T> {
+export class OwnedItems<T> {
   readonly #itemsOf: Map<Client, Set<T>> = new Map();
 
   add(owner: Client, item: T): void {
@@ -83,7 +83,7 @@ export class Quota {
     return true;
   }
 
-  giveBack(address: string): void {
+  release(address: string): void {
     const key = quotaKey(address);
     const count = this.#counts.get(key) ?? 0;
     if (count <= 1) this.#counts.delete(key);

@@ -72,7 +72,7 @@ export const MESSAGE_BURST_S = 5;
  * Answers to an address that has proved nothing (STUN, cookies): a forged source gets no more than 50 answers of at
  * most 100 bytes a second, whoever asks in its name. A client asks about 25 times when it starts.
  */
-export const UNPROVED_RATE: SourceRate = { perSecond: 50, burst: 250 };
+export const UNVALIDATED_RATE: SourceRate = { perSecond: 50, burst: 250 };
 /** What opening a TCP connection counts, in messages. */
 export const CONNECTION_TOKENS = 5;
 /** How long nothing is read from a WebSocket whose address sends too fast. */

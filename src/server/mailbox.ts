@@ -17,7 +17,7 @@ import {
   type Refusal,
   TRANSACTION_BYTES,
 } from "../wire/mailbox-messages.ts";
-import { type Client, Holdings, Quota } from "./client.ts";
+import { type Client, OwnedItems, Quota } from "./client.ts";
 import { ENTRY_LIFE_MS, PUSH_AGAIN_AFTER_MS, type RendezvousLimits } from "./limits.ts";
 import type { RendezvousStatistics } from "./statistics.ts";
 
@@ -52,7 +52,7 @@ export class Mailbox {
   readonly #points: Map<string, RendezvousPoint> = new Map();
   /** Places where somebody has something to be told again. */
   readonly #pushing: Set<RendezvousPoint> = new Set();
-  readonly #ownerships: Holdings<Entry> = new Holdings();
+  readonly #ownerships: OwnedItems<Entry> = new OwnedItems();
   readonly #limits: RendezvousLimits;
   readonly #quota: Quota;
   readonly #statistics: RendezvousStatistics;
@@ -66,14 +66,14 @@ export class Mailbox {
   /** Takes a request from a proved address and answers it; @returns why not, if not. */
   meet(nowMs: number, from: Client, request: Meet): Refusal | undefined {
     const { side } = request;
-    const otherSide = side === 0 ? 1 : 0;
+    const peerSide = side === 0 ? 1 : 0;
     const key = nameKey(request.point);
     let point = this.#points.get(key);
-    if (point !== undefined && (point.entries[otherSide]?.expiresAtMs ?? Infinity) <= nowMs) {
-      this.#remove(point, otherSide);
+    if (point !== undefined && (point.entries[peerSide]?.expiresAtMs ?? Infinity) <= nowMs) {
+      this.#remove(point, peerSide);
       point = this.#points.get(key);
     }
-    const other = point?.entries[otherSide];
+    const other = point?.entries[peerSide];
     let entry = point?.entries[side];
     if (entry === undefined || !entry.owner.equals(from)) {
       const refusal = this.#makeRoom(from, point === undefined, entry);
@@ -105,7 +105,7 @@ export class Mailbox {
         transaction: request.transaction,
         point: request.point,
         side,
-        ownDigest: entry.digest,
+        localDigest: entry.digest,
         peerDigest,
         blob: isNews ? other.blob : EMPTY,
       }),
@@ -164,9 +164,9 @@ export class Mailbox {
     }
   }
 
-  #makeRoom(from: Client, isNewPlace: boolean, earlier: Entry | undefined): Refusal | undefined {
-    if (isNewPlace && this.#points.size >= this.#limits.points) return REFUSAL.full;
-    if (earlier !== undefined) this.#quota.giveBack(earlier.owner.address);
+  #makeRoom(from: Client, isNewPoint: boolean, earlier: Entry | undefined): Refusal | undefined {
+    if (isNewPoint && this.#points.size >= this.#limits.points) return REFUSAL.full;
+    if (earlier !== undefined) this.#quota.release(earlier.owner.address);
     if (this.#quota.take(from.address)) return undefined;
     // It had its place before.
     if (earlier !== undefined) this.#quota.take(earlier.owner.address);
@@ -202,7 +202,7 @@ export class Mailbox {
         transaction: NO_TRANSACTION,
         point: point.id,
         side: to.side,
-        ownDigest: to.digest,
+        localDigest: to.digest,
         peerDigest: about.digest,
         blob: about.blob,
       }),
@@ -212,7 +212,7 @@ export class Mailbox {
   #remove(point: RendezvousPoint, side: MailboxSide): void {
     const entry = point.entries[side];
     if (entry === undefined) return;
-    this.#quota.giveBack(entry.owner.address);
+    this.#quota.release(entry.owner.address);
     this.#ownerships.delete(entry.owner, entry);
     point.entries[side] = undefined;
     this.#statistics.waiting--;

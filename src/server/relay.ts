@@ -22,7 +22,7 @@ import {
   TRANSACTION_BYTES,
   writeRelayHead,
 } from "../wire/mailbox-messages.ts";
-import { type Client, Holdings, Quota } from "./client.ts";
+import { type Client, OwnedItems, Quota } from "./client.ts";
 import {
   BURST_MS,
   MAX_REMEMBERED_QUOTAS,
@@ -61,7 +61,7 @@ export class Relay {
   readonly #ends: Map<string, End> = new Map();
   /** What rooms without ends have carried, the one that was left longest ago first. */
   readonly #spent: Map<string, { readonly relayedBytes: number; readonly forgetAtMs: number }> = new Map();
-  readonly #ownerships: Holdings<End> = new Holdings();
+  readonly #ownerships: OwnedItems<End> = new OwnedItems();
   readonly #limits: RendezvousLimits;
   readonly #quota: Quota;
   readonly #total: TokenBucket;
@@ -116,7 +116,7 @@ export class Relay {
     end.owner = from;
     end.expiresAtMs = nowMs + RELAY_END_LIFE_MS;
     this.#report(end, request.transaction);
-    const other = otherEnd(end);
+    const other = peerEnd(end);
     if (isNew && other !== undefined) this.#report(other, NO_TRANSACTION);
     return undefined;
   }
@@ -140,7 +140,7 @@ export class Relay {
       return false;
     }
     const { room } = end;
-    const other = otherEnd(end);
+    const other = peerEnd(end);
     const isOver =
       room.relayedBytes >= this.#limits.relayQuotaBytes ||
       !end.datagrams.take(nowMs, 1) ||
@@ -177,7 +177,7 @@ export class Relay {
   #makeRoom(from: Client, room: Room | undefined, earlier: End | undefined): Refusal | undefined {
     if (this.#limits.relays === 0) return REFUSAL.noRelay;
     if (room === undefined && this.#rooms.size >= this.#limits.relays) return REFUSAL.full;
-    if (earlier !== undefined) this.#quota.giveBack(earlier.owner.address);
+    if (earlier !== undefined) this.#quota.release(earlier.owner.address);
     if (this.#quota.take(from.address)) return undefined;
     if (earlier !== undefined) this.#quota.take(earlier.owner.address);
     return REFUSAL.tooMany;
@@ -198,7 +198,7 @@ export class Relay {
         point: end.room.id,
         side: end.side,
         session: end.session,
-        isPeerThere: otherEnd(end) !== undefined,
+        isPeerPresent: peerEnd(end) !== undefined,
         rateBytes: this.#limits.relayRateBytes,
       }),
     );
@@ -222,7 +222,7 @@ export class Relay {
   }
 
   #remove(end: End): void {
-    this.#quota.giveBack(end.owner.address);
+    this.#quota.release(end.owner.address);
     this.#ownerships.delete(end.owner, end);
     this.#ends.delete(nameKey(end.session));
     end.room.ends[end.side] = undefined;
@@ -242,6 +242,6 @@ function datagramsPerSecond(rateBytes: number): number {
   return Math.max(MIN_DATAGRAMS_PER_S, rateBytes / RELAY_SMALL_DATAGRAM_BYTES);
 }
 
-function otherEnd(end: End): End | undefined {
+function peerEnd(end: End): End | undefined {
   return end.room.ends[end.side === 0 ? 1 : 0];
 }

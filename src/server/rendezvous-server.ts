@@ -48,7 +48,7 @@ export interface RendezvousOptions {
 
 export class RendezvousServer {
   readonly #handler: RequestHandler;
-  readonly #door: WebSocketListener;
+  readonly #webSocketListener: WebSocketListener;
   #sockets: readonly UdpSocket[] = [];
   #stun: StunResponder | undefined;
   #sweeper: NodeJS.Timeout | undefined;
@@ -56,15 +56,15 @@ export class RendezvousServer {
 
   private constructor(limits: RendezvousLimits) {
     this.#handler = new RequestHandler(performance.now(), limits, Date.now);
-    this.#door = new WebSocketListener(this.#handler, limits);
+    this.#webSocketListener = new WebSocketListener(this.#handler, limits);
   }
 
   /** @throws SrudpError ERR_BIND */
   static async start(options: RendezvousOptions): Promise<RendezvousServer> {
     const server = new RendezvousServer({ ...USUAL_LIMITS, ...options.limits });
     try {
-      if (options.tls !== undefined) await server.#door.useTls(options.tls);
-      server.#sockets = await bindPorts(options, server.#door);
+      if (options.tls !== undefined) await server.#webSocketListener.useTls(options.tls);
+      server.#sockets = await bindPorts(options, server.#webSocketListener);
     } catch (error) {
       await server.close();
       throw error;
@@ -87,7 +87,7 @@ export class RendezvousServer {
   }
 
   get webSocketAddresses(): RemoteAddress[] {
-    return this.#door.addresses;
+    return this.#webSocketListener.addresses;
   }
 
   get statistics(): Readonly<RendezvousStatistics> {
@@ -98,13 +98,13 @@ export class RendezvousServer {
     clearInterval(this.#sweeper);
     clearTimeout(this.#pusher);
     for (const socket of this.#sockets) socket.close();
-    await this.#door.close();
+    await this.#webSocketListener.close();
   }
 
   #receive(socket: UdpSocket, address: string, port: number, bytes: Uint8Array): void {
     if (((bytes[0] ?? 0) & 0xf0) !== PACKET_RENDEZVOUS || socket.local.port !== this.port) {
       // Looked at before it is parsed: whatever is not STUN costs its sender as much.
-      if (!this.#handler.takeUnproved(performance.now(), address)) return;
+      if (!this.#handler.admitUnvalidated(performance.now(), address)) return;
       const isStun = this.#stun?.handle(socket, address, port, bytes) ?? false;
       if (isStun) this.#handler.statistics.stunRequests++;
       else this.#handler.statistics.malformed++;
@@ -134,7 +134,7 @@ export class RendezvousServer {
 /** UDP ports N and N + 1 at every address, the first address's N first, and TCP port N. */
 async function bindPorts(
   { port, hosts = [] }: RendezvousOptions,
-  door: WebSocketListener,
+  webSocketListener: WebSocketListener,
 ): Promise<UdpSocket[]> {
   const points: readonly BindPlace[] =
     hosts.length === 0
@@ -146,15 +146,15 @@ async function bindPorts(
       for (const point of points) await bindPair(bound, point, bound[0]?.local.port ?? port);
       const first = bound[0]?.local.port;
       if (first === undefined) throw new SrudpError("ERR_BIND", "No address family works here");
-      if (hosts.length === 0) await door.listen(first, undefined);
-      else for (const host of hosts) await door.listen(first, host);
+      if (hosts.length === 0) await webSocketListener.listen(first, undefined);
+      else for (const host of hosts) await webSocketListener.listen(first, host);
       return bound;
     } catch (error) {
       for (const socket of bound) socket.close();
-      await door.stopListening();
+      await webSocketListener.stopListening();
       const { code } = error as NodeJS.ErrnoException;
-      const mayTryAgain = port === 0 && code === "EADDRINUSE" && tries < PORT_TRIES;
-      if (!mayTryAgain) throw await bindError(port, error);
+      const canRetry = port === 0 && code === "EADDRINUSE" && tries < PORT_TRIES;
+      if (!canRetry) throw await bindError(port, error);
     }
   }
 }

@@ -15,7 +15,7 @@ import {
 } from "../wire/mailbox-messages.ts";
 import type { Client } from "./client.ts";
 import { Cookies } from "./cookies.ts";
-import { MESSAGE_BURST_S, type RendezvousLimits, UNPROVED_RATE } from "./limits.ts";
+import { MESSAGE_BURST_S, type RendezvousLimits, UNVALIDATED_RATE } from "./limits.ts";
 import { Mailbox } from "./mailbox.ts";
 import { Relay } from "./relay.ts";
 import { emptyStatistics, type RendezvousStatistics } from "./statistics.ts";
@@ -26,7 +26,7 @@ export class RequestHandler {
   readonly relay: Relay;
   readonly #cookies: Cookies;
   /** By addresses that may be forged. */
-  readonly #unproved: SourceRates = new SourceRates(UNPROVED_RATE);
+  readonly #unvalidated: SourceRates = new SourceRates(UNVALIDATED_RATE);
   /** By proved addresses: whoever forges an address cannot use up its rate. */
   readonly #validated: SourceRates;
 
@@ -55,10 +55,10 @@ export class RequestHandler {
     }
     const { address, port } = from;
     if (request.kind === "hello" || !this.#cookies.isGood(nowMs, request.cookie, address, port)) {
-      if (!this.takeUnproved(nowMs, address)) return;
+      if (!this.admitUnvalidated(nowMs, address)) return;
       this.statistics.cookies++;
       this.#sendCookie(from, request, this.#cookies.make(nowMs, address, port));
-    } else if (this.takeProved(nowMs, address)) this.#handle(nowMs, from, request);
+    } else if (this.admitValidated(nowMs, address)) this.#handle(nowMs, from, request);
   }
 
   /**
@@ -67,8 +67,9 @@ export class RequestHandler {
    * @returns false when its address sends too fast, and the message was dropped
    */
   handleMessage(nowMs: number, from: Client, bytes: Uint8Array): boolean {
-    if (isRelayed(bytes)) return this.relay.pass(nowMs, from, bytes) || this.takeProved(nowMs, from.address);
-    if (!this.takeProved(nowMs, from.address)) return false;
+    if (isRelayed(bytes))
+      return this.relay.pass(nowMs, from, bytes) || this.admitValidated(nowMs, from.address);
+    if (!this.admitValidated(nowMs, from.address)) return false;
     const request = decodeRequest(bytes);
     if (request === undefined) {
       this.statistics.malformed++;
@@ -80,14 +81,14 @@ export class RequestHandler {
   }
 
   /** Whether an address that may be forged is answered now. */
-  takeUnproved(nowMs: number, address: string): boolean {
-    const isWithin = this.#unproved.take(nowMs, address);
+  admitUnvalidated(nowMs: number, address: string): boolean {
+    const isWithin = this.#unvalidated.take(nowMs, address);
     if (!isWithin) this.statistics.overRate++;
     return isWithin;
   }
 
   /** Whether a proved address is served now. @param tokens what it costs, in messages */
-  takeProved(nowMs: number, address: string, tokens = 1): boolean {
+  admitValidated(nowMs: number, address: string, tokens = 1): boolean {
     const isWithin = this.#validated.take(nowMs, address, tokens);
     if (!isWithin) this.statistics.overRate++;
     return isWithin;
@@ -102,7 +103,7 @@ export class RequestHandler {
   sweep(nowMs: number): void {
     this.mailbox.sweep(nowMs);
     this.relay.sweep(nowMs);
-    this.#unproved.sweep(nowMs);
+    this.#unvalidated.sweep(nowMs);
     this.#validated.sweep(nowMs);
   }
 

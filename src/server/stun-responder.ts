@@ -29,7 +29,7 @@ export class StunResponder {
     this.#sockets = sockets;
     this.#firstPort = firstPort;
     for (const socket of sockets) {
-      const address = ownAddress(socket);
+      const address = localAddress(socket);
       if (address !== undefined) this.#addresses.set(socket, address);
     }
   }
@@ -45,7 +45,7 @@ export class StunResponder {
     if (unknown.length > 0 || sender === undefined) {
       const writer = new StunWriter(request.method, STUN_CLASS.error, request.transactionId);
       const types = Uint8Array.from(
-        unknown.slice(0, UNKNOWN_TOLD).flatMap((type) => [type >>> 8, type & 0xff]),
+        unknown.slice(0, MAX_UNKNOWN_REPORTED).flatMap((type) => [type >>> 8, type & 0xff]),
       );
       writer.error(UNKNOWN_ATTRIBUTE, "").attribute(STUN_ATTRIBUTE.unknownAttributes, types);
       socket.send(writer.finish(), address, port);
@@ -56,7 +56,7 @@ export class StunResponder {
     const other =
       this.#change(socket, STUN_CHANGE.address | STUN_CHANGE.port) ?? this.#change(socket, STUN_CHANGE.port);
     const otherAddress = other === undefined ? undefined : this.#addresses.get(other);
-    if (other !== undefined && otherAddress !== undefined && isWorthTelling(otherAddress, address)) {
+    if (other !== undefined && otherAddress !== undefined && isUsefulTo(otherAddress, address)) {
       writer.address(STUN_ATTRIBUTE.otherAddress, otherAddress, other.local.port);
     }
     if (request.attribute(STUN_ATTRIBUTE.fingerprint) !== undefined) writer.fingerprint();
@@ -83,10 +83,10 @@ export class StunResponder {
 }
 
 /** Unknown attributes that an answer names at most: it stays smaller than the question. */
-const UNKNOWN_TOLD = 2;
+const MAX_UNKNOWN_REPORTED = 2;
 
 /** The address that a socket is bound to, or for a wildcard the only one that it can stand for. */
-function ownAddress({ local, family }: UdpSocket): string | undefined {
+function localAddress({ local, family }: UdpSocket): string | undefined {
   if (local.address !== "0.0.0.0" && local.address !== "::") return local.address;
   const external: string[] = [];
   for (const addresses of Object.values(networkInterfaces())) {
@@ -99,9 +99,9 @@ function ownAddress({ local, family }: UdpSocket): string | undefined {
 }
 
 /** A server behind a NAT of its own has an address that means nothing to those outside. */
-function isWorthTelling(own: string, asker: string): boolean {
+function isUsefulTo(own: string, requester: string): boolean {
   const scope = addressScope(own);
-  return scope === "global" || scope === addressScope(asker);
+  return scope === "global" || scope === addressScope(requester);
 }
 
 /** Without the zone, which means nothing to the other side. */

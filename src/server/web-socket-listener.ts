@@ -46,7 +46,7 @@ export class WebSocketListener {
   #https: HttpsServer | undefined;
   readonly #tcp: Server[] = [];
   readonly #webSockets: WebSocketServer;
-  readonly #visitors: Set<WebSocketClient> = new Set();
+  readonly #clients: Set<WebSocketClient> = new Set();
   readonly #sockets: Set<Socket> = new Set();
   /** By its source, what a connection stops to be that becomes a WebSocket. */
   readonly #waiting: Map<string, () => void> = new Map();
@@ -109,7 +109,7 @@ export class WebSocketListener {
    */
   listen(port: number, host: string | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
-      const tcp = createServer((socket) => this.#greet(socket));
+      const tcp = createServer((socket) => this.#admit(socket));
       tcp.once("error", reject);
       tcp.listen({ port, ...(host === undefined ? {} : { host }) }, () => {
         tcp.off("error", reject);
@@ -130,12 +130,12 @@ export class WebSocketListener {
   async close(): Promise<void> {
     clearInterval(this.#checker);
     clearInterval(this.#renewer);
-    for (const visitor of this.#visitors) visitor.end();
+    for (const client of this.#clients) client.end();
     await this.stopListening();
   }
 
   /** A fresh TCP connection, which has some seconds to become a WebSocket. */
-  #greet(socket: Socket): void {
+  #admit(socket: Socket): void {
     const address = socket.remoteAddress ?? "";
     if (this.#sockets.size >= this.#limits.webSockets || !this.#mayWait(address)) {
       socket.destroy();
@@ -148,7 +148,7 @@ export class WebSocketListener {
       if (!isWaiting) return;
       isWaiting = false;
       clearTimeout(deadline);
-      this.#pendingOf(address).giveBack(address);
+      this.#pendingOf(address).release(address);
       if (this.#waiting.get(source) === stopWaiting) this.#waiting.delete(source);
     };
     this.#sockets.add(socket);
@@ -176,7 +176,7 @@ export class WebSocketListener {
   #mayWait(address: string): boolean {
     // A proxy on this machine connects for many; it is counted by whom it names, at the upgrade.
     const isWithinRate =
-      isLocal(address) || this.#handler.takeProved(performance.now(), address, CONNECTION_TOKENS);
+      isLocal(address) || this.#handler.admitValidated(performance.now(), address, CONNECTION_TOKENS);
     return isWithinRate && this.#pendingOf(address).take(address);
   }
 
@@ -195,53 +195,53 @@ export class WebSocketListener {
         socket.end("HTTP/1.1 429 Too Many Requests\r\nConnection: close\r\n\r\n");
         return;
       }
-      const giveBack = (): void => this.#quota.giveBack(address);
-      socket.once("close", giveBack);
+      const release = (): void => this.#quota.release(address);
+      socket.once("close", release);
       this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
         this.#waiting.get(connectionOf(request.socket))?.();
-        this.#welcome(webSocket, address);
+        this.#acceptWebSocket(webSocket, address);
       });
     });
     server.on("clientError", (_error, socket) => socket.destroy());
   }
 
-  #welcome(webSocket: WebSocket, address: string): void {
-    const visitor = new WebSocketClient(webSocket, address);
-    this.#visitors.add(visitor);
-    this.#handler.statistics.webSockets = this.#visitors.size;
+  #acceptWebSocket(webSocket: WebSocket, address: string): void {
+    const client = new WebSocketClient(webSocket, address);
+    this.#clients.add(client);
+    this.#handler.statistics.webSockets = this.#clients.size;
     webSocket.on("error", () => webSocket.terminate());
     webSocket.on("message", (message, isBinary) => {
       const nowMs = performance.now();
-      visitor.heardAtMs = nowMs;
+      client.lastReceivedAtMs = nowMs;
       let isWithinRate: boolean;
       if (isBinary && message instanceof Uint8Array) {
-        isWithinRate = this.#handler.handleMessage(nowMs, visitor, message);
+        isWithinRate = this.#handler.handleMessage(nowMs, client, message);
       } else {
         this.#handler.statistics.malformed++;
-        isWithinRate = this.#handler.takeProved(nowMs, address);
+        isWithinRate = this.#handler.admitValidated(nowMs, address);
       }
-      if (!isWithinRate) visitor.pause();
+      if (!isWithinRate) client.pause();
     });
     webSocket.on("ping", () => {
       const nowMs = performance.now();
-      visitor.heardAtMs = nowMs;
-      if (!this.#handler.takeProved(nowMs, address)) visitor.pause();
+      client.lastReceivedAtMs = nowMs;
+      if (!this.#handler.admitValidated(nowMs, address)) client.pause();
     });
     // Nothing was asked, so it is junk.
     webSocket.on("pong", () => {
-      if (!this.#handler.takeProved(performance.now(), address)) visitor.pause();
+      if (!this.#handler.admitValidated(performance.now(), address)) client.pause();
     });
     webSocket.on("close", () => {
-      visitor.stop();
-      this.#visitors.delete(visitor);
-      this.#handler.statistics.webSockets = this.#visitors.size;
-      this.#handler.forget(visitor);
+      client.stop();
+      this.#clients.delete(client);
+      this.#handler.statistics.webSockets = this.#clients.size;
+      this.#handler.forget(client);
     });
   }
 
   #endSilent(): void {
     const sinceMs = performance.now() - WEBSOCKET_SILENCE_MS;
-    for (const visitor of this.#visitors) if (visitor.heardAtMs < sinceMs) visitor.end();
+    for (const client of this.#clients) if (client.lastReceivedAtMs < sinceMs) client.end();
   }
 }
 
@@ -249,7 +249,7 @@ export class WebSocketListener {
 class WebSocketClient implements Client {
   readonly address: string;
   readonly isReliable = true;
-  heardAtMs: number = performance.now();
+  lastReceivedAtMs: number = performance.now();
   readonly #webSocket: WebSocket;
   #pause: NodeJS.Timeout | undefined;
 

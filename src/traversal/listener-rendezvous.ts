@@ -12,37 +12,37 @@ import type { TicketTerms } from "../link/traversal-options.ts";
 import { addShutdownHook } from "../platform/shutdown-hooks.ts";
 import { parseCode } from "../wire/code.ts";
 import { PathManager } from "./path-manager.ts";
-import { SEARCH_ON_MS } from "./rendezvous-attempt.ts";
+import { FURTHER_SEARCH_MS } from "./rendezvous-attempt.ts";
 import { PAIR_SPAN_MS, pointOfTicket, pointsOfCode, pointsOfPair } from "./signalling/rendezvous-point.ts";
 import { type SignallingObserver, SignallingSession } from "./signalling-session.ts";
 import { TraversalContext } from "./traversal.ts";
 
 /** How often the own addresses are looked at while a person carries them: so often that no NAT forgets them. */
-const KEPT_FRESH_MS = 20_000;
+const REFRESH_INTERVAL_MS = 20_000;
 /** Peers that are waited for by their keys; each costs a place or two. */
 const PEERS_LIMIT = 64;
 
 export class ListenerRendezvous implements SignallingObserver {
-  readonly #reach: TraversalContext;
-  readonly #keepers: Set<PathManager> = new Set();
-  #ofCode: SignallingSession | undefined;
-  #ofPeers: SignallingSession[] = [];
+  readonly #traversal: TraversalContext;
+  readonly #pathManagers: Set<PathManager> = new Set();
+  #codeSession: SignallingSession | undefined;
+  #peerSessions: SignallingSession[] = [];
   /** Counts codes: the places of one that was replaced come too late. */
-  #codes = 0;
+  #codeGeneration = 0;
   /** Ends when the places of the code before are not being made any more. */
-  #placesMade: Promise<void> = Promise.resolve();
+  #pointsDerived: Promise<void> = Promise.resolve();
   #hourly: NodeJS.Timeout | undefined;
-  #ofTicket: SignallingSession | undefined;
-  #freshening: NodeJS.Timeout | undefined;
+  #ticketSession: SignallingSession | undefined;
+  #refreshTimer: NodeJS.Timeout | undefined;
   #joinCode: (() => Promise<void>) | undefined;
   #joinPeers: (() => void) | undefined;
   readonly #endWatch: () => void;
   #isOpen = true;
 
-  constructor(reach: TraversalContext) {
-    this.#reach = reach;
+  constructor(traversal: TraversalContext) {
+    this.#traversal = traversal;
     // The places of a server's clock come on top of those of this machine's.
-    this.#endWatch = reach.clocks.watch(() => {
+    this.#endWatch = traversal.clocks.watch(() => {
       void this.#joinCode?.();
       this.#joinPeers?.();
     });
@@ -50,12 +50,14 @@ export class ListenerRendezvous implements SignallingObserver {
 
   /** Why nobody could be met at all until now; undefined once a carrier has worked. */
   get failure(): SrudpError | undefined {
-    return this.#reach.failure;
+    return this.#traversal.failure;
   }
 
   get counts(): Readonly<Record<string, number>> {
-    const rallies = [this.#ofCode, this.#ofTicket, ...this.#ofPeers].filter((rally) => rally !== undefined);
-    return { keepers: this.#keepers.size, rallies: rallies.length, ...this.#reach.counts };
+    const sessions = [this.#codeSession, this.#ticketSession, ...this.#peerSessions].filter(
+      (session) => session !== undefined,
+    );
+    return { pathManagers: this.#pathManagers.size, sessions: sessions.length, ...this.#traversal.counts };
   }
 
   /**
@@ -63,57 +65,57 @@ export class ListenerRendezvous implements SignallingObserver {
    * places of one code are made at a time, and none of a code that was replaced meanwhile: each takes scrypt.
    */
   async setCode(code: string | undefined): Promise<void> {
-    const count = ++this.#codes;
-    if (this.#ofCode !== undefined) this.#retire(this.#ofCode);
-    this.#ofCode = undefined;
+    const count = ++this.#codeGeneration;
+    if (this.#codeSession !== undefined) this.#retire(this.#codeSession);
+    this.#codeSession = undefined;
     this.#joinCode = undefined;
     if (code === undefined) return;
-    const rally = this.#newRally();
-    this.#ofCode = rally;
+    const session = this.#newSession();
+    this.#codeSession = session;
     const known = new Set<number>();
-    this.#joinCode = () => this.#joinPoints(code, count, rally, known);
+    this.#joinCode = () => this.#joinPoints(code, count, session, known);
     await this.#joinCode();
   }
 
   async #joinPoints(
     code: string,
     count: number,
-    rally: SignallingSession,
+    session: SignallingSession,
     known: Set<number>,
   ): Promise<void> {
-    const before = this.#placesMade;
-    let made: () => void = () => undefined;
-    this.#placesMade = new Promise((resolve) => {
-      made = resolve;
+    const earlierWork = this.#pointsDerived;
+    let markDerived: () => void = () => undefined;
+    this.#pointsDerived = new Promise((resolve) => {
+      markDerived = resolve;
     });
     try {
-      await before;
-      if (!this.#isOpen || count !== this.#codes) return;
-      for (const nowMs of this.#reach.clocks.times) {
+      await earlierWork;
+      if (!this.#isOpen || count !== this.#codeGeneration) return;
+      for (const nowMs of this.#traversal.clocks.times) {
         for await (const point of pointsOfCode(code, nowMs, known)) {
-          if (!this.#isOpen || count !== this.#codes) return;
-          rally.join(point);
+          if (!this.#isOpen || count !== this.#codeGeneration) return;
+          session.join(point);
         }
       }
     } finally {
-      made();
+      markDerived();
     }
   }
 
   /** Waits where the peers with these keys will look. */
   setPeers(identity: KeyPair, peers: readonly Uint8Array[]): void {
     clearTimeout(this.#hourly);
-    for (const rally of this.#ofPeers) this.#retire(rally);
-    this.#ofPeers = [];
+    for (const session of this.#peerSessions) this.#retire(session);
+    this.#peerSessions = [];
     if (!this.#isOpen || peers.length === 0) return;
-    const { times } = this.#reach.clocks;
+    const { times } = this.#traversal.clocks;
     for (const peer of peers.slice(0, PEERS_LIMIT)) {
-      const rally = this.#newRally();
+      const session = this.#newSession();
       const known = new Set<number>();
       for (const nowMs of times) {
-        for (const point of pointsOfPair(identity, peer, nowMs, known)) rally.join(point);
+        for (const point of pointsOfPair(identity, peer, nowMs, known)) session.join(point);
       }
-      this.#ofPeers.push(rally);
+      this.#peerSessions.push(session);
     }
     // The places change with the hour, and the nearer neighbour with its half.
     this.#joinPeers = () => this.setPeers(identity, peers);
@@ -124,27 +126,27 @@ export class ListenerRendezvous implements SignallingObserver {
 
   /** Makes an offer, and waits for whoever takes it up. */
   setTicket({ psk, expiresAtS }: TicketTerms): void {
-    this.#ofTicket = this.#newRally();
-    this.#ofTicket.join(pointOfTicket(psk, expiresAtS * 1000));
+    this.#ticketSession = this.#newSession();
+    this.#ticketSession.join(pointOfTicket(psk, expiresAtS * 1000));
     // Here the one who waits speaks first.
-    this.#ofTicket.restart();
-    this.#freshening = setInterval(() => this.#reach.refresh(), KEPT_FRESH_MS);
-    this.#freshening.unref();
+    this.#ticketSession.restart();
+    this.#refreshTimer = setInterval(() => this.#traversal.refresh(), REFRESH_INTERVAL_MS);
+    this.#refreshTimer.unref();
   }
 
   /** A link of the listener's: it is kept on the best path from now on. */
   adopt(core: LinkCore, connectionHandle: ConnectionHandle): void {
-    clearInterval(this.#freshening);
-    const reach = this.#reach;
-    const keeper = new PathManager({
-      reach,
+    clearInterval(this.#refreshTimer);
+    const traversal = this.#traversal;
+    const pathManager = new PathManager({
+      traversal,
       engine: core.engine,
       connectionHandle,
       onPath: core.onPathMoved,
     });
-    core.keeper = keeper;
-    this.#keepers.add(keeper);
-    core.notifyWhenOver(() => this.#keepers.delete(keeper));
+    core.keeper = pathManager;
+    this.#pathManagers.add(pathManager);
+    core.notifyWhenOver(() => this.#pathManagers.delete(pathManager));
   }
 
   onPair(): void {
@@ -164,12 +166,12 @@ export class ListenerRendezvous implements SignallingObserver {
   }
 
   isInUse(socket: number): boolean {
-    for (const keeper of this.#keepers) if (keeper.isInUse(socket)) return true;
+    for (const pathManager of this.#pathManagers) if (pathManager.isInUse(socket)) return true;
     return false;
   }
 
   onFault(fault: unknown): void {
-    this.#reach.endpoint.noteFault(fault, undefined);
+    this.#traversal.endpoint.noteFault(fault, undefined);
   }
 
   /** Waits for nobody any more; links go on. */
@@ -177,37 +179,37 @@ export class ListenerRendezvous implements SignallingObserver {
     this.#isOpen = false;
     this.#endWatch();
     clearTimeout(this.#hourly);
-    clearInterval(this.#freshening);
-    this.#codes++;
-    for (const rally of [this.#ofCode, this.#ofTicket, ...this.#ofPeers])
-      if (rally !== undefined) this.#retire(rally);
-    this.#ofCode = undefined;
-    this.#ofPeers = [];
+    clearInterval(this.#refreshTimer);
+    this.#codeGeneration++;
+    for (const session of [this.#codeSession, this.#ticketSession, ...this.#peerSessions])
+      if (session !== undefined) this.#retire(session);
+    this.#codeSession = undefined;
+    this.#peerSessions = [];
   }
 
-  #newRally(): SignallingSession {
-    const reach = this.#reach;
+  #newSession(): SignallingSession {
+    const traversal = this.#traversal;
     return new SignallingSession({
-      reach,
+      traversal,
       side: "responder",
-      channels: reach.channels,
+      channels: traversal.channels,
       watcher: this,
       isEager: false,
     });
   }
 
   /** Whoever has just come may still be looking for a better path. */
-  #retire(rally: SignallingSession): void {
-    setTimeout(() => void rally.close(), SEARCH_ON_MS).unref();
+  #retire(session: SignallingSession): void {
+    setTimeout(() => void session.close(), FURTHER_SEARCH_MS).unref();
   }
 }
 
 /** The meetings that a listener's options ask for; they end with the endpoint. @throws SrudpError ERR_USAGE */
 export function listenerRendezvousOf(endpoint: Endpoint, options: ListenOptions): ListenerRendezvous {
   const { code, identity, peer = [], meetPeers = [], meet = {} } = options;
-  const reach = new TraversalContext(endpoint, meet, options);
-  endpoint.onClosed = () => addShutdownHook(reach.close());
-  const meetings = new ListenerRendezvous(reach);
+  const traversal = new TraversalContext(endpoint, meet, options);
+  endpoint.onClosed = () => addShutdownHook(traversal.close());
+  const meetings = new ListenerRendezvous(traversal);
   if (code !== undefined) void meetings.setCode(parseCode(code));
   if (identity !== undefined) meetings.setPeers(identity, [...peer, ...meetPeers]);
   if (meet.ticket?.side === "responder") meetings.setTicket(meet.ticket.terms);

@@ -17,7 +17,7 @@ import { SignallingSession } from "./signalling-session.ts";
 import type { TraversalContext } from "./traversal.ts";
 
 /** How often it is looked whether answers are overdue. */
-const LOOK_MS = 250;
+const STALL_CHECK_INTERVAL_MS = 250;
 /** Overdue answers that let it act, long before the path counts as dead; acting on nothing costs little. */
 const STALLED_MS = 700;
 /** A round of punching that led to nothing is followed by another: first after this, and ever later. */
@@ -30,11 +30,11 @@ const MAX_RELAYED_MS = 120_000;
 /** A path of the same kind is moved to only when its round trip is shorter by this.  // nat.md, race */
 const HYSTERESIS_MS = 5;
 /** A relay is kept so long after the link has left it. */
-const RELAY_LINGERS_MS = 10_000;
+const RELAY_LINGER_MS = 10_000;
 const RANKS: Readonly<Record<PathKind, number>> = { lan: 0, direct: 1, relay: 2 };
 
 export interface PathManagerOptions {
-  readonly reach: TraversalContext;
+  readonly traversal: TraversalContext;
   readonly engine: Connection;
   readonly connectionHandle: ConnectionHandle;
   readonly onPath: (change: PathMove) => void;
@@ -42,7 +42,7 @@ export interface PathManagerOptions {
 
 export class PathManager {
   readonly #options: PathManagerOptions;
-  readonly #rally: SignallingSession | undefined;
+  readonly #session: SignallingSession | undefined;
   readonly #looking: NodeJS.Timeout;
   readonly #endWatch: () => void;
   #kind: PathKind;
@@ -59,22 +59,22 @@ export class PathManager {
 
   constructor(options: PathManagerOptions) {
     this.#options = options;
-    const { reach, engine, connectionHandle } = options;
-    this.#kind = reach.kindOf(engine.path);
+    const { traversal, engine, connectionHandle } = options;
+    this.#kind = traversal.kindOf(engine.path);
     const secret = engine.exportSecret(LABELS.exportedForRendezvous);
-    if (secret !== undefined && reach.warmChannels.length > 0) {
-      this.#rally = new SignallingSession({
-        reach,
+    if (secret !== undefined && traversal.warmChannels.length > 0) {
+      this.#session = new SignallingSession({
+        traversal,
         side: engine.role,
-        channels: reach.warmChannels,
+        channels: traversal.warmChannels,
         watcher: this,
         isEager: false,
       });
-      this.#rally.join(pointOfLink(secret));
+      this.#session.join(pointOfLink(secret));
     }
     this.#looking = setInterval(
       connectionHandle.guard(() => this.#look()),
-      LOOK_MS,
+      STALL_CHECK_INTERVAL_MS,
     );
     this.#looking.unref();
     const handleNetworkChange = connectionHandle.guard(() => {
@@ -82,9 +82,9 @@ export class PathManager {
       connectionHandle.touch();
       this.#beginRound();
     });
-    this.#endWatch = reach.watchNetwork(handleNetworkChange);
+    this.#endWatch = traversal.watchNetwork(handleNetworkChange);
     if (this.#kind === "relay") this.#nextRoundAtMs = connectionHandle.now() + this.#relayedMs;
-    this.#letRelayGo(engine.path);
+    this.#releaseRelay(engine.path);
   }
 
   get kind(): PathKind {
@@ -152,7 +152,7 @@ export class PathManager {
     clearInterval(this.#looking);
     clearTimeout(this.#relayTimer);
     this.#endWatch();
-    void this.#rally?.close();
+    void this.#session?.close();
   }
 
   #moveTo(pair: WorkingPair): void {
@@ -183,7 +183,7 @@ export class PathManager {
   }
 
   #beginRound(): void {
-    const { reach, connectionHandle } = this.#options;
+    const { traversal, connectionHandle } = this.#options;
     const now = connectionHandle.now();
     if (this.#stalledSinceMs !== undefined) {
       this.#nextRoundAtMs = now + this.#roundMs;
@@ -192,36 +192,36 @@ export class PathManager {
       this.#nextRoundAtMs = now + this.#relayedMs;
       this.#relayedMs = Math.min(MAX_RELAYED_MS, this.#relayedMs * 2);
     } else this.#nextRoundAtMs = Number.POSITIVE_INFINITY;
-    reach.refresh();
-    this.#rally?.restart();
+    traversal.refresh();
+    this.#session?.restart();
   }
 
   /** A relay that the link has left is given back, once the other path has proved that it lasts. */
-  #letRelayGo(path: Path | undefined): void {
-    const { reach, connectionHandle } = this.#options;
+  #releaseRelay(path: Path | undefined): void {
+    const { traversal, connectionHandle } = this.#options;
     clearTimeout(this.#relayTimer);
     if (this.#kind === "relay") this.#relaySocket = path?.socket;
     const relay = this.#relaySocket;
     if (this.#kind === "relay" || relay === undefined) return;
-    const letGo = connectionHandle.guard(() => {
+    const release = connectionHandle.guard(() => {
       this.#relaySocket = undefined;
-      reach.endpoint.removeSocket(relay);
+      traversal.endpoint.removeSocket(relay);
     });
-    this.#relayTimer = setTimeout(letGo, RELAY_LINGERS_MS);
+    this.#relayTimer = setTimeout(release, RELAY_LINGER_MS);
     this.#relayTimer.unref();
   }
 
   /** The link has a path that works: which, and how long was there none? */
   #settle(now: number): void {
-    const { reach, engine, onPath } = this.#options;
+    const { traversal, engine, onPath } = this.#options;
     const from = this.#kind;
-    this.#kind = reach.kindOf(engine.path);
+    this.#kind = traversal.kindOf(engine.path);
     const outageMs = this.#stalledSinceMs === undefined ? 0 : now - this.#stalledSinceMs;
     this.#stalledSinceMs = undefined;
     this.#nextRoundAtMs = Number.POSITIVE_INFINITY;
     if (this.#kind === "relay") this.#nextRoundAtMs = now + this.#relayedMs;
     else this.#relayedMs = RELAYED_MS;
-    this.#letRelayGo(engine.path);
+    this.#releaseRelay(engine.path);
     onPath({ from, to: this.#kind, outageMs });
   }
 }

@@ -14,7 +14,7 @@ const MIN_CHECK_BYTE = 0xe0;
 const MAX_CHECK_BYTE = 0xef;
 
 /** What an agent tells beyond its wish for sockets. */
-export type PunchNews = Exclude<PunchEvent, { kind: "needSockets" } | { kind: "dropSockets" }>;
+export type PunchEvents = Exclude<PunchEvent, { kind: "needSockets" } | { kind: "dropSockets" }>;
 
 /** What an agent wishes for. */
 interface Wish {
@@ -28,7 +28,7 @@ export interface PunchDriverOptions {
   readonly agent: PunchAgent;
   /** Source address of further sockets; undefined for any. */
   readonly localAddress: string | undefined;
-  readonly onNews: (news: PunchNews) => void;
+  readonly onEvents: (events: PunchEvents) => void;
   /** Sockets that take the place of those before: what leads to them is to be found out. */
   readonly onFreshSockets: (sockets: readonly UdpSocket[]) => void;
   /** Whether a socket carries a link by now, and has to stay when the agent is done with it. */
@@ -78,7 +78,7 @@ export class PunchDriver {
     // What an event leads to may be another command: it is seen by the round that is under way.
     if (!this.#isOpen || this.#isPumping) return;
     this.#isPumping = true;
-    const { endpoint, onNews } = this.#options;
+    const { endpoint, onEvents } = this.#options;
     const { agent } = this;
     const transmit = this.#transmit;
     try {
@@ -93,7 +93,7 @@ export class PunchDriver {
         if (event === undefined) break;
         if (event.kind === "needSockets") this.#openSockets(event).catch(this.#options.onFault);
         else if (event.kind === "dropSockets") this.#dropSockets(event.sockets);
-        else onNews(event);
+        else onEvents(event);
       }
     } finally {
       this.#isPumping = false;

@@ -18,22 +18,22 @@ import { TraversalContext } from "./traversal.ts";
 import { describeDifference, type WallClocks } from "./wall-clocks.ts";
 
 /** A relay that works waits so long for a direct path, which would spare the move. */
-const RELAY_PATIENCE_MS = 250;
+const DIRECT_PATH_WAIT_MS = 250;
 /** The search for a better path than the first goes on for so long; after that it is the link's own affair. */
-export const SEARCH_ON_MS = 40_000;
+export const FURTHER_SEARCH_MS = 40_000;
 
 export class RendezvousAttempt implements SignallingObserver {
   /** The link, or why there is none. */
   readonly link: Promise<Link>;
   readonly #endpoint: Endpoint;
-  readonly #reach: TraversalContext;
+  readonly #traversal: TraversalContext;
   readonly #trust: Trust;
   readonly #options: AttemptOptions;
-  #rally: SignallingSession | undefined;
+  #session: SignallingSession | undefined;
   #attempt: Attempt | undefined;
-  #keeper: PathManager | undefined;
+  #pathManager: PathManager | undefined;
   #timers: NodeJS.Timeout[] = [];
-  #hasMet = false;
+  #hasContact = false;
   #indirect: PunchFailure | undefined;
   #isOver = false;
   #resolve!: (link: Link) => void;
@@ -49,50 +49,50 @@ export class RendezvousAttempt implements SignallingObserver {
     this.#options = options;
     // Nothing is attached yet that would keep the sockets open.
     endpoint.setListening(true);
-    this.#reach = new TraversalContext(endpoint, meet, options);
-    endpoint.onClosed = () => addShutdownHook(this.#reach.close());
+    this.#traversal = new TraversalContext(endpoint, meet, options);
+    endpoint.onClosed = () => addShutdownHook(this.#traversal.close());
     // A way that fails for now is retried until the caller's time is over; without any there is nothing to wait for.
-    if (this.#reach.hasNoWay) this.#fail(new SrudpError("ERR_NO_MEETING_PLACE"));
+    if (this.#traversal.hasNoChannel) this.#fail(new SrudpError("ERR_NO_MEETING_PLACE"));
   }
 
   /** Goes to one more place, by every carrier or on the local network only. */
   join(point: RendezvousPoint, reaches: "everywhere" | "lan" = "everywhere"): void {
     if (this.#isOver) return;
-    const reach = this.#reach;
-    const { channels } = reach;
-    this.#rally ??= new SignallingSession({
-      reach,
+    const traversal = this.#traversal;
+    const { channels } = traversal;
+    this.#session ??= new SignallingSession({
+      traversal,
       side: "initiator",
       channels,
       watcher: this,
       isEager: true,
     });
-    this.#rally.join(point, reaches === "lan" ? channels.filter(({ name }) => name === "lan") : channels);
+    this.#session.join(point, reaches === "lan" ? channels.filter(({ name }) => name === "lan") : channels);
   }
 
   /** By which times the peer may wait. */
   get clocks(): WallClocks {
-    return this.#reach.clocks;
+    return this.#traversal.clocks;
   }
 
   /** Whether there is still a peer to be looked for on the local network. */
   get isLookingOnLan(): boolean {
-    return !this.#isOver && !this.#hasMet && this.#reach.channels.some(({ name }) => name === "lan");
+    return !this.#isOver && !this.#hasContact && this.#traversal.channels.some(({ name }) => name === "lan");
   }
 
   onPair(pair: WorkingPair): void {
-    this.#hasMet = true;
-    if (this.#keeper !== undefined) this.#keeper.onPair(pair);
-    else if (pair.path !== "relay" || this.#reach.options.only === "relay") this.#use(pair);
+    this.#hasContact = true;
+    if (this.#pathManager !== undefined) this.#pathManager.onPair(pair);
+    else if (pair.path !== "relay" || this.#traversal.options.only === "relay") this.#use(pair);
     else {
-      this.#after(RELAY_PATIENCE_MS, () => {
+      this.#after(DIRECT_PATH_WAIT_MS, () => {
         if (this.#attempt === undefined) this.#use(pair);
       });
     }
   }
 
   onBest(pair: WorkingPair): void {
-    this.#keeper?.onBest(pair);
+    this.#pathManager?.onBest(pair);
   }
 
   onIndirect(reason: PunchFailure): void {
@@ -100,11 +100,11 @@ export class RendezvousAttempt implements SignallingObserver {
   }
 
   wantsRelay(): boolean {
-    return this.#keeper?.wantsRelay() ?? true;
+    return this.#pathManager?.wantsRelay() ?? true;
   }
 
   isInUse(socket: number): boolean {
-    if (this.#keeper !== undefined) return this.#keeper.isInUse(socket);
+    if (this.#pathManager !== undefined) return this.#pathManager.isInUse(socket);
     return this.#attempt?.parts.connection.path?.socket === socket;
   }
 
@@ -120,12 +120,12 @@ export class RendezvousAttempt implements SignallingObserver {
   /** What to say to somebody who has waited in vain. */
   explain(error: SrudpError): SrudpError {
     if (error.code !== "ERR_TIMEOUT") return error;
-    const { failure, troubles } = this.#reach;
-    if (!this.#hasMet && failure !== undefined) return failure;
+    const { failure, troubles } = this.#traversal;
+    if (!this.#hasContact && failure !== undefined) return failure;
     if (this.#indirect !== undefined)
       return new SrudpError("ERR_NO_PATH", `No direct path: ${NO_DIRECT_PATH[this.#indirect]}`, error);
-    if (this.#hasMet) return error;
-    const { differenceMs } = this.#reach.clocks;
+    if (this.#hasContact) return error;
+    const { differenceMs } = this.#traversal.clocks;
     const clock =
       differenceMs === undefined
         ? "the clocks of the two machines may differ"
@@ -157,19 +157,19 @@ export class RendezvousAttempt implements SignallingObserver {
     this.#attempt = attempt;
     attempt.onMade = (core) => {
       const { connection: engine, connectionHandle } = attempt.parts;
-      this.#keeper = new PathManager({
-        reach: this.#reach,
+      this.#pathManager = new PathManager({
+        traversal: this.#traversal,
         engine,
         connectionHandle,
         onPath: core.onPathMoved,
       });
-      core.keeper = this.#keeper;
+      core.keeper = this.#pathManager;
     };
     attempt.link.then(
       (link) => {
         this.#isOver = true;
         this.#endpoint.setListening(false);
-        this.#after(SEARCH_ON_MS, () => this.#endSearch());
+        this.#after(FURTHER_SEARCH_MS, () => this.#endSearch());
         this.#resolve(link);
       },
       (error: unknown) => this.#fail(error),
@@ -185,7 +185,7 @@ export class RendezvousAttempt implements SignallingObserver {
   #endSearch(): void {
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers = [];
-    void this.#rally?.close();
+    void this.#session?.close();
   }
 
   #after(delayMs: number, act: () => void): void {

@@ -15,7 +15,7 @@ import type { Candidate } from "../punch/candidate.ts";
 import type { PunchFailure, WorkingPair } from "../punch/punch-events.ts";
 import { openSignal, sealSignal } from "../punch/sealed-signal.ts";
 import { SESSION_NONCE_BYTES, type Signal } from "../wire/signal.ts";
-import { PunchDriver, type PunchNews } from "./punch-driver.ts";
+import { PunchDriver, type PunchEvents } from "./punch-driver.ts";
 import type {
   RendezvousPoint,
   SignallingChannel,
@@ -54,7 +54,7 @@ export interface SignallingObserver {
 }
 
 export interface SignallingSessionOptions {
-  readonly reach: TraversalContext;
+  readonly traversal: TraversalContext;
   readonly side: SignallingRole;
   /** What its signals travel by. */
   readonly channels: readonly SignallingChannel[];
@@ -78,7 +78,7 @@ interface Announcement {
   readonly point: RendezvousPoint;
   readonly subscription: Subscription;
   /** What was said last, without the time. */
-  said: string;
+  published: string;
 }
 
 export class SignallingSession {
@@ -90,38 +90,38 @@ export class SignallingSession {
   #publishTimer: NodeJS.Timeout | undefined;
   #publishAtMs = Number.POSITIVE_INFINITY;
   /** Whether this side speaks without having been spoken to. */
-  #isSpeaking: boolean;
+  #isPublishing: boolean;
   #isOpen = true;
 
   constructor(options: SignallingSessionOptions) {
     this.#options = options;
-    const { reach, side } = options;
-    this.#nonce = reach.random(SESSION_NONCE_BYTES);
-    this.#isSpeaking = side === "initiator" && options.isEager;
-    this.#endWatch = reach.watch(this.#guard(() => this.#handleGathered()));
+    const { traversal, side } = options;
+    this.#nonce = traversal.random(SESSION_NONCE_BYTES);
+    this.#isPublishing = side === "initiator" && options.isEager;
+    this.#endWatch = traversal.watch(this.#guard(() => this.#handleGathered()));
   }
 
   /** Goes to one more place, by every carrier unless told otherwise. */
   join(point: RendezvousPoint, channels: readonly SignallingChannel[] = this.#options.channels): void {
     if (!this.#isOpen) return;
-    const { reach, side } = this.#options;
+    const { traversal, side } = this.#options;
     for (const channel of channels) {
       const subscription = channel.meet(point, side);
       subscription.onBlob = this.#guard((blob) => this.#handleBlob(point, blob));
-      subscription.onTrouble = (error) => reach.reportTrouble(channel.name, error);
-      subscription.onContact = () => reach.noteContact(channel.name);
-      this.#announcements.push({ point, subscription, said: "" });
+      subscription.onTrouble = (error) => traversal.reportTrouble(channel.name, error);
+      subscription.onContact = () => traversal.recordContact(channel.name);
+      this.#announcements.push({ point, subscription, published: "" });
     }
-    if (this.#isSpeaking) this.#publishWhenGathered();
+    if (this.#isPublishing) this.#publishWhenGathered();
   }
 
   /** Starts a round with whoever is there, or comes: from the first step, with what is known of the addresses by now. */
   restart(): void {
     if (!this.#isOpen) return;
-    this.#isSpeaking = true;
+    this.#isPublishing = true;
     for (const session of this.#sessions.values()) {
       session.hasDirect = false;
-      session.driver.agent.restart(this.#options.reach.now(), false);
+      session.driver.agent.restart(this.#options.traversal.now(), false);
       this.#askForRelay(session);
       session.driver.pump();
     }
@@ -141,11 +141,11 @@ export class SignallingSession {
   // ------------------------------------------------------------------ signals
 
   #publishWhenGathered(): void {
-    this.#publishBy(this.#options.reach.isGathered ? 0 : GATHER_MS);
+    this.#publishBy(this.#options.traversal.isGathered ? 0 : GATHER_MS);
   }
 
   #publishBy(delayMs: number): void {
-    const atMs = this.#options.reach.now() + delayMs;
+    const atMs = this.#options.traversal.now() + delayMs;
     if (atMs >= this.#publishAtMs) return;
     this.#publishAtMs = atMs;
     clearTimeout(this.#publishTimer);
@@ -156,23 +156,23 @@ export class SignallingSession {
 
   #publish(): void {
     this.#publishAtMs = Number.POSITIVE_INFINITY;
-    const { reach, side } = this.#options;
-    const { candidates: own, behaviour: nat } = reach;
-    let isSaid = false;
+    const { traversal, side } = this.#options;
+    const { candidates: localSignal, behaviour: nat } = traversal;
+    let isPublished = false;
     for (const announcement of this.#announcements) {
       const { point, subscription } = announcement;
       const session = this.#latestAt(point);
       const agent = session?.driver.agent;
       // Who waits has nothing to say before somebody has come, and an answer is none before the openings have left.
-      if (!this.#isSpeaking && agent?.hasOpened !== true) continue;
-      const candidates = [...own, ...relayedCandidates(session)];
+      if (!this.#isPublishing && agent?.hasOpened !== true) continue;
+      const candidates = [...localSignal, ...relayedCandidates(session)];
       const generation = agent?.generation ?? 1;
       const attempt = agent?.attempt ?? 1;
       const hasOpened = agent?.hasOpened ?? false;
-      const saying = JSON.stringify([generation, hasOpened, nat, candidates]);
-      if (saying === announcement.said) continue;
-      announcement.said = saying;
-      isSaid = true;
+      const summary = JSON.stringify([generation, hasOpened, nat, candidates]);
+      if (summary === announcement.published) continue;
+      announcement.published = summary;
+      isPublished = true;
       const sentAtS = Math.floor(Date.now() / 1000);
       const sessionNonce = this.#nonce;
       const signal: Signal = {
@@ -185,9 +185,9 @@ export class SignallingSession {
         candidates,
         hasOpened,
       };
-      subscription.publish(sealSignal(point.sealKey, reach.random, signal));
+      subscription.publish(sealSignal(point.sealKey, traversal.random, signal));
     }
-    if (isSaid) reach.note({ kind: "signal", from: "self", candidates: own.length });
+    if (isPublished) traversal.note({ kind: "signal", from: "self", candidates: localSignal.length });
   }
 
   /** What is called by timers, carriers and promises: its faults are those of the rally's link. */
@@ -204,13 +204,13 @@ export class SignallingSession {
 
   #handleBlob(point: RendezvousPoint, blob: Uint8Array): void {
     if (!this.#isOpen) return;
-    const { side, reach } = this.#options;
+    const { side, traversal } = this.#options;
     const signal = openSignal(point.sealKey, side === "initiator" ? "responder" : "initiator", blob);
     if (signal === undefined) return;
     const key = toHex(signal.sessionNonce);
     const known = this.#sessions.get(key);
     if (known !== undefined && signal.sentAtS < known.newestS) return;
-    reach.note({ kind: "signal", from: "peer", candidates: signal.candidates.length });
+    traversal.note({ kind: "signal", from: "peer", candidates: signal.candidates.length });
     this.#options.watcher.onSignal?.(signal);
     const session = known ?? this.#newSession(key, point, signal);
     session.newestS = signal.sentAtS;
@@ -218,14 +218,14 @@ export class SignallingSession {
     if (known !== undefined && signal.generation > agent.generation) {
       // The peer begins anew, so its view of the network may be newer than ours.
       session.hasDirect = false;
-      reach.refresh();
+      traversal.refresh();
       this.#askForRelay(session);
     }
-    agent.setRemote(reach.now(), signal);
+    agent.setRemote(traversal.now(), signal);
     session.driver.pump();
     // Whoever is spoken to answers: the initiator at once, the responder when its openings have left.
     if (side === "initiator") {
-      this.#isSpeaking = true;
+      this.#isPublishing = true;
       this.#publishWhenGathered();
     }
   }
@@ -233,18 +233,18 @@ export class SignallingSession {
   /** More is known of the own addresses than before. */
   #handleGathered(): void {
     for (const { driver } of this.#sessions.values()) {
-      this.#tellLocals(driver.agent);
+      this.#publishLocally(driver.agent);
       driver.pump();
     }
-    if (this.#isSpeaking || this.#sessions.size > 0) {
-      this.#publishBy(this.#options.reach.isGathered ? TRICKLE_MS : GATHER_MS);
+    if (this.#isPublishing || this.#sessions.size > 0) {
+      this.#publishBy(this.#options.traversal.isGathered ? TRICKLE_MS : GATHER_MS);
     }
   }
 
   // ------------------------------------------------------------------ sessions
 
   #newSession(key: string, point: RendezvousPoint, signal: Signal): Session {
-    const { side, reach, watcher } = this.#options;
+    const { side, traversal, watcher } = this.#options;
     const [oldest] = this.#sessions.values();
     if (oldest !== undefined && this.#sessions.size >= SESSIONS_LIMIT) this.#endSession(oldest);
     const [initiator, responder] =
@@ -253,20 +253,20 @@ export class SignallingSession {
     const agent = new PunchAgent({
       role: side,
       checkKey: new Uint8Array(hkdfSync("sha256", point.checkKey, salt, LABELS.checks, KEY_BYTES)),
-      random: reach.random,
-      local: reach.behaviour,
-      allowSpray: reach.options.spray !== false,
+      random: traversal.random,
+      local: traversal.behaviour,
+      allowSpray: traversal.options.spray !== false,
       isTicket: this.#options.channels.some(({ name }) => name === "ticket"),
       // Whoever is near is reached without an answer having to cross first: a DHT alone is for those far away.
       ...(this.#isSlow && { answerDelayMs: SLOW_ANSWER_MS }),
     });
-    this.#tellLocals(agent);
+    this.#publishLocally(agent);
     const driver = new PunchDriver({
-      endpoint: reach.endpoint,
+      endpoint: traversal.endpoint,
       agent,
-      localAddress: reach.localAddress,
-      onNews: (news) => this.#handleNews(session, news),
-      onFreshSockets: (sockets) => reach.useSockets(sockets),
+      localAddress: traversal.localAddress,
+      onEvents: (events) => this.#handleNews(session, events),
+      onFreshSockets: (sockets) => traversal.useSockets(sockets),
       isInUse: (socket) => watcher.isInUse(socket),
       onFault: (fault) => {
         this.#endSession(session);
@@ -293,36 +293,36 @@ export class SignallingSession {
     return channels.every(({ name }) => name === "dht" || name === "lan");
   }
 
-  #tellLocals(agent: PunchAgent): void {
-    const { reach } = this.#options;
-    agent.setLocalBehaviour(reach.behaviour);
-    for (const local of reach.locals) agent.addLocal(reach.now(), local);
+  #publishLocally(agent: PunchAgent): void {
+    const { traversal } = this.#options;
+    agent.setLocalBehaviour(traversal.behaviour);
+    for (const local of traversal.locals) agent.addLocal(traversal.now(), local);
   }
 
-  #handleNews(session: Session, news: PunchNews): void {
-    const { watcher, reach } = this.#options;
-    switch (news.kind) {
+  #handleNews(session: Session, events: PunchEvents): void {
+    const { watcher, traversal } = this.#options;
+    switch (events.kind) {
       case "answerReady":
         this.#publishBy(0);
         break;
       case "pair":
-        if (news.path !== "relay") session.hasDirect = true;
-        reach.notePair(news);
-        watcher.onPair(news);
+        if (events.path !== "relay") session.hasDirect = true;
+        traversal.recordPair(events);
+        watcher.onPair(events);
         break;
       case "best":
-        watcher.onBest(news);
+        watcher.onBest(events);
         break;
       case "failed":
-        reach.note({ kind: "indirect", reason: news.reason });
-        watcher.onIndirect(news.reason);
+        traversal.note({ kind: "indirect", reason: events.reason });
+        watcher.onIndirect(events.reason);
         break;
     }
   }
 
   /** A relay is asked for only where the direct way takes its time. */
   #askForRelay(session: Session): void {
-    const { only } = this.#options.reach.options;
+    const { only } = this.#options.traversal.options;
     clearTimeout(session.relayTimer);
     if (session.relays.length > 0 || only === "direct") return;
     const delayMs = only === "relay" ? 0 : RELAY_AFTER_MS;
@@ -332,10 +332,10 @@ export class SignallingSession {
   }
 
   #openRelays(session: Session): void {
-    const { reach, side, watcher } = this.#options;
+    const { traversal, side, watcher } = this.#options;
     if (session.hasDirect || !watcher.wantsRelay()) return;
     const isWanted = (): boolean => this.#isOpen && this.#sessions.has(session.key);
-    for (const opening of reach.openRelays(session.point, side)) {
+    for (const opening of traversal.openRelays(session.point, side)) {
       const use = this.#guard((opened: OpenedRelay | undefined) => {
         if (opened === undefined) return;
         if (isWanted()) this.#useRelay(session, opened);
@@ -346,14 +346,14 @@ export class SignallingSession {
   }
 
   #useRelay(session: Session, opened: OpenedRelay): void {
-    const { reach } = this.#options;
+    const { traversal } = this.#options;
     const { socket, onlyPeer, candidate } = opened;
     session.relays.push(opened);
-    reach.endpoint.addSocket(socket);
+    traversal.endpoint.addSocket(socket);
     const { index, family } = socket;
     const candidates = candidate === undefined ? [] : [candidate];
     const local = { socket: index, family, kind: "relay", candidates } as const;
-    session.driver.agent.addLocal(reach.now(), onlyPeer === undefined ? local : { ...local, onlyPeer });
+    session.driver.agent.addLocal(traversal.now(), onlyPeer === undefined ? local : { ...local, onlyPeer });
     session.driver.pump();
     // A relay with an address is of use to the peer only when it is told.
     if (candidate !== undefined) this.#publishBy(TRICKLE_MS);
@@ -363,9 +363,9 @@ export class SignallingSession {
     this.#sessions.delete(session.key);
     clearTimeout(session.relayTimer);
     session.driver.close();
-    const { reach, watcher } = this.#options;
+    const { traversal, watcher } = this.#options;
     for (const { socket } of session.relays)
-      if (!watcher.isInUse(socket.index)) reach.endpoint.removeSocket(socket.index);
+      if (!watcher.isInUse(socket.index)) traversal.endpoint.removeSocket(socket.index);
   }
 }
 

@@ -150,7 +150,7 @@ export class TraversalContext {
   }
 
   /** Whether the options leave nothing to meet by. */
-  get hasNoWay(): boolean {
+  get hasNoChannel(): boolean {
     if (this.channels.some(({ name }) => name !== "mailbox")) return false;
     return !this.#rendezvous.some(({ host }) => !this.#isNumeric || isIP(host) !== 0);
   }
@@ -166,7 +166,7 @@ export class TraversalContext {
   }
 
   /** Whether all carriers fail now. */
-  get isDeserted(): boolean {
+  get hasNoWorkingChannel(): boolean {
     return this.channels.every(({ name }) => this.#troubles.has(name));
   }
 
@@ -200,7 +200,7 @@ export class TraversalContext {
     return this.#kinds.get(keyOf(path)) ?? "direct";
   }
 
-  notePair(pair: WorkingPair): void {
+  recordPair(pair: WorkingPair): void {
     const key = keyOf(pair);
     this.#kinds.delete(key);
     this.#kinds.set(key, pair.path);
@@ -218,7 +218,7 @@ export class TraversalContext {
     this.onTrouble?.();
   }
 
-  noteContact(channel: string): void {
+  recordContact(channel: string): void {
     this.#contacts.add(channel);
     if (this.#troubles.delete(channel)) this.note({ kind: "meeting", channel });
   }
@@ -255,7 +255,7 @@ export class TraversalContext {
     point: RendezvousPoint,
     side: SignallingRole,
   ): Promise<OpenedRelay> {
-    const isUdpBlocked = this.#mailbox?.wayTo(server) === "webSocket";
+    const isUdpBlocked = this.#mailbox?.transportTo(server) === "webSocket";
     const socket = await openRelay(server.text, point, side, { ...this.#clientOptions, isUdpBlocked });
     return { socket, onlyPeer: RELAY_ADDRESS };
   }
@@ -306,14 +306,14 @@ export class TraversalContext {
 /** Those that were named; else the meeting places' own; else public ones. */
 export function stunServersOf({ stun, rendezvous = [] }: TraversalOptions): readonly StunServer[] {
   if (stun !== undefined && stun.length > 0) return stun.map(parseStunServer);
-  const own = rendezvous
+  const named = rendezvous
     .map(parseRendezvousUrl)
     .filter(({ scheme }) => scheme === "udp")
     .flatMap(({ host, port }) => [
       { host, port },
       { host, port: port + 1 },
     ]);
-  return own.length > 0 ? own : PUBLIC_STUN_SERVERS;
+  return named.length > 0 ? named : PUBLIC_STUN_SERVERS;
 }
 
 function relayedBy({ relayed }: TurnSocket): Candidate {

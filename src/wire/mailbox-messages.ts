@@ -82,7 +82,7 @@ export interface Hello {
 export interface Meet extends RequestHead {
   readonly kind: "meet";
   /** Names the blob that the sender has left, or is leaving here. */
-  readonly ownDigest: Uint8Array;
+  readonly localDigest: Uint8Array;
   /** Names the newest blob of the peer that the sender has. */
   readonly peerDigest: Uint8Array;
   /** Empty where the server is thought to have it. */
@@ -125,7 +125,7 @@ export interface CookieReply {
 export interface MailboxState extends ReplyHead {
   readonly kind: "state";
   /** Names the blob that the server has of the receiver. */
-  readonly ownDigest: Uint8Array;
+  readonly localDigest: Uint8Array;
   readonly peerDigest: Uint8Array;
   /** The peer's, empty where the receiver has it already or there is none. */
   readonly blob: Uint8Array;
@@ -140,7 +140,7 @@ export interface RelayState extends ReplyHead {
   readonly kind: "relayState";
   /** Names the end in relayed datagrams. */
   readonly session: Uint8Array;
-  readonly isPeerThere: boolean;
+  readonly isPeerPresent: boolean;
   /** What goes through each way, bytes a second. */
   readonly rateBytes: number;
 }
@@ -213,7 +213,7 @@ export function encodeReply(reply: MailboxReply): Uint8Array {
   else if (reply.kind === "refused") bytes[at] = reply.reason;
   else {
     bytes.set(reply.session, at);
-    bytes[at + SESSION_BYTES] = reply.isPeerThere ? 1 : 0;
+    bytes[at + SESSION_BYTES] = reply.isPeerPresent ? 1 : 0;
     writeU32(bytes, at + SESSION_BYTES + 1, Math.min(reply.rateBytes, 0xffffffff));
   }
   return bytes;
@@ -245,9 +245,9 @@ export function decodeReply(bytes: Uint8Array): MailboxReply | undefined {
   }
   if (kind !== KIND.relayState) return undefined;
   const session = reader.take(SESSION_BYTES);
-  const isPeerThere = reader.u8() === 1;
+  const isPeerPresent = reader.u8() === 1;
   const rateBytes = reader.u32();
-  return reader.ok ? { kind: "relayState", ...fields, session, isPeerThere, rateBytes } : undefined;
+  return reader.ok ? { kind: "relayState", ...fields, session, isPeerPresent, rateBytes } : undefined;
 }
 
 /** Whether `bytes` are a relayed datagram; `RELAY_HEAD_BYTES` on, its payload begins. */
@@ -284,7 +284,7 @@ function readerBehindHead(bytes: Uint8Array): Reader | undefined {
 }
 
 interface Blobs {
-  readonly ownDigest: Uint8Array;
+  readonly localDigest: Uint8Array;
   readonly peerDigest: Uint8Array;
   readonly blob: Uint8Array;
 }
@@ -294,18 +294,18 @@ function bodyBytes(reply: MailboxState | Refused | RelayState): number {
   return reply.kind === "refused" ? 1 : SESSION_BYTES + 1 + 4;
 }
 
-function writeBlobs(bytes: Uint8Array, at: number, { ownDigest, peerDigest, blob }: Blobs): void {
-  bytes.set(ownDigest, at);
+function writeBlobs(bytes: Uint8Array, at: number, { localDigest, peerDigest, blob }: Blobs): void {
+  bytes.set(localDigest, at);
   bytes.set(peerDigest, at + DIGEST_BYTES);
   const behind = writeU16(bytes, at + 2 * DIGEST_BYTES, blob.length);
   bytes.set(blob, behind);
 }
 
 function readBlobs(reader: Reader): Blobs | undefined {
-  const ownDigest = reader.take(DIGEST_BYTES);
+  const localDigest = reader.take(DIGEST_BYTES);
   const peerDigest = reader.take(DIGEST_BYTES);
   const length = reader.u16();
   const blob = reader.take(length);
   if (!reader.ok || length > BLOB_LIMIT_BYTES) return undefined;
-  return { ownDigest, peerDigest, blob: copyBytes(blob) };
+  return { localDigest, peerDigest, blob: copyBytes(blob) };
 }

@@ -78,14 +78,14 @@ function byUdp(): void {
   };
   // A desk for each cookie that is asked for without a limit: the limit is what the next row shows.
   const fresh = new RequestHandler(0, UNLIMITED, Date.now);
-  fresh.takeUnproved = () => true;
+  fresh.admitUnvalidated = () => true;
   const hello = { kind: "hello", transaction, wantsTime: true } as const;
   take(hello);
   const reply = decodeReply(client.answer);
   if (reply?.kind !== "cookie") throw new Error("no cookie");
   const cookie = Uint8Array.from(reply.cookie);
   const blob = new Uint8Array(BLOB_LIMIT_BYTES);
-  const digests = { ownDigest: transaction, peerDigest: transaction };
+  const digests = { localDigest: transaction, peerDigest: transaction };
   const answered = () => client.answer.length;
   const junk = new Uint8Array(randomBytes(1200));
   junk[0] = 0xf2;
@@ -158,7 +158,7 @@ function byUdp(): void {
   row("STUN binding request with a fingerprint", () => stun.handle(socket, "192.0.2.7", 5, marked), answered);
   row(
     "STUN beyond the rate of its address",
-    () => void spent.takeUnproved(0, "192.0.2.7"),
+    () => void spent.admitUnvalidated(0, "192.0.2.7"),
     () => 0,
   );
 
@@ -172,7 +172,7 @@ function byUdp(): void {
   console.log(`\nan entry with a blob of 1 KiB holds ${Math.round(bytes / HELD)} bytes`);
   collectGarbage();
   const sources = process.memoryUsage().heapUsed;
-  for (let i = 0; i < 16_384; i++) handler.takeProved(0, `198.${i >> 16}.${(i >> 8) & 255}.${i & 255}`);
+  for (let i = 0; i < 16_384; i++) handler.admitValidated(0, `198.${i >> 16}.${(i >> 8) & 255}.${i & 255}`);
   collectGarbage();
   console.log(
     `a source in a table of rates holds ${Math.round((process.memoryUsage().heapUsed - sources) / 16_384)} bytes`,
@@ -220,7 +220,7 @@ async function byTcp(): Promise<void> {
   const held = Math.round(((await resident()) - before) / CONNECTIONS);
   const [talker] = sockets;
   const cookie = new Uint8Array(16);
-  const digests = { ownDigest: transaction, peerDigest: transaction, blob: new Uint8Array(0) };
+  const digests = { localDigest: transaction, peerDigest: transaction, blob: new Uint8Array(0) };
   const meet = encodeRequest({ kind: "meet", transaction, cookie, point: point(1), side: 0, ...digests });
   const messages = await cpuOf(INPUTS, async () => {
     let answers = 0;

@@ -135,10 +135,10 @@ function messageOf(random: Xorshift, client: Client, left: Set<string>): Uint8Ar
   else if (kind === "meet") {
     const blob = random.bytes(random.oneIn(3) ? 0 : 1 + random.below(1024));
     left.add(`${toHex(point)} ${side} ${toHex(blob)}`);
-    const ownDigest = digestOf(blob);
+    const localDigest = digestOf(blob);
     const known = client.heard.at(-1);
     const peerDigest = known !== undefined && random.oneIn(2) ? digestOf(known.blob) : new Uint8Array(8);
-    request = { kind, ...fields, point, side, ownDigest, peerDigest, blob };
+    request = { kind, ...fields, point, side, localDigest, peerDigest, blob };
   } else request = { kind, ...fields, point, side };
   const bytes = encodeRequest(request);
   if (!random.oneIn(10)) return bytes;
@@ -171,7 +171,7 @@ export const mailboxMessages: FuzzTarget = {
         side: random.below(2) as 0 | 1,
       };
       const blobs = {
-        ownDigest: random.bytes(8),
+        localDigest: random.bytes(8),
         peerDigest: random.bytes(8),
         blob: random.bytes(random.below(60)),
       };

@@ -22,7 +22,7 @@ interface Client {
   /** What stands for it at the server. */
   readonly back: Promise<Socket>;
   ownBlob: Uint8Array;
-  ownDigest: Uint8Array;
+  localDigest: Uint8Array;
 }
 
 export class CheatingProxy {
@@ -57,7 +57,7 @@ export class CheatingProxy {
     const request = decodeRequest(bytes);
     if (request?.kind === "meet" && request.blob.length > 0) {
       client.ownBlob = request.blob;
-      client.ownDigest = Uint8Array.from(request.ownDigest);
+      client.localDigest = Uint8Array.from(request.localDigest);
     }
     (await client.back).send(bytes, this.#upstream, "127.0.0.1");
   }
@@ -66,7 +66,7 @@ export class CheatingProxy {
     const key = `${address} ${port}`;
     const known = this.#clients.get(key);
     if (known !== undefined) return known;
-    const client: Client = { back: openUdp(), ownBlob: new Uint8Array(0), ownDigest: new Uint8Array(8) };
+    const client: Client = { back: openUdp(), ownBlob: new Uint8Array(0), localDigest: new Uint8Array(8) };
     this.#clients.set(key, client);
     void client.back.then((back) =>
       back.on("message", (answer: Uint8Array) =>
@@ -76,7 +76,7 @@ export class CheatingProxy {
     return client;
   }
 
-  #change(bytes: Uint8Array, { ownBlob, ownDigest }: Client): Uint8Array {
+  #change(bytes: Uint8Array, { ownBlob, localDigest }: Client): Uint8Array {
     if (this.#cheat === "nothing") return bytes;
     if (this.#cheat === "garble") {
       if (!isRelayed(bytes)) return bytes;
@@ -87,7 +87,7 @@ export class CheatingProxy {
     if (reply?.kind !== "state" || reply.blob.length === 0) return bytes;
     this.changes++;
     return this.#cheat === "reflect"
-      ? encodeReply({ ...reply, peerDigest: ownDigest, blob: ownBlob })
+      ? encodeReply({ ...reply, peerDigest: localDigest, blob: ownBlob })
       : encodeReply({ ...reply, blob: withBitFlipped(reply.blob, reply.blob.length >> 1) });
   }
 }

@@ -24,7 +24,7 @@ import { type SrudpProcess, temporaryFolder } from "./srudp-process.ts";
 export type SoakKind = "exec" | "file" | "expose";
 export const SOAK_KINDS: readonly SoakKind[] = ["exec", "file", "expose"];
 
-export interface Holdings {
+export interface OwnedItems {
   readonly heapBytes: number;
   readonly descriptors: number;
   readonly children: number;
@@ -32,8 +32,8 @@ export interface Holdings {
 
 export interface SoakResult {
   readonly links: number;
-  readonly before: Holdings;
-  readonly after: Holdings;
+  readonly before: OwnedItems;
+  readonly after: OwnedItems;
 }
 
 const GREETING = "what each link carries\n";
@@ -118,7 +118,7 @@ async function startEcho(): Promise<{ readonly server: Server; readonly port: nu
 }
 
 /** What the process holds once its links are gone: no more than `before`, or what is left after SETTLE_MS. */
-async function settled(listener: SrudpProcess, socket: string, before?: Holdings): Promise<Holdings> {
+async function settled(listener: SrudpProcess, socket: string, before?: OwnedItems): Promise<OwnedItems> {
   const endsAtMs = performance.now() + SETTLE_MS;
   for (;;) {
     const ownerships = await holdingsOf(listener, socket);
@@ -132,12 +132,12 @@ async function settled(listener: SrudpProcess, socket: string, before?: Holdings
 }
 
 /** Whether the descriptors stay what they are for longer than a goodbye takes. */
-async function isQuiet(listener: SrudpProcess, { descriptors }: Holdings): Promise<boolean> {
+async function isQuiet(listener: SrudpProcess, { descriptors }: OwnedItems): Promise<boolean> {
   await new Promise((resolve) => setTimeout(resolve, 10 * LOOK_MS));
   return countOf(listener, "fd") === descriptors;
 }
 
-async function holdingsOf(listener: SrudpProcess, socket: string): Promise<Holdings> {
+async function holdingsOf(listener: SrudpProcess, socket: string): Promise<OwnedItems> {
   const { heapBytes } = await memoryOf(socket);
   const children = readFileSync(`/proc/${listener.pid}/task/${listener.pid}/children`, "utf8");
   return {

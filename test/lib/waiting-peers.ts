@@ -59,7 +59,7 @@ function meetAt(number: number, cookie: Uint8Array): Uint8Array {
   const point = new Uint8Array(32);
   new DataView(point.buffer).setUint32(0, number);
   const blob = new Uint8Array(BLOB_LIMIT_BYTES).fill(number);
-  const fields = { transaction: NONE, cookie, point, ownDigest: NONE, peerDigest: NONE, blob };
+  const fields = { transaction: NONE, cookie, point, localDigest: NONE, peerDigest: NONE, blob };
   return encodeRequest({ kind: "meet", ...fields, side: 0 });
 }
 

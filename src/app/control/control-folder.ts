@@ -14,7 +14,7 @@ import {
   ANYTHING_BY_OTHERS,
   ensurePrivateFolder,
   isOpenTo,
-  isOwn,
+  isOwnedByUser,
   quotePath,
   WRITE_BY_OTHERS,
 } from "../../platform/private-file.ts";
@@ -76,7 +76,7 @@ async function checkFolder(folder: string): Promise<boolean> {
   if (status === undefined) return false;
   // A symbolic link of another user's could be turned elsewhere after this look.
   if (!status.isDirectory()) throw untrusted(folder, "is not a folder");
-  if (!isOwn(status)) throw untrusted(folder, "belongs to another user");
+  if (!isOwnedByUser(status)) throw untrusted(folder, "belongs to another user");
   if (isOpenTo(status, WRITE_BY_OTHERS)) throw untrusted(folder, "can be written by others");
   return true;
 }
@@ -86,7 +86,7 @@ async function checkSocket(path: string): Promise<boolean> {
   const status = await statusOf(path);
   if (status === undefined) return false;
   if (!status.isSocket()) throw untrusted(path, "is not a socket");
-  if (!isOwn(status)) throw untrusted(path, "belongs to another user");
+  if (!isOwnedByUser(status)) throw untrusted(path, "belongs to another user");
   if (isOpenTo(status, ANYTHING_BY_OTHERS)) throw untrusted(path, "is open to other users");
   checkLength(path);
   return true;

@@ -28,7 +28,7 @@ const TEMPORARY: ReadonlySet<number> = new Set([68, 69, 71, 74, 75]);
 const NO_WAY_BACK =
   "; a peer that was started again is not found any more, since a code or ticket serves one link: --save NAME on both sides would keep it";
 /** After an interrupt, the peer gets so long to acknowledge what is on its way. */
-const FAREWELL_MS = 1000;
+const RELEASE_TIMEOUT_MS = 1000;
 
 /** Lists that a file and a command line share. */
 const SUMMED = ["L", "R", "D", "expose", "permitListen"] as const;
@@ -188,7 +188,7 @@ async function returnCommand(
 async function goodbye(link: Link): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, FAREWELL_MS);
+    timer = setTimeout(resolve, RELEASE_TIMEOUT_MS);
   });
   await Promise.race([link.close(), late]);
   clearTimeout(timer);

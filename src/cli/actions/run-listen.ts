@@ -29,7 +29,7 @@ const LINKS_LIMIT = 256;
  */
 const KEEP_OPEN_IDLE_TIMEOUT_MS = 72 * 3_600_000;
 /** How long a listener stays after its code is void. */
-const FAREWELL_MS = 1000;
+const RELEASE_TIMEOUT_MS = 1000;
 
 /** @returns the status to exit with */
 export async function runListen(
@@ -88,7 +88,7 @@ export async function runListen(
         },
         pause: (pauseMs) => reportBurnt(context.reporter, pauseMs),
         // Who guessed last is still to hear that it was wrong, and may have to ask again.
-        fail: (error) => setTimeout(() => ending.abort(error), FAREWELL_MS),
+        fail: (error) => setTimeout(() => ending.abort(error), RELEASE_TIMEOUT_MS),
       });
       listener.on("burnt", () => life?.handleBurnt());
     }

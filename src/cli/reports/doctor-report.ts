@@ -72,8 +72,8 @@ export function describeDiagnosis(diagnosis: Diagnosis, { standing, remedy }: Ve
     const { by, address, port } = mappedPort;
     lines.push(labelled("Router", `gives a public port by ${by}: ${address}:${port}`));
   }
-  for (const { relay, works, tookMs, why } of diagnosis.relays)
-    lines.push(labelled("Relay", works ? `${relay} works, after ${tookMs} ms` : escapeText(why ?? relay)));
+  for (const { relay, works, tookMs, reason } of diagnosis.relays)
+    lines.push(labelled("Relay", works ? `${relay} works, after ${tookMs} ms` : escapeText(reason ?? relay)));
   if (diagnosis.silentServers.length > 0)
     lines.push(labelled("Silent", diagnosis.silentServers.map(escapeText).join(", ")));
   return [...lines, "", STANDINGS[standing], ...remedyLines(remedy)];

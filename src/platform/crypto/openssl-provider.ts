@@ -187,14 +187,14 @@ export function opensslPrimitives(functions: Native | undefined = native()): Pri
 function agrees(aead: AeadProvider, reference: AeadProvider): boolean {
   const secret = Uint8Array.from({ length: AEAD_KEY_BYTES }, (_, i) => 3 * i);
   const length = 17 + 1000 + AEAD_TAG_BYTES;
-  const own = Uint8Array.from({ length }, (_, i) => i);
-  const expected = own.slice();
+  const sealed = Uint8Array.from({ length }, (_, i) => i);
+  const expected = sealed.slice();
   const key = aead.key(secret);
-  key.seal(own, 0, 17, length - AEAD_TAG_BYTES, 2 ** 40 + 5);
+  key.seal(sealed, 0, 17, length - AEAD_TAG_BYTES, 2 ** 40 + 5);
   reference.key(secret).seal(expected, 0, 17, length - AEAD_TAG_BYTES, 2 ** 40 + 5);
-  if (!own.every((byte, i) => byte === expected[i])) return false;
-  const forged = own.slice();
+  if (!sealed.every((byte, i) => byte === expected[i])) return false;
+  const forged = sealed.slice();
   forged[length - 1]! ^= 1;
   if (key.open(forged, 0, 17, length - AEAD_TAG_BYTES, 2 ** 40 + 5)) return false;
-  return key.open(own, 0, 17, length - AEAD_TAG_BYTES, 2 ** 40 + 5) && own[17] === 17;
+  return key.open(sealed, 0, 17, length - AEAD_TAG_BYTES, 2 ** 40 + 5) && sealed[17] === 17;
 }

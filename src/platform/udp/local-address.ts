@@ -4,7 +4,7 @@ import { networkInterfaces } from "node:os";
 /** Whether a datagram to `address` never leaves this machine: a loopback address, or one of an own interface. */
 export function isLocalAddress(
   address: string,
-  interfaces: ReturnType<typeof networkInterfaces> = ownInterfaces(),
+  interfaces: ReturnType<typeof networkInterfaces> = localInterfaces(),
 ): boolean {
   if (address.startsWith("127.") || address === "::1") return true;
   const plain = withoutZone(address);
@@ -15,10 +15,10 @@ export function isLocalAddress(
 
 /** Whether an interface of this machine that is up has this name. */
 export function isInterface(name: string): boolean {
-  return Object.hasOwn(ownInterfaces(), name);
+  return Object.hasOwn(localInterfaces(), name);
 }
 
-function ownInterfaces(): ReturnType<typeof networkInterfaces> {
+function localInterfaces(): ReturnType<typeof networkInterfaces> {
   try {
     return networkInterfaces();
   } catch {

@@ -164,15 +164,15 @@ export class OffloadSocket {
   static open(family: 4 | 6, address: string, port: number, functions?: Native): OffloadSocket | undefined {
     const system = functions === undefined ? systemCalls() : findCalls(functions);
     if (system === undefined) return undefined;
-    const own = new SocketAddress(system, family);
+    const socketAddress = new SocketAddress(system, family);
     // A scoped address: left to dgram, which knows the interfaces.
-    if (!own.set(address, port)) return undefined;
+    if (!socketAddress.set(address, port)) return undefined;
     const domain = family === 4 ? AF_INET : AF_INET6;
     const descriptor = system.socket(domain, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (descriptor < 0) return undefined;
     const socket = new OffloadSocket(system, descriptor, family);
     if (family === 6) socket.#set(IPPROTO_IPV6, IPV6_V6ONLY, 1);
-    if (system.bind(descriptor, own.block.at, SOCKADDR_BYTES[family]) === 0) return socket;
+    if (system.bind(descriptor, socketAddress.block.at, SOCKADDR_BYTES[family]) === 0) return socket;
     const errno = system.native.errno();
     socket.close();
     const code = getSystemErrorName(-errno);

@@ -70,8 +70,8 @@ export class UdpSocket implements DatagramSocket {
 
   /** Binds; rejects with the system's error (EADDRINUSE, EACCES, EADDRNOTAVAIL, EAFNOSUPPORT …). */
   static async bind({ family, address, port }: UdpSocketOptions): Promise<UdpSocket> {
-    const own = address ?? (family === 6 ? "::" : "0.0.0.0");
-    const offload = OffloadSocket.open(family, own, port);
+    const localAddress = address ?? (family === 6 ? "::" : "0.0.0.0");
+    const offload = OffloadSocket.open(family, localAddress, port);
     if (offload !== undefined) {
       try {
         return new UdpSocket(family, await bindSocket(family, { fd: offload.descriptor }), offload);
@@ -82,7 +82,7 @@ export class UdpSocket implements DatagramSocket {
     }
     return new UdpSocket(
       family,
-      await bindSocket(family, { port, address: own, exclusive: true }),
+      await bindSocket(family, { port, address: localAddress, exclusive: true }),
       undefined,
     );
   }

@@ -38,7 +38,7 @@ export interface RelayDiagnosis {
   readonly relay: string;
   readonly works: boolean;
   readonly tookMs?: number;
-  readonly why?: string;
+  readonly reason?: string;
 }
 
 export interface Diagnosis {
@@ -137,6 +137,6 @@ async function tryRelay(uri: string, { resolve, signal }: CommonOptions): Promis
     return { relay, works: true, tookMs: Math.round(performance.now() - startMs) };
   } catch (error) {
     if (!(error instanceof SrudpError)) throw error;
-    return { relay, works: false, why: error.message };
+    return { relay, works: false, reason: error.message };
   }
 }

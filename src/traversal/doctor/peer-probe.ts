@@ -47,36 +47,37 @@ export async function probePeer(
 ): Promise<PeerProbe> {
   const deadline = new Deadline(common.signal, common.timeoutMs ?? Infinity);
   const endpoint = await bindListening(common);
-  const reach = new TraversalContext(endpoint, meet, common);
+  const traversal = new TraversalContext(endpoint, meet, common);
   const visit = new Visit();
-  const rally = new SignallingSession({
-    reach,
+  const session = new SignallingSession({
+    traversal,
     side: "initiator",
-    channels: reach.channels,
+    channels: traversal.channels,
     watcher: visit,
     isEager: true,
   });
-  reach.onTrouble = () => {
-    if (reach.isDeserted) visit.fail(reach.troubles[0] ?? new SrudpError("ERR_NO_MEETING_PLACE"));
+  traversal.onTrouble = () => {
+    if (traversal.hasNoWorkingChannel)
+      visit.fail(traversal.troubles[0] ?? new SrudpError("ERR_NO_MEETING_PLACE"));
   };
   try {
     endpoint.setListening(true);
     const joined = (async () => {
       const known = new Set<number>();
       const join = async (): Promise<void> => {
-        for (const nowMs of reach.clocks.times) {
-          for await (const point of pointsOfCode(code, nowMs, known)) rally.join(point);
+        for (const nowMs of traversal.clocks.times) {
+          for await (const point of pointsOfCode(code, nowMs, known)) session.join(point);
         }
       };
-      reach.clocks.watch(() => void join());
+      traversal.clocks.watch(() => void join());
       await join();
       return await visit.over;
     })();
     return await deadline.limit(joined);
   } finally {
     deadline.end();
-    await rally.close();
-    await reach.close();
+    await session.close();
+    await traversal.close();
     endpoint.close();
   }
 }

@@ -73,22 +73,22 @@ export function judge(side: Side): Verdict {
 }
 
 /** What becomes of a link between the two. @param allowSpray as `--no-spray` has it */
-export function predict(own: Side, peer: Side, allowSpray = true): Prediction {
-  if (shareNetwork(own, peer)) return likely("lan", "sameNetwork");
-  if (hasGlobalV6(own) && hasGlobalV6(peer)) return likely("direct", "ipv6");
-  const standings = [standingOf(own), standingOf(peer)];
+export function predict(local: Side, peer: Side, allowSpray = true): Prediction {
+  if (shareNetwork(local, peer)) return likely("lan", "sameNetwork");
+  if (hasGlobalV6(local) && hasGlobalV6(peer)) return likely("direct", "ipv6");
+  const standings = [standingOf(local), standingOf(peer)];
   if (standings.includes("udpBlocked")) {
     return { path: "relay", outcome: "likely", reason: "udpBlocked", remedy: "relayByTcp" };
   }
   if (standings.includes("open") || standings.includes("mappedPort")) return likely("direct", "reachable");
-  const { technique, outcome, obstacle } = forecast(own.behaviour, peer.behaviour, allowSpray);
+  const { technique, outcome, obstacle } = forecast(local.behaviour, peer.behaviour, allowSpray);
   const path = technique === "relay" ? "relay" : "direct";
   if (outcome === "likely" && path === "direct") return likely(path, technique);
   if (outcome === "unknown") return { path, outcome, reason: technique, remedy: "moreStun" };
-  if (!allowSpray && forecast(own.behaviour, peer.behaviour).technique === "birthday") {
+  if (!allowSpray && forecast(local.behaviour, peer.behaviour).technique === "birthday") {
     return { path, outcome, reason: technique, remedy: "spray" };
   }
-  return { path, outcome, reason: technique, remedy: remedyFor(own, peer, obstacle) };
+  return { path, outcome, reason: technique, remedy: remedyFor(local, peer, obstacle) };
 }
 
 function likely(path: Prediction["path"], reason: Prediction["reason"]): Prediction {
@@ -98,21 +98,21 @@ function likely(path: Prediction["path"], reason: Prediction["reason"]): Predict
 function standingOf({ behaviour, candidates }: Side): Standing {
   if (candidates.some(({ kind }) => kind === "portMapped")) return "mappedPort";
   const reflexive = candidates.filter(({ kind, family }) => kind === "serverReflexive" && family === 4);
-  const isOwn = candidates.some(
+  const isLocal = candidates.some(
     ({ kind, family, address }) => kind === "host" && family === 4 && addressScope(address) === "global",
   );
-  if (isOwn && behaviour.filtering === "endpointIndependent") return "open";
+  if (isLocal && behaviour.filtering === "endpointIndependent") return "open";
   if (reflexive.length === 0)
-    return isOwn || hasGlobalV6({ behaviour, candidates }) ? "unknown" : "udpBlocked";
+    return isLocal || hasGlobalV6({ behaviour, candidates }) ? "unknown" : "udpBlocked";
   if (behaviour.mapping === "unknown") return "unknown";
   if (behaviour.isHard) return "hardNat";
   if (behaviour.mapping !== "endpointIndependent") return "countingNat";
-  return isOwn ? "firewall" : "easyNat";
+  return isLocal ? "firewall" : "easyNat";
 }
 
 /** The side whose router can help; a carrier's NAT asks nobody. */
-function remedyFor(own: Side, peer: Side, obstacle: Forecast["obstacle"]): Remedy {
-  if (obstacle !== "b" && !isBehindCarrier(own)) return "openPortHere";
+function remedyFor(local: Side, peer: Side, obstacle: Forecast["obstacle"]): Remedy {
+  if (obstacle !== "b" && !isBehindCarrier(local)) return "openPortHere";
   if (obstacle !== "a" && !isBehindCarrier(peer)) return "openPortThere";
   return "relay";
 }
@@ -125,19 +125,19 @@ function isBehindCarrier({ behaviour, candidates }: Side): boolean {
 }
 
 /** Whether both are seen at one public address and have addresses of the same network. */
-function shareNetwork(own: Side, peer: Side): boolean {
+function shareNetwork(local: Side, peer: Side): boolean {
   const publicOf = ({ candidates }: Side): string[] =>
     candidates.filter(({ kind }) => kind === "serverReflexive").map(({ address }) => address);
   const hostsOf = ({ candidates }: Side): string[] =>
     candidates
       .filter(({ kind, isTunnel }) => kind === "host" && isTunnel !== true)
       .map(({ address }) => address);
-  const [ours, theirs] = [publicOf(own), publicOf(peer)];
+  const [ours, theirs] = [publicOf(local), publicOf(peer)];
   // Half of the world's homes are 192.168.1: without the same router around it, that says nothing.
   const isOneRouter =
     ours.some((address) => theirs.includes(address)) || (ours.length === 0 && theirs.length === 0);
   if (!isOneRouter) return false;
-  return hostsOf(own).some((one) => hostsOf(peer).some((other) => isOnSameSite(one, other)));
+  return hostsOf(local).some((one) => hostsOf(peer).some((other) => isOnSameSite(one, other)));
 }
 
 function hasGlobalV6({ candidates }: Side): boolean {

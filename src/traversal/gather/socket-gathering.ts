@@ -240,9 +240,9 @@ export class SocketGathering {
     else this.#waitingProbes.push(probe);
   }
 
-  #learn(news: Partial<NatBehaviour>): void {
+  #learn(found: Partial<NatBehaviour>): void {
     if (!this.#open) return;
-    const next: NatBehaviour = { ...this.#behaviour, ...news };
+    const next: NatBehaviour = { ...this.#behaviour, ...found };
     if (JSON.stringify(next) === JSON.stringify(this.#behaviour)) return;
     this.#behaviour = next;
     this.#listener.behaviour(next);

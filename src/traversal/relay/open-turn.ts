@@ -34,7 +34,7 @@ const ALLOCATION_MISMATCH = 437;
 /** Tries in all: one may be sent on to another server, the others meet a server that takes a fresh socket for an old one. */
 const ATTEMPTS = 3;
 
-type Way = "udp" | "tcp" | "tls";
+type TransportAttempt = "udp" | "tcp" | "tls";
 
 interface Target extends HostAddress {
   readonly port: number;
@@ -75,7 +75,7 @@ export async function openTurn(uri: string, options: TurnOptions = {}): Promise<
 }
 
 async function openBy(
-  way: Way,
+  way: TransportAttempt,
   server: TurnServer,
   first: Target,
   options: TurnOptions,
@@ -107,7 +107,7 @@ async function openBy(
 
 /** @throws SrudpError ERR_RELAY_REFUSED; the signal's reason */
 async function openCarriage(
-  way: Way,
+  way: TransportAttempt,
   server: TurnServer,
   target: Target,
   options: TurnOptions,

@@ -88,8 +88,8 @@ export class RelaySocket implements DatagramSocket {
   readonly #onGranted: () => void;
   #session: Uint8Array | undefined;
   #rateBytes = 0;
-  #isPeerThere = false;
-  #heardAtMs = 0;
+  #isPeerPresent = false;
+  #lastReceivedAtMs = 0;
   #askedAtMs = 0;
   #open = true;
 
@@ -120,8 +120,8 @@ export class RelaySocket implements DatagramSocket {
   }
 
   /** Whether the peer has taken its end, as far as the server has told. */
-  get isPeerThere(): boolean {
-    return this.#isPeerThere;
+  get isPeerPresent(): boolean {
+    return this.#isPeerPresent;
   }
 
   /** What the relay carries each way, bytes a second. */
@@ -130,8 +130,8 @@ export class RelaySocket implements DatagramSocket {
   }
 
   /** How the relay is reached; undefined while it is not. */
-  get way(): "udp" | "webSocket" | undefined {
-    return this.#channel.way;
+  get transport(): "udp" | "webSocket" | undefined {
+    return this.#channel.transport;
   }
 
   send(bytes: Uint8Array): void {
@@ -147,7 +147,7 @@ export class RelaySocket implements DatagramSocket {
     relayed.set(bytes, RELAY_HEAD_BYTES);
     this.#channel.send(relayed);
     const now = performance.now();
-    if (now - this.#heardAtMs > SUSPECT_AFTER_MS && now - this.#askedAtMs > SUSPECT_AFTER_MS)
+    if (now - this.#lastReceivedAtMs > SUSPECT_AFTER_MS && now - this.#askedAtMs > SUSPECT_AFTER_MS)
       this.#retriedRequest.ask();
   }
 
@@ -200,7 +200,7 @@ export class RelaySocket implements DatagramSocket {
     if (!this.#open) return false;
     if (isRelayed(bytes)) {
       if (this.#session === undefined || !equalBytes(sessionOfRelayed(bytes), this.#session)) return false;
-      this.#heardAtMs = performance.now();
+      this.#lastReceivedAtMs = performance.now();
       this.onDatagram?.(this, RELAY_ADDRESS.address, RELAY_ADDRESS.port, bytes.subarray(RELAY_HEAD_BYTES));
       return true;
     }
@@ -216,7 +216,7 @@ export class RelaySocket implements DatagramSocket {
     const isFirst = this.#session === undefined;
     this.#session = copyBytes(state.session);
     this.#rateBytes = state.rateBytes;
-    this.#isPeerThere = state.isPeerThere;
+    this.#isPeerPresent = state.isPeerPresent;
     this.#retriedRequest.settle();
     if (isFirst) this.#onGranted();
   }

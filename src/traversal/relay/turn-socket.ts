@@ -31,7 +31,7 @@ export const ALLOCATION_LIFETIME_S = 600;
 const PERMISSION_LIFETIME_MS = 300_000;
 const RENEW_AT = 0.8;
 /** A server may grant up to 2^32 − 1 seconds, which no timer can wait. */
-const LONGEST_RENEWAL_MS = 86_400_000;
+const MAX_RENEWAL_MS = 86_400_000;
 /** A peer that was not sent to for so long is left to run out. */
 const PEER_IDLE_MS = 300_000;
 /** A server that renews nothing is asked so often before the relay counts as lost. */
@@ -43,7 +43,7 @@ const WAITING_DATAGRAMS = 16;
 /** The server knows of no allocation from this address.  // RFC 8656 §19 */
 const ALLOCATION_MISMATCH = 437;
 /** How long the farewell may take. */
-const FAREWELL_MS = 1000;
+const RELEASE_TIMEOUT_MS = 1000;
 
 interface Peer {
   readonly address: string;
@@ -139,7 +139,7 @@ export class TurnSocket implements DatagramSocket {
       this.#requests.close();
       this.#carriage.close();
     };
-    const timer = setTimeout(over, FAREWELL_MS);
+    const timer = setTimeout(over, RELEASE_TIMEOUT_MS);
     this.#carriage.holdProcess(false);
     this.#requests.holdProcess(false);
     timer.unref();
@@ -216,7 +216,7 @@ export class TurnSocket implements DatagramSocket {
   }
 
   #renewAllocationIn(delayMs: number): void {
-    const waitMs = Math.min(delayMs, LONGEST_RENEWAL_MS);
+    const waitMs = Math.min(delayMs, MAX_RENEWAL_MS);
     this.#renewal = setTimeout(() => void this.#renewAllocation(), waitMs);
     if (!this.#isHeld) this.#renewal.unref();
   }

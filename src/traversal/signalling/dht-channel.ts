@@ -18,16 +18,16 @@ import {
 import { DhtKey, DhtNode, type DhtOptions } from "./dht-node.ts";
 
 /** Pauses between one look and the next; each asks some twenty nodes, which do it for nothing. */
-const LOOK_OFTEN_MS = 2000;
-const LOOK_SELDOM_MS = 10_000;
+const EARLY_GET_INTERVAL_MS = 2000;
+const LATE_GET_INTERVAL_MS = 10_000;
 /** After so long the peer is not on the point of coming. */
-const OFTEN_FOR_MS = 60_000;
+const EARLY_PHASE_MS = 60_000;
 /** Nodes come and go: what was put is put again. */
-const PUT_AGAIN_MS = 300_000;
+const PUT_INTERVAL_MS = 300_000;
 /** A put that no node took is tried again after so long. */
 const RETRY_MS = 3000;
 /** A node that fails to start is tried again after so long. */
-const START_AGAIN_MS = 15_000;
+const RESTART_AFTER_MS = 15_000;
 
 const SALTS: Readonly<Record<SignallingRole, Buffer>> = {
   initiator: Buffer.from("i"),
@@ -37,7 +37,7 @@ const SALTS: Readonly<Record<SignallingRole, Buffer>> = {
 export class DhtChannel implements SignallingChannel {
   readonly name = "dht";
   readonly #options: DhtOptions;
-  readonly #subscriptions: Set<DhtMeeting> = new Set();
+  readonly #subscriptions: Set<DhtSubscription> = new Set();
   #starting: AbortController = new AbortController();
   #node: Promise<DhtNode> | undefined;
 
@@ -46,7 +46,7 @@ export class DhtChannel implements SignallingChannel {
   }
 
   meet(point: RendezvousPoint, side: SignallingRole): Subscription {
-    const subscription = new DhtMeeting(
+    const subscription = new DhtSubscription(
       () => this.#start(),
       point,
       side,
@@ -78,7 +78,7 @@ export class DhtChannel implements SignallingChannel {
   }
 }
 
-class DhtMeeting implements Subscription {
+class DhtSubscription implements Subscription {
   onBlob: ((blob: Uint8Array) => void) | undefined;
   onTrouble: ((error: SrudpError) => void) | undefined;
   onContact: (() => void) | undefined;
@@ -93,7 +93,7 @@ class DhtMeeting implements Subscription {
   #isPutting = false;
   #putTimer: NodeJS.Timeout | undefined;
   #latestKey: string | undefined;
-  #isTold = false;
+  #isReported = false;
   #open = true;
 
   constructor(
@@ -138,7 +138,7 @@ class DhtMeeting implements Subscription {
     if (!this.#open) return;
     if (takers === 0) this.#report(new SrudpError("ERR_NO_MEETING_PLACE", "No node of the DHT answers"));
     else this.#handleContact();
-    const waitMs = sequence !== this.#sequence ? 0 : takers === 0 ? RETRY_MS : PUT_AGAIN_MS;
+    const waitMs = sequence !== this.#sequence ? 0 : takers === 0 ? RETRY_MS : PUT_INTERVAL_MS;
     this.#cancel(this.#putTimer);
     this.#putTimer = this.#after(waitMs, () => void this.#put());
   }
@@ -147,7 +147,7 @@ class DhtMeeting implements Subscription {
     const node = await this.#node();
     if (!this.#open) return;
     if (node === undefined) {
-      this.#after(START_AGAIN_MS, () => {
+      this.#after(RESTART_AFTER_MS, () => {
         void this.#look();
         void this.#put();
       });
@@ -159,8 +159,8 @@ class DhtMeeting implements Subscription {
     // A listener puts nothing before somebody has come: for it only this shows whether the DHT works.
     if (node.neighbours > 0) this.#handleContact();
     else this.#report(new SrudpError("ERR_NO_MEETING_PLACE", "No node of the DHT answers"));
-    const isSoon = performance.now() - this.#begunAtMs < OFTEN_FOR_MS;
-    this.#after(isSoon ? LOOK_OFTEN_MS : LOOK_SELDOM_MS, () => void this.#look());
+    const isSoon = performance.now() - this.#begunAtMs < EARLY_PHASE_MS;
+    this.#after(isSoon ? EARLY_GET_INTERVAL_MS : LATE_GET_INTERVAL_MS, () => void this.#look());
     if (blob === undefined || nameKey(blob) === this.#latestKey) return;
     this.#latestKey = nameKey(blob);
     this.onBlob?.(copyBytes(blob));
@@ -178,13 +178,13 @@ class DhtMeeting implements Subscription {
   }
 
   #handleContact(): void {
-    this.#isTold = false;
+    this.#isReported = false;
     this.onContact?.();
   }
 
   #report(error: SrudpError): void {
-    if (this.#isTold || !this.#open) return;
-    this.#isTold = true;
+    if (this.#isReported || !this.#open) return;
+    this.#isReported = true;
     this.onTrouble?.(error);
   }
 

@@ -27,9 +27,9 @@ import {
 } from "./channel.ts";
 import { LanGroup, type LanGroupOptions } from "./lan-group.ts";
 
-/** When a side says its blob again after it has changed, ms from one time to the next; then every `EVERY_MS`. */
-const SAY_AFTER_MS: readonly number[] = [250, 250, 500, 1000, 2000];
-const EVERY_MS = 5000;
+/** When a side says its blob again after it has changed, ms from one time to the next; then every `ANNOUNCE_INTERVAL_MS`. */
+const ANNOUNCE_AFTER_MS: readonly number[] = [250, 250, 500, 1000, 2000];
+const ANNOUNCE_INTERVAL_MS = 5000;
 /** Nothing is said more often because of what others say: two could drive each other on. */
 const ANSWER_GAP_MS = 100;
 /**
@@ -49,7 +49,7 @@ export type LanOptions = LanGroupOptions;
 export class LanChannel implements SignallingChannel {
   readonly name = "lan";
   readonly #options: LanOptions;
-  readonly #subscriptions: Set<LanMeeting> = new Set();
+  readonly #subscriptions: Set<LanSubscription> = new Set();
   #group: LanGroup | undefined;
 
   constructor(options: LanOptions = {}) {
@@ -59,7 +59,7 @@ export class LanChannel implements SignallingChannel {
   meet(point: RendezvousPoint, side: SignallingRole): Subscription {
     this.#group ??= this.#join();
     const group = this.#group;
-    const subscription = new LanMeeting(group, point, side, () => {
+    const subscription = new LanSubscription(group, point, side, () => {
       this.#subscriptions.delete(subscription);
       if (this.#subscriptions.size > 0) return;
       group.close();
@@ -78,7 +78,7 @@ export class LanChannel implements SignallingChannel {
     group.onMessage = (bytes, source) => {
       const message = decodeLanMessage(bytes);
       if (message === undefined) return;
-      for (const subscription of this.#subscriptions) subscription.hear(message, source);
+      for (const subscription of this.#subscriptions) subscription.handleMessage(message, source);
     };
     group.onNetworks = (count) => {
       for (const subscription of this.#subscriptions) subscription.handleNetworks(count);
@@ -87,7 +87,7 @@ export class LanChannel implements SignallingChannel {
   }
 }
 
-class LanMeeting implements Subscription {
+class LanSubscription implements Subscription {
   onBlob: ((blob: Uint8Array) => void) | undefined;
   onTrouble: ((error: SrudpError) => void) | undefined;
   onContact: (() => void) | undefined;
@@ -99,10 +99,10 @@ class LanMeeting implements Subscription {
   // On one network every address is a host of its own, also within a /64.
   readonly #blobsBySource: SourceRates = new SourceRates(SOURCE_RATE, MAX_SOURCES, (address) => address);
   #blob: Uint8Array = NOTHING;
-  #ownDigest: Uint8Array = NO_DIGEST;
+  #localDigest: Uint8Array = NO_DIGEST;
   #peerDigest: Uint8Array = NO_DIGEST;
-  #said = 0;
-  #saidAtMs = -Infinity;
+  #announcedCount = 0;
+  #announcedAtMs = -Infinity;
   #nextAtMs = Infinity;
   #timer: NodeJS.Timeout | undefined;
   #open = true;
@@ -112,15 +112,15 @@ class LanMeeting implements Subscription {
     this.#point = createHash("sha256").update(LABELS.lan).update(point.id).digest();
     this.#side = side === "initiator" ? 0 : 1;
     this.#onClosed = onClosed;
-    this.#say();
+    this.#announce();
   }
 
   publish(blob: Uint8Array): void {
     if (!this.#open) return;
     this.#blob = checkBlob(blob);
-    this.#ownDigest = digestOf(blob);
-    this.#said = 0;
-    this.#say();
+    this.#localDigest = digestOf(blob);
+    this.#announcedCount = 0;
+    this.#announce();
   }
 
   async close(): Promise<void> {
@@ -130,7 +130,7 @@ class LanMeeting implements Subscription {
     this.#onClosed();
   }
 
-  hear(message: LanMessage, source: string): void {
+  handleMessage(message: LanMessage, source: string): void {
     if (message.side === this.#side || !equalBytes(message.point, this.#point) || !this.#open) return;
     const digest = message.blob.length === 0 ? NO_DIGEST : digestOf(message.blob);
     const isNews = message.blob.length > 0 && !equalBytes(digest, this.#peerDigest);
@@ -140,19 +140,19 @@ class LanMeeting implements Subscription {
       this.#peerDigest = digest;
     }
     // The other says what it has: whether ours is missing there.
-    if (isNews || !equalBytes(message.peerDigest, this.#ownDigest)) this.#sayBy(ANSWER_GAP_MS);
+    if (isNews || !equalBytes(message.peerDigest, this.#localDigest)) this.#announceBy(ANSWER_GAP_MS);
     if (isNews) this.onBlob?.(copyBytes(message.blob));
   }
 
   handleNetworks(count: number): void {
     if (count > 0) {
       this.onContact?.();
-      this.#said = 0;
-      this.#say();
+      this.#announcedCount = 0;
+      this.#announce();
     } else this.onTrouble?.(new SrudpError("ERR_NO_MEETING_PLACE", "No local network here takes multicast"));
   }
 
-  #say(): void {
+  #announce(): void {
     this.#group.send(
       encodeLanMessage({
         side: this.#side,
@@ -161,20 +161,20 @@ class LanMeeting implements Subscription {
         blob: this.#blob,
       }),
     );
-    this.#saidAtMs = performance.now();
-    this.#arm(SAY_AFTER_MS[this.#said] ?? EVERY_MS);
-    this.#said++;
+    this.#announcedAtMs = performance.now();
+    this.#arm(ANNOUNCE_AFTER_MS[this.#announcedCount] ?? ANNOUNCE_INTERVAL_MS);
+    this.#announcedCount++;
   }
 
   /** At once, or as soon as `gapMs` have passed since the last time. */
-  #sayBy(gapMs: number): void {
-    const waitMs = Math.max(0, this.#saidAtMs + gapMs - performance.now());
+  #announceBy(gapMs: number): void {
+    const waitMs = Math.max(0, this.#announcedAtMs + gapMs - performance.now());
     if (performance.now() + waitMs < this.#nextAtMs) this.#arm(waitMs);
   }
 
   #arm(waitMs: number): void {
     clearTimeout(this.#timer);
     this.#nextAtMs = performance.now() + waitMs;
-    this.#timer = setTimeout(() => this.#say(), waitMs);
+    this.#timer = setTimeout(() => this.#announce(), waitMs);
   }
 }

@@ -12,7 +12,7 @@ const GROUP_V6 = "ff02::5352:4450";
 export const LAN_PORT = 34_784;
 /** What is said stays on the network it is said on. */
 const TTL = 1;
-const LOOK_EVERY_MS = 5000;
+const CHECK_INTERVAL_MS = 5000;
 /** Interfaces that are spoken to at most. */
 const INTERFACES_LIMIT = 32;
 
@@ -38,14 +38,14 @@ export class LanGroup {
   readonly #interfaces: () => readonly LanInterface[];
   readonly #receivers: Map<4 | 6, Socket> = new Map();
   readonly #senders: Map<string, Socket> = new Map();
-  readonly #looker: NodeJS.Timeout;
+  readonly #checkTimer: NodeJS.Timeout;
   #count = -1;
   #open = true;
 
   constructor(options: LanGroupOptions = {}) {
     this.#port = options.port ?? LAN_PORT;
     this.#interfaces = options.interfaces ?? lanInterfaces;
-    this.#looker = setInterval(() => void this.#look(), LOOK_EVERY_MS);
+    this.#checkTimer = setInterval(() => void this.#look(), CHECK_INTERVAL_MS);
     // Not at once: whoever made this wants to be told.
     setImmediate(() => void this.#look());
   }
@@ -63,7 +63,7 @@ export class LanGroup {
 
   close(): void {
     this.#open = false;
-    clearInterval(this.#looker);
+    clearInterval(this.#checkTimer);
     for (const socket of [...this.#receivers.values(), ...this.#senders.values()]) socket.close();
     this.#receivers.clear();
     this.#senders.clear();
@@ -85,24 +85,24 @@ export class LanGroup {
   async #add(key: string): Promise<void> {
     const [family, by] = splitKey(key);
     try {
-      const ear = this.#receivers.get(family) ?? (await this.#listen(family));
+      const receiver = this.#receivers.get(family) ?? (await this.#listen(family));
       if (!this.#open) return;
       const joined = family === 4 ? by : `::%${by}`;
       try {
-        ear.addMembership(family === 4 ? GROUP_V4 : GROUP_V6, joined);
+        receiver.addMembership(family === 4 ? GROUP_V4 : GROUP_V6, joined);
       } catch (error) {
         // It was left open when the interface went away for a moment.
         if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
       }
-      const mouth = await bound(family, { port: 0, ...(family === 4 ? { address: by } : {}) });
+      const sender = await bound(family, { port: 0, ...(family === 4 ? { address: by } : {}) });
       if (!this.#open || this.#senders.has(key)) {
-        mouth.close();
+        sender.close();
         return;
       }
-      mouth.setMulticastInterface(joined);
-      mouth.setMulticastTTL(TTL);
-      mouth.setMulticastLoopback(true);
-      this.#senders.set(key, mouth);
+      sender.setMulticastInterface(joined);
+      sender.setMulticastTTL(TTL);
+      sender.setMulticastLoopback(true);
+      this.#senders.set(key, sender);
     } catch {
       // No multicast there (a tunnel), or the port is somebody's alone: the others may do.
     }

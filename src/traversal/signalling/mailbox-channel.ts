@@ -22,12 +22,12 @@ const SERVERS_LIMIT = 3;
 /** A server that has not answered for so long is not waited for. */
 const SILENT_AFTER_MS = 2000;
 /** Where nobody has come for so long, the peer may be at the next server. */
-const LONELY_AFTER_MS = 5000;
+const NEXT_SERVER_AFTER_MS = 5000;
 
 /** A channel and the meetings that share it. */
 interface Shared {
   readonly channel: RendezvousClient;
-  readonly subscriptions: Set<MailboxMeeting>;
+  readonly subscriptions: Set<PointSubscription>;
   /** Why there is no way to the server, for meetings that come later. */
   trouble: SrudpError | undefined;
 }
@@ -40,7 +40,7 @@ export class MailboxChannel implements SignallingChannel {
   readonly #options: RendezvousClientOptions;
   /** By the server's URL. */
   readonly #channels: Map<string, Shared> = new Map();
-  readonly #subscriptions: Set<MailboxMeeting> = new Set();
+  readonly #subscriptions: Set<PointSubscription> = new Set();
 
   /**
    * @param servers URLs, at least one; both peers have to name the same, in any order
@@ -61,7 +61,7 @@ export class MailboxChannel implements SignallingChannel {
 
   meet(point: RendezvousPoint, side: SignallingRole): Subscription {
     const servers = orderServers(this.#urls, point.id).slice(0, SERVERS_LIMIT);
-    const subscription = new MailboxMeeting(servers, point.id, side, {
+    const subscription = new PointSubscription(servers, point.id, side, {
       join: (url, joining) => this.#join(url, joining),
       leave: (leaving) => this.#leave(leaving),
     });
@@ -70,8 +70,8 @@ export class MailboxChannel implements SignallingChannel {
   }
 
   /** Which way a server was reached; undefined while it is not. */
-  wayTo(server: RendezvousUrl): "udp" | "webSocket" | undefined {
-    return this.#channels.get(server.text)?.channel.way;
+  transportTo(server: RendezvousUrl): "udp" | "webSocket" | undefined {
+    return this.#channels.get(server.text)?.channel.transport;
   }
 
   async close(): Promise<void> {
@@ -95,7 +95,7 @@ export class MailboxChannel implements SignallingChannel {
     return shared;
   }
 
-  #join(url: RendezvousUrl, subscription: MailboxMeeting): RendezvousClient {
+  #join(url: RendezvousUrl, subscription: PointSubscription): RendezvousClient {
     const { channel, subscriptions, trouble } = this.#share(url);
     subscriptions.add(subscription);
     // Once the meeting is complete and whoever wanted it listens.
@@ -103,7 +103,7 @@ export class MailboxChannel implements SignallingChannel {
     return channel;
   }
 
-  #leave(subscription: MailboxMeeting): void {
+  #leave(subscription: PointSubscription): void {
     this.#subscriptions.delete(subscription);
     for (const [text, { channel, subscriptions }] of this.#channels) {
       subscriptions.delete(subscription);
@@ -142,20 +142,20 @@ function wire(shared: Shared): void {
   };
 }
 
-interface MeetingHost {
-  join(url: RendezvousUrl, subscription: MailboxMeeting): RendezvousClient;
-  leave(subscription: MailboxMeeting): void;
+interface SubscriptionHost {
+  join(url: RendezvousUrl, subscription: PointSubscription): RendezvousClient;
+  leave(subscription: PointSubscription): void;
 }
 
-class MailboxMeeting implements Subscription {
+class PointSubscription implements Subscription {
   readonly nameKey: string;
   readonly side: MailboxSide;
   onBlob: ((blob: Uint8Array) => void) | undefined;
   onTrouble: ((error: SrudpError) => void) | undefined;
   onContact: (() => void) | undefined;
   readonly #servers: readonly RendezvousUrl[];
-  readonly #placeId: Uint8Array;
-  readonly #host: MeetingHost;
+  readonly #pointId: Uint8Array;
+  readonly #host: SubscriptionHost;
   readonly #ends: Map<RendezvousClient, MailboxSubscription> = new Map();
   readonly #troubled: Set<RendezvousClient> = new Set();
   #blob: Uint8Array | undefined;
@@ -166,13 +166,13 @@ class MailboxMeeting implements Subscription {
 
   constructor(
     servers: readonly RendezvousUrl[],
-    placeId: Uint8Array,
+    pointId: Uint8Array,
     side: SignallingRole,
-    host: MeetingHost,
+    host: SubscriptionHost,
   ) {
-    this.nameKey = nameKey(placeId);
+    this.nameKey = nameKey(pointId);
     this.#servers = servers;
-    this.#placeId = placeId;
+    this.#pointId = pointId;
     this.side = side === "initiator" ? 0 : 1;
     this.#host = host;
     this.#joinNext();
@@ -215,7 +215,7 @@ class MailboxMeeting implements Subscription {
     const channel = this.#host.join(url, this);
     const end = new MailboxSubscription(
       channel,
-      this.#placeId,
+      this.#pointId,
       this.side,
       (blob) => this.#take(blob),
       (reason) => {
@@ -230,7 +230,7 @@ class MailboxMeeting implements Subscription {
       else {
         this.#timer = setTimeout(() => {
           if (this.#latestKey === undefined) this.#joinNext();
-        }, LONELY_AFTER_MS - SILENT_AFTER_MS);
+        }, NEXT_SERVER_AFTER_MS - SILENT_AFTER_MS);
       }
     }, SILENT_AFTER_MS);
   }

@@ -23,7 +23,7 @@ export class MailboxSubscription {
   readonly #point: Uint8Array;
   readonly #side: MailboxSide;
   #blob: Uint8Array = NOTHING;
-  #ownDigest: Uint8Array = NONE;
+  #localDigest: Uint8Array = NONE;
   /** What the server has said that it holds of ours. */
   #heldDigest: Uint8Array = NONE;
   #peerDigest: Uint8Array = NONE;
@@ -48,7 +48,7 @@ export class MailboxSubscription {
   /** @param blob kept */
   publish(blob: Uint8Array): void {
     this.#blob = blob;
-    this.#ownDigest = digestOf(blob);
+    this.#localDigest = digestOf(blob);
     this.handleReady();
   }
 
@@ -58,13 +58,13 @@ export class MailboxSubscription {
   }
 
   handleState(state: MailboxState): void {
-    this.#heldDigest = copyBytes(state.ownDigest);
+    this.#heldDigest = copyBytes(state.localDigest);
     const isNews = state.blob.length > 0 && !equalBytes(state.peerDigest, this.#peerDigest);
     if (isNews) this.#peerDigest = copyBytes(state.peerDigest);
     // News are confirmed at once. What the server has lost (a restart, two minutes offline) is left again with
     // the next question, which is due soon as long as this is no answer.
     if (isNews) this.#retriedRequest.begin();
-    else if (equalBytes(this.#heldDigest, this.#ownDigest)) this.#retriedRequest.settle();
+    else if (equalBytes(this.#heldDigest, this.#localDigest)) this.#retriedRequest.settle();
     if (isNews) this.#onBlob(state.blob);
   }
 
@@ -87,7 +87,7 @@ export class MailboxSubscription {
   }
 
   #ask(): void {
-    const isHeld = equalBytes(this.#heldDigest, this.#ownDigest);
+    const isHeld = equalBytes(this.#heldDigest, this.#localDigest);
     this.channel.send(
       encodeRequest({
         kind: "meet",
@@ -95,7 +95,7 @@ export class MailboxSubscription {
         cookie: this.channel.cookie,
         point: this.#point,
         side: this.#side,
-        ownDigest: this.#ownDigest,
+        localDigest: this.#localDigest,
         peerDigest: this.#peerDigest,
         blob: isHeld ? NOTHING : this.#blob,
       }),

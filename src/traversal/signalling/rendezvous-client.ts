@@ -21,7 +21,7 @@ import { type SharedSockets, UdpLine } from "./udp-line.ts";
 const WEBSOCKET_AFTER_MS = 250;
 /** Without an answer for so long the user is told, and the search goes on. */
 const TROUBLE_AFTER_MS = 3000;
-const HELLO_AGAIN_MS = 250;
+const HELLO_REPEAT_AFTER_MS = 250;
 const GROWTH = 1.5;
 const MAX_WAIT_MS = 8000;
 /** Addresses of a server's name that are tried. */
@@ -47,7 +47,7 @@ export interface RendezvousClientOptions {
 }
 
 /** How the server is reached. */
-interface Way {
+interface Transport {
   readonly kind: "udp" | "webSocket";
   readonly cookie: Uint8Array;
   send(bytes: Uint8Array): void;
@@ -72,7 +72,7 @@ export class RendezvousClient {
   readonly #options: RendezvousClientOptions;
   readonly #prefix: Uint8Array = randomBytes(PREFIX_BYTES);
   #transactions = 0;
-  #way: Way | undefined;
+  #transport: Transport | undefined;
   #line: UdpLine | undefined;
   #addresses: readonly HostAddress[] = [];
   #webSocket: WebSocket | undefined;
@@ -80,7 +80,7 @@ export class RendezvousClient {
   #search = 0;
   #timers: Set<NodeJS.Timeout> = new Set();
   #lastFailure: string | undefined;
-  #isTold = false;
+  #isReported = false;
   readonly #lookups: AbortController = new AbortController();
   #open = true;
 
@@ -91,17 +91,17 @@ export class RendezvousClient {
   }
 
   get isReady(): boolean {
-    return this.#way !== undefined;
+    return this.#transport !== undefined;
   }
 
   /** Which way was found; undefined while there is none. */
-  get way(): "udp" | "webSocket" | undefined {
-    return this.#way?.kind;
+  get transport(): "udp" | "webSocket" | undefined {
+    return this.#transport?.kind;
   }
 
   /** What requests have to carry. */
   get cookie(): Uint8Array {
-    return this.#way?.cookie ?? NO_COOKIE;
+    return this.#transport?.cookie ?? NO_COOKIE;
   }
 
   /** A fresh transaction; nobody who does not see our requests can guess it. */
@@ -116,12 +116,12 @@ export class RendezvousClient {
 
   /** Sends a message; while there is no way it is lost. */
   send(bytes: Uint8Array): void {
-    this.#way?.send(bytes);
+    this.#transport?.send(bytes);
   }
 
   /** Whether one more message would leave soon; false too while there is no way. */
   get hasRoom(): boolean {
-    return this.#way?.hasRoom() ?? false;
+    return this.#transport?.hasRoom() ?? false;
   }
 
   /** Whether sockets of its own keep the process running; a WebSocket always does. */
@@ -131,7 +131,7 @@ export class RendezvousClient {
 
   /** The server has not answered for a while: looks for a way anew. */
   suspect(): void {
-    if (this.#way !== undefined) this.#look();
+    if (this.#transport !== undefined) this.#look();
   }
 
   close(): void {
@@ -140,7 +140,7 @@ export class RendezvousClient {
     this.#lookups.abort();
     this.#search++;
     this.#endSearch();
-    this.#way = undefined;
+    this.#transport = undefined;
     const socket = this.#webSocket;
     this.#webSocket = undefined;
     // What was sent last is still to leave.
@@ -152,14 +152,14 @@ export class RendezvousClient {
   #look(): void {
     this.#search++;
     this.#endSearch();
-    this.#way = undefined;
+    this.#transport = undefined;
     this.#dropWebSocket();
     if (this.url.scheme === "udp") {
-      void this.#lookByUdp(this.#search, HELLO_AGAIN_MS);
+      void this.#lookByUdp(this.#search, HELLO_REPEAT_AFTER_MS);
       const headStartMs = this.#options.isUdpBlocked === true ? 0 : WEBSOCKET_AFTER_MS;
-      this.#after(headStartMs, () => void this.#lookByWebSocket(this.#search, HELLO_AGAIN_MS));
-    } else void this.#lookByWebSocket(this.#search, HELLO_AGAIN_MS);
-    this.#after(TROUBLE_AFTER_MS, () => this.#tellTrouble());
+      this.#after(headStartMs, () => void this.#lookByWebSocket(this.#search, HELLO_REPEAT_AFTER_MS));
+    } else void this.#lookByWebSocket(this.#search, HELLO_REPEAT_AFTER_MS);
+    this.#after(TROUBLE_AFTER_MS, () => this.#reportTrouble());
   }
 
   async #lookByUdp(search: number, waitMs: number): Promise<void> {
@@ -191,12 +191,13 @@ export class RendezvousClient {
   }
 
   #receiveByUdp(line: UdpLine, address: string, port: number, bytes: Uint8Array): boolean {
-    const way = this.#way;
-    if (way !== undefined ? !way.isFrom(address, port) : !this.#isServer(address, port)) return false;
+    const transport = this.#transport;
+    if (transport !== undefined ? !transport.isFrom(address, port) : !this.#isServer(address, port))
+      return false;
     const cookie = this.#cookieIn(bytes);
     // Another channel to the same server may share the sockets: what is not for this one may be for that.
-    if (cookie === undefined) return way !== undefined && (this.onMessage?.(bytes) ?? false);
-    if (way === undefined || !sameBytes(way.cookie, cookie)) {
+    if (cookie === undefined) return transport !== undefined && (this.onMessage?.(bytes) ?? false);
+    if (transport === undefined || !sameBytes(transport.cookie, cookie)) {
       const family = this.#addresses.find((one) => one.address === address)?.family ?? 4;
       this.#go({
         kind: "udp",
@@ -221,7 +222,7 @@ export class RendezvousClient {
       return;
     }
     const { WebSocket } = await import("ws");
-    if (search !== this.#search || this.#way !== undefined) return;
+    if (search !== this.#search || this.#transport !== undefined) return;
     const socket = new WebSocket(this.url.webSocketUrl, {
       perMessageDeflate: false,
       handshakeTimeout: WEBSOCKET_TIMEOUT_MS,
@@ -236,7 +237,7 @@ export class RendezvousClient {
       if (this.#webSocket === socket) this.#lastFailure = error.message;
     });
     socket.on("open", () => {
-      if (search !== this.#search || this.#way !== undefined) return;
+      if (search !== this.#search || this.#transport !== undefined) return;
       wasOpen = true;
       this.#go({
         kind: "webSocket",
@@ -256,16 +257,16 @@ export class RendezvousClient {
       if (search !== this.#search || this.#webSocket !== socket) return;
       this.#webSocket = undefined;
       if (wasOpen) this.#look();
-      else if (this.#way === undefined) again("it takes no WebSocket");
+      else if (this.#transport === undefined) again("it takes no WebSocket");
     });
   }
 
-  #go(way: Way): void {
-    this.#way = way;
-    this.#isTold = false;
+  #go(transport: Transport): void {
+    this.#transport = transport;
+    this.#isReported = false;
     this.#lastFailure = undefined;
     this.#endSearch();
-    if (way.kind === "udp") this.#dropWebSocket();
+    if (transport.kind === "udp") this.#dropWebSocket();
     this.onReady?.();
   }
 
@@ -275,9 +276,9 @@ export class RendezvousClient {
     socket?.terminate();
   }
 
-  #tellTrouble(): void {
-    if (this.#isTold) return;
-    this.#isTold = true;
+  #reportTrouble(): void {
+    if (this.#isReported) return;
+    this.#isReported = true;
     const reason = this.#lastFailure === undefined ? "" : ` (${this.#lastFailure})`;
     this.onTrouble?.(new SrudpError("ERR_NO_MEETING_PLACE", `${this.url.text} does not answer${reason}`));
   }

@@ -58,15 +58,15 @@ export async function* pointsOfCode(
  * @throws SrudpError ERR_KEY_FORMAT for a key that has no secret in common with any other
  */
 export function pointsOfPair(
-  own: KeyPair,
+  localKeys: KeyPair,
   peerKey: Uint8Array,
   nowMs: number,
   known: Set<number> = new Set(),
 ): RendezvousPoint[] {
-  const shared = nodePrimitives.x25519.sharedSecret(own.secretKey, peerKey);
+  const shared = nodePrimitives.x25519.sharedSecret(localKeys.secretKey, peerKey);
   if (shared === undefined) throw new SrudpError("ERR_KEY_FORMAT");
   // The secret alone would be the same for a key and its negative: the keys themselves belong to the name.
-  const keys = inOrder(own.publicKey, peerKey);
+  const keys = inOrder(localKeys.publicKey, peerKey);
   const spans = spansAround(nowMs, PAIR_SPAN_MS).filter((span) => !known.has(span));
   return spans.map((span) => {
     known.add(span);
@@ -117,9 +117,9 @@ function expand(secret: Uint8Array, salt: Uint8Array, label: string): Uint8Array
 
 /** The span that `nowMs` falls into, and the neighbour that is nearer to it. */
 function spansAround(nowMs: number, spanMs: number): [number, number] {
-  const own = Math.floor(nowMs / spanMs);
-  const isFirstHalf = nowMs - own * spanMs < spanMs / 2;
-  return [own, isFirstHalf ? own - 1 : own + 1];
+  const localKeys = Math.floor(nowMs / spanMs);
+  const isFirstHalf = nowMs - localKeys * spanMs < spanMs / 2;
+  return [localKeys, isFirstHalf ? localKeys - 1 : localKeys + 1];
 }
 
 /** When the last peer with a right clock leaves the place of a span: half a span behind its end. */

@@ -55,9 +55,9 @@ export function parseRendezvousUrl(text: string): RendezvousUrl {
  *
  * @param placeId 32 bytes
  */
-export function orderServers(urls: readonly RendezvousUrl[], placeId: Uint8Array): RendezvousUrl[] {
+export function orderServers(urls: readonly RendezvousUrl[], pointId: Uint8Array): RendezvousUrl[] {
   return urls
-    .map((url) => ({ url, weight: createHash("sha256").update(url.text).update(placeId).digest() }))
+    .map((url) => ({ url, weight: createHash("sha256").update(url.text).update(pointId).digest() }))
     .sort((a, b) => Buffer.compare(a.weight, b.weight))
     .map(({ url }) => url);
 }

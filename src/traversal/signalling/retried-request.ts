@@ -9,7 +9,7 @@ const FIRST_WAIT_MS = 250;
 const GROWTH = 1.5;
 const MAX_WAIT_MS = 8000;
 /** Questions without an answer after which another way to the server is looked for. */
-const DOUBT_AFTER = 4;
+const SUSPECT_AFTER = 4;
 
 export class RetriedRequest {
   readonly #channel: RendezvousClient;
@@ -64,7 +64,7 @@ export class RetriedRequest {
   #wait(ms: number): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      if (this.#unanswered === DOUBT_AFTER) this.#channel.suspect();
+      if (this.#unanswered === SUSPECT_AFTER) this.#channel.suspect();
       this.ask();
     }, ms);
     if (!this.#isHeld) this.#timer.unref();

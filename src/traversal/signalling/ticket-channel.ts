@@ -24,14 +24,14 @@ export function isAnswerTo({ psk, expiresAtS }: TicketTerms, { sealedSignal }: T
 
 export class TicketChannel implements SignallingChannel {
   readonly name = "ticket";
-  readonly #way: TicketExchange;
+  readonly #transport: TicketExchange;
 
-  constructor(way: TicketExchange) {
-    this.#way = way;
+  constructor(transport: TicketExchange) {
+    this.#transport = transport;
   }
 
   meet(point: RendezvousPoint, side: SignallingRole): Subscription {
-    return new TicketMeeting(this.#way, point, side);
+    return new TicketSubscription(this.#transport, point, side);
   }
 
   close(): Promise<void> {
@@ -39,50 +39,52 @@ export class TicketChannel implements SignallingChannel {
   }
 }
 
-class TicketMeeting implements Subscription {
+class TicketSubscription implements Subscription {
   onBlob: ((blob: Uint8Array) => void) | undefined;
   onTrouble: undefined;
   onContact: undefined;
-  readonly #way: TicketExchange;
+  readonly #transport: TicketExchange;
   readonly #point: RendezvousPoint;
   readonly #side: SignallingRole;
   #latest: { readonly blob: Uint8Array; readonly signal: Signal } | undefined;
   #timer: NodeJS.Timeout | undefined;
-  #isTold = false;
+  #isReported = false;
 
-  constructor(way: TicketExchange, point: RendezvousPoint, side: SignallingRole) {
-    this.#way = way;
+  constructor(transport: TicketExchange, point: RendezvousPoint, side: SignallingRole) {
+    this.#transport = transport;
     this.#point = point;
     this.#side = side;
-    const heard =
-      way.side === "responder" ? way.answer.then(({ sealedSignal }) => sealedSignal) : this.#offer();
+    const signals =
+      transport.side === "responder"
+        ? transport.answer.then(({ sealedSignal }) => sealedSignal)
+        : this.#offer();
     // Where no answer comes, whoever was to give it says why.
-    heard.then((blob) => this.onBlob?.(blob)).catch(() => undefined);
+    signals.then((blob) => this.onBlob?.(blob)).catch(() => undefined);
   }
 
   publish(blob: Uint8Array): void {
     const signal = openSignal(this.#point.sealKey, this.#side, blob);
     // An answer is none before the openings have left; and nobody carries a second ticket.
-    if (signal === undefined || this.#isTold || (this.#side === "initiator" && !signal.hasOpened)) return;
+    if (signal === undefined || this.#isReported || (this.#side === "initiator" && !signal.hasOpened)) return;
     this.#latest = { blob, signal };
     this.#timer ??= setTimeout(() => this.#report(), GATHER_MS);
   }
 
   close(): Promise<void> {
     clearTimeout(this.#timer);
-    this.#isTold = true;
+    this.#isReported = true;
     return Promise.resolve();
   }
 
   #report(): void {
     clearTimeout(this.#timer);
-    if (this.#isTold || this.#latest === undefined) return;
-    this.#isTold = true;
+    if (this.#isReported || this.#latest === undefined) return;
+    this.#isReported = true;
     const { blob, signal } = this.#latest;
-    const way = this.#way;
-    way.onTicket(
-      way.side === "responder"
-        ? encodeTicket({ kind: "offer", ...way.terms, signal })
+    const transport = this.#transport;
+    transport.onTicket(
+      transport.side === "responder"
+        ? encodeTicket({ kind: "offer", ...transport.terms, signal })
         : encodeTicket({ kind: "answer", sealedSignal: blob }),
     );
   }
@@ -90,7 +92,7 @@ class TicketMeeting implements Subscription {
   /** The offer's signal, sealed as any other carrier would bring it. */
   async #offer(): Promise<Uint8Array> {
     const random = (byteLength: number): Uint8Array => new Uint8Array(randomBytes(byteLength));
-    if (this.#way.side !== "initiator") return new Uint8Array(0);
-    return sealSignal(this.#point.sealKey, random, this.#way.offer.signal);
+    if (this.#transport.side !== "initiator") return new Uint8Array(0);
+    return sealSignal(this.#point.sealKey, random, this.#transport.offer.signal);
   }
 }

@@ -18,7 +18,7 @@ export class UdpLine {
   /** Told of each message, and of nothing else that arrives. */
   onMessage: ((address: string, port: number, bytes: Uint8Array) => boolean) | undefined;
   readonly #shared: SharedSockets | undefined;
-  readonly #own: UdpSocket[] = [];
+  readonly #localSockets: UdpSocket[] = [];
   readonly #endRoute: (() => void) | undefined;
   #open = true;
 
@@ -42,7 +42,7 @@ export class UdpLine {
         return this.#open;
       }
       socket.onDatagram = (_socket, address, port, bytes) => void this.onMessage?.(address, port, bytes);
-      this.#own.push(socket);
+      this.#localSockets.push(socket);
       return true;
     } catch {
       return false;
@@ -55,23 +55,23 @@ export class UdpLine {
 
   /** Datagrams that wait in this process for the kernel. */
   get queuedDatagrams(): number {
-    return this.#own.reduce((sum, socket) => sum + socket.queuedDatagrams, 0);
+    return this.#localSockets.reduce((sum, socket) => sum + socket.queuedDatagrams, 0);
   }
 
   /** Whether sockets of its own keep the process running. */
   holdProcess(hold: boolean): void {
-    for (const socket of this.#own) socket.holdProcess(hold);
+    for (const socket of this.#localSockets) socket.holdProcess(hold);
   }
 
   close(): void {
     this.#open = false;
     this.#endRoute?.();
-    for (const socket of this.#own) socket.close();
-    this.#own.length = 0;
+    for (const socket of this.#localSockets) socket.close();
+    this.#localSockets.length = 0;
   }
 
   #socketOf(family: 4 | 6): DatagramSocket | undefined {
-    const sockets: readonly DatagramSocket[] = this.#shared?.sockets ?? this.#own;
+    const sockets: readonly DatagramSocket[] = this.#shared?.sockets ?? this.#localSockets;
     return sockets.find((socket) => socket.kind === "udp" && socket.family === family);
   }
 }

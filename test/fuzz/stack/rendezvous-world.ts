@@ -213,7 +213,7 @@ function messageOf(random: Xorshift, plan: Plan, cookie: Uint8Array): Uint8Array
   if (kind === "hello") request = { kind, transaction: head.transaction };
   else if (kind === "meet") {
     const blobs = {
-      ownDigest: random.bytes(8),
+      localDigest: random.bytes(8),
       peerDigest: random.bytes(8),
       blob: random.bytes(random.below(300)),
     };
@@ -294,7 +294,7 @@ class HonestClient {
         cookie,
         point,
         side,
-        ownDigest: new Uint8Array(8),
+        localDigest: new Uint8Array(8),
         peerDigest: new Uint8Array(8),
         blob: own,
       });

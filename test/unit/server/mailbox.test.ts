@@ -135,7 +135,7 @@ describe("several channels to one server", () => {
       new Visitor(carrierTo(urlOf(server)), point, "responder").publish("answer");
     }
     await Promise.all(visitors.map((visitor) => visitor.hears("answer")));
-    expect(relay.way).toBe("udp");
+    expect(relay.transport).toBe("udp");
     expect(server.statistics.webSockets).toBe(0);
   });
 });
@@ -150,7 +150,7 @@ describe("a server", () => {
       cookie: new Uint8Array(16).fill(9),
       point: newPlace().id,
       side: 0,
-      ownDigest: new Uint8Array(8),
+      localDigest: new Uint8Array(8),
       peerDigest: new Uint8Array(8),
       blob: new Uint8Array(900),
     });
@@ -175,7 +175,7 @@ describe("a server", () => {
       cookie,
       point: newPlace().id,
       side: 0,
-      ownDigest: new Uint8Array(8),
+      localDigest: new Uint8Array(8),
       peerDigest: new Uint8Array(8),
       blob: new Uint8Array(10),
     });

@@ -24,7 +24,7 @@ describe("a quota", () => {
       false,
     ]);
     expect(quota.take("192.0.2.7")).toBe(true);
-    quota.giveBack("2001:db8::9");
+    quota.release("2001:db8::9");
     expect(quota.take("2001:db8::4")).toBe(true);
     expect(quota.take("2001:db8::4")).toBe(false);
   });

@@ -44,9 +44,9 @@ describe("a relayed connection", () => {
         const server = await startServer();
         const point = newPlace();
         const near = await relayTo(server, point, "initiator", one);
-        expect(near.isPeerThere).toBe(false);
+        expect(near.isPeerPresent).toBe(false);
         const far = await relayTo(server, point, "responder", other);
-        expect(far.isPeerThere).toBe(true);
+        expect(far.isPeerPresent).toBe(true);
         for (const length of [1, 1200, 1450]) {
           const bytes = new Uint8Array(length).fill(length & 0xff);
           let coming = arriving(far);
@@ -56,8 +56,10 @@ describe("a relayed connection", () => {
           far.sendLast(bytes);
           expect(new Uint8Array(await coming)).toEqual(bytes);
         }
-        expect(near.isPeerThere).toBe(true);
-        expect([near.way, far.way]).toEqual([one, other].map((way) => (way === "ws" ? "webSocket" : way)));
+        expect(near.isPeerPresent).toBe(true);
+        expect([near.transport, far.transport]).toEqual(
+          [one, other].map((way) => (way === "ws" ? "webSocket" : way)),
+        );
         expect(server.statistics).toMatchObject({ relays: 1, relayedDatagrams: 6 });
       });
     }
@@ -89,7 +91,7 @@ describe("a relayed connection", () => {
     await relayTo(server, point, "initiator");
     const spy = { ...point, seed: new Uint8Array(32) };
     const far = await relayTo(server, spy, "responder");
-    expect(far.isPeerThere).toBe(false);
+    expect(far.isPeerPresent).toBe(false);
   });
 
   it("takes nothing from who has seen a session and is somewhere else", async () => {

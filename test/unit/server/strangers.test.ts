@@ -6,7 +6,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
-import { UNPROVED_RATE, USUAL_LIMITS } from "../../../src/server/limits.ts";
+import { UNVALIDATED_RATE, USUAL_LIMITS } from "../../../src/server/limits.ts";
 import type { RendezvousServer } from "../../../src/server/rendezvous-server.ts";
 import { RequestHandler } from "../../../src/server/request-handler.ts";
 import {
@@ -42,7 +42,7 @@ function request(kind: "leave" | "relayClose" | "relayOpen", number: number, coo
 
 function meetAt(number: number, cookie = NO_COOKIE): Uint8Array {
   const blobs = {
-    ownDigest: new Uint8Array(8),
+    localDigest: new Uint8Array(8),
     peerDigest: new Uint8Array(8),
     blob: new Uint8Array([1, 2, 3]),
   };
@@ -195,8 +195,9 @@ describe("one source of datagrams", () => {
     const flood = await udpFrom("127.0.0.2");
     const before = performance.now();
     const answers = (await answered(flood, port + 1, stun, 400)) + (await answered(flood, port, HELLO, 400));
-    const allowed = UNPROVED_RATE.burst + (UNPROVED_RATE.perSecond * (performance.now() - before)) / 1000;
-    expect(answers).toBeGreaterThan(0.5 * UNPROVED_RATE.burst);
+    const allowed =
+      UNVALIDATED_RATE.burst + (UNVALIDATED_RATE.perSecond * (performance.now() - before)) / 1000;
+    expect(answers).toBeGreaterThan(0.5 * UNVALIDATED_RATE.burst);
     expect(answers).toBeLessThanOrEqual(allowed + 1);
     expect(statistics.overRate).toBeGreaterThan(0);
     const other = await udpFrom("127.0.0.3");

@@ -72,7 +72,7 @@ describe("a rendezvous server's TCP port", () => {
       5000,
       () => "no way",
     );
-    expect(channel.way).toBe("webSocket");
+    expect(channel.transport).toBe("webSocket");
     expect(performance.now() - start).toBeLessThan(1500);
     silent.close();
   });
@@ -100,7 +100,7 @@ describe("a rendezvous server's TCP port", () => {
     const channel = closing(new MailboxChannel([`udp://127.0.0.1:${server.port}`]));
     channel.approach();
     const url = parseRendezvousUrl(`udp://127.0.0.1:${server.port}`);
-    await until(() => channel.wayTo(url) === "udp");
+    await until(() => channel.transportTo(url) === "udp");
 
     const silent = closing(new MailboxChannel([`ws://127.0.0.1:${await closedPort()}`]));
     silent.approach();

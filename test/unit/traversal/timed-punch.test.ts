@@ -8,7 +8,7 @@ import { slotPort, TimedPunch } from "../../../src/traversal/timed-punch.ts";
 const PORT = 47_113;
 
 /** Calls port 47113 of `address` from another port of `localAddress`, and by the clock's ports. */
-async function reach(address: string, localAddress: string, localPort: number): Promise<Link> {
+async function traversal(address: string, localAddress: string, localPort: number): Promise<Link> {
   const endpoint = await bindConnecting({ localAddress, localPort }, [4]);
   const trust = new Trust({ code: "42-ocean-lizard-maple" });
   const attempt = new Attempt(endpoint, trust, [{ address, port: PORT, socket: 0 }], {});
@@ -32,8 +32,8 @@ describe("meeting by the clock", () => {
   it("links two who do not hear each other on the port that they were given", async () => {
     // Each sends to a port that the other does not have: only the slots' ports are the same on both sides.
     const [one, other] = await Promise.all([
-      reach("127.0.0.3", "127.0.0.2", 47_114),
-      reach("127.0.0.2", "127.0.0.3", 47_115),
+      traversal("127.0.0.3", "127.0.0.2", 47_114),
+      traversal("127.0.0.2", "127.0.0.3", 47_115),
     ]);
     expect([PORT, 47_114, 47_115]).not.toContain(one.remote.port);
     one.end("over");

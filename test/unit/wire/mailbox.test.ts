@@ -15,7 +15,7 @@ import {
 
 const filled = (length: number, value: number): Uint8Array => new Uint8Array(length).fill(value);
 const head = { transaction: filled(8, 1), cookie: filled(16, 2), point: filled(32, 3), side: 1 } as const;
-const blobs = { ownDigest: filled(8, 4), peerDigest: filled(8, 5), blob: filled(BLOB_LIMIT_BYTES, 6) };
+const blobs = { localDigest: filled(8, 4), peerDigest: filled(8, 5), blob: filled(BLOB_LIMIT_BYTES, 6) };
 
 const REQUESTS: readonly MailboxRequest[] = [
   { kind: "hello", transaction: filled(8, 1) },
@@ -35,7 +35,7 @@ const REPLIES: readonly MailboxReply[] = [
     point: filled(32, 3),
     side: 1,
     session: filled(8, 7),
-    isPeerThere: true,
+    isPeerPresent: true,
     rateBytes: 1_000_000,
   },
 ];

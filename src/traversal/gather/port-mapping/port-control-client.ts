@@ -37,20 +37,20 @@ export class PortControlClient implements PortMappingProtocol {
   }
 
   async map(internalPort: number, externalPort: number, lifetimeS: number): Promise<PortMapping | undefined> {
-    return await this.#withSocket(async (asker) => {
+    return await this.#withSocket(async (requester) => {
       const request: MappingRequest = {
-        address: asker.localAddress,
+        address: requester.localAddress,
         internalPort,
         externalPort,
         lifetimeS,
         nonce: this.#nonce,
       };
-      if (this.#protocol !== undefined) return await this.#mapBy(this.#protocol, asker, request);
-      const early = asker.whenSilent(NAT_PMP_AFTER_MS);
-      const byPcp = this.#mapBy("pcp", asker, request);
+      if (this.#protocol !== undefined) return await this.#mapBy(this.#protocol, requester, request);
+      const early = requester.whenSilent(NAT_PMP_AFTER_MS);
+      const byPcp = this.#mapBy("pcp", requester, request);
       const first = await Promise.race([byPcp, early]);
       if (first !== "silent" && first !== undefined) return first;
-      const byNatPmp = await this.#mapBy("natPmp", asker, request);
+      const byNatPmp = await this.#mapBy("natPmp", requester, request);
       return byNatPmp ?? (await byPcp);
     });
   }
@@ -58,18 +58,25 @@ export class PortControlClient implements PortMappingProtocol {
   async unmap(internalPort: number): Promise<void> {
     const protocol = this.#protocol;
     if (protocol === undefined) return;
-    await this.#withSocket(async (asker) => {
-      const address = asker.localAddress;
+    await this.#withSocket(async (requester) => {
+      const address = requester.localAddress;
       const request = { address, internalPort, externalPort: 0, lifetimeS: 0, nonce: this.#nonce };
       const bytes = protocol === "pcp" ? pcpMapRequest(request) : natPmpMapRequest(request);
-      await asker.ask(bytes, (answer) => answer.kind === "mapped" && answer.internalPort === internalPort);
+      await requester.ask(
+        bytes,
+        (answer) => answer.kind === "mapped" && answer.internalPort === internalPort,
+      );
       return undefined;
     });
   }
 
-  async #mapBy(protocol: Protocol, asker: Asker, request: MappingRequest): Promise<PortMapping | undefined> {
+  async #mapBy(
+    protocol: Protocol,
+    requester: Asker,
+    request: MappingRequest,
+  ): Promise<PortMapping | undefined> {
     const bytes = protocol === "pcp" ? pcpMapRequest(request) : natPmpMapRequest(request);
-    const answer = await asker.ask(bytes, (one) => {
+    const answer = await requester.ask(bytes, (one) => {
       // PCP tells its answers from NAT-PMP's by their address; refusals of either have none and end both.
       if (one.kind === "version") return protocol === "pcp";
       if (one.kind === "refused") return true;
@@ -79,7 +86,7 @@ export class PortControlClient implements PortMappingProtocol {
     if (answer?.kind !== "mapped" || answer.externalPort === 0 || answer.lifetimeS === 0) return undefined;
     let address = answer.externalAddress;
     if (protocol === "natPmp") {
-      const reported = await asker.ask(natPmpAddressRequest(), (one) => one.kind === "address");
+      const reported = await requester.ask(natPmpAddressRequest(), (one) => one.kind === "address");
       address = reported?.kind === "address" ? reported.externalAddress : undefined;
     }
     if (address === undefined) return undefined;
@@ -87,17 +94,17 @@ export class PortControlClient implements PortMappingProtocol {
     return { address, port: answer.externalPort, lifetimeS: answer.lifetimeS };
   }
 
-  async #withSocket<T>(use: (asker: Asker) => Promise<T | undefined>): Promise<T | undefined> {
-    let asker: Asker;
+  async #withSocket<T>(use: (requester: Asker) => Promise<T | undefined>): Promise<T | undefined> {
+    let requester: Asker;
     try {
-      asker = await Asker.open(this.#router, this.#routerPort);
+      requester = await Asker.open(this.#router, this.#routerPort);
     } catch {
       return undefined;
     }
     try {
-      return await use(asker);
+      return await use(requester);
     } finally {
-      asker.close();
+      requester.close();
     }
   }
 }
@@ -107,7 +114,7 @@ class Asker {
   readonly localAddress: string;
   readonly #socket: Socket;
   readonly #waiting: Set<(answer: PortControlAnswer | undefined) => void> = new Set();
-  #heard = false;
+  #hasReceived = false;
 
   private constructor(socket: Socket) {
     this.#socket = socket;
@@ -115,7 +122,7 @@ class Asker {
     socket.on("message", (bytes: Uint8Array) => {
       const answer = parsePortControl(bytes);
       if (answer === undefined) return;
-      this.#heard = true;
+      this.#hasReceived = true;
       for (const reported of [...this.#waiting]) reported(answer);
     });
     // Connected sockets are told of ports that nobody listens at: no use to wait any longer.
@@ -164,7 +171,7 @@ class Asker {
   whenSilent(waitMs: number): Promise<"silent"> {
     return new Promise((resolve) => {
       const timer = setTimeout(() => {
-        if (!this.#heard) resolve("silent");
+        if (!this.#hasReceived) resolve("silent");
       }, waitMs);
       timer.unref();
     });

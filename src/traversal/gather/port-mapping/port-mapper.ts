@@ -15,7 +15,7 @@ const RENEW_AT = 0.5;
 const RETRY_MS = 60_000;
 const MIN_RENEWAL_MS = 1000;
 /** Some routers grant 2^32 − 1 seconds, "for ever". A timer cannot wait so long, and routers restart. */
-const LONGEST_RENEWAL_MS = 86_400_000;
+const MAX_RENEWAL_MS = 86_400_000;
 /** Mappings without an end are looked after all the same: routers forget them when they restart. */
 const PERMANENT_RENEWAL_MS = 600_000;
 const ROUTERS_LIMIT = 2;
@@ -116,7 +116,7 @@ export class PortMapper {
     this.#mapping = mapping;
     const { lifetimeS } = mapping;
     const renewalMs = Math.max(MIN_RENEWAL_MS, lifetimeS * 1000 * RENEW_AT);
-    this.#renewIn(lifetimeS === 0 ? PERMANENT_RENEWAL_MS : Math.min(renewalMs, LONGEST_RENEWAL_MS));
+    this.#renewIn(lifetimeS === 0 ? PERMANENT_RENEWAL_MS : Math.min(renewalMs, MAX_RENEWAL_MS));
     const isNews = before?.port !== mapping.port || before.address !== mapping.address;
     if (isNews && this.#isOpen) this.onMapped?.(mapping, this.#protocol?.name ?? "");
   }
