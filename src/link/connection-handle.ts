@@ -37,6 +37,9 @@ export interface ConnectionOwner {
   handleDatagram?(now: number, path: Path, bytes: Uint8Array): void;
 }
 
+/** The owner of a new connection, or a function that makes it from the connection's handle. */
+export type OwnerOf = ConnectionOwner | ((connectionHandle: ConnectionHandle) => ConnectionOwner);
+
 /** What an attachment asks of its endpoint. */
 export interface ConnectionHandleHost {
   now(): number;
@@ -73,17 +76,12 @@ export class ConnectionHandle {
   readonly #paths: Path[];
   #lastPath: Path | undefined;
 
-  constructor(
-    host: ConnectionHandleHost,
-    connection: Drivable,
-    owner: ConnectionOwner,
-    paths: readonly Path[],
-  ) {
+  constructor(host: ConnectionHandleHost, connection: Drivable, owner: OwnerOf, paths: readonly Path[]) {
     this.#host = host;
     this.connection = connection;
     this.ids = [connection.connectionId];
-    this.owner = owner;
     this.#paths = [...paths];
+    this.owner = typeof owner === "function" ? owner(this) : owner;
   }
 
   /** The endpoint's clock: monotonic milliseconds, standing still within a batch. */

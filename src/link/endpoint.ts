@@ -31,8 +31,8 @@ import {
 import {
   ConnectionHandle,
   type ConnectionHandleHost,
-  type ConnectionOwner,
   type Drivable,
+  type OwnerOf,
 } from "./connection-handle.ts";
 import { type FaultHandler, throwLater } from "./fault.ts";
 
@@ -185,7 +185,7 @@ export class Endpoint implements ConnectionHandleHost {
    * Takes over the driving of `connection`; undefined when its connection ID is too much like that of
    * another, whereupon the caller draws a new one.
    */
-  attach(connection: Drivable, owner: ConnectionOwner, paths: readonly Path[]): ConnectionHandle | undefined {
+  attach(connection: Drivable, owner: OwnerOf, paths: readonly Path[]): ConnectionHandle | undefined {
     const key = connectionKey(connection.connectionId, 0);
     if (this.#byId.has(key)) return undefined;
     const connectionHandle = new ConnectionHandle(this, connection, owner, paths);

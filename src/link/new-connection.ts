@@ -41,10 +41,13 @@ const LINK_WINDOW_BYTES: number = 64 * 1024 * 1024;
 /** Draws of a connection ID before it must be a bug that each is taken. */
 const DRAWS_LIMIT = 8;
 
-/** Starts a connection at `endpoint`, which from now on drives it; its events go to `owner`. */
+/**
+ * Starts a connection at `endpoint`, which drives it from now on. Its events go to `owner`, or to the owner that the
+ * function `owner` makes from its parts.
+ */
 export function newConnection(
   endpoint: Endpoint,
-  owner: ConnectionOwner,
+  owner: ConnectionOwner | ((parts: ConnectionParts) => ConnectionOwner),
   options: NewConnectionOptions,
 ): ConnectionParts {
   for (let draw = 0; draw < DRAWS_LIMIT; draw++) {
@@ -56,7 +59,7 @@ export function newConnection(
 
 function tryConnection(
   endpoint: Endpoint,
-  owner: ConnectionOwner,
+  owner: ConnectionOwner | ((parts: ConnectionParts) => ConnectionOwner),
   { role, trust, paths, common, onVerifyFailure }: NewConnectionOptions,
 ): ConnectionParts | undefined {
   const { idleTimeoutMs = DEFAULT_IDLE_TIMEOUT_MS, congestion = "bbr" } = common;
@@ -119,7 +122,11 @@ function tryConnection(
     mtuCeilingBytes: ({ socket, address }) => mtuCeilingOf(endpoint.socketAt(socket), address),
     ...(qlog !== undefined && { tracer: qlog }),
   });
-  connectionHandle = endpoint.attach(connection, owner, paths);
+  const ownerOf =
+    typeof owner === "function"
+      ? (handle: ConnectionHandle) => owner({ connection, handshake, connectionHandle: handle })
+      : owner;
+  connectionHandle = endpoint.attach(connection, ownerOf, paths);
   if (connectionHandle !== undefined && qlog !== undefined) connectionHandle.onDetached = () => qlog.finish();
   return connectionHandle === undefined ? undefined : { connection, handshake, connectionHandle };
 }

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { equalBytes, utf8Encode } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
 import type { KeyPair } from "../crypto/primitives.ts";
-import { Gate } from "../engine/acceptor/gate.ts";
+import { Gate, type GateConfig } from "../engine/acceptor/gate.ts";
 import type { Credentials, Mode } from "../engine/handshake/handshake.ts";
 import { nodePrimitives } from "../platform/crypto/node-provider.ts";
 import type { RemoteAddress } from "../platform/udp/address.ts";
@@ -83,10 +83,15 @@ export class Trust {
   }
 }
 
-/** The gate before those who may come with what `trust` has. */
-export function newGate(nowMs: number, trust: Trust, isSilent = false): Gate {
+/** The configuration of the gate for peers with the credentials of `trust`. */
+export function gateConfigOf(trust: Trust, isSilent = false): GateConfig {
   const random = (byteLength: number): Uint8Array => new Uint8Array(randomBytes(byteLength));
-  const gate = new Gate(nowMs, { random, publicKey: trust.identity.publicKey, isSilent });
+  return { random, publicKey: trust.identity.publicKey, isSilent };
+}
+
+/** The gate of a side that calls a peer and may be called by it. */
+export function newGate(nowMs: number, trust: Trust): Gate {
+  const gate = new Gate(nowMs, gateConfigOf(trust));
   gate.setCredentials(trust.credentials);
   return gate;
 }

@@ -1,84 +1,77 @@
 /**
- * A listener: waits on a UDP port and makes links of the peers that prove themselves.
+ * A listener: waits on a UDP port and makes links of the peers that authenticate.
  *
- * Strangers cost little: a first message has to pass the gate, and at most 128 handshakes are under way, of
- * which the oldest goes. Guesses at a code are counted over all of them; how fast anybody may guess is the gate's
- * matter (engine/guess-limits.ts).
+ * Which peers those are is decided by the acceptor (engine/acceptor/acceptor.ts). The listener makes its connections
+ * at the endpoint, sends its packets, and carries out its events.
  */
-
 import { EventEmitter } from "node:events";
-import { toHex } from "../base/bytes.ts";
-import { ERRORS, SrudpError } from "../base/errors.ts";
+import { SrudpError } from "../base/errors.ts";
 import type { Path } from "../base/path.ts";
-import { packetIntegrity } from "../crypto/integrity.ts";
-import type { Gate } from "../engine/acceptor/gate.ts";
-import { busyNotice } from "../engine/handshake/handshake.ts";
+import { Acceptor, type AcceptorEvent, type HalfOpen, type Incoming } from "../engine/acceptor/acceptor.ts";
 import { bindListening } from "../link/bind.ts";
 import { checkListenOptions } from "../link/check-options.ts";
+import type { ConnectionHandle, ConnectionOwner } from "../link/connection-handle.ts";
 import type { DatagramOrigin, Endpoint } from "../link/endpoint.ts";
 import { Link } from "../link/link.ts";
 import { LinkCore } from "../link/link-core.ts";
 import type { ListenOptions } from "../link/link-options.ts";
 import { LinkQueue } from "../link/link-queue.ts";
-import { newConnection } from "../link/new-connection.ts";
+import { type ConnectionParts, newConnection } from "../link/new-connection.ts";
 import { guessSourceOf, peerAddressOf } from "../link/peer-source.ts";
 import { prepareQlogDirectory } from "../link/qlog/qlog-file.ts";
-import { newGate, Trust } from "../link/trust.ts";
+import { wireOfCode } from "../link/stream-adapter.ts";
+import { gateConfigOf, Trust } from "../link/trust.ts";
 import { onAbort } from "../platform/abort.ts";
 import { LongTimeout } from "../platform/long-timeout.ts";
-import type { RemoteAddress } from "../platform/udp/address.ts";
+import { familyOf, type RemoteAddress } from "../platform/udp/address.ts";
 import type { ListenerRendezvous } from "../traversal/listener-rendezvous.ts";
 import { parseCode } from "../wire/code.ts";
-import { decodeHandshakePacket, encodeNotice, WIRE_VERSION } from "../wire/handshake-packet.ts";
-import { HalfOpen, type HalfOpenWatcher } from "./half-open.ts";
 
 /** Events of a listener. */
 export interface ListenerEvents {
   link: [link: Link];
-  /** A wrong code or passphrase came; `failures` counts those against the present code. */
+  /** A peer tried a wrong code or passphrase; `failures` counts those against the present code. */
   guess: [guess: { remote: RemoteAddress; failures: number }];
-  /** Three wrong guesses: the code is void. `setCode` brings another. */
+  /** After three wrong guesses the code is void. `setCode` sets another. */
   burnt: [];
-  /** Somebody came who speaks other versions. */
-  version: [visitor: { remote: RemoteAddress; lowest: number; highest: number }];
-  /** Somebody came whose key is not welcome. */
-  refused: [visitor: { remote: RemoteAddress; key: Uint8Array }];
-  /** Somebody came while there was no room for another link. */
-  busy: [visitor: { remote: RemoteAddress }];
-  /** Nobody came in time (`timeoutMs`): the listener has closed. */
+  /** A peer supports other wire versions only. */
+  version: [peer: { remote: RemoteAddress; lowest: number; highest: number }];
+  /** A peer's key was refused. */
+  refused: [peer: { remote: RemoteAddress; key: Uint8Array }];
+  /** A peer was turned away because there was no room for another link. */
+  busy: [peer: { remote: RemoteAddress }];
+  /** No peer connected within `timeoutMs`; the listener has closed. */
   error: [error: SrudpError];
   close: [];
 }
 
-/** Handshakes under way; the oldest goes when one more begins.  // security.md, flooder */
-const HALF_OPEN_LIMIT = 128;
-/** Wrong guesses that void a code.  // security.md, code */
-const GUESSES_LIMIT = 3;
-
 /**
- * Waits for peers. Each becomes an event `link`, and a value of `for await (const link of listener)`, which
- * ends when the listener is closed.
+ * Waits for peers. Each link is an event `link` and a value of `for await (const link of listener)`, which ends when
+ * the listener is closed.
  */
 export class Listener extends EventEmitter<ListenerEvents> implements AsyncIterable<Link> {
   readonly #endpoint: Endpoint;
-  readonly #door: Door;
+  readonly #trust: Trust;
+  readonly #options: ListenOptions;
+  readonly #acceptor: Acceptor<ConnectionHandle>;
   readonly #queue: LinkQueue = new LinkQueue();
-  #meetings: ListenerRendezvous | undefined;
-  #timer: LongTimeout | undefined;
+  readonly #meetings: ListenerRendezvous | undefined;
+  readonly #timer: LongTimeout;
   #closed = false;
 
   /** Made by `listen` only. */
   constructor(endpoint: Endpoint, trust: Trust, options: ListenOptions, meetings?: ListenerRendezvous) {
     super();
     this.#endpoint = endpoint;
-    this.#door = new Door(this, endpoint, trust, options, (link) => {
-      this.#timer?.stop();
-      this.#queue.push(link);
-      this.emit("link", link);
-    });
+    this.#trust = trust;
+    this.#options = options;
     this.#meetings = meetings;
-    this.#door.meetings = this.#meetings;
-    endpoint.onFirstMessage = (now, from, bytes) => this.#door.handleFirst(now, from, bytes);
+    this.#acceptor = new Acceptor(endpoint.now(), {
+      ...gateConfigOf(trust, options.silent),
+      credentials: trust.credentials,
+      maxLinks: options.maxLinks ?? 1,
+    });
+    endpoint.onFirstMessage = (nowMs, from, bytes) => this.#handleFirst(nowMs, from, bytes);
     endpoint.setListening(true);
     const { timeoutMs = Infinity } = options;
     this.#timer = new LongTimeout(() => {
@@ -87,7 +80,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
     }, timeoutMs);
   }
 
-  /** Where it listens: one address for each family. */
+  /** The local addresses, one for each address family. */
   get addresses(): RemoteAddress[] {
     return this.#endpoint.localAddresses;
   }
@@ -96,37 +89,41 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
     return this.#endpoint.sockets[0]!.local.port;
   }
 
-  /** Why nothing has ever worked to meet peers by; undefined once something has, and without `meet`. */
+  /** Why no signalling channel has ever worked; undefined once one has, and without `meet`. */
   get meetingFailure(): SrudpError | undefined {
     return this.#meetings?.failure;
   }
 
-  /** What it holds for links and for peers on the way in, by name: as much after a link as before. */
+  /** Numbers of objects held for links and half-open connections, by name. After a link they are as before it. */
   get counts(): Readonly<Record<string, number>> {
     return {
       ...this.#endpoint.counts,
-      ...this.#door.counts,
+      ...this.#acceptor.counts,
       ...this.#meetings?.counts,
       queuedLinks: this.#queue.length,
     };
   }
 
   /**
-   * The code that counts from now on, with no guesses against it; undefined for none.
+   * Replaces the code, with no guesses against the new one; undefined for none.
    *
    * @throws SrudpError ERR_CODE_FORMAT
    */
   setCode(code: string | undefined): void {
-    this.#door.setCode(code);
+    // An event listener may call this; what the acceptor did to the former code comes first.
+    this.#drain();
+    this.#replaceCode(code);
+    this.#acceptor.setCode(this.#trust.credentials.code);
   }
 
-  /** Stops waiting. Links that are there go on; the port is free when the last of them has ended. */
+  /** Stops listening. Existing links continue; the port is free when the last of them has ended. */
   close(): Promise<void> {
     if (!this.#closed) {
       this.#closed = true;
-      this.#timer?.stop();
+      this.#timer.stop();
       this.#endpoint.onFirstMessage = undefined;
-      this.#door.close();
+      this.#acceptor.close();
+      this.#drain();
       this.#meetings?.close();
       this.#queue.end();
       this.#endpoint.setListening(false);
@@ -135,7 +132,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
     return Promise.resolve();
   }
 
-  /** A listener that throws does so beside this call, never into it (`fault.ts`). */
+  /** An exception of an event listener is reported separately and never reaches the caller (`fault.ts`). */
   // biome-ignore lint/suspicious/noExplicitAny: as every EventEmitter has it
   override emit(event: any, ...values: any[]): boolean {
     try {
@@ -151,222 +148,141 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
   [Symbol.asyncIterator](): AsyncIterableIterator<Link> {
     return this.#queue.iterate();
   }
-}
 
-/** Who may come in, and who is on the way in. */
-class Door implements HalfOpenWatcher {
-  readonly #listener: Listener;
-  readonly #endpoint: Endpoint;
-  readonly #trust: Trust;
-  readonly #gate: Gate;
-  readonly #options: ListenOptions;
-  readonly #enter: (link: Link) => void;
-  meetings: ListenerRendezvous | undefined;
-  /** By the peer's connection ID and address, oldest first. Stays while the connection does, for repetitions. */
-  readonly #visitors: Map<string, HalfOpen> = new Map();
-  /** Those of them whose handshake is under way. */
-  readonly #halfOpen: Set<HalfOpen> = new Set();
-  #links = 0;
-  #failures = 0;
-
-  constructor(
-    listener: Listener,
-    endpoint: Endpoint,
-    trust: Trust,
-    options: ListenOptions,
-    enter: (link: Link) => void,
-  ) {
-    this.#listener = listener;
-    this.#endpoint = endpoint;
-    this.#trust = trust;
-    this.#gate = newGate(endpoint.now(), trust, options.silent);
-    this.#options = options;
-    this.#enter = enter;
-  }
-
-  get counts(): Readonly<Record<string, number>> {
-    return { visitors: this.#visitors.size, halfOpen: this.#halfOpen.size, links: this.#links };
-  }
-
-  setCode(code: string | undefined): void {
-    this.#trust.setCode(code);
-    void this.meetings?.setCode(code === undefined ? undefined : parseCode(code));
-    this.#gate.setCredentials(this.#trust.credentials);
-    this.#failures = 0;
-    for (const halfOpen of this.#halfOpen)
-      if (halfOpen.mode === "code" && !halfOpen.hasGuessed) halfOpen.isVoid = true;
-  }
-
-  close(): void {
-    this.#drop(() => true);
-  }
-
-  handleFirst(now: number, from: DatagramOrigin, bytes: Uint8Array): void {
-    const visitor = this.#gate.examine(bytes);
-    if (visitor === undefined) return;
-    const peerId = toHex(visitor.sourceId);
-    const address = peerAddressOf(from);
-    const key = `${peerId} ${address} ${from.port}`;
-    const known = this.#visitors.get(key);
-    if (known !== undefined) {
-      this.#endpoint.deliver(known.connectionHandle, now, from, bytes);
-      return;
+  #handleFirst(nowMs: number, from: DatagramOrigin, bytes: Uint8Array): void {
+    const path = { address: from.address, port: from.port, socket: from.socket.index };
+    const origin = { path, address: peerAddressOf(from), guessSource: guessSourceOf(from) };
+    const outcome = this.#acceptor.handleFirst(nowMs, origin, bytes);
+    this.#drain();
+    switch (outcome.kind) {
+      case "handled":
+        return;
+      case "repeated":
+        this.#endpoint.deliver(outcome.handle, nowMs, from, bytes);
+        return;
+      case "incoming":
+        this.#endpoint.deliver(this.#accept(outcome.incoming), nowMs, from, bytes);
     }
-    const source = guessSourceOf(from);
-    const admission = this.#gate.admit(now, visitor, address, from.port, source);
-    if (admission === "drop") return;
-    if (admission !== "enter") {
-      from.socket.send(admission, from.address, from.port);
-      return;
-    }
-    const remote: RemoteAddress = { address: from.address, port: from.port, family: from.socket.family };
-    const { mode } = visitor;
-    const isPake = mode === "code" || mode === "passphrase";
-    if (isPake && this.#isFull()) {
-      // Said before anything is proved: whoever was given a code is to know that it was not wrong.
-      if ([...this.#visitors.values()].some((visitor) => visitor.peerId === peerId)) return;
-      if (answerBusy(from, bytes)) this.#listener.emit("busy", { remote });
-      return;
-    }
-    if (decodeHandshakePacket(bytes, packetIntegrity) === undefined) return;
-    const run = this.#gate.beginRun(now, mode, source);
-    if (run === "busy") answerBusy(from, bytes);
-    // What has to wait is repeated by the peer.
-    if (run === "busy" || run === "wait") return;
-    this.#makeRoom();
-    const halfOpen = new HalfOpen(this, key, peerId, mode, remote, run);
-    const { connection, handshake, connectionHandle } = newConnection(this.#endpoint, halfOpen, {
+  }
+
+  /** Makes the connection for a peer that was admitted. */
+  #accept(incoming: Incoming): ConnectionHandle {
+    const { connectionHandle } = newConnection(this.#endpoint, (parts) => this.#ownerOf(incoming, parts), {
       role: "responder",
       trust: this.#trust,
       paths: [],
       common: this.#options,
     });
-    halfOpen.connection = connection;
-    halfOpen.handshake = handshake;
-    halfOpen.connectionHandle = connectionHandle;
-    this.#visitors.set(key, halfOpen);
-    this.#halfOpen.add(halfOpen);
-    this.#endpoint.deliver(connectionHandle, now, from, bytes);
-    if (handshake.stage === "exchanging") return;
-    // Nothing worth keeping state for: another version, a void code, a wrong secret. It may get an answer.
-    if (handshake.peerVersions !== undefined)
-      this.#listener.emit("version", { remote, ...handshake.peerVersions });
-    connectionHandle.flush();
-    connectionHandle.detach();
+    return connectionHandle;
   }
 
-  guessPassed({ run }: HalfOpen): void {
-    if (run !== undefined) this.#gate.guesses.endRun(run);
+  /** The owner of a connection until its link is established. */
+  #ownerOf(
+    incoming: Incoming,
+    { connection, handshake, connectionHandle }: ConnectionParts,
+  ): ConnectionOwner {
+    const acceptor = this.#acceptor;
+    const halfOpen = acceptor.accept(incoming, connection, handshake, connectionHandle);
+    return {
+      handleDatagram: (nowMs, path, bytes) => {
+        acceptor.handleDatagram(nowMs, halfOpen, path, bytes);
+        this.#drain();
+      },
+      handleEvent: (event) => {
+        acceptor.handleEvent(connectionHandle.now(), halfOpen, event);
+        this.#drain();
+      },
+      handleFault: () => connection.close(connectionHandle.now(), wireOfCode("ERR_INTERNAL"), ""),
+      handleDetached: () => acceptor.handleDetached(halfOpen),
+    };
   }
 
-  guessed(halfOpen: HalfOpen, now: number): void {
-    const { remote, mode, run } = halfOpen;
-    if (run !== undefined) this.#gate.guesses.guessedWrong(now, run);
-    const failures = ++this.#failures;
-    const isBurnt = mode === "code" && failures >= GUESSES_LIMIT;
-    if (isBurnt) this.#burn();
-    this.#listener.emit("guess", { remote, failures });
-    if (isBurnt) this.#listener.emit("burnt");
-  }
-
-  rejected({ run }: HalfOpen, path: Path, bytes: Uint8Array): void {
-    const packet = decodeHandshakePacket(bytes, packetIntegrity);
-    if (packet === undefined) return;
-    const versions = { lowest: WIRE_VERSION, highest: WIRE_VERSION };
-    const reason = this.#isFull() || run?.isVoid ? "busy" : "refused";
-    const notice = encodeNotice({ reason, destinationId: packet.sourceId, versions }, packetIntegrity);
-    this.#endpoint.socketAt(path.socket)?.send(notice, path.address, path.port);
-  }
-
-  validated(halfOpen: HalfOpen, now: number): boolean {
-    // The same peer may have come by another of its addresses as well: that attempt is over.
-    this.#halfOpen.delete(halfOpen);
-    this.#drop(({ peerId }) => peerId === halfOpen.peerId);
-    if (this.#isFull()) {
-      halfOpen.connection.close(now, ERRORS.ERR_BUSY.wire!, "");
-      this.#listener.emit("busy", { remote: halfOpen.remote });
-      return false;
+  /** Sends the acceptor's packets and carries out its events. */
+  #drain(): void {
+    for (;;) {
+      const transmit = this.#acceptor.pollTransmit();
+      if (transmit === undefined) break;
+      const { path, bytes } = transmit;
+      this.#endpoint.socketAt(path.socket)?.send(bytes, path.address, path.port);
     }
-    if (halfOpen.mode === "code") this.#burn();
-    if (halfOpen.mode === "ticket") this.#spendTicket();
-    this.#links++;
-    return true;
+    for (;;) {
+      const event = this.#acceptor.pollEvent();
+      if (event === undefined) return;
+      this.#handleEvent(event);
+    }
   }
 
-  established(halfOpen: HalfOpen): void {
-    const { connection, connectionHandle } = halfOpen;
-    const core = new LinkCore(connection, connectionHandle);
-    const visitors = this.#visitors;
-    core.notifyWhenOver(() => {
-      this.#links--;
-    });
-    connectionHandle.owner = {
+  #handleEvent(event: AcceptorEvent<ConnectionHandle>): void {
+    switch (event.kind) {
+      case "codeRetired":
+        this.#replaceCode(undefined);
+        return;
+      case "ticketSpent":
+        this.#trust.spendTicket();
+        return;
+      case "discard":
+        if (event.flush) event.handle.flush();
+        event.handle.detach();
+        return;
+      case "established":
+        this.#startLink(event.halfOpen);
+        return;
+      case "burnt":
+        this.emit("burnt");
+        return;
+      case "guess":
+        this.emit("guess", { remote: this.#remoteOf(event.path), failures: event.failures });
+        return;
+      case "busy":
+        this.emit("busy", { remote: this.#remoteOf(event.path) });
+        return;
+      case "refused":
+        this.emit("refused", { remote: this.#remoteOf(event.path), key: event.key });
+        return;
+      case "version": {
+        const { path, lowest, highest } = event;
+        this.emit("version", { remote: this.#remoteOf(path), lowest, highest });
+      }
+    }
+  }
+
+  #startLink(halfOpen: HalfOpen<ConnectionHandle>): void {
+    const { connection, handle } = halfOpen;
+    const core = new LinkCore(connection, handle);
+    const acceptor = this.#acceptor;
+    core.notifyWhenOver(() => acceptor.handleLinkOver());
+    handle.owner = {
       handleEvent: (event) => core.handleEvent(event),
       handleFault: (fault) => core.handleFault(fault),
       handleDetached: () => {
-        visitors.delete(halfOpen.key);
+        acceptor.handleDetached(halfOpen);
         core.handleDetached();
       },
     };
     const link = new Link(core);
-    this.meetings?.adopt(core, connectionHandle);
+    this.#meetings?.adopt(core, handle);
     core.start(link);
     core.handOut();
-    this.#enter(link);
+    this.#timer.stop();
+    this.#queue.push(link);
+    this.emit("link", link);
   }
 
-  refused(halfOpen: HalfOpen): void {
-    this.#halfOpen.delete(halfOpen);
-    this.#listener.emit("refused", { remote: halfOpen.remote, key: halfOpen.connection.peer!.peerStatic });
+  /** Replaces the code wherever it is used outside the acceptor. */
+  #replaceCode(code: string | undefined): void {
+    this.#trust.setCode(code);
+    void this.#meetings?.setCode(code === undefined ? undefined : parseCode(code));
   }
 
-  gone(halfOpen: HalfOpen, hadPlace: boolean): void {
-    this.#visitors.delete(halfOpen.key);
-    this.#halfOpen.delete(halfOpen);
-    if (hadPlace) this.#links--;
-    if (halfOpen.run !== undefined) this.#gate.guesses.endRun(halfOpen.run);
+  #remoteOf({ address, port, socket }: Path): RemoteAddress {
+    return { address, port, family: this.#endpoint.socketAt(socket)?.family ?? familyOf(address) };
   }
-
-  #isFull(): boolean {
-    return this.#links >= (this.#options.maxLinks ?? 1);
-  }
-
-  /**
-   * The code is void, and so is every attempt at it. Those that have guessed already cannot do so again, and
-   * stay to hear of it once more should the notice have been lost.
-   */
-  #burn(): void {
-    this.setCode(undefined);
-  }
-
-  #spendTicket(): void {
-    this.#trust.spendTicket();
-    this.#gate.setCredentials(this.#trust.credentials);
-    this.#drop(({ mode }) => mode === "ticket");
-  }
-
-  #makeRoom(): void {
-    if (this.#halfOpen.size < HALF_OPEN_LIMIT) return;
-    const [oldest] = this.#halfOpen;
-    oldest?.connectionHandle.detach();
-  }
-
-  #drop(applies: (halfOpen: HalfOpen) => boolean): void {
-    for (const halfOpen of [...this.#halfOpen]) if (applies(halfOpen)) halfOpen.connectionHandle.detach();
-  }
-}
-
-/** Answers a first message with "busy"; false when it is none. */
-function answerBusy({ socket, address, port }: DatagramOrigin, bytes: Uint8Array): boolean {
-  const notice = busyNotice(bytes);
-  if (notice !== undefined) socket.send(notice, address, port);
-  return notice !== undefined;
 }
 
 /**
  * Listens on a UDP port, on IPv4 and on IPv6 unless the options say otherwise.
  *
- * @throws SrudpError ERR_USAGE without anything to know peers by, ERR_BIND, ERR_CODE_FORMAT, ERR_FILE_UNWRITABLE
+ * @throws SrudpError ERR_USAGE without any credential, ERR_BIND, ERR_CODE_FORMAT, ERR_FILE_UNWRITABLE
  * (`qlogDirectory`); the signal's reason
  */
 export async function listen(options: ListenOptions): Promise<Listener> {
@@ -374,7 +290,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   options.signal?.throwIfAborted();
   const trust = new Trust(options);
   if (options.qlogDirectory !== undefined) await prepareQlogDirectory(options.qlogDirectory);
-  // Whoever is called at an address has no need of all that.
+  // A listener that peers reach at a known address does not load the traversal modules.
   const subscription = options.meet && (await import("../traversal/listener-rendezvous.ts"));
   const endpoint = await bindListening(options);
   if (options.signal?.aborted) {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { GuessLimits, type GuessRun, sourceOf } from "../../../src/engine/acceptor/guess-limits.ts";
+import { GuessLimits, type GuessRun, sourceOf } from "../../../../src/engine/acceptor/guess-limits.ts";
 
 const HOUR_MS = 3_600_000;
 
