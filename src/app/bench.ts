@@ -14,7 +14,7 @@ import type { PathKind } from "../base/path.ts";
 import type { Link } from "../link/link.ts";
 import type { Stream } from "../link/stream.ts";
 
-const QUESTION = { sink: 1, source: 2, echo: 3 } as const;
+export const QUESTION = { sink: 1, source: 2, echo: 3 } as const;
 const SOURCE_BYTES = 5;
 const ANSWER_BYTES = 16;
 /** Nobody is kept busy for longer. */

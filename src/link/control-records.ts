@@ -27,7 +27,8 @@ export const PIPE_RECORD = {
   programEnded: 32,
 } as const;
 
-const RECEIPT_TYPE = 1;
+/** Type of the record that carries a receipt. */
+export const RECEIPT_TYPE = 1;
 const SHA256_BYTES = 32;
 /** Longer than any record that this version knows: a peer that announces more is not building one up here. */
 const RECORD_LIMIT_BYTES = 4096;

@@ -56,7 +56,7 @@ export const MODES = ["key", "secret", "code", "passphrase", "ticket"] as const;
 export type Mode = (typeof MODES)[number];
 
 /** What a notice says; the index is the number on the wire, where 0 is not used. */
-const NOTICE_REASONS = [undefined, "refused", "busy", "version"] as const;
+export const NOTICE_REASONS = [undefined, "refused", "busy", "version"] as const;
 export type NoticeReason = NonNullable<(typeof NOTICE_REASONS)[number]>;
 
 /** Wire versions from `lowest` to `highest`, both included, 0 … 255. */

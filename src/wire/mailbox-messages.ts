@@ -36,7 +36,7 @@ export const BLOB_LIMIT_BYTES = 1024;
 export const RELAY_HEAD_BYTES: number = 1 + SESSION_BYTES;
 
 /** Low nibble of the first byte. */
-const KIND = {
+export const MAILBOX_KIND = {
   hello: 0,
   cookie: 1,
   meet: 2,
@@ -149,11 +149,11 @@ export type MailboxReply = CookieReply | MailboxState | Refused | RelayState;
 
 export function encodeRequest(request: MailboxRequest): Uint8Array {
   if (request.kind === "hello") {
-    return head(KIND.hello, request.wantsTime ? TIMED_HELLO_BYTES : HELLO_BYTES, request.transaction);
+    return head(MAILBOX_KIND.hello, request.wantsTime ? TIMED_HELLO_BYTES : HELLO_BYTES, request.transaction);
   }
   const blobBytes = request.kind === "meet" ? request.blob.length : 0;
   const bytes = head(
-    KIND[request.kind],
+    MAILBOX_KIND[request.kind],
     request.kind === "meet" ? MEET_HEAD_BYTES + blobBytes : REQUEST_HEAD_BYTES,
     request.transaction,
   );
@@ -171,7 +171,7 @@ export function decodeRequest(bytes: Uint8Array): MailboxRequest | undefined {
   const kind = bytes[0]! & 0x0f;
   const transaction = reader.take(TRANSACTION_BYTES);
   const cookie = reader.take(COOKIE_BYTES);
-  if (kind === KIND.hello) {
+  if (kind === MAILBOX_KIND.hello) {
     if (!reader.ok) return undefined;
     const hello: Hello = { kind: "hello", transaction };
     return bytes.length >= TIMED_HELLO_BYTES ? { ...hello, wantsTime: true } : hello;
@@ -181,15 +181,15 @@ export function decodeRequest(bytes: Uint8Array): MailboxRequest | undefined {
   if (!reader.ok || (side !== 0 && side !== 1)) return undefined;
   const fields: RequestHead = { transaction, cookie, point, side };
   switch (kind) {
-    case KIND.meet: {
+    case MAILBOX_KIND.meet: {
       const blobs = readBlobs(reader);
       return blobs === undefined ? undefined : { kind: "meet", ...fields, ...blobs };
     }
-    case KIND.leave:
+    case MAILBOX_KIND.leave:
       return { kind: "leave", ...fields };
-    case KIND.relayOpen:
+    case MAILBOX_KIND.relayOpen:
       return { kind: "relayOpen", ...fields };
-    case KIND.relayClose:
+    case MAILBOX_KIND.relayClose:
       return { kind: "relayClose", ...fields };
     default:
       return undefined;
@@ -200,13 +200,13 @@ export function encodeReply(reply: MailboxReply): Uint8Array {
   if (reply.kind === "cookie") {
     const { timeMs } = reply;
     const length = timeMs === undefined ? HELLO_BYTES : TIMED_HELLO_BYTES;
-    const bytes = head(KIND.cookie, length, reply.transaction);
+    const bytes = head(MAILBOX_KIND.cookie, length, reply.transaction);
     bytes.set(reply.cookie, REPLY_HEAD_BYTES);
     if (timeMs !== undefined) writeU48(bytes, HELLO_BYTES, timeMs);
     return bytes;
   }
   const at = REPLY_HEAD_BYTES + POINT_NAME_BYTES + 1;
-  const bytes = head(KIND[reply.kind], at + bodyBytes(reply), reply.transaction);
+  const bytes = head(MAILBOX_KIND[reply.kind], at + bodyBytes(reply), reply.transaction);
   bytes.set(reply.point, REPLY_HEAD_BYTES);
   bytes[at - 1] = reply.side;
   if (reply.kind === "state") writeBlobs(bytes, at, reply);
@@ -225,7 +225,7 @@ export function decodeReply(bytes: Uint8Array): MailboxReply | undefined {
   if (reader === undefined) return undefined;
   const kind = bytes[0]! & 0x0f;
   const transaction = reader.take(TRANSACTION_BYTES);
-  if (kind === KIND.cookie) {
+  if (kind === MAILBOX_KIND.cookie) {
     const cookie = reader.take(COOKIE_BYTES);
     if (!reader.ok) return undefined;
     const reply: CookieReply = { kind: "cookie", transaction, cookie };
@@ -235,15 +235,15 @@ export function decodeReply(bytes: Uint8Array): MailboxReply | undefined {
   const side = reader.u8();
   if (!reader.ok || (side !== 0 && side !== 1)) return undefined;
   const fields: ReplyHead = { transaction, point, side };
-  if (kind === KIND.state) {
+  if (kind === MAILBOX_KIND.state) {
     const blobs = readBlobs(reader);
     return blobs === undefined ? undefined : { kind: "state", ...fields, ...blobs };
   }
-  if (kind === KIND.refused) {
+  if (kind === MAILBOX_KIND.refused) {
     const reason = reader.u8();
     return reader.ok ? { kind: "refused", ...fields, reason } : undefined;
   }
-  if (kind !== KIND.relayState) return undefined;
+  if (kind !== MAILBOX_KIND.relayState) return undefined;
   const session = reader.take(SESSION_BYTES);
   const isPeerPresent = reader.u8() === 1;
   const rateBytes = reader.u32();
@@ -252,7 +252,7 @@ export function decodeReply(bytes: Uint8Array): MailboxReply | undefined {
 
 /** Whether `bytes` are a relayed datagram; `RELAY_HEAD_BYTES` on, its payload begins. */
 export function isRelayed(bytes: Uint8Array): boolean {
-  return bytes.length > RELAY_HEAD_BYTES && bytes[0] === (PACKET_RENDEZVOUS | KIND.relayed);
+  return bytes.length > RELAY_HEAD_BYTES && bytes[0] === (PACKET_RENDEZVOUS | MAILBOX_KIND.relayed);
 }
 
 /** The session of a relayed datagram, as a view. */
@@ -262,7 +262,7 @@ export function sessionOfRelayed(bytes: Uint8Array): Uint8Array {
 
 /** Writes the head of a relayed datagram to the beginning of `bytes`. */
 export function writeRelayHead(bytes: Uint8Array, session: Uint8Array): void {
-  bytes[0] = PACKET_RENDEZVOUS | KIND.relayed;
+  bytes[0] = PACKET_RENDEZVOUS | MAILBOX_KIND.relayed;
   bytes.set(session, 1);
 }
 
