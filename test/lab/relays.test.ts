@@ -58,7 +58,8 @@ describe.skipIf(obstacle !== undefined)("a TURN server on the Internet", () => {
     });
     for (const site of sites) site.remove();
     expect(result.trouble ?? result.path).toBe("relay");
-    expect(result.connectedMs).toBeLessThan(2000);
+    // The direct paths get 1.5 s first. With both cores free it is 1.9 s from the start of the processes.
+    expect(result.connectedMs).toBeLessThan(4000);
     console.log(`${nats.join("–")}: relayed after ${Math.round(result.connectedMs!)} ms`);
   });
 
