@@ -1,16 +1,18 @@
-/** Loss detection alone, without a connection around it. */
+/** Drives loss detection in virtual time, without a connection. */
 import { Cubic } from "../../../src/engine/congestion/cubic.ts";
 import { Recovery } from "../../../src/engine/recovery/recovery.ts";
 import { RECORD, SENT } from "../../../src/engine/recovery/sent-packets.ts";
 import { FrameCursor } from "../../../src/wire/frames.ts";
 
-/** Recovery with packets of 1000 bytes, one record each, and what it says of them. */
+/** A Recovery with packets of 1000 bytes and one frame record each; records which packets it reports. */
 export class RecoverySender {
   readonly acknowledged: number[] = [];
   readonly lost: number[] = [];
   restored = 0;
   readonly recovery: Recovery;
   nowMs = 1000;
+  /** The delay that the peer reports in its ACKs. */
+  ackDelayMs = 0;
 
   constructor() {
     this.recovery = new Recovery(
@@ -50,6 +52,7 @@ export class RecoverySender {
   ackAfter(afterMs: number, ...ranges: [number, number][]): boolean {
     const cursor = new FrameCursor();
     cursor.ackRanges = ranges.length;
+    cursor.ackDelayMs = this.ackDelayMs;
     for (const [i, [start, end]] of ranges.entries()) {
       cursor.ackStarts[i] = start;
       cursor.ackEnds[i] = end;
