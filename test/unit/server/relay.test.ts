@@ -1,7 +1,11 @@
 import type { Socket } from "node:dgram";
 import { once } from "node:events";
 import { describe, expect, it } from "vitest";
+import type { Client } from "../../../src/server/client.ts";
+import { BURST_MS, USUAL_LIMITS } from "../../../src/server/limits.ts";
+import { Relay } from "../../../src/server/relay.ts";
 import type { RendezvousServer } from "../../../src/server/rendezvous-server.ts";
+import { emptyStatistics } from "../../../src/server/statistics.ts";
 import { openRelay, type RelaySocket } from "../../../src/traversal/relay/relay-socket.ts";
 import type { RendezvousPoint, SignallingRole } from "../../../src/traversal/signalling/channel.ts";
 import { roomOfPoint } from "../../../src/traversal/signalling/rendezvous-point.ts";
@@ -11,10 +15,11 @@ import {
   type MailboxRequest,
   writeRelayHead,
 } from "../../../src/wire/mailbox-messages.ts";
-import { pause, within } from "../../lib/deadline.ts";
+import { within } from "../../lib/deadline.ts";
 import { openUdp, unusedPort } from "../../lib/udp.ts";
 import { closing, newPlace, startServer } from "./points.ts";
 
+const POLL = { timeout: 10_000 };
 const schemes = ["udp", "ws"] as const;
 
 async function relayTo(
@@ -24,6 +29,25 @@ async function relayTo(
   scheme: "udp" | "ws" = "udp",
 ): Promise<RelaySocket> {
   return closing(await openRelay(`${scheme}://127.0.0.1:${server.port}`, point, side));
+}
+
+/** A client that keeps what is sent to it. */
+class RecordingClient implements Client {
+  readonly isReliable = false;
+  readonly sent: Uint8Array[] = [];
+  readonly address: string;
+
+  constructor(address: string) {
+    this.address = address;
+  }
+
+  send(bytes: Uint8Array): void {
+    this.sent.push(bytes);
+  }
+
+  equals(other: Client): boolean {
+    return other === this;
+  }
 }
 
 /** The next datagram that a socket gets, sending `bytes` by `from` until it is there: datagrams may be lost. */
@@ -80,9 +104,10 @@ describe("a relayed connection", () => {
     const point = newPlace();
     const near = await relayTo(server, point, "initiator");
     const far = await relayTo(server, point, "responder", "ws");
+    expect(server.statistics.relays).toBe(1);
     near.close();
     far.close();
-    while (server.statistics.relays > 0) await pause(10);
+    await expect.poll(() => server.statistics.relays, POLL).toBe(0);
   });
 
   it("cannot be entered by who only sees the place's name", async () => {
@@ -118,10 +143,9 @@ describe("a relayed connection", () => {
       socket.send(bytes, server.port, "127.0.0.1");
     };
     say(stranger, "a stranger's");
-    while (server.statistics.relayDropped === 0) await pause(5);
+    await expect.poll(() => server.statistics.relayDropped, POLL).toBe(1);
     say(owner, "the owner's");
-    while (heard.length === 0) await pause(5);
-    expect(heard).toEqual(["the owner's"]);
+    await expect.poll(() => heard, POLL).toEqual(["the owner's"]);
   });
 
   it("goes on when one end comes from another address, and the server was started anew", async () => {
@@ -145,25 +169,39 @@ describe("a relayed connection", () => {
 });
 
 describe("a relay's limits", () => {
-  it("let through no more than the rate, and drop the rest", async () => {
-    const server = await startServer({ limits: { relayRateBytes: 100_000 } });
-    const point = newPlace();
-    const near = await relayTo(server, point, "initiator");
-    const far = await relayTo(server, point, "responder");
-    let bytes = 0;
-    far.onDatagram = (_socket, _address, _port, datagram) => {
-      bytes += datagram.length;
-    };
-    const start = performance.now();
-    for (let i = 0; i < 100; i++) {
-      for (let k = 0; k < 10; k++) near.send(new Uint8Array(1000));
-      await pause(5);
+  it("lets through no more than its rate and the burst, and drops the rest", () => {
+    const statistics = emptyStatistics();
+    const limits = { ...USUAL_LIMITS, relayRateBytes: 100_000 };
+    const relay = new Relay(0, limits, statistics);
+    const [near, far] = [new RecordingClient("192.0.2.1"), new RecordingClient("192.0.2.2")];
+    const request = {
+      kind: "relayOpen",
+      transaction: new Uint8Array(8),
+      cookie: new Uint8Array(16),
+    } as const;
+    const point = new Uint8Array(32);
+    expect(relay.open(0, near, { ...request, point, side: 0 })).toBeUndefined();
+    expect(relay.open(0, far, { ...request, point, side: 1 })).toBeUndefined();
+    const granted = decodeReply(near.sent[0]!);
+    if (granted?.kind !== "relayState") throw new Error("no end was granted");
+    far.sent.length = 0;
+    // Twenty times the rate for one second of virtual time.
+    for (let nowMs = 0; nowMs < 1000; nowMs += 5) {
+      for (let i = 0; i < 10; i++) {
+        const datagram = new Uint8Array(1000);
+        writeRelayHead(datagram, granted.session);
+        relay.pass(nowMs, near, datagram);
+      }
     }
-    const allowed = (100_000 * (performance.now() - start + 250)) / 1000;
-    expect(bytes).toBeLessThanOrEqual(allowed);
-    expect(bytes).toBeGreaterThan(0.5 * allowed);
-    expect(server.statistics.relayDropped).toBeGreaterThan(0);
-    expect(near.rateBytes).toBe(100_000);
+    const relayedBytes = 1000 * far.sent.length;
+    expect(relayedBytes).toBeLessThanOrEqual(100_000 + 100_000 * (BURST_MS / 1000));
+    expect(relayedBytes).toBeGreaterThan(100_000);
+    expect(statistics).toMatchObject({ relayedBytes, relayDropped: 2000 - far.sent.length });
+  });
+
+  it("reports its rate to the clients", async () => {
+    const server = await startServer({ limits: { relayRateBytes: 100_000 } });
+    expect((await relayTo(server, newPlace(), "initiator")).rateBytes).toBe(100_000);
   });
 
   it("end what has had its share, and tell both ends", async () => {

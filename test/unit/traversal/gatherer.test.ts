@@ -225,14 +225,13 @@ describe.concurrent("hairpin", () => {
 });
 
 describe.concurrent("a round", () => {
-  it("ends waiting after 300 ms whatever is silent, and tells who was", async () => {
+  it("is ready after 300 ms although no server has answered, long before it is done", async () => {
     const { gatherer, socket } = await setup({ see: () => undefined }, ALL);
     const startMs = performance.now();
     gatherer.start([socket]);
-    await gatherer.ready;
-    const waitedMs = performance.now() - startMs;
-    expect(waitedMs).toBeGreaterThan(290);
-    expect(waitedMs).toBeLessThan(2000);
+    const first = await Promise.race([gatherer.ready.then(() => "ready"), gatherer.done.then(() => "done")]);
+    expect(first).toBe("ready");
+    expect(performance.now() - startMs).toBeGreaterThan(290);
     expect(gatherer.candidates.every(({ candidate }) => candidate.kind === "host")).toBe(true);
   });
 

@@ -48,12 +48,10 @@ describe("a public port", () => {
     });
   }
 
-  it("is not there when no router speaks, and nothing waits longer than it must", async () => {
-    const startMs = performance.now();
+  it("is absent when no router answers", async () => {
     const { mapper, by } = await start({});
     expect(mapper.mapping).toBeUndefined();
     expect(by).toEqual([]);
-    expect(performance.now() - startMs).toBeLessThan(5000);
   });
 
   it("is not asked for again and again when it is granted for ever", async () => {
@@ -66,11 +64,10 @@ describe("a public port", () => {
   it("is asked for again at half its time", async () => {
     const { router } = await start({ pcp: "grants", lifetimeS: 2 });
     expect(router.asked).toHaveLength(1);
-    const again = async (): Promise<void> => {
-      while (router.asked.length < 3) await new Promise((resolve) => setTimeout(resolve, 20));
-    };
     const startMs = performance.now();
-    await within(again(), 6000, () => "it was not asked for again");
+    await expect
+      .poll(() => router.asked.length, { timeout: 15_000, message: "requests to the router" })
+      .toBeGreaterThanOrEqual(3);
     expect(performance.now() - startMs).toBeGreaterThan(1500);
     // The port that was got is asked for, so that candidates stay true.
     expect(router.asked.at(-1)!.externalPort).toBe(router.mapped.get(INTERNAL));
