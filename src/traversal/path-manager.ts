@@ -27,7 +27,7 @@ const MAX_ROUND_MS = 15_000;
 /** While the link is relayed, a direct path is looked for again after this, and ever later. */
 const RELAYED_MS = 12_000;
 const MAX_RELAYED_MS = 120_000;
-/** A path of the same kind is moved to only when its round trip is shorter by this.  // nat.md, race */
+/** The link moves to a path of the same kind only if its round trip is shorter by this.  // docs/nat-traversal.md, "Schedule" */
 const HYSTERESIS_MS = 5;
 /** A relay is kept so long after the link has left it. */
 const RELAY_LINGER_MS = 10_000;

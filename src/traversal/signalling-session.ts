@@ -24,7 +24,7 @@ import type {
 } from "./signalling/channel.ts";
 import type { OpenedRelay, TraversalContext } from "./traversal.ts";
 
-/** The initiator waits so long for its public address before it publishes without.  // nat.md, gather */
+/** The initiator publishes without its public address after this.  // docs/nat-traversal.md, "Gathering" */
 const GATHER_MS = 300;
 /** What is learned within this goes into one signal. */
 const TRICKLE_MS = 20;

@@ -38,7 +38,7 @@ const STREAM_FIN = 0x01;
 const STREAM_LENGTH = 0x02;
 const STREAM_OFFSET = 0x04;
 
-/** Ranges that an ACK may name; older ones are forgotten.  // transport.md R8 */
+/** Ranges that an ACK may name; older ones are forgotten.  // docs/protocol.md, "Acknowledgements" */
 export const ACK_RANGES_LIMIT = 64;
 /** Longest reason that a CLOSE carries. */
 export const CLOSE_REASON_BYTES = 128;

@@ -1,4 +1,4 @@
-/** security.md, "Bad input and attacks": what strangers and people on the way send, and what comes of it. */
+/** The cases of docs/threat-model.md: what strangers and people on the way send, and what comes of it. */
 import { describe, expect, it } from "vitest";
 import { fromHex } from "../../src/base/bytes.ts";
 import { packetIntegrity } from "../../src/crypto/integrity.ts";

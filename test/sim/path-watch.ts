@@ -1,7 +1,7 @@
 /**
  * Holds one end to the limits of what it may send to an address that has not proved itself: nothing larger
  * than what came before the peer is authenticated, and three times what came from a new address until its
- * challenge is answered.  // RFC 9000 §8; transport.md R15
+ * challenge is answered.  // RFC 9000 §8; docs/protocol.md, "Paths"
  *
  * Counts whole datagrams by address, from outside; reads challenges and answers, so the text must be plain.
  */

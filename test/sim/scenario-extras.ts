@@ -203,8 +203,7 @@ const transfer = (
 };
 
 /**
- * The links of design.md, and the long fat one: how much of the ideal BBR must reach, from the goals of the
- * engine: 95 % without loss, 90 % at 1 %; at 5 % what kernel BBR and UDX carry.
+ * The usual links and a long fat one, with the share of the ideal that BBR must reach. The goals of the engine: 95 % without loss, 90 % at 1 %; at 5 % what kernel BBR and UDX carry.
  */
 const LINKS: readonly [
   string,

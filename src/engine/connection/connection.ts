@@ -688,7 +688,7 @@ export class Connection implements FrameOwner, IncomingHost {
     transmission.updateMtu(nowMs);
   }
 
-  /** The active path is another one: what of the old one's measurements still holds.  // transport.md R15 */
+  /** The active path is another one: what of the old one's measurements still holds.  // docs/protocol.md, "Paths" */
   private afterMove(nowMs: number, move: Move): void {
     if (move === "none") return;
     const { parts, transmission } = this.link!;

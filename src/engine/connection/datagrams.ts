@@ -1,6 +1,6 @@
 /** Unreliable datagrams beside the streams: sent once, under congestion control, never again.  // RFC 9221 */
 
-/** Datagrams that wait for the window; a sender that is faster is told to wait.  // transport.md R19 */
+/** Datagrams that wait for the window; a sender that is faster is told to wait.  // docs/protocol.md, "Datagrams" */
 const OUTGOING_LIMIT = 256;
 /** Datagrams that wait for the application, and their bytes; then the oldest is dropped. */
 const INCOMING_LIMIT = 512;

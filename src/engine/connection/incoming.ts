@@ -2,7 +2,7 @@
  * Opens received packets and gives their frames to whom they concern.
  *
  * What does not open is counted and changes nothing. What opens and breaks the rules throws a SrudpError,
- * which ends the connection with its wire code.  // RFC 9000 §12, §13; transport.md R1–R4, R15
+ * which ends the connection with its wire code.  // RFC 9000 §12, §13; docs/protocol.md, "Data packets"
  */
 
 import { copyBytes } from "../../base/bytes.ts";

@@ -32,7 +32,7 @@ const IDS: readonly (readonly [keyof TransportParameters, number])[] = [
 ];
 
 export const DEFAULT_PARAMETERS: Readonly<TransportParameters> = {
-  // transport.md R17: streams start at 512 KiB; together they may have half as much again.
+  // docs/protocol.md, "Flow control": streams start at 512 KiB; together they may have half as much again.
   maxDataBytes: 768 * 1024,
   maxStreamDataBytes: 512 * 1024,
   maxStreams: 1024,

@@ -128,7 +128,7 @@ export class HandshakeRoute {
   handlePacket(nowMs: number, path: Path, bytes: Uint8Array): "ignored" | "advanced" | "repeat" {
     const isNotice = (bytes[0]! & 0xf0) === PACKET_NOTICE;
     const answers = isNotice || ANSWERS.includes(bytes[0]! & 0x0f);
-    // security.md, case 3: an answer counts only from where it was asked for.
+    // An answer counts only from an address that was sent a request; case 3 of docs/threat-model.md.
     if (answers && this.handshake.role === "initiator" && !this.asked.includes(path)) return "ignored";
     if (answers && !isNotice && this.isTooEarly(nowMs, path)) return "ignored";
     const outcome = this.handshake.handlePacket(nowMs, bytes);

@@ -2,7 +2,7 @@
  * The keys of a connection, epoch by epoch. Each epoch comes from a fresh Diffie-Hellman exchange
  * (NNpsk0, keyed with what the epoch before exported), carried in two REKEY frames, so that keys taken from
  * a machine neither open what went before nor, after the next exchange, what comes.
- * // security.md "Rekey"; Noise rev 34 §9
+ * // docs/protocol.md, "Key update"; Noise rev 34 §9
  *
  * Who asks seals under the new keys as soon as it has the answer; who answered only after it has opened a
  * packet of the new epoch, so nothing is sealed that the other side could not open. If both ask at once, the
@@ -16,7 +16,7 @@ import type { AeadKey, Primitives } from "../../crypto/primitives.ts";
 import { writeRekey } from "../../wire/frames.ts";
 import type { HandshakeKeys } from "./handshake-config.ts";
 
-/** Use of one epoch after which the next is asked for.  // security.md */
+/** Use of one epoch after which the next is asked for.  // docs/protocol.md, "Key update" */
 const REKEY_AFTER_MS = 120_000;
 const REKEY_AFTER_PACKETS: number = 2 ** 30;
 /** Packets of one epoch that are never exceeded. */

@@ -1,6 +1,6 @@
 /**
  * Finds the largest datagram that the path carries, and notices when it carries less.
- * // RFC 8899 (DPLPMTUD), transport.md R13
+ * // RFC 8899 (DPLPMTUD), docs/protocol.md, "Path MTU"
  *
  * Deviates from a plain binary search: the ceiling is tried first, because most paths carry it.
  */
@@ -77,7 +77,7 @@ export class MtuDiscovery {
     this.restIfDone(nowMs);
   }
 
-  /** The probe was lost, or the system refused it (EMSGSIZE).  // transport.md R14 */
+  /** The probe was lost, or the system refused it (EMSGSIZE).  // docs/protocol.md, "Path MTU" */
   onProbeLost(nowMs: number, bytes: number, rttMs: number): void {
     if (bytes !== this.outstandingBytes) return;
     this.outstandingBytes = 0;

@@ -1,6 +1,6 @@
 /**
  * Which path packets take, and what may be sent to an address before it has proved that it wants it.
- * // RFC 9000 §8.2, §9; transport.md R15
+ * // RFC 9000 §8.2, §9; docs/protocol.md, "Paths"
  *
  * Either end may move (QUIC lets only the client): only an authenticated packet with the highest number so
  * far starts it. The new path is used at once, but until its challenge is answered it gets no more than

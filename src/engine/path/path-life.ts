@@ -1,5 +1,5 @@
 /**
- * Whether the path in use still carries anything, judged by how long it has been silent. // transport.md R16
+ * Whether the path in use still carries anything, judged by how long it has been silent. // docs/protocol.md, "Silence"
  *
  * Silence means that no authenticated packet came over it. Keep-alives leave often enough that a living path
  * is never silent for so long, even when some of them are lost. What to do about a silent one is for others:

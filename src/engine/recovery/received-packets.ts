@@ -5,7 +5,7 @@
 import { RangeSet } from "../../base/range-set.ts";
 import { ACK_RANGES_LIMIT } from "../../wire/frames.ts";
 
-/** Longest that an acknowledgement is held back, ms.  // transport.md R8 */
+/** Longest that an acknowledgement is held back, ms.  // docs/protocol.md, "Acknowledgements" */
 export const MAX_ACK_DELAY_MS = 25;
 /** Ack-eliciting packets that make an acknowledgement due, until the peer asks otherwise.  // RFC 9000 §13.2.2 */
 const ACK_EVERY_PACKETS = 2;

@@ -524,7 +524,7 @@ export class Recovery {
     this.deliveredBytes += sent.bytes[slot]!;
     if (!isOfThisPath) return;
     this.latePackets++;
-    // transport.md R6: both thresholds grow on proof, up to a bound.
+    // docs/protocol.md, "Loss detection": both thresholds grow on proof, up to a bound.
     const distance = this.largestAcked - packetNumber + 1;
     this.packetThreshold = Math.min(MAX_PACKET_THRESHOLD, Math.max(this.packetThreshold, distance));
     this.timeThreshold = MAX_TIME_THRESHOLD;

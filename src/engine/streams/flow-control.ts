@@ -1,6 +1,6 @@
 /**
  * Credit of the whole connection, both ways, and the auto-tuning of receive windows.
- * // RFC 9000 §4, transport.md R17
+ * // RFC 9000 §4, docs/protocol.md, "Flow control"
  */
 import { SrudpError } from "../../base/errors.ts";
 import type { ReceiveStream } from "./receive-stream.ts";

@@ -374,7 +374,7 @@ export class Streams {
     for (const queue of this.ready) {
       if (queue.length === 0) continue;
       const turnBytes = turnBytesOf(rate, queue.length);
-      // Every stream gets one look a packet; those that have more go to the back in turn.  // transport.md R18
+      // Each stream is polled once per packet, in rotation.  // docs/protocol.md, "Scheduling"
       for (let turns = queue.length; turns > 0 && end - at > 1; turns--) {
         const send = queue[0]!;
         const { credit } = this;

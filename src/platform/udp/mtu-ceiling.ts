@@ -1,5 +1,5 @@
 /**
- * The largest UDP payload that is worth searching for on a path.  // transport.md R13, R14; RFC 8899 §5.2
+ * The largest UDP payload that is worth searching for on a path.  // docs/protocol.md, "Path MTU"; RFC 8899 §5.2
  *
  * Where datagrams never leave in fragments the search may be trusted, and begins with what the own interface
  * carries: 1472 bytes on Ethernet over IPv4, more between jumbo frames and on loopback. Node alone cannot see to
