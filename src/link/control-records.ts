@@ -1,9 +1,8 @@
 /**
  * What streams are for, and the records of the control stream.
  *
- * Each stream opens with its kind, a varint. The control stream then carries records: type and length as
- * varints, and the body. Types that nobody here knows are passed over, so that later versions may add some;
- * `forward-wire.ts` has those that forwarding adds.
+ * Each stream begins with its kind, a varint. On the control stream records follow: type and length as varints, then the
+ * body. Unknown types are ignored, so that later versions can add some. `forward-records.ts` has those of forwarding.
  */
 import { concatBytes, copyBytes } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
@@ -13,7 +12,7 @@ import { varintBytes, writeVarint } from "../base/varint.ts";
 /** First varint of every stream. */
 export const STREAM_KIND = { pipe: 1, control: 2, application: 3, forward: 4, bench: 5 } as const;
 
-/** What the peer's output took of one stream: all its bytes, or those up to where it stopped. */
+/** What the peer's output accepted of one stream: all bytes, or those before the output stopped. */
 export interface Receipt {
   readonly streamId: number;
   readonly bytes: number;
@@ -23,16 +22,17 @@ export interface Receipt {
 
 /** Control records of the pipe, beside the receipt. */
 export const PIPE_RECORD = {
-  /** Empty body: the sender's end of the pipe is a program, and it has ended by itself. */
+  /** Empty body: the sender's end of the pipe is a program, and the program has exited. */
   programEnded: 32,
 } as const;
 
 /** Type of the record that carries a receipt. */
 export const RECEIPT_TYPE = 1;
 const SHA256_BYTES = 32;
-/** Longer than any record that this version knows: a peer that announces more is not building one up here. */
+/** Longer than any record that this version knows. A peer cannot make this side buffer more. */
 const RECORD_LIMIT_BYTES = 4096;
 const MAX_VARINT_BYTES = 8;
+const NO_BYTES: Uint8Array = new Uint8Array(0);
 
 /** The stream's first bytes. */
 export function encodeKind(kind: number): Uint8Array {
@@ -57,45 +57,48 @@ export function encodeReceipt(receipt: Receipt): Uint8Array {
   return encodeRecord(RECEIPT_TYPE, body);
 }
 
-/** Who takes the records of a control stream. */
-export interface RecordTaker {
-  handleReceipt(receipt: Receipt): void;
+/** A record of the control stream. */
+export type ControlRecord =
+  | { readonly kind: "receipt"; readonly receipt: Receipt }
   /** Any other type; `body` is a copy. */
-  handleRecord(type: number, body: Uint8Array): void;
-}
+  | { readonly kind: "other"; readonly type: number; readonly body: Uint8Array };
 
-/** Puts the records of a control stream together from the pieces that arrive. */
+/** Reassembles the records of a control stream from the pieces that arrive. */
 export class ControlReader {
-  readonly #taker: RecordTaker;
   readonly #reader: Reader = new Reader();
-  #held: Uint8Array = new Uint8Array(0);
+  #bytes: Uint8Array = NO_BYTES;
+  #at = 0;
 
-  constructor(taker: RecordTaker) {
-    this.#taker = taker;
+  /** Takes the next bytes; call `next` until there is no record left before `bytes` are used for anything else. */
+  push(bytes: Uint8Array): void {
+    const isEmpty = this.#at === this.#bytes.length;
+    this.#bytes = isEmpty ? bytes : concatBytes(this.#bytes.subarray(this.#at), bytes);
+    this.#at = 0;
   }
 
-  /** Takes the next bytes in. @throws SrudpError ERR_PROTOCOL for a record that no honest peer sends */
-  take(bytes: Uint8Array): void {
-    const all = this.#held.length === 0 ? bytes : concatBytes(this.#held, bytes);
-    let at = 0;
-    for (;;) {
-      const reader = this.#reader;
-      reader.reset(all, at, all.length);
-      const type = reader.varint();
-      const length = reader.varint();
-      if (!reader.ok) {
-        // Two varints fit into 16 bytes: with those in hand the head is not incomplete but senseless.
-        if (all.length - at >= 2 * MAX_VARINT_BYTES) throw new SrudpError("ERR_PROTOCOL", "control record");
-        break;
-      }
+  /** The next record; undefined until more bytes arrive. @throws SrudpError ERR_PROTOCOL for an invalid record */
+  next(): ControlRecord | undefined {
+    const bytes = this.#bytes;
+    const at = this.#at;
+    const reader = this.#reader;
+    reader.reset(bytes, at, bytes.length);
+    const type = reader.varint();
+    const length = reader.varint();
+    if (!reader.ok) {
+      // Two varints fit into 16 bytes: with that many the head is not incomplete but invalid.
+      if (bytes.length - at >= 2 * MAX_VARINT_BYTES) throw new SrudpError("ERR_PROTOCOL", "control record");
+    } else {
       if (length > RECORD_LIMIT_BYTES) throw new SrudpError("ERR_PROTOCOL", "control record too long");
-      if (reader.remaining < length) break;
-      at = reader.at + length;
-      const body = reader.take(length);
-      if (type === RECEIPT_TYPE) this.#taker.handleReceipt(decodeReceipt(body));
-      else this.#taker.handleRecord(type, copyBytes(body));
+      if (reader.remaining >= length) {
+        this.#at = reader.at + length;
+        const body = reader.take(length);
+        if (type === RECEIPT_TYPE) return { kind: "receipt", receipt: decodeReceipt(body) };
+        return { kind: "other", type, body: copyBytes(body) };
+      }
     }
-    this.#held = copyBytes(all, at);
+    this.#bytes = copyBytes(bytes, at);
+    this.#at = 0;
+    return undefined;
   }
 }
 

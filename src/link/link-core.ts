@@ -1,18 +1,15 @@
 /**
- * What happens inside a link: which stream is whose, the control stream, and how a link ends.
- *
- * The initiator opens the control stream and the pipe stream at once. A link ends in order when everything
- * that was written has been acknowledged: then one CLOSE goes out. Its code says whether the peer's
- * direction was read to its end, so that the other side can tell a clean end from a truncation.
+ * The effects of a link: it gives commands to the engine's connection, passes its events to the streams, and reports to
+ * the link that the user has. What is due, and when, is decided by `link-state.ts`; read that first.
  */
-import { concatBytes } from "../base/bytes.ts";
-import { type ErrorCode, isRemoteError, SrudpError } from "../base/errors.ts";
+import type { EventEmitter } from "node:events";
+import { isRemoteError, SrudpError } from "../base/errors.ts";
 import type { Path, PathKind, PathMove } from "../base/path.ts";
-import { Reader } from "../base/reader.ts";
 import { type Connection, type ConnectionEvent, EVENT, PRIORITY } from "../engine/connection/connection.ts";
 import type { ConnectionHandle, ConnectionOwner } from "./connection-handle.ts";
 import {
   ControlReader,
+  type ControlRecord,
   encodeKind,
   encodeReceipt,
   encodeRecord,
@@ -20,134 +17,87 @@ import {
   STREAM_KIND,
 } from "./control-records.ts";
 import { faultError } from "./fault.ts";
+import { type IdentifiedStream, LinkState, type StreamPurpose } from "./link-state.ts";
 import { Stream } from "./stream.ts";
-import { StreamAdapter, type StreamHost, wireOfCode } from "./stream-adapter.ts";
+import { StreamAdapter, type StreamHost, WIRE_RESET } from "./stream-adapter.ts";
 
-/** Whoever keeps the link on a good path. */
+/** Keeps the link on a good path. */
 export interface PathObserver {
-  /** What carries the link. */
+  /** The kind of the path in use. */
   readonly kind: PathKind;
-  /** Told of the connection's events that concern paths. */
+  /** Receives the connection's events that concern paths. */
   handlePathEvent(kind: number, path: Path | undefined): void;
   close(): void;
 }
 
-/** What the link itself, which is what the user sees, is told. */
-export interface LinkObserver {
-  emit(event: string, ...values: unknown[]): boolean;
-}
-
-/** What a stream beyond the pipe is for: the library's user, or a forwarded connection. */
-export type StreamPurpose = "application" | "forward" | "bench";
-
-interface Opener {
-  readonly use: StreamPurpose;
+/** A request for a stream that the peer does not allow yet. */
+interface StreamRequest {
+  readonly purpose: StreamPurpose;
   readonly resolve: (stream: Stream) => void;
   readonly reject: (error: Error) => void;
 }
 
-/** What the link emits for the streams that the peer opens. */
-const EVENT_OF_KIND: ReadonlyMap<number, string> = new Map([
-  [STREAM_KIND.application, "stream"],
-  [STREAM_KIND.forward, "forward"],
-  [STREAM_KIND.bench, "bench"],
-]);
-/** A last acknowledgement that has not come after this does not come: its sender has gone. */
-const TIMEOUT_MS = 10_000;
-const NOTHING: Uint8Array = new Uint8Array(0);
-const WIRE_RESET: number = wireOfCode("ERR_PEER_RESET");
-const WIRE_NOT_READ: number = wireOfCode("ERR_PEER_OUTPUT_CLOSED");
+/** What happens before the link is handed out, when its user could not add listeners yet. */
+interface Backlog {
+  readonly events: ConnectionEvent[];
+  isDetached: boolean;
+}
 
 export class LinkCore implements ConnectionOwner, StreamHost {
   readonly engine: Connection;
   readonly pipe: StreamAdapter;
-  /** Where there is one it ends with the link. */
+  /** The link's path manager, if it has one; it ends with the link. */
   keeper: PathObserver | undefined;
   readonly #connectionHandle: ConnectionHandle;
-  #face: LinkObserver | undefined;
-  /** Streams by ID, as long as either side of them is in use. */
-  readonly #flows: Map<number, StreamAdapter> = new Map();
-  /** The peer's streams whose kind has not arrived whole. */
-  readonly #arrivals: Map<number, Uint8Array> = new Map();
-  #openers: Opener[] = [];
-
-  #controlId = -1;
-  readonly #controlReader: ControlReader = new ControlReader({
-    handleReceipt: (receipt) => this.#takeReceipt(receipt),
-    handleRecord: (type, body) => this.#face?.emit("record", type, body),
-  });
-  #controlQueue: Uint8Array[] = [];
-  #isControlDelivered = false;
-
-  /** What happens before the link is in its user's hands, who could not listen yet. */
-  #backlog: ConnectionEvent[] | undefined = [];
-  /** Set when the connection has ended. */
-  #over: { readonly error: SrudpError | undefined } | undefined;
-  #isDetached = false;
-  /** Why this side has closed the link, where that is an error. */
-  #failure: SrudpError | undefined;
-  /** The close was this object's doing, not the engine's own. */
-  #isClosing = false;
-  #holds = 0;
-  /** Those who still have something to say before an end in order. */
-  #deferrals = 0;
-  /** The pipe has ended both ways, so the link may end by itself. */
-  #isIdle = false;
-  /** An end in order was asked for; `reason` goes to the peer. */
-  #ending: { readonly reason: string } | undefined;
-  #deadline: NodeJS.Timeout | undefined;
+  readonly #state: LinkState<StreamAdapter>;
+  readonly #controlReader: ControlReader = new ControlReader();
+  /** The link that the user has. */
+  #link: EventEmitter | undefined;
+  #requests: StreamRequest[] = [];
+  /** Undefined once the link was handed out. */
+  #backlog: Backlog | undefined = { events: [], isDetached: false };
+  #timer: NodeJS.Timeout | undefined;
   #whenOver: ((error: SrudpError | undefined) => void)[] = [];
   #whenGone: (() => void)[] = [];
 
+  /** @param connection established */
   constructor(connection: Connection, connectionHandle: ConnectionHandle) {
     this.engine = connection;
     this.#connectionHandle = connectionHandle;
     this.pipe = new StreamAdapter(this);
+    this.#state = new LinkState(connection.role, this.pipe);
   }
 
   get isOver(): boolean {
-    return this.#over !== undefined;
+    return this.#state.isOver;
   }
 
-  /** For the keeper: the link's user hears of a move. */
+  /** For the path manager: reports a move to the link's user. */
   readonly onPathMoved = (move: PathMove): void => {
-    this.#face?.emit("path", move);
+    this.#link?.emit("path", move);
   };
 
   // ------------------------------------------------------------------ from the link
 
-  /** The link was handed out: from the next turn of the event loop on it is told of everything, from the first. */
-  handOut(): void {
-    setImmediate(() => {
-      const backlog = this.#backlog ?? [];
-      this.#backlog = undefined;
-      try {
-        if (this.#failure !== undefined) this.#finish(this.#failure, true);
-        else for (const event of backlog) this.#handle(event);
-      } catch (fault) {
-        this.fail(fault);
-      }
-      if (this.#isDetached) this.handleDetached();
-      this.touch();
-    });
-  }
-
   /**
-   * The link is there; the initiator opens the control stream, and the pipe.
+   * Opens the control stream and the pipe if this side is the initiator.
    *
-   * @param hasPipe false for a link that only carries further streams
+   * @param link receives the events
+   * @param hasPipe false for a link that has further streams only
    */
-  start(face: LinkObserver, hasPipe = true): void {
-    this.#face = face;
+  start(link: EventEmitter, hasPipe = true): void {
+    this.#link = link;
     const { engine } = this;
     if (engine.role === "initiator") {
-      this.#controlId = engine.openStream(PRIORITY.control);
+      const controlId = engine.openStream(PRIORITY.control);
+      this.#state.handleControlOpened(controlId);
       const pipeId = hasPipe ? engine.openStream() : -1;
-      if (this.#controlId < 0 || (hasPipe && pipeId < 0)) {
-        this.#violated("ERR_PARAMETER");
+      if (controlId < 0 || (hasPipe && pipeId < 0)) {
+        this.#state.handleViolation("ERR_PARAMETER");
+        this.#drain();
         return;
       }
-      engine.write(this.#controlId, encodeKind(STREAM_KIND.control));
+      engine.write(controlId, encodeKind(STREAM_KIND.control));
       if (hasPipe) this.#startPipe(pipeId);
     }
     this.touch();
@@ -155,15 +105,34 @@ export class LinkCore implements ConnectionOwner, StreamHost {
 
   #startPipe(pipeId: number): void {
     this.engine.write(pipeId, encodeKind(STREAM_KIND.pipe));
-    this.#flows.set(pipeId, this.pipe);
+    this.#state.addStream(pipeId, this.pipe);
     this.pipe.open(pipeId);
   }
 
-  openStream(use: StreamPurpose): Promise<Stream> {
-    if (this.#over !== undefined) return Promise.reject(this.#over.error ?? new SrudpError("ERR_PEER_RESET"));
+  /** The link was handed out. All events follow from the next turn of the event loop, the earlier ones first. */
+  handOut(): void {
+    setImmediate(() => {
+      const backlog = this.#backlog;
+      this.#backlog = undefined;
+      const { end } = this.#state;
+      try {
+        if (end.kind === "closing" && end.failure !== undefined) this.#finish(end.failure, true);
+        else if (backlog !== undefined) for (const event of backlog.events) this.#handle(event);
+      } catch (fault) {
+        this.fail(fault);
+      }
+      if (backlog?.isDetached) this.handleDetached();
+      this.touch();
+    });
+  }
+
+  openStream(purpose: StreamPurpose): Promise<Stream> {
+    const { end } = this.#state;
+    if (end.kind === "over") return Promise.reject(end.error ?? new SrudpError("ERR_PEER_RESET"));
     return new Promise((resolve, reject) => {
-      this.#openers.push({ use, resolve, reject });
-      this.#serveOpeners();
+      this.#requests.push({ purpose, resolve, reject });
+      this.#state.waitForOpen();
+      this.#openRequested();
     });
   }
 
@@ -175,149 +144,145 @@ export class LinkCore implements ConnectionOwner, StreamHost {
   }
 
   sendReceipt(receipt: Receipt): void {
-    this.#controlQueue.push(encodeReceipt(receipt));
-    this.#writeControl();
+    this.#state.sendRecord(encodeReceipt(receipt));
+    this.#drain();
   }
 
   sendRecord(type: number, body: Uint8Array): void {
-    this.#controlQueue.push(encodeRecord(type, body));
-    this.#writeControl();
+    this.#state.sendRecord(encodeRecord(type, body));
+    this.#drain();
   }
 
-  /** Asks the peer for a sign of life. */
+  /** Elicits an acknowledgement from the peer. */
   ping(): void {
     this.engine.ping();
     this.touch();
   }
 
-  /** Keeps the link from ending by itself; call what it returns to undo that. */
+  /** Keeps the link from ending by itself until the returned function is called. */
   hold(): () => void {
-    this.#holds++;
-    let held = true;
+    this.#state.hold();
+    let isHeld = true;
     return () => {
-      if (!held) return;
-      held = false;
-      this.#holds--;
-      this.#endWhenIdle();
+      if (!isHeld) return;
+      isHeld = false;
+      this.#state.release();
+      this.#drain();
     };
   }
 
-  /** Has an end in order wait; call what it returns to undo that. */
+  /** Delays an orderly end until the returned function is called. */
   deferEnd(): () => void {
-    this.#deferrals++;
+    this.#state.deferEnd();
     let isDeferred = true;
     return () => {
       if (!isDeferred) return;
       isDeferred = false;
-      this.#deferrals--;
-      this.#writeControl();
-      this.#endWhenDelivered();
+      this.#state.resumeEnd();
+      this.#drain();
     };
   }
 
-  /** Calls `whenOver` when the link has ended, with what it failed with. */
+  /** Calls `whenOver` when the link has ended, with the error if it failed. */
   notifyWhenOver(whenOver: (error: SrudpError | undefined) => void): void {
-    if (this.#over === undefined) this.#whenOver.push(whenOver);
-    else whenOver(this.#over.error);
+    const { end } = this.#state;
+    if (end.kind === "over") whenOver(end.error);
+    else this.#whenOver.push(whenOver);
   }
 
   /**
-   * Calls `whenGone` when nothing is to be sent for the link any more: it has ended, and where that was our
-   * doing, the peer has answered it or was given up.
+   * Calls `whenGone` when nothing more is to be sent for the link: it has ended, and if this side closed it, the peer
+   * has answered or is no longer waited for.
    */
   notifyWhenGone(whenGone: () => void): void {
     if (this.#isGone) whenGone();
     else this.#whenGone.push(whenGone);
   }
 
-  /** The pipe has ended both ways: the link ends too, as soon as nothing else is going on. */
+  /** The pipe has ended in both directions: the link ends as soon as nothing else uses it. */
   endWhenIdle(whenOver: (error: SrudpError | undefined) => void): void {
     this.notifyWhenOver(whenOver);
-    this.#isIdle = true;
-    this.#endWhenIdle();
+    this.#state.endWhenIdle();
+    this.#drain();
   }
 
-  /** Ends the link as soon as everything that was written and ended has been acknowledged. */
+  /** Ends the link as soon as the peer has acknowledged everything that was written and ended. */
   endInOrder(reason: string, whenOver: (error: SrudpError | undefined) => void): void {
     this.notifyWhenOver(whenOver);
-    if (this.#ending !== undefined || this.#over !== undefined) return;
-    this.#ending = { reason };
-    this.#writeControl();
-    this.#endWhenDelivered();
+    this.#state.endInOrder(reason);
+    this.#drain();
   }
 
-  /** Ends the link at once; `wireCode` is what the peer's link fails with. */
+  /** Ends the link at once; the peer's link fails with `wireCode`. */
   abort(wireCode: number): void {
-    if (this.#over === undefined) this.#close(wireCode, "");
+    this.#state.abort(wireCode);
+    this.#drain();
   }
+
+  // ------------------------------------------------------------------ from the streams
 
   touch(): void {
     this.#connectionHandle.touch();
   }
 
-  /** A fault showed while the link was served: it ends with ERR_INTERNAL. */
+  /** A fault occurred while the link was served: it ends with ERR_INTERNAL. */
   fail(fault: unknown): void {
     this.#connectionHandle.fail(fault);
   }
 
-  /** A listener of the link, or of one of its streams, threw. */
+  /** An event listener of the link or of one of its streams threw. */
   failByListener(thrown: unknown): void {
     this.#connectionHandle.failByListener(thrown);
   }
 
-  streamChanged(flow: StreamAdapter): void {
-    if (flow.isSettled && flow !== this.pipe) this.#flows.delete(flow.streamId);
-    this.#endWhenIdle();
-    this.#endWhenDelivered();
-  }
-
-  now(): number {
-    return this.#connectionHandle.now();
+  streamChanged(stream: StreamAdapter): void {
+    this.#state.handleStreamChanged(stream);
+    this.#drain();
   }
 
   // ------------------------------------------------------------------ from the connection
 
   handleEvent(event: ConnectionEvent): void {
-    if (this.#backlog !== undefined) this.#backlog.push({ ...event });
+    if (this.#backlog !== undefined) this.#backlog.events.push({ ...event });
     else this.#handle(event);
   }
 
   #handle(event: ConnectionEvent): void {
-    // A record may have ended the link in the middle of its backlog: streams and records behind it have no owner
-    // any more that would end them.
-    if (this.#over !== undefined) return;
+    // A record may have ended the link in the middle of its backlog. Nothing would end the streams behind it.
+    const state = this.#state;
+    if (state.isOver) return;
     const { streamId, errorCode } = event;
-    const isControl = streamId === this.#controlId;
-    const flow = this.#flows.get(streamId);
+    const isControl = streamId === state.controlId;
+    const stream = state.streamOf(streamId);
     switch (event.kind) {
       case EVENT.streamOpened:
-        this.#arrivals.set(streamId, NOTHING);
-        this.#takeArrival(streamId);
+        state.handlePeerStream(streamId);
+        this.#readKind(streamId);
         break;
       case EVENT.readable:
         if (isControl) this.#readControl();
-        else if (flow !== undefined) flow.handleReadable();
-        else if (this.#arrivals.has(streamId)) this.#takeArrival(streamId);
+        else if (stream !== undefined) stream.handleReadable();
+        else if (state.isUnidentified(streamId)) this.#readKind(streamId);
         break;
       case EVENT.writable:
-        flow?.handleWritable();
+        stream?.handleWritable();
         break;
       case EVENT.streamReset:
-        if (isControl) this.#violated("ERR_PROTOCOL");
-        else if (flow !== undefined) flow.handleReset(errorCode);
-        else if (this.#arrivals.delete(streamId)) this.#refuse(streamId);
+        if (isControl) this.#violated();
+        else if (stream !== undefined) stream.handleReset(errorCode);
+        else if (state.forgetPeerStream(streamId)) this.#refuse(streamId);
         break;
       case EVENT.stopSending:
-        if (isControl) this.#violated("ERR_PROTOCOL");
-        else flow?.handleStopSending(errorCode);
+        if (isControl) this.#violated();
+        else stream?.handleStopSending(errorCode);
         break;
       case EVENT.streamAcknowledged:
-        if (isControl) this.#isControlDelivered = true;
-        else flow?.handleAcknowledged();
-        this.#endWhenDelivered();
+        if (isControl) state.handleControlDelivered();
+        else stream?.handleAcknowledged();
+        this.#drain();
         break;
       case EVENT.streamsAvailable:
-        this.#serveOpeners();
+        this.#openRequested();
         break;
       case EVENT.datagram:
         this.#deliverDatagrams();
@@ -331,87 +296,87 @@ export class LinkCore implements ConnectionOwner, StreamHost {
   }
 
   handleFault(fault: unknown): void {
-    if (this.#over !== undefined) return;
-    this.#failure = faultError(fault);
+    if (this.#state.isOver) return;
+    const failure = faultError(fault);
+    this.#state.fail(failure);
     try {
-      // Not flushed: who is about to throw again is better driven by the endpoint, which lets go of it then.
-      this.#isClosing = true;
-      this.engine.close(this.#connectionHandle.now(), wireOfCode("ERR_INTERNAL"), "");
+      // Without a flush: an engine that is about to throw again is better driven by the endpoint, which then detaches it.
+      this.#drain(false);
     } finally {
-      if (this.#backlog === undefined) this.#finish(this.#failure, true);
+      if (this.#backlog === undefined) this.#finish(failure, true);
     }
   }
 
   handleDetached(): void {
-    this.#isDetached = true;
-    if (this.#backlog !== undefined) return;
-    // The endpoint was closed under the link; a link that ended by itself has been told before.
-    this.#finish(new SrudpError("ERR_INTERRUPTED", "The endpoint was closed"), true);
-    this.#tellWhenGone();
+    if (this.#backlog !== undefined) {
+      this.#backlog.isDetached = true;
+      return;
+    }
+    const wasOver = this.#state.isOver;
+    this.#state.handleDetached();
+    if (!wasOver) this.#reportEnd(true);
+    this.#reportGone();
   }
 
   // ------------------------------------------------------------------ streams
 
-  #serveOpeners(): void {
-    while (this.#openers.length > 0) {
+  #openRequested(): void {
+    while (this.#requests.length > 0) {
       const streamId = this.engine.openStream();
       if (streamId < 0) return;
-      const { use, resolve } = this.#openers.shift()!;
-      this.engine.write(streamId, encodeKind(STREAM_KIND[use]));
+      const request = this.#requests.shift();
+      if (request === undefined) return;
+      this.#state.handleOpened();
+      this.engine.write(streamId, encodeKind(STREAM_KIND[request.purpose]));
       this.touch();
-      resolve(this.#newStream(streamId, NOTHING));
+      request.resolve(this.#newStream(streamId));
     }
   }
 
-  #newStream(streamId: number, first: Uint8Array): Stream {
-    const flow = new StreamAdapter(this);
-    const stream = new Stream(flow);
-    this.#flows.set(streamId, flow);
-    flow.open(streamId, first);
+  #newStream(streamId: number, first?: Uint8Array): Stream {
+    const adapter = new StreamAdapter(this);
+    const stream = new Stream(adapter);
+    this.#state.addStream(streamId, adapter);
+    adapter.open(streamId, first);
     return stream;
   }
 
-  /** Reads what a stream of the peer is for, and gives it to whom it concerns. */
-  #takeArrival(streamId: number): void {
+  /** Reads the kind of a stream of the peer. */
+  #readKind(streamId: number): void {
     for (;;) {
       const bytes = this.engine.read(streamId);
       if (bytes === undefined) break;
-      const all = concatBytes(this.#arrivals.get(streamId) ?? NOTHING, bytes);
-      const reader = new Reader(all);
-      const kind = reader.varint();
-      if (!reader.ok) {
-        this.#arrivals.set(streamId, all);
-        continue;
-      }
-      this.#arrivals.delete(streamId);
-      this.#route(streamId, kind, reader.rest());
+      const identified = this.#state.identify(streamId, bytes);
+      if (identified === undefined) continue;
+      this.#accept(streamId, identified);
       this.touch();
       return;
     }
     if (!this.engine.readFinished(streamId)) return;
-    this.#arrivals.delete(streamId);
+    this.#state.forgetPeerStream(streamId);
     this.#refuse(streamId);
   }
 
-  #route(streamId: number, kind: number, first: Uint8Array): void {
-    const isResponder = this.engine.role === "responder";
-    if (kind === STREAM_KIND.pipe && isResponder && this.pipe.streamId < 0) {
-      this.#flows.set(streamId, this.pipe);
-      this.pipe.open(streamId, first);
-      this.#face?.emit("pipe");
-    } else if (kind === STREAM_KIND.control && isResponder && this.#controlId < 0) {
-      this.#controlId = streamId;
-      this.#takeControl(first);
-      this.#readControl();
-      this.#writeControl();
-    } else {
-      const event = EVENT_OF_KIND.get(kind);
-      if (event === undefined) {
+  #accept(streamId: number, { purpose, rest }: IdentifiedStream): void {
+    switch (purpose) {
+      case "pipe":
+        this.#state.addStream(streamId, this.pipe);
+        this.pipe.open(streamId, rest);
+        this.#link?.emit("pipe");
+        return;
+      case "control":
+        this.#takeControl(rest);
+        this.#readControl();
+        this.#drain();
+        return;
+      case "unknown":
         this.#refuse(streamId);
         return;
+      default: {
+        const stream = this.#newStream(streamId, rest);
+        const event = purpose === "application" ? "stream" : purpose;
+        if (!this.#link?.emit(event, stream)) stream.destroy();
       }
-      const stream = this.#newStream(streamId, first);
-      if (!this.#face?.emit(event, stream)) stream.destroy();
     }
   }
 
@@ -425,7 +390,7 @@ export class LinkCore implements ConnectionOwner, StreamHost {
     for (;;) {
       const bytes = this.engine.readDatagram();
       if (bytes === undefined) return;
-      this.#face?.emit("datagram", bytes);
+      this.#link?.emit("datagram", bytes);
     }
   }
 
@@ -433,7 +398,7 @@ export class LinkCore implements ConnectionOwner, StreamHost {
 
   #readControl(): void {
     for (;;) {
-      const bytes = this.engine.read(this.#controlId);
+      const bytes = this.engine.read(this.#state.controlId);
       if (bytes === undefined) break;
       this.#takeControl(bytes);
     }
@@ -442,105 +407,108 @@ export class LinkCore implements ConnectionOwner, StreamHost {
 
   #takeControl(bytes: Uint8Array): void {
     try {
-      this.#controlReader.take(bytes);
+      this.#controlReader.push(bytes);
+      for (;;) {
+        const record = this.#controlReader.next();
+        if (record === undefined) return;
+        this.#handleRecord(record);
+      }
     } catch (error) {
       if (!isRemoteError(error)) throw error;
-      this.#violated(error.code);
+      this.#state.handleViolation(error.code);
+      this.#drain();
     }
   }
 
-  /** A peer that certifies what it took has it, whether or not its acknowledgement comes. */
-  #takeReceipt(receipt: Receipt): void {
+  #handleRecord(record: ControlRecord): void {
+    if (record.kind === "receipt") this.#handleReceipt(record.receipt);
+    else this.#link?.emit("record", record.type, record.body);
+  }
+
+  /** A peer that certifies what it received has it, even if its acknowledgement is lost. */
+  #handleReceipt(receipt: Receipt): void {
     const { pipe } = this;
     if (receipt.streamId === pipe.streamId && pipe.isFinished && receipt.bytes === pipe.writtenBytes) {
       pipe.handleAcknowledged();
     }
-    this.#face?.emit("receipt", receipt);
-  }
-
-  /** Sends the records that wait, and the end of the control stream when no more will come. */
-  #writeControl(): void {
-    if (this.#controlId < 0 || this.#over !== undefined) return;
-    for (const record of this.#controlQueue) this.engine.write(this.#controlId, record);
-    this.#controlQueue = [];
-    if (this.#ending !== undefined && this.#deferrals === 0) this.engine.finish(this.#controlId);
-    this.touch();
+    this.#link?.emit("receipt", receipt);
   }
 
   // ------------------------------------------------------------------ the end
 
-  #endWhenIdle(): void {
-    if (!this.#isIdle || this.#holds > 0 || this.#openers.length > 0) return;
-    for (const flow of this.#flows.values()) if (flow !== this.pipe && !flow.isSettled) return;
-    this.endInOrder("", () => undefined);
+  /** The peer gave the control stream up. */
+  #violated(): void {
+    this.#state.handleViolation("ERR_PROTOCOL");
+    this.#drain();
   }
 
-  /** The end that was asked for, once nothing is on its way any more. */
-  #endWhenDelivered(): void {
-    if (this.#ending === undefined || this.#over !== undefined || this.#deferrals > 0) return;
-    for (const flow of this.#flows.values()) if (flow.isFinished && !flow.isDelivered) return;
-    if (!this.#isControlDelivered && this.#controlId >= 0 && this.#deadline === undefined) {
-      // While the peer is there, what it lacks is sent again until it has it. It may have gone with all that it
-      // wanted, though, and its last acknowledgement and CLOSE be lost: then this side has what it needs too.
-      const giveUp = this.#connectionHandle.guard(() => {
-        this.#isControlDelivered = true;
-        this.#endWhenDelivered();
-      });
-      this.#deadline = setTimeout(giveUp, TIMEOUT_MS);
+  /** Carries out what is due, and sets the timer for what is due later. */
+  #drain(flushes = true): void {
+    const state = this.#state;
+    for (;;) {
+      const action = state.poll(this.#connectionHandle.now());
+      if (action === undefined) break;
+      switch (action.kind) {
+        case "sendRecord":
+          this.engine.write(state.controlId, action.record);
+          break;
+        case "finishControl":
+          this.engine.finish(state.controlId);
+          break;
+        case "close":
+          this.engine.close(this.#connectionHandle.now(), action.errorCode, action.reason);
+      }
+      this.touch();
+      if (action.kind === "close" && flushes) this.#connectionHandle.flush();
     }
-    if (!this.#isControlDelivered && this.#controlId >= 0) return;
-    // The peer's bytes that nobody here will read are told of, should there be any.
-    const isPeerRead = this.pipe.isReadEnded || this.pipe.streamId < 0;
-    this.#close(isPeerRead ? 0 : WIRE_NOT_READ, this.#ending.reason);
+    if (state.deadlineMs !== Infinity && this.#timer === undefined) this.#setTimer();
   }
 
-  /** The peer broke the rules of streams and records, which the engine knows nothing of. */
-  #violated(code: ErrorCode): void {
-    if (this.#over !== undefined) return;
-    this.#failure = new SrudpError(code);
-    this.#close(wireOfCode(code), "");
-  }
-
-  #close(errorCode: number, reason: string): void {
-    this.#isClosing = true;
-    this.engine.close(this.#connectionHandle.now(), errorCode, reason);
-    this.#connectionHandle.touch();
-    this.#connectionHandle.flush();
+  #setTimer(): void {
+    const delayMs = Math.max(0, Math.ceil(this.#state.deadlineMs - this.#connectionHandle.now()));
+    const handleTimeout = this.#connectionHandle.guard(() => {
+      this.#timer = undefined;
+      this.#state.handleTimeout(this.#connectionHandle.now());
+      this.#drain();
+    });
+    this.#timer = setTimeout(handleTimeout, delayMs);
   }
 
   #handleClosed(): void {
-    const { origin, code, errorCode, reason } = this.engine.closeCause!;
-    const isOurs = origin === "local";
-    if (this.#failure !== undefined) this.#finish(this.#failure, false);
-    else if (isOurs && !this.#isClosing && code !== undefined)
-      this.#finish(new SrudpError(code, reason), false);
-    else if (isOurs || code === undefined) this.#finish(undefined, isOurs);
-    // What the peer did not read is no loss where there was nothing.
-    else if (errorCode === WIRE_NOT_READ && this.pipe.writtenBytes === 0) this.#finish(undefined, false);
-    else this.#finish(new SrudpError(code), false);
+    const { closeCause } = this.engine;
+    if (closeCause === undefined) throw new TypeError("a closed connection without a cause");
+    const { error, isAbrupt } = this.#state.outcomeOf(closeCause);
+    this.#finish(error, isAbrupt);
   }
 
   #finish(error: SrudpError | undefined, isAbrupt: boolean): void {
-    if (this.#over !== undefined) return;
-    clearTimeout(this.#deadline);
+    if (this.#state.isOver) return;
+    this.#state.handleEnded(error);
+    this.#reportEnd(isAbrupt);
+    if (this.#isGone) this.#reportGone();
+  }
+
+  /** Reports the end to everything that belongs to the link. */
+  #reportEnd(isAbrupt: boolean): void {
+    const state = this.#state;
+    const error = state.end.kind === "over" ? state.end.error : undefined;
+    clearTimeout(this.#timer);
     this.keeper?.close();
-    this.#over = { error };
-    for (const flow of new Set([this.pipe, ...this.#flows.values()])) flow.handleOver(error, isAbrupt);
-    this.#flows.clear();
-    this.#arrivals.clear();
-    for (const { reject } of this.#openers) reject(error ?? new SrudpError("ERR_PEER_RESET"));
-    this.#openers = [];
+    for (const stream of state.streams) stream.handleOver(error, isAbrupt);
+    state.clearStreams();
+    for (const { reject } of this.#requests) reject(error ?? new SrudpError("ERR_PEER_RESET"));
+    this.#requests = [];
     const waiting = this.#whenOver;
     this.#whenOver = [];
     for (const whenOver of waiting) whenOver(error);
-    if (this.#isGone) this.#tellWhenGone();
   }
 
   get #isGone(): boolean {
-    return this.#over !== undefined && (this.#isDetached || this.engine.state !== "closing");
+    const { end } = this.#state;
+    return end.kind === "over" && (end.isDetached || this.engine.state !== "closing");
   }
 
-  #tellWhenGone(): void {
+  #reportGone(): void {
     const waiting = this.#whenGone;
     this.#whenGone = [];
     for (const whenGone of waiting) whenGone();

@@ -35,6 +35,9 @@ export interface StreamHost {
   streamChanged(flow: StreamAdapter): void;
 }
 
+/** The wire code of ERR_PEER_RESET. */
+export const WIRE_RESET: number = wireIn("ERR_PEER_RESET");
+
 type Callback = (error?: Error | null) => void;
 
 export class StreamAdapter {
@@ -312,7 +315,13 @@ export function wireOf(error: unknown): number {
   return wireOfCode(code);
 }
 
-/** The wire code of an error; that of a reset for errors that never travel. */
+/** The wire code of an error; WIRE_RESET for errors that never travel. */
 export function wireOfCode(code: ErrorCode): number {
-  return ERRORS[code].wire ?? ERRORS.ERR_PEER_RESET.wire!;
+  return ERRORS[code].wire ?? WIRE_RESET;
+}
+
+function wireIn(code: ErrorCode): number {
+  const { wire } = ERRORS[code];
+  if (wire === undefined) throw new TypeError(`${code} has no wire code`);
+  return wire;
 }

@@ -43,14 +43,13 @@ export const controlRecords: FuzzTarget = {
 
 function readPieces(random: Xorshift, length: number): Receipt[] | undefined {
   const receipts: Receipt[] = [];
-  const reader = new ControlReader({
-    handleReceipt: (receipt) => receipts.push(receipt),
-    handleRecord: () => undefined,
-  });
+  const reader = new ControlReader();
   try {
     for (let at = 0; at < length; ) {
       const next = Math.min(length, at + 1 + random.below(random.oneIn(2) ? 4 : 200));
-      reader.take(stream.subarray(at, next));
+      reader.push(stream.subarray(at, next));
+      for (let record = reader.next(); record !== undefined; record = reader.next())
+        if (record.kind === "receipt") receipts.push(record.receipt);
       at = next;
     }
   } catch (error) {

@@ -68,7 +68,7 @@ export class Attacker implements ConnectionOwner {
   readonly #ports: number[] = [];
   #givenPorts: readonly number[] = [];
   readonly #clients: Set<{ destroy(): void }> = new Set();
-  readonly #controlReader: ControlReader;
+  readonly #controlReader: ControlReader = new ControlReader();
   #isDeaf = false;
   #events = 0;
   /** What was counted when it was last waited for. */
@@ -79,14 +79,6 @@ export class Attacker implements ConnectionOwner {
   constructor(random: Xorshift, zeroPort?: ZeroPortSender) {
     this.#random = random;
     this.#zeroPort = zeroPort;
-    this.#controlReader = new ControlReader({
-      handleReceipt: () => undefined,
-      handleRecord: (type, body) => {
-        if (type !== FORWARD_RECORD.answer) return;
-        const { port, failure } = decodeForwardReply(body);
-        if (failure === undefined && port > 0) this.#ports.push(port);
-      },
-    });
   }
 
   /** The connection that it speaks over; events go to this attacker. */
@@ -172,7 +164,16 @@ export class Attacker implements ConnectionOwner {
 
   #takeControl(bytes: Uint8Array): void {
     try {
-      this.#controlReader.take(bytes);
+      this.#controlReader.push(bytes);
+      for (
+        let record = this.#controlReader.next();
+        record !== undefined;
+        record = this.#controlReader.next()
+      ) {
+        if (record.kind !== "other" || record.type !== FORWARD_RECORD.answer) continue;
+        const { port, failure } = decodeForwardReply(record.body);
+        if (failure === undefined && port > 0) this.#ports.push(port);
+      }
     } catch {
       // It certainly was nothing that an attacker would complain about.
     }

@@ -18,11 +18,14 @@ let records: [type: number, ...body: number[]][] = [];
 function read(...pieces: Uint8Array[]): Receipt[] {
   const receipts: Receipt[] = [];
   records = [];
-  const reader = new ControlReader({
-    handleReceipt: (one) => receipts.push(one),
-    handleRecord: (type, body) => records.push([type, ...body]),
-  });
-  for (const piece of pieces) reader.take(piece);
+  const reader = new ControlReader();
+  for (const piece of pieces) {
+    reader.push(piece);
+    for (let record = reader.next(); record !== undefined; record = reader.next()) {
+      if (record.kind === "receipt") receipts.push(record.receipt);
+      else records.push([record.type, ...record.body]);
+    }
+  }
   return receipts;
 }
 
