@@ -10,9 +10,8 @@ import { Link } from "./link.ts";
 import { LinkCore } from "./link-core.ts";
 import type { CommonOptions, ConnectOptions } from "./link-options.ts";
 import { newConnection } from "./new-connection.ts";
-import { peerAddressOf } from "./peer-source.ts";
 import { wireOfCode } from "./stream-adapter.ts";
-import { newGate, type Trust } from "./trust.ts";
+import { newGate, peerAddressOf, type Trust } from "./trust.ts";
 
 /** How packets travel, and whether the link has a pipe. */
 export type AttemptOptions = CommonOptions & Pick<ConnectOptions, "pipe">;

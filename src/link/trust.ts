@@ -4,10 +4,12 @@ import { equalBytes, utf8Encode } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
 import type { KeyPair } from "../crypto/primitives.ts";
 import { Gate, type GateConfig } from "../engine/acceptor/gate.ts";
+import { sourceOf } from "../engine/acceptor/guess-limits.ts";
 import type { Credentials, Mode } from "../engine/handshake/handshake.ts";
 import { nodePrimitives } from "../platform/crypto/node-provider.ts";
 import type { RemoteAddress } from "../platform/udp/address.ts";
 import { parseCode } from "../wire/code.ts";
+import type { DatagramOrigin } from "./endpoint.ts";
 import type { TrustOptions } from "./link-options.ts";
 
 const SECRET_BYTES = 32;
@@ -94,6 +96,21 @@ export function newGate(nowMs: number, trust: Trust): Gate {
   const gate = new Gate(nowMs, gateConfigOf(trust));
   gate.setCredentials(trust.credentials);
   return gate;
+}
+
+/**
+ * The address that tells unauthenticated peers apart, for cookies and half-open connections. At a relay it includes the
+ * relay's socket, which stands for one room: all peers behind rendezvous relays have the same address, and a TURN
+ * server may name any address.
+ */
+export function peerAddressOf({ socket, address }: DatagramOrigin): string {
+  return socket.kind === "relay" ? `relay ${socket.index} ${address}` : address;
+}
+
+/** The source that guesses are counted by: the peer's IPv4 address, its IPv6 /64, or its relay room. */
+export function guessSourceOf({ socket, address }: DatagramOrigin): string {
+  const network = sourceOf(address);
+  return socket.kind === "relay" ? `relay ${socket.index} ${network}` : network;
 }
 
 function throwAwayIdentity(): KeyPair {

@@ -15,17 +15,16 @@ import type { DatagramOrigin, Endpoint } from "../link/endpoint.ts";
 import { Link } from "../link/link.ts";
 import { LinkCore } from "../link/link-core.ts";
 import type { ListenOptions } from "../link/link-options.ts";
-import { LinkQueue } from "../link/link-queue.ts";
 import { type ConnectionParts, newConnection } from "../link/new-connection.ts";
-import { guessSourceOf, peerAddressOf } from "../link/peer-source.ts";
 import { prepareQlogDirectory } from "../link/qlog/qlog-file.ts";
 import { wireOfCode } from "../link/stream-adapter.ts";
-import { gateConfigOf, Trust } from "../link/trust.ts";
+import { gateConfigOf, guessSourceOf, peerAddressOf, Trust } from "../link/trust.ts";
 import { onAbort } from "../platform/abort.ts";
 import { LongTimeout } from "../platform/long-timeout.ts";
 import { familyOf, type RemoteAddress } from "../platform/udp/address.ts";
 import type { ListenerRendezvous } from "../traversal/listener-rendezvous.ts";
 import { parseCode } from "../wire/code.ts";
+import { LinkQueue } from "./link-queue.ts";
 
 /** Events of a listener. */
 export interface ListenerEvents {

@@ -5,7 +5,7 @@ import { describe, expect, it, vi } from "vitest";
 import { toHex, utf8Encode } from "../../../src/base/bytes.ts";
 import { connect, type Link, listen } from "../../../src/index.ts";
 import type { DatagramOrigin } from "../../../src/link/endpoint.ts";
-import { guessSourceOf, peerAddressOf } from "../../../src/link/peer-source.ts";
+import { guessSourceOf, peerAddressOf } from "../../../src/link/trust.ts";
 import { nodePrimitives } from "../../../src/platform/crypto/node-provider.ts";
 import type { DatagramSocket } from "../../../src/platform/udp/datagram-socket.ts";
 import { RELAY_ADDRESS } from "../../../src/traversal/relay/relay-socket.ts";

@@ -1,13 +1,13 @@
-/** Links between the event that brings them and the loop that takes them. */
-import type { Link } from "./link.ts";
+/** A queue between the event that brings a link and the `for await` loop that takes it. */
+import type { Link } from "../link/link.ts";
 
-type Taker = (result: IteratorResult<Link, undefined>) => void;
+type Resolve = (result: IteratorResult<Link, undefined>) => void;
 
 export class LinkQueue {
   #links: Link[] = [];
-  #takers: Taker[] = [];
+  #waiting: Resolve[] = [];
   #isEnded = false;
-  /** Without a loop nothing is kept: whoever listens to events has had the link already. */
+  /** Without a loop no link is kept: event listeners have had it already. */
   #isIterated = false;
 
   get length(): number {
@@ -15,16 +15,16 @@ export class LinkQueue {
   }
 
   push(link: Link): void {
-    const taker = this.#takers.shift();
-    if (taker !== undefined) taker({ done: false, value: link });
+    const resolve = this.#waiting.shift();
+    if (resolve !== undefined) resolve({ done: false, value: link });
     else if (this.#isIterated) this.#links.push(link);
   }
 
-  /** No more links will come; those that wait are still taken. */
+  /** No more links follow; the loop still gets those that are queued. */
   end(): void {
     this.#isEnded = true;
-    for (const taker of this.#takers) taker({ done: true, value: undefined });
-    this.#takers = [];
+    for (const resolve of this.#waiting) resolve({ done: true, value: undefined });
+    this.#waiting = [];
   }
 
   iterate(): AsyncIterableIterator<Link, undefined> {
@@ -44,6 +44,6 @@ export class LinkQueue {
     const link = this.#links.shift();
     if (link !== undefined) return Promise.resolve({ done: false, value: link });
     if (this.#isEnded) return Promise.resolve({ done: true, value: undefined });
-    return new Promise((resolve) => this.#takers.push(resolve));
+    return new Promise((resolve) => this.#waiting.push(resolve));
   }
 }
