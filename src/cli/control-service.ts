@@ -20,6 +20,7 @@ import { formatAddress } from "../platform/udp/address.ts";
 import { encodeKey } from "../wire/key-text.ts";
 import type { CommandContext } from "./context.ts";
 import { asSrudpError } from "./exit.ts";
+import { messageOf } from "./failures.ts";
 import type { FaultReports } from "./faults.ts";
 import { failureReport, reportForwarding } from "./reports/forward-reports.ts";
 import type { Reporter } from "./terminal/reporter.ts";
@@ -74,7 +75,7 @@ export class ControlService {
     try {
       await serveControl(controlFolder(environment), (request) => controlService.#answer(request));
     } catch (thrown) {
-      const reason = thrown instanceof SrudpError ? thrown.message : String(thrown);
+      const reason = thrown instanceof SrudpError ? messageOf(thrown) : String(thrown);
       reporter.event("uncontrolled", { reason }, `no control socket: ${reason}`, "detail");
     }
     return controlService;

@@ -1,21 +1,24 @@
-/** How the command ends: which status, and whether anything is said about it. */
+/** How the command ends: its exit status, and whether it prints the error. */
 import { isatty } from "node:tty";
-import { ERRORS, type ErrorCode, SrudpError } from "../base/errors.ts";
+import { type ErrorCode, SrudpError } from "../base/errors.ts";
 import { descriptorError } from "../platform/descriptors.ts";
 import { closeStandardDescriptor } from "../platform/standard-descriptors.ts";
+import { exitStatusFor } from "./failures.ts";
 
-/** The first signal asked for an end in order; a subclass so that `ERR_INTERRUPTED` knows which signal. */
+/** The first signal, which ends the command in order. */
 export class Interruption extends SrudpError {
-  readonly #status: number;
+  /** The exit status for this signal. */
+  readonly exitStatus: number;
 
   constructor(signal: NodeJS.Signals) {
     super("ERR_INTERRUPTED");
-    this.#status = SIGNAL_STATUS[signal] ?? ERRORS.ERR_INTERRUPTED.exit;
+    this.exitStatus = SIGNAL_STATUS[signal] ?? exitStatusFor("ERR_INTERRUPTED");
   }
+}
 
-  override get exit(): number {
-    return this.#status;
-  }
+/** The status that the command exits with after `error`. */
+export function exitStatusOf(error: SrudpError): number {
+  return error instanceof Interruption ? error.exitStatus : exitStatusFor(error.code);
 }
 
 /** 128 and the number of the signal, as a shell reports it. */
@@ -25,10 +28,10 @@ export const SIGNAL_STATUS: Readonly<Partial<Record<NodeJS.Signals, number>>> = 
   SIGTERM: 143,
 };
 
-/** Codes that end the command without a sentence: whoever caused them knows. */
+/** Codes that end the command without a message: the user caused them. */
 const QUIET: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["ERR_INTERRUPTED", "ERR_OUTPUT_CLOSED"]);
 
-/** Whatever was thrown, as an error of the table: what the table does not know is a bug of ours. */
+/** `thrown` as an SrudpError: any other value is a bug, ERR_INTERNAL. */
 export function asSrudpError(thrown: unknown): SrudpError {
   if (thrown instanceof SrudpError) return thrown;
   const descriptors = descriptorError(thrown);
@@ -37,7 +40,7 @@ export function asSrudpError(thrown: unknown): SrudpError {
   return new SrudpError("ERR_INTERNAL", what, thrown);
 }
 
-/** Whether the prose is silent about this error. */
+/** Whether this error is not reported as prose. */
 export function isQuiet(error: SrudpError): boolean {
   return QUIET.has(error.code);
 }
@@ -46,7 +49,7 @@ export function isQuiet(error: SrudpError): boolean {
  * Lets the process end in order although its terminal was closed under it.
  *
  * At exit Node restores the settings of a terminal that a standard descriptor had at the start, and aborts with
- * a core dump where the terminal refuses because it has gone. A descriptor that leads elsewhere by then is left alone.
+ * a core dump where that fails because the terminal has gone. A descriptor that was replaced meanwhile is left alone.
  */
 export function outliveTerminal(): void {
   const terminals = [0, 1, 2].filter((descriptor) => isatty(descriptor));

@@ -19,7 +19,7 @@ import { register as registerPeers } from "./commands/peers-command.ts";
 import { register as registerRendezvous } from "./commands/rendezvous-command.ts";
 import { register as registerStatus } from "./commands/status-command.ts";
 import type { CommandContext } from "./context.ts";
-import { asSrudpError, outliveTerminal } from "./exit.ts";
+import { asSrudpError, exitStatusOf, outliveTerminal } from "./exit.ts";
 import { FaultReports } from "./faults.ts";
 import { hideCodes, splitWords, usage } from "./options/operands.ts";
 import { catchSignals, type Interrupt, unlessAborted } from "./terminal/interrupt.ts";
@@ -69,7 +69,7 @@ export async function run(words: readonly string[], version: string): Promise<vo
     const error = asSrudpError(thrown);
     reporter.setLiveLine(undefined);
     reporter.error(error);
-    process.exit(error.exit);
+    process.exit(exitStatusOf(error));
   };
   process.on("uncaughtException", fail);
   try {

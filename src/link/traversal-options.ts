@@ -51,7 +51,7 @@ export const NO_DIRECT_PATH: Readonly<Record<PunchFailure, string>> = {
   bothHard: "both NATs choose a random port for each peer",
   noCandidates: "the peer told no address that could be tried",
   noAnswer: "no packet gets through directly",
-  sprayOff: "one NAT chooses random ports, and --no-spray forbids to guess them",
+  sprayOff: "one NAT chooses random ports, and guessing them is switched off",
 };
 
 /** How a ticket gets from one person to the other. */

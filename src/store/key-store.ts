@@ -81,10 +81,7 @@ export function configurationFolder(environment: NodeJS.ProcessEnv): string {
 export async function readIdentity(path: string): Promise<Identity> {
   const identity = await findIdentity(path);
   if (identity === undefined) {
-    throw new SrudpError(
-      "ERR_FILE_UNREADABLE",
-      `There is no ${quotePath(path)} (\`srudp key new --identity\` makes one)`,
-    );
+    throw new SrudpError("ERR_FILE_UNREADABLE", `There is no ${quotePath(path)}`);
   }
   return identity;
 }

@@ -2,7 +2,7 @@ import { closeSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
-import { ERRORS } from "../../src/base/errors.ts";
+import { sentenceOf } from "../../src/cli/failures.ts";
 import { CODE, loopback, startPair } from "../lib/pair.ts";
 import { connectTo, failure } from "../lib/refusal.ts";
 import { endAll, SrudpProcess, temporaryFolder } from "../lib/srudp-process.ts";
@@ -158,6 +158,6 @@ describe("for people", () => {
     });
     expect(await connector.exit()).toBe(66);
     expect(connector.said.trimEnd().split("\n")).toHaveLength(1);
-    expect(connector.said).toContain(ERRORS.ERR_FILE_UNREADABLE.sentence);
+    expect(connector.said).toContain(sentenceOf("ERR_FILE_UNREADABLE"));
   });
 });

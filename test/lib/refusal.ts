@@ -1,6 +1,7 @@
 /** Commands that are expected to fail: the documented status and one clear sentence. */
 import { expect } from "vitest";
-import { ERRORS, type ErrorCode } from "../../src/base/errors.ts";
+import type { ErrorCode } from "../../src/base/errors.ts";
+import { exitStatusFor, sentenceOf } from "../../src/cli/failures.ts";
 import { CODE } from "./pair.ts";
 import { SrudpProcess } from "./srudp-process.ts";
 
@@ -8,8 +9,8 @@ import { SrudpProcess } from "./srudp-process.ts";
 export async function failure(process: SrudpProcess, code: ErrorCode): Promise<string> {
   const failed = await process.failure();
   expect(failed.code).toBe(code);
-  expect(failed.status).toBe(ERRORS[code].exit);
-  expect(failed.message).toContain(ERRORS[code].sentence);
+  expect(failed.status).toBe(exitStatusFor(code));
+  expect(failed.message).toContain(sentenceOf(code));
   expect(failed.message).not.toContain("\n");
   expect(process.events.filter(({ event }) => event === "error")).toHaveLength(1);
   return failed.message;

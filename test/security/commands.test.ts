@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { ERRORS } from "../../src/base/errors.ts";
+import { sentenceOf } from "../../src/cli/failures.ts";
 import { BytePattern } from "../lib/byte-pattern.ts";
 import { pause } from "../lib/deadline.ts";
 import { newIdentity, talk } from "../lib/identities.ts";
@@ -133,7 +133,7 @@ describe("keys", () => {
       });
       const failed = await connector.failure();
       expect(failed).toMatchObject({ status: 77, code: "ERR_PEER_KEY" });
-      expect(failed.message).toContain(ERRORS.ERR_PEER_KEY.sentence);
+      expect(failed.message).toContain(sentenceOf("ERR_PEER_KEY"));
     }
   });
 });

@@ -1,13 +1,14 @@
 /** `srudp peers check`: whether a peer may reach a target through this side, and which rule says so. */
 import type { Allowed } from "../../app/forward/permissions/permissions.ts";
 import { parseTarget } from "../../app/forward/spec.ts";
-import { ERRORS, SrudpError } from "../../base/errors.ts";
+import { SrudpError } from "../../base/errors.ts";
 import { type Address, formatTarget } from "../../link/forward-records.ts";
 import { quotePath } from "../../platform/private-file.ts";
 import type { KeyStore } from "../../store/key-store.ts";
 import { isPeerName } from "../../store/saved-peers.ts";
 import { decodeKey } from "../../wire/key-text.ts";
 import type { CommandContext } from "../context.ts";
+import { exitStatusFor } from "../failures.ts";
 import { PeerPermissions } from "../options/peer-permissions.ts";
 import { escapeText } from "../terminal/escape.ts";
 import { printLines } from "../terminal/print-lines.ts";
@@ -57,7 +58,7 @@ export async function checkPeer(
       : `not allowed by ${source}: ${reason}`;
     await printLines([escapeText(`${asked}: ${verdict}`)]);
   }
-  return allowed ? 0 : ERRORS.ERR_TARGET_FORBIDDEN.exit;
+  return allowed ? 0 : exitStatusFor("ERR_TARGET_FORBIDDEN");
 }
 
 /** host:port, host:port/udp, or the path of a socket. */

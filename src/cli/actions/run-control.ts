@@ -55,10 +55,10 @@ async function find({ environment }: CommandContext, wanted: string): Promise<st
   return path;
 }
 
-/** The process's own words, which hold the table's sentence already. */
+/** The error of an answer. Its message ends with the table's, which is not part of the detail. */
 function errorOf({ code, message }: { readonly code: string; readonly message: string }): SrudpError {
   if (!(code in ERRORS)) return new SrudpError("ERR_USAGE", message);
-  const { sentence } = ERRORS[code as ErrorCode];
-  const detail = message.endsWith(`: ${sentence}`) ? message.slice(0, -sentence.length - 2) : undefined;
+  const ending = `: ${ERRORS[code as ErrorCode].message}`;
+  const detail = message.endsWith(ending) ? message.slice(0, -ending.length) : undefined;
   return new SrudpError(code as ErrorCode, detail);
 }

@@ -1,11 +1,12 @@
 /** `srudp doctor`: how this machine stands in the network, and with a peer's code what a link to it would be. */
 
 import { readCodeDescriptor, readCodeFile, takeEnvironmentCode } from "../../store/secret-sources.ts";
-import { diagnose } from "../../traversal/doctor/diagnosis.ts";
+import { diagnose, type RelayDiagnosis } from "../../traversal/doctor/diagnosis.ts";
 import { probePeer } from "../../traversal/doctor/peer-probe.ts";
 import { judge, predict } from "../../traversal/doctor/prediction.ts";
 import { stunServersOf } from "../../traversal/traversal.ts";
 import type { CommandContext } from "../context.ts";
+import { withRemedy } from "../failures.ts";
 import type { LinkOptions } from "../options/common-options.ts";
 import { traversalOptionsOf } from "../options/finding-options.ts";
 import { linkOptionsOf } from "../options/link-setup.ts";
@@ -29,12 +30,13 @@ export async function runDoctor(
   const turn = await turnOptionsOf(options, environment);
   const common = { ...linkOptionsOf(options, context), signal: interrupt.signal };
   const meet = traversalOptionsOf({ ...options, turn }, reporter);
-  const diagnosis = await diagnose({
+  const found = await diagnose({
     stunServers: stunServersOf(meet),
     turn,
     portMapping: options.portMapping !== false,
     common,
   });
+  const diagnosis = { ...found, relays: found.relays.map(withRelayRemedy) };
   const verdict = judge(diagnosis.side);
   const { side, ...reported } = diagnosis;
   const own = { ...reported, mappedPort: reported.mappedPort ?? null, verdict };
@@ -49,6 +51,11 @@ export async function runDoctor(
   const event = { event: "doctor", ...own, peer: ofPeer, prediction, paths, indirect };
   await printLines(reporter.json ? [jsonLine(event)] : describePeerProbe(peerProbe, prediction));
   return 0;
+}
+
+function withRelayRemedy(relay: RelayDiagnosis): RelayDiagnosis {
+  const { reason } = relay;
+  return reason === undefined ? relay : { ...relay, reason: withRemedy(reason, "ERR_RELAY_REFUSED") };
 }
 
 /** The code of the peer to ask, in one of the ways in which every command takes it; undefined for none. */

@@ -11,7 +11,8 @@ import type { Link } from "../../link/link.ts";
 import { configurationFolder, KeyStore } from "../../store/key-store.ts";
 import type { CommandContext } from "../context.ts";
 import { ControlService } from "../control-service.ts";
-import { asSrudpError } from "../exit.ts";
+import { asSrudpError, exitStatusOf } from "../exit.ts";
+import { messageOf } from "../failures.ts";
 import { checkLinkOptions, type ForwardOptions } from "../options/common-options.ts";
 import { readForwardConfig } from "../options/forward-config.ts";
 import { reportStart } from "../options/link-setup.ts";
@@ -119,7 +120,7 @@ async function keep(
       signal: ending.signal,
       isRepeatable: () => way.isRepeatable,
       retriesFirst: options.timeout === Number.POSITIVE_INFINITY,
-      isFinal: (error) => !TEMPORARY.has(asSrudpError(error).exit),
+      isFinal: (error) => !TEMPORARY.has(exitStatusOf(asSrudpError(error))),
       open: ({ signal, isRival }) => {
         const quiet = !isFirst;
         const timeoutMs = options.timeout ?? CONNECT_TIMEOUT_MS;
@@ -151,7 +152,9 @@ async function keep(
         isFirst = false;
       },
       onLost: (error, pauseMs) => {
-        const { code, message } = error ?? new SrudpError("ERR_PEER_RESET");
+        const lost = error ?? new SrudpError("ERR_PEER_RESET");
+        const { code } = lost;
+        const message = messageOf(lost);
         const prose = `no link (${message}) Trying again in ${formatDuration(pauseMs)}`;
         reporter.event("lost", { code, message, retryMs: pauseMs }, prose);
       },

@@ -1,9 +1,10 @@
 /** `srudp key`: what goes to stdout is the key or the secret, and nothing else. */
 import { randomBytes } from "node:crypto";
 import { SrudpError } from "../../base/errors.ts";
-import { configurationFolder, createIdentity, KeyStore, readIdentity } from "../../store/key-store.ts";
+import { configurationFolder, createIdentity, KeyStore } from "../../store/key-store.ts";
 import { encodeKey, encodeSecret } from "../../wire/key-text.ts";
 import type { CommandContext } from "../context.ts";
+import { readIdentityFile } from "../options/identity-file.ts";
 import { printLines } from "../terminal/print-lines.ts";
 
 export type KeyAction = "show" | "new" | "secret";
@@ -25,7 +26,9 @@ async function textOf(context: CommandContext, action: KeyAction, file: string |
     case "secret":
       return encodeSecret(new Uint8Array(randomBytes(32)));
     case "show":
-      return encodeKey((file === undefined ? await store.identity() : await readIdentity(file)).publicKey);
+      return encodeKey(
+        (file === undefined ? await store.identity() : await readIdentityFile(file)).publicKey,
+      );
     case "new": {
       const identity = file === undefined ? await store.createIdentity() : await createIdentity(file);
       if (identity === undefined) {

@@ -271,7 +271,7 @@ export function taken<T>(parse: (text: string) => T): (text: string) => T {
       return parse(text);
     } catch (error) {
       throw new InvalidArgumentError(
-        error instanceof SrudpError ? error.message.split(":")[0]! : String(error),
+        error instanceof SrudpError ? error.detail.split(":")[0]! : String(error),
       );
     }
   };

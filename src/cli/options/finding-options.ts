@@ -1,5 +1,6 @@
 /** How to meet a peer without an address: what the options say, and what is told on the way. */
 import { NO_DIRECT_PATH, type TraversalEvent, type TraversalOptions } from "../../link/traversal-options.ts";
+import { withRemedy } from "../failures.ts";
 import type { Reporter } from "../terminal/reporter.ts";
 import type { LinkOptions } from "./common-options.ts";
 
@@ -65,8 +66,10 @@ function reportNote(reporter: Reporter, note: TraversalEvent): void {
     case "indirect":
       reporter.event("indirect", fields, `no direct path: ${NO_DIRECT_PATH[note.reason]}`, "detail");
       break;
-    case "missing":
-      reporter.event("missing", fields, `not there: ${note.part}`, "detail");
+    case "missing": {
+      const part = withRemedy(note.part, "ERR_RELAY_REFUSED");
+      reporter.event("missing", { part }, `not there: ${part}`, "detail");
       break;
+    }
   }
 }

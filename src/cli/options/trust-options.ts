@@ -9,7 +9,7 @@ import { randomBytes } from "node:crypto";
 import { equalBytes } from "../../base/bytes.ts";
 import { SrudpError } from "../../base/errors.ts";
 import type { Auth, TrustOptions } from "../../link/link-options.ts";
-import { configurationFolder, type Identity, KeyStore, readIdentity } from "../../store/key-store.ts";
+import { configurationFolder, type Identity, KeyStore } from "../../store/key-store.ts";
 import { Redacted } from "../../store/redacted.ts";
 import { isPeerName } from "../../store/saved-peers.ts";
 import {
@@ -25,6 +25,7 @@ import type { CommandContext } from "../context.ts";
 import { checkNewName } from "../pairing.ts";
 import { askCode, askYesOrNo } from "../terminal/prompt.ts";
 import type { LinkOptions } from "./common-options.ts";
+import { readIdentityFile } from "./identity-file.ts";
 
 /** What `connect` trusts its peer by. */
 export interface ConnectorTrust {
@@ -241,7 +242,7 @@ function isAmong(key: Uint8Array, keys: readonly Uint8Array[]): boolean {
 }
 
 async function ownIdentity(store: KeyStore, options: LinkOptions): Promise<Identity> {
-  return options.identity === undefined ? store.identity() : readIdentity(options.identity);
+  return options.identity === undefined ? store.identity() : readIdentityFile(options.identity);
 }
 
 /** What was asked for by option goes before the environment. */

@@ -2,6 +2,7 @@
 import type { ForwardStatus } from "../../app/forward/forwarder.ts";
 import type { ForwardKind } from "../../app/forward/spec.ts";
 import type { ForwardFailure } from "../../app/forward/watcher.ts";
+import { messageOf } from "../failures.ts";
 import { escapeText } from "../terminal/escape.ts";
 import type { Reporter } from "../terminal/reporter.ts";
 
@@ -38,7 +39,8 @@ export function failureReport(reporter: Reporter): (failure: ForwardFailure, pee
     if (now - (lastMs.get(key) ?? Number.NEGATIVE_INFINITY) < SAME_FAILURE_MS) return;
     if (lastMs.size >= KINDS_LIMIT) lastMs.clear();
     lastMs.set(key, now);
-    const { code, message } = error;
+    const { code } = error;
+    const message = messageOf(error);
     // Here it is this side that does not allow it, and can.
     const remedy = `${target}; to allow it, ${REMEDIES[what]}`;
     const isForbidden = code === "ERR_TARGET_FORBIDDEN" || code === "ERR_BENCH_FORBIDDEN";

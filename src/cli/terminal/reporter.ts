@@ -7,7 +7,8 @@
  * where the prose is made.
  */
 import { ERRORS, type SrudpError } from "../../base/errors.ts";
-import { isQuiet } from "../exit.ts";
+import { exitStatusOf, isQuiet } from "../exit.ts";
+import { messageOf } from "../failures.ts";
 import { escapeText, jsonLine } from "./escape.ts";
 
 /** From what volume on an event is told in prose. */
@@ -88,8 +89,9 @@ export class Reporter {
 
   /** Tells what the command failed of; a bug with its trace, since nobody can do anything without one. */
   error(error: SrudpError): void {
-    const { code, exit } = error;
-    const message = escapeText(error.message);
+    const { code } = error;
+    const exit = exitStatusOf(error);
+    const message = escapeText(messageOf(error));
     const trace = code === "ERR_INTERNAL" ? traceOf(error) : undefined;
     if (this.json) this.event("error", { code, message, exit, trace });
     else if (!isQuiet(error)) {
@@ -127,7 +129,7 @@ const LOUDNESS: Readonly<Record<Volume, number>> = { always: 0, normal: 1, detai
 
 function traceOf(error: SrudpError): string[] {
   return stackOf(error.cause instanceof Error ? error.cause : error).filter(
-    (line) => !line.includes(ERRORS.ERR_INTERNAL.sentence),
+    (line) => !line.includes(ERRORS.ERR_INTERNAL.message),
   );
 }
 

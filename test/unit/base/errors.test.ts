@@ -17,6 +17,15 @@ describe("the table of errors", () => {
     expect(ERRORS[errorReceivedAs(wire)!].origin).toBe("remote");
   });
 
+  it.each(codes)(
+    "has a message for %s that names no option, variable or subcommand of the command line",
+    (code) => {
+      expect(ERRORS[code].message).not.toMatch(
+        /`|(^|[\s("'])--?[a-zA-Z]|SRUDP_|\bsrudp (listen|connect|forward|key|peers|doctor)\b/,
+      );
+    },
+  );
+
   it("knows nothing of codes that no row has", () => {
     expect(errorReceivedAs(0)).toBeUndefined();
     expect(errorReceivedAs(0x3fff)).toBeUndefined();

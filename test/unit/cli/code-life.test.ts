@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { SrudpError } from "../../../src/base/errors.ts";
+import { exitStatusOf } from "../../../src/cli/exit.ts";
 import { CODE_LIFE_MS, CodeLife } from "../../../src/cli/terminal/code-life.ts";
 
 beforeEach(() => {
@@ -66,7 +67,7 @@ describe("a code that was made", () => {
   it("ends the listener with 77 after three guesses, or is replaced with -k", () => {
     const once = begin();
     once.life.handleBurnt();
-    expect(once.failures.map((error) => error.exit)).toEqual([77]);
+    expect(once.failures.map(exitStatusOf)).toEqual([77]);
     expect(once.life.code).toBeUndefined();
     const kept = begin({ keepOpen: true });
     kept.life.handleBurnt();
@@ -111,14 +112,14 @@ describe("a code that was given", () => {
     const { used, failures } = begin({ given: true });
     vi.advanceTimersByTime(CODE_LIFE_MS);
     expect(failures.map((error) => error.code)).toEqual(["ERR_CODE_EXPIRED"]);
-    expect(failures[0]!.exit).toBe(75);
+    expect(exitStatusOf(failures[0]!)).toBe(75);
     expect(used).toEqual([]);
   });
 
   it("ends the listener with 77 after three guesses", () => {
     const { life, failures } = begin({ given: true });
     life.handleBurnt();
-    expect(failures.map((error) => error.exit)).toEqual([77]);
+    expect(failures.map(exitStatusOf)).toEqual([77]);
     vi.advanceTimersByTime(CODE_LIFE_MS);
     expect(failures).toHaveLength(1);
   });

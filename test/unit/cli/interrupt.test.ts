@@ -17,7 +17,7 @@ describe("signals", () => {
     process.emit("SIGINT", "SIGINT");
     expect(interrupt.signal.aborted).toBe(true);
     expect(interrupt.signal.reason).toBeInstanceOf(Interruption);
-    expect((interrupt.signal.reason as Interruption).exit).toBe(130);
+    expect((interrupt.signal.reason as Interruption).exitStatus).toBe(130);
     expect(exit).not.toHaveBeenCalled();
     process.emit("SIGTERM", "SIGTERM");
     expect(restore).toHaveBeenCalledOnce();

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { SrudpError } from "../../../src/base/errors.ts";
+import { exitStatusOf } from "../../../src/cli/exit.ts";
 import {
   formatPeer,
   hideCodes,
@@ -94,7 +95,7 @@ describe("a peer's name", () => {
     ["42-оcean-lizard-maple"],
     ["7".repeat(100_000)],
   ])("%.40j is a malformed code, exit 65", (text) => {
-    expect(failure(() => parsePeer([text])).exit).toBe(65);
+    expect(exitStatusOf(failure(() => parsePeer([text])))).toBe(65);
   });
 
   it.each([
@@ -111,11 +112,11 @@ describe("a peer's name", () => {
     [["http://example.org:80"]],
     [["example.org", "4242", "more"]],
   ])("%j is a mistake of usage, exit 64", (operands) => {
-    expect(failure(() => parsePeer(operands)).exit).toBe(64);
+    expect(exitStatusOf(failure(() => parsePeer(operands)))).toBe(64);
   });
 
   it("is never a code with a port, which would be asked of a name server", () => {
-    expect(failure(() => parsePeer(["42-ocean-lizard-maple", "4242"])).exit).toBe(64);
+    expect(exitStatusOf(failure(() => parsePeer(["42-ocean-lizard-maple", "4242"])))).toBe(64);
     expect(failure(() => parsePeer(["42-ocean-lizard-maple:4242"])).message).not.toContain(
       "42-ocean-lizard-maple:",
     );
@@ -132,15 +133,15 @@ describe("numbers", () => {
     expect(parsePort("0")).toBe(0);
     expect(parsePort("65535")).toBe(65535);
     for (const text of ["", "-1", "65536", "1e3", " 1", "0x1", "١"])
-      expect(failure(() => parsePort(text)).exit).toBe(64);
+      expect(exitStatusOf(failure(() => parsePort(text)))).toBe(64);
     expect(parseSeconds("1.5")).toBe(1500);
     expect(parseSeconds("0")).toBe(0);
     expect(parseLimit("0")).toBe(Number.POSITIVE_INFINITY);
     expect(parseLimit("2")).toBe(2000);
     for (const text of ["", "-1", "1s", ".", "Infinity", "NaN"])
-      expect(failure(() => parseSeconds(text)).exit).toBe(64);
+      expect(exitStatusOf(failure(() => parseSeconds(text)))).toBe(64);
     expect(parseDescriptor("3")).toBe(3);
-    expect(failure(() => parseDescriptor("-3")).exit).toBe(64);
+    expect(exitStatusOf(failure(() => parseDescriptor("-3")))).toBe(64);
   });
 });
 

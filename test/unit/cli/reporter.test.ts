@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { SrudpError } from "../../../src/base/errors.ts";
-import { asSrudpError, Interruption } from "../../../src/cli/exit.ts";
+import { asSrudpError, exitStatusOf, Interruption } from "../../../src/cli/exit.ts";
 import { jsonLine } from "../../../src/cli/terminal/escape.ts";
 import { Reporter, type ReporterSettings } from "../../../src/cli/terminal/reporter.ts";
 
@@ -106,14 +106,14 @@ describe("events as prose", () => {
 
 describe("exit status", () => {
   it("is that of the signal", () => {
-    expect(new Interruption("SIGINT").exit).toBe(130);
-    expect(new Interruption("SIGTERM").exit).toBe(143);
+    expect(exitStatusOf(new Interruption("SIGINT"))).toBe(130);
+    expect(exitStatusOf(new Interruption("SIGTERM"))).toBe(143);
   });
 
   it("is 70 for whatever nobody thought of", () => {
-    expect(asSrudpError(new Error("x")).exit).toBe(70);
-    expect(asSrudpError("text").exit).toBe(70);
-    expect(asSrudpError(undefined).exit).toBe(70);
+    expect(exitStatusOf(asSrudpError(new Error("x")))).toBe(70);
+    expect(exitStatusOf(asSrudpError("text"))).toBe(70);
+    expect(exitStatusOf(asSrudpError(undefined))).toBe(70);
     const known = new SrudpError("ERR_BIND");
     expect(asSrudpError(known)).toBe(known);
   });

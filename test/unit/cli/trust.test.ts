@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { SrudpError } from "../../../src/base/errors.ts";
 import type { CommandContext } from "../../../src/cli/context.ts";
+import { exitStatusOf } from "../../../src/cli/exit.ts";
 import { FaultReports } from "../../../src/cli/faults.ts";
 import type { LinkOptions } from "../../../src/cli/options/common-options.ts";
 import { trustForConnector, trustForListener } from "../../../src/cli/options/trust-options.ts";
@@ -112,7 +113,6 @@ describe("a connector", () => {
     expect(byName).toMatchObject({ auth: "key", options: { peer: [key(2)] } });
     await expect(asConnector({ peer: ["desktop"] })).rejects.toMatchObject({
       code: "ERR_NAME_UNKNOWN",
-      exit: 68,
     });
   });
 
@@ -173,7 +173,7 @@ describe("trust on first use", () => {
       (reason) => reason,
     )) as SrudpError;
     expect(error.code).toBe("ERR_PEER_KEY");
-    expect(error.exit).toBe(77);
+    expect(exitStatusOf(error)).toBe(77);
     expect(error.message).toContain(encodeKey(key(3)));
     expect(error.message).toContain(encodeKey(key(4)));
     await trust.remember();
@@ -258,6 +258,6 @@ describe("a listener", () => {
   });
 
   it("refuses a malformed key before any network", async () => {
-    await expect(asListener({ allow: ["srudp1qqq"] })).rejects.toMatchObject({ exit: 65 });
+    await expect(asListener({ allow: ["srudp1qqq"] })).rejects.toMatchObject({ code: "ERR_KEY_FORMAT" });
   });
 });

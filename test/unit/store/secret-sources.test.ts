@@ -113,11 +113,10 @@ describe("a code file", () => {
     },
   );
 
-  it("that is missing or a folder is named, exit 66", async () => {
+  it("that is missing or a folder is named", async () => {
     for (const path of [join(home, "none"), home]) {
       const error = await failure(readCodeFile(path));
       expect(error.code).toBe("ERR_FILE_UNREADABLE");
-      expect(error.exit).toBe(66);
       expect(error.message).toContain(path);
     }
   });
@@ -159,7 +158,7 @@ describe("a secret file", () => {
   it.each([encodeKey(bytes), "correct horse battery staple", `\uFEFF${encodeSecret(bytes)}`])(
     "refuses %j",
     async (text) => {
-      expect((await failure(readSecretFile(plant(text)))).exit).toBeGreaterThan(64);
+      expect((await failure(readSecretFile(plant(text)))).code).toMatch(/^ERR_(SECRET_FORMAT|KEY_FILE)$/);
     },
   );
 
@@ -185,7 +184,7 @@ describe("a passphrase file", () => {
   it("needs twelve characters on one line", async () => {
     for (const text of ["eleven char\n", "", "two lines\nare not one"]) {
       const error = await failure(readPassphraseFile(plant(text)));
-      expect(error.exit).toBe(65);
+      expect(error.code).toBe("ERR_PASSPHRASE_FORMAT");
       expect(error.message).not.toContain("eleven char");
     }
   });
