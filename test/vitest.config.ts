@@ -1,5 +1,12 @@
 /** How the tests run: layers alone and in simulation side by side, the real command one test at a time. */
+import { rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { defineConfig } from "vitest/config";
+
+/** Numbers of the attacks whose tests have passed in this run: `security/record-cases.ts`, `security/cases.test.ts`. */
+const caseRecord = join(tmpdir(), `srudp-cases-${process.pid}`);
+process.once("exit", () => rmSync(caseRecord, { force: true }));
 
 export default defineConfig({
   test: {
@@ -25,11 +32,23 @@ export default defineConfig({
         test: {
           name: "security",
           include: ["test/security/**/*.test.ts"],
-          // Some of them start processes, and measure.
+          exclude: ["test/security/cases.test.ts"],
+          setupFiles: ["test/security/record-cases.ts"],
+          env: { SRUDP_CASE_RECORD: caseRecord },
+          // Some tests start processes and measure.
           fileParallelism: false,
           testTimeout: 60_000,
           hookTimeout: 60_000,
           sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        test: {
+          name: "cases",
+          include: ["test/security/cases.test.ts"],
+          env: { SRUDP_CASE_RECORD: caseRecord },
+          // Runs after the tests that it counts.
+          sequence: { groupOrder: 3 },
         },
       },
       {
