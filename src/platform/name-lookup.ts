@@ -15,6 +15,7 @@ import { lookup } from "node:dns/promises";
 import { readFileSync } from "node:fs";
 import { isIP, type LookupFunction } from "node:net";
 import { networkInterfaces } from "node:os";
+import { addressScope } from "../punch/address-scope.ts";
 
 export interface LookupOptions {
   /** Only addresses of this family. */
@@ -197,7 +198,8 @@ async function lookUpBySystem(name: string, options: LookupOptions): Promise<str
 function hasGlobalIpv6(): boolean {
   return Object.values(networkInterfaces()).some((entries) =>
     entries?.some(
-      ({ address, family, internal }) => family === "IPv6" && !internal && !/^fe80:/i.test(address),
+      ({ address, family, internal }) =>
+        family === "IPv6" && !internal && addressScope(address) !== "linkLocal",
     ),
   );
 }

@@ -5,7 +5,7 @@
  * entry. When the table is full, the source that has been quiet longest loses its entry and starts with a full
  * bucket: an attacker with many addresses gains bursts, never memory.
  */
-import { isIPv6 } from "node:net";
+import { ipFromBytes, ipToBytes } from "../wire/ip-address.ts";
 
 export interface SourceRate {
   /** Tokens a second. */
@@ -65,18 +65,19 @@ export class SourceRates {
   }
 }
 
-/** What of an address belongs to one customer of a provider: all of an IPv4 address, the /64 of IPv6. */
+/**
+ * The part of an address that a provider assigns to one customer: a whole IPv4 address, or the /64 of an IPv6
+ * address. An IPv4-mapped address counts as IPv4.
+ */
 export function quotaKey(address: string): string {
-  if (!isIPv6(address)) return address;
-  const plain = address.split("%")[0]!;
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(plain);
+  if (!address.includes(":")) return address;
+  const zoneAt = address.indexOf("%");
+  const bytes = ipToBytes(zoneAt < 0 ? address : address.slice(0, zoneAt));
+  if (bytes === undefined) return address;
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(ipFromBytes(bytes));
   if (mapped?.[1] !== undefined) return mapped[1];
-  const [front, back] = plain.split("::") as [string, string | undefined];
-  const groups = front === "" ? [] : front.split(":");
-  if (back !== undefined) {
-    const behind = back === "" ? [] : back.split(":");
-    while (groups.length + behind.length < 8) groups.push("0");
-    groups.push(...behind);
-  }
-  return `${groups.slice(0, 4).join(":")}::/64`;
+  return `${ipFromBytes(bytes.fill(0, SUBNET_BYTES))}/64`;
 }
+
+/** Bytes of an IPv6 address that name its /64. */
+const SUBNET_BYTES = 8;

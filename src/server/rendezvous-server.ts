@@ -139,7 +139,7 @@ async function bindPorts(
   const points: readonly BindPlace[] =
     hosts.length === 0
       ? [{ family: 4 }, { family: 6 }]
-      : hosts.map((address) => ({ family: familyOf(address), address }));
+      : hosts.map((address) => ({ family: checkedFamily(address), address }));
   for (let tries = 1; ; tries++) {
     const bound: UdpSocket[] = [];
     try {
@@ -177,7 +177,7 @@ async function bindPair(bound: UdpSocket[], point: BindPlace, port: number): Pro
   }
 }
 
-function familyOf(address: string): 4 | 6 {
+function checkedFamily(address: string): 4 | 6 {
   const family = isIP(address);
   if (family !== 4 && family !== 6) throw new SrudpError("ERR_BIND", `${address} is no address`);
   return family;

@@ -91,7 +91,8 @@ function localAddress({ local, family }: UdpSocket): string | undefined {
   const external: string[] = [];
   for (const addresses of Object.values(networkInterfaces())) {
     for (const { address, family: kind, internal } of addresses ?? []) {
-      const isOurs = kind === (family === 4 ? "IPv4" : "IPv6") && !internal && !address.startsWith("fe80:");
+      const isOurs =
+        kind === (family === 4 ? "IPv4" : "IPv6") && !internal && addressScope(address) !== "linkLocal";
       if (isOurs) external.push(address);
     }
   }

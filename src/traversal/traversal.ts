@@ -10,7 +10,7 @@ import type { Path, PathKind } from "../base/path.ts";
 import type { Endpoint } from "../link/endpoint.ts";
 import type { CommonOptions } from "../link/link-options.ts";
 import type { TraversalEvent, TraversalOptions } from "../link/traversal-options.ts";
-import { formatAddress } from "../platform/udp/address.ts";
+import { familyOf, formatAddress } from "../platform/udp/address.ts";
 import type { DatagramSocket } from "../platform/udp/datagram-socket.ts";
 import { type Candidate, inPreferenceOrder } from "../punch/candidate.ts";
 import type { LocalSocket, WorkingPair } from "../punch/punch-events.ts";
@@ -206,8 +206,8 @@ export class TraversalContext {
     this.#kinds.set(key, pair.path);
     if (this.#kinds.size > PAIRS_LIMIT) this.#kinds.delete(this.#kinds.keys().next().value!);
     const { path, address, port, rttMs } = pair;
-    const family = address.includes(":") ? 6 : 4;
-    this.note({ kind: "pair", path, remote: formatAddress({ address, port, family }), rttMs });
+    const remote = formatAddress({ address, port, family: familyOf(address) });
+    this.note({ kind: "pair", path, remote, rttMs });
   }
 
   reportTrouble(channel: string, error: SrudpError): void {

@@ -1,7 +1,7 @@
 /** What a listener tells: how to reach it, and who came to the door and stayed outside. */
 
 import type { Listener } from "../../open/listener.ts";
-import { formatAddress, type RemoteAddress } from "../../platform/udp/address.ts";
+import { familyOf, formatAddress, type RemoteAddress } from "../../platform/udp/address.ts";
 import { encodeKey } from "../../wire/key-text.ts";
 import type { CommandContext } from "../context.ts";
 import type { LinkOptions } from "../options/common-options.ts";
@@ -163,10 +163,6 @@ function hintFor(trust: ListenerTrust): string {
     default:
       return "";
   }
-}
-
-function familyOf(address: string): 4 | 6 {
-  return address.includes(":") ? 6 : 4;
 }
 
 /** Ports below are for root alone, as a rule: the other side's is so many higher. */

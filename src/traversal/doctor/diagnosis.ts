@@ -81,10 +81,10 @@ export async function diagnose(options: DiagnosisOptions): Promise<Diagnosis> {
     const candidates = gatherer.candidates.map(({ candidate }) => candidate);
     if (mappedPort)
       candidates.push({ kind: "portMapped", family: 4, address: mappedPort.address, port: mappedPort.port });
-    const ipv4 = familyOf(4, candidates, gatherer.behaviour(4));
+    const ipv4 = diagnoseFamily(4, candidates, gatherer.behaviour(4));
     return {
       ipv4,
-      ipv6: familyOf(6, candidates, gatherer.behaviour(6)),
+      ipv6: diagnoseFamily(6, candidates, gatherer.behaviour(6)),
       mappedPort,
       relays: await relays,
       silentServers: [...silent],
@@ -96,7 +96,11 @@ export async function diagnose(options: DiagnosisOptions): Promise<Diagnosis> {
   }
 }
 
-function familyOf(family: 4 | 6, candidates: readonly Candidate[], behaviour: NatBehaviour): FamilyDiagnosis {
+function diagnoseFamily(
+  family: 4 | 6,
+  candidates: readonly Candidate[],
+  behaviour: NatBehaviour,
+): FamilyDiagnosis {
   const ofKind = (kind: string): Candidate[] =>
     candidates.filter((candidate) => candidate.family === family && candidate.kind === kind);
   const seen = ofKind("serverReflexive");

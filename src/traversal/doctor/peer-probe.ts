@@ -8,7 +8,7 @@ import { faultError } from "../../link/fault.ts";
 import type { CommonOptions } from "../../link/link-options.ts";
 import type { TraversalOptions } from "../../link/traversal-options.ts";
 import { Deadline } from "../../platform/deadline.ts";
-import { formatAddress } from "../../platform/udp/address.ts";
+import { familyOf, formatAddress } from "../../platform/udp/address.ts";
 import type { PunchFailure, WorkingPair } from "../../punch/punch-events.ts";
 import type { Signal } from "../../wire/signal.ts";
 import { pointsOfCode } from "../signalling/rendezvous-point.ts";
@@ -138,7 +138,7 @@ class Visit implements SignallingObserver {
   }
 
   #keep({ path, address, port, rttMs }: WorkingPair): void {
-    const remote = formatAddress({ address, port, family: address.includes(":") ? 6 : 4 });
+    const remote = formatAddress({ address, port, family: familyOf(address) });
     const known = this.#paths.findIndex((one) => one.remote === remote && one.path === path);
     if (known >= 0) this.#paths.splice(known, 1);
     this.#paths.push({ path, remote, rttMs });

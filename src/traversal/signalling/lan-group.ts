@@ -4,6 +4,7 @@
  */
 import { createSocket, type Socket } from "node:dgram";
 import { networkInterfaces } from "node:os";
+import { addressScope } from "../../punch/address-scope.ts";
 
 /** In the block that an organisation has to itself.  // RFC 2365 §6.2 */
 const GROUP_V4 = "239.255.83.82";
@@ -145,7 +146,7 @@ function lanInterfaces(): LanInterface[] {
   const found: LanInterface[] = [];
   for (const { name, address, family } of external.length > 0 ? external : all) {
     if (family === "IPv4") found.push({ family: 4, by: address });
-    else if (address.startsWith("fe80:") && !found.some((one) => one.by === name))
+    else if (addressScope(address) === "linkLocal" && !found.some((one) => one.by === name))
       found.push({ family: 6, by: name });
   }
   return found;
