@@ -3,7 +3,7 @@
  * sees every kind (static, type-only, dynamic, `import("…")` types, re-exports) in every file under src/.
  *
  * It also refuses import cycles of any kind, folders with too many entries, tiny files with a single user, two
- * files of one base name, and imports that the table below does not allow. `node .ci/layers.js [ROOT]` prints each
+ * files of one base name, imports that the table below does not allow, and wire formats spelled outside src/wire. `node .ci/layers.js [ROOT]` prints each
  * violation and exits 1; a run that finds no files fails as well.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
@@ -36,6 +36,13 @@ const ALLOWED = {
   index: [...PURE, "platform", "link", "app", "open"],
 };
 
+/** Layers that take bytes apart. Everywhere else src/wire names first bytes and header offsets. */
+const BYTE_LAYERS = ["base", "wire", "crypto"];
+/** Hexadecimal numbers that are no first bytes, by file. */
+const OTHER_NUMBERS = {
+  "src/punch/address-scope.ts": "prefixes of IP addresses",
+};
+
 const MAX_FOLDER_ENTRIES = 20;
 const MIN_LINES = 40;
 
@@ -45,12 +52,19 @@ const report = (file, text) => violations.push(`${file}: ${text}`);
 
 const files = filesBelow("src").filter((file) => file.endsWith(".ts") && !file.endsWith(".d.ts"));
 if (files.length === 0) report("src", "no files found, so nothing was checked");
+const sources = new Map(
+  files.map((file) => [
+    file,
+    ts.createSourceFile(file, readFileSync(file, "utf8"), ts.ScriptTarget.Latest, true),
+  ]),
+);
 const imports = new Map(files.map((file) => [file, importsOf(file)]));
 
 checkLayers();
 checkCycles();
 checkFolders();
 checkNames();
+checkWireFormats();
 
 for (const line of violations) console.error(line);
 if (violations.length > 0) process.exit(1);
@@ -127,6 +141,63 @@ function checkNames() {
   }
 }
 
+/** First bytes, header offsets and fields of packets are spelled in src/wire only; see src/wire/packet.ts. */
+function checkWireFormats() {
+  for (const [file, source] of sources) {
+    if (BYTE_LAYERS.includes(layerOf(file))) continue;
+    const refuse = (node, what) => {
+      const { line } = source.getLineAndCharacterOfPosition(node.getStart());
+      report(file, `line ${line + 1} spells ${what} (${node.getText()}), which belongs in src/wire`);
+    };
+    const visit = (node) => {
+      if (ts.isNumericLiteral(node) && isFirstByte(node) && OTHER_NUMBERS[file] === undefined)
+        refuse(node, "the first byte of a packet");
+      else if (ts.isBinaryExpression(node) && comparesFirstByte(node))
+        refuse(node, "the first byte of a packet");
+      else if (ts.isVariableDeclaration(node) && isHeaderOffset(node)) refuse(node, "a header offset");
+      else if (ts.isElementAccessExpression(node) && isHeaderField(node)) refuse(node, "a header field");
+      ts.forEachChild(node, visit);
+    };
+    visit(source);
+  }
+}
+
+/** 0xc0 to 0xf0, in hexadecimal. */
+function isFirstByte(literal) {
+  return /^0x/i.test(literal.getText()) && Number(literal.text) >= 0xc0 && Number(literal.text) <= 0xf0;
+}
+
+/** `bytes[0] & 0x0f`, `datagram[at]! === 225`. */
+function comparesFirstByte({ left, right, operatorToken }) {
+  if (operatorToken.kind === ts.SyntaxKind.QuestionQuestionToken) return false;
+  const operand = ts.isNonNullExpression(left) ? left.expression : left;
+  if (!ts.isElementAccessExpression(operand) || !ts.isNumericLiteral(right)) return false;
+  const isBytes = /^(bytes|datagram|packet|message)$/.test(operand.expression.getText());
+  return isBytes && /^(0|at)$/.test(operand.argumentExpression.getText());
+}
+
+/** `const DESTINATION_AT = 3`. */
+function isHeaderOffset({ name, initializer }) {
+  return (
+    /_AT$/.test(name.getText()) &&
+    initializer !== undefined &&
+    ts.isNumericLiteral(initializer) &&
+    Number.isInteger(Number(initializer.text))
+  );
+}
+
+/** `(bytes[at + 1]! << 8)`. */
+function isHeaderField({ argumentExpression: index, parent }) {
+  const user = ts.isNonNullExpression(parent) ? parent.parent : parent;
+  return (
+    ts.isBinaryExpression(index) &&
+    ts.isIdentifier(index.left) &&
+    ts.isNumericLiteral(index.right) &&
+    ts.isBinaryExpression(user) &&
+    [ts.SyntaxKind.LessThanLessThanToken, ts.SyntaxKind.BarToken].includes(user.operatorToken.kind)
+  );
+}
+
 function localTargets(file) {
   return imports
     .get(file)
@@ -142,7 +213,6 @@ function layerOf(file) {
 }
 
 function importsOf(file) {
-  const source = ts.createSourceFile(file, readFileSync(file, "utf8"), ts.ScriptTarget.Latest);
   const found = new Set();
   const visit = (node) => {
     if ((ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) && node.moduleSpecifier !== undefined)
@@ -159,7 +229,7 @@ function importsOf(file) {
     }
     ts.forEachChild(node, visit);
   };
-  visit(source);
+  visit(sources.get(file));
   return [...found];
 }
 

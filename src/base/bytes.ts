@@ -56,6 +56,13 @@ export function writeU48(bytes: Uint8Array, at: number, value: number): number {
 
 const HEX = "0123456789abcdef";
 
+/** The 48-bit number at bytes[at], in network byte order. */
+export function readU48(bytes: Uint8Array, at: number): number {
+  const high = (bytes[at]! << 8) | bytes[at + 1]!;
+  const low = (bytes[at + 2]! << 24) | (bytes[at + 3]! << 16) | (bytes[at + 4]! << 8) | bytes[at + 5]!;
+  return high * 0x100000000 + (low >>> 0);
+}
+
 export function toHex(bytes: Uint8Array): string {
   let text = "";
   for (const byte of bytes) text += HEX[byte >>> 4]! + HEX[byte & 15]!;

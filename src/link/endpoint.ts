@@ -9,7 +9,7 @@
  * Read `attachment.ts` first; `batch-sender.ts` has the sending.
  */
 
-import { copyBytes } from "../base/bytes.ts";
+import { copyBytes, readU48 } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
 import type { Path } from "../base/path.ts";
 import type { Transmit } from "../engine/connection/connection.ts";
@@ -19,14 +19,16 @@ import { SLEPT_MS, SleepWatch } from "../platform/sleep-watch.ts";
 import { familyOf, type RemoteAddress } from "../platform/udp/address.ts";
 import { BatchSender } from "../platform/udp/batch-sender.ts";
 import type { DatagramHandler, DatagramSocket } from "../platform/udp/datagram-socket.ts";
-import { strideOf } from "../wire/coalesced.ts";
+import { destinationIdAt, strideOf } from "../wire/datagram.ts";
 import {
   CONNECTION_ID_BYTES,
-  datagramBytesOf,
+  DATA_DESTINATION_ID_AT,
   isDataPacket,
+  isIdAt,
+  kindOf,
   PACKET_DATA,
   PACKET_HANDSHAKE,
-  PACKET_NOTICE,
+  packetBytesOf,
 } from "../wire/packet.ts";
 import {
   ConnectionHandle,
@@ -55,13 +57,6 @@ interface Route {
 /** Told of a handshake's first message, which names no connection yet. */
 export type FirstMessageHandler = (now: number, from: DatagramOrigin, bytes: Uint8Array) => void;
 
-// Where the destination connection ID stands, and how long a datagram has to be to be looked at.
-const DATA_DESTINATION_AT = 1;
-const HANDSHAKE_DESTINATION_AT = 3;
-const HANDSHAKE_HEAD_BYTES: number = HANDSHAKE_DESTINATION_AT + 2 * CONNECTION_ID_BYTES;
-const NOTICE_DESTINATION_AT = 2;
-const NOTICE_HEAD_BYTES: number = NOTICE_DESTINATION_AT + CONNECTION_ID_BYTES;
-
 /** Rounds of commands answering events answering commands before other I/O gets its turn. */
 const ROUNDS_LIMIT = 8;
 
@@ -81,7 +76,7 @@ export class Endpoint implements ConnectionHandleHost {
   readonly #slots: (DatagramSocket | undefined)[] = [];
   readonly #routes: Route[] = [];
   readonly #connectionHandles: Set<ConnectionHandle> = new Set();
-  /** By a part of each of their connection IDs, see connectionKey(). */
+  /** By the first 48 of the 64 bits of each connection ID: as many as a number holds exactly. */
   readonly #byId: Map<number, ConnectionHandle> = new Map();
   /** Datagrams mostly come for the same connection as the one before. */
   #latest: ConnectionHandle | undefined;
@@ -186,7 +181,7 @@ export class Endpoint implements ConnectionHandleHost {
    * another, whereupon the caller draws a new one.
    */
   attach(connection: Drivable, owner: OwnerOf, paths: readonly Path[]): ConnectionHandle | undefined {
-    const key = connectionKey(connection.connectionId, 0);
+    const key = readU48(connection.connectionId, 0);
     if (this.#byId.has(key)) return undefined;
     const connectionHandle = new ConnectionHandle(this, connection, owner, paths);
     this.#connectionHandles.add(connectionHandle);
@@ -200,7 +195,7 @@ export class Endpoint implements ConnectionHandleHost {
     if (connectionHandle.detached) return;
     connectionHandle.detached = true;
     this.#connectionHandles.delete(connectionHandle);
-    for (const id of connectionHandle.ids) this.#byId.delete(connectionKey(id, 0));
+    for (const id of connectionHandle.ids) this.#byId.delete(readU48(id, 0));
     if (this.#latest === connectionHandle) this.#latest = undefined;
     try {
       connectionHandle.owner.handleDetached();
@@ -307,7 +302,7 @@ export class Endpoint implements ConnectionHandleHost {
     for (let at = 0, end = 0; at < bytes.length; at = end) {
       end = Math.min(at + stride, bytes.length);
       const connectionHandle = isWhole(bytes, at, end)
-        ? this.#find(bytes, at + DATA_DESTINATION_AT)
+        ? this.#find(bytes, at + DATA_DESTINATION_ID_AT)
         : undefined;
       if (connectionHandle === undefined) {
         this.#receiveOne(socket, address, port, bytes.subarray(at, end));
@@ -316,7 +311,8 @@ export class Endpoint implements ConnectionHandleHost {
       // Packets of one connection in a row are handed over together.
       while (end < bytes.length) {
         const next = Math.min(end + stride, bytes.length);
-        if (!isWhole(bytes, end, next) || !isIdOf(connectionHandle, bytes, end + DATA_DESTINATION_AT)) break;
+        if (!isWhole(bytes, end, next) || !isIdOf(connectionHandle, bytes, end + DATA_DESTINATION_ID_AT))
+          break;
         end = next;
       }
       this.#hand(connectionHandle, this.#beginBatch(), socket, address, port, bytes.subarray(at, end));
@@ -324,22 +320,20 @@ export class Endpoint implements ConnectionHandleHost {
   }
 
   #receiveOne(socket: DatagramSocket, address: string, port: number, datagram: Uint8Array): void {
-    const kind = datagram.length >= NOTICE_HEAD_BYTES ? datagram[0]! & 0xf0 : 0;
+    const idAt = destinationIdAt(datagram);
+    const kind = idAt < 0 ? undefined : kindOf(datagram[0]!);
     // Handshakes and other protocols may keep what they are given; the socket's memory is used again.
     const bytes = kind === PACKET_DATA || socket.isCoalescing !== true ? datagram : copyBytes(datagram);
-    let connectionHandle: ConnectionHandle | undefined;
-    if (kind === PACKET_DATA) connectionHandle = this.#find(bytes, DATA_DESTINATION_AT);
-    else if (kind === PACKET_HANDSHAKE && bytes.length >= HANDSHAKE_HEAD_BYTES) {
-      connectionHandle = this.#find(bytes, HANDSHAKE_DESTINATION_AT);
-      if (
-        connectionHandle === undefined &&
-        this.onFirstMessage !== undefined &&
-        isZero(bytes, HANDSHAKE_DESTINATION_AT)
-      ) {
-        this.onFirstMessage(this.#beginBatch(), { socket, address, port }, bytes);
-        return;
-      }
-    } else if (kind === PACKET_NOTICE) connectionHandle = this.#find(bytes, NOTICE_DESTINATION_AT);
+    const connectionHandle = idAt < 0 ? undefined : this.#find(bytes, idAt);
+    if (
+      connectionHandle === undefined &&
+      kind === PACKET_HANDSHAKE &&
+      this.onFirstMessage !== undefined &&
+      isZero(bytes, idAt)
+    ) {
+      this.onFirstMessage(this.#beginBatch(), { socket, address, port }, bytes);
+      return;
+    }
     if (connectionHandle === undefined) this.#giveToOthers(socket, address, port, bytes);
     else this.#hand(connectionHandle, this.#beginBatch(), socket, address, port, bytes);
   }
@@ -388,7 +382,7 @@ export class Endpoint implements ConnectionHandleHost {
   #find(bytes: Uint8Array, at: number): ConnectionHandle | undefined {
     const latest = this.#latest;
     if (latest !== undefined && isIdOf(latest, bytes, at)) return latest;
-    const connectionHandle = this.#byId.get(connectionKey(bytes, at));
+    const connectionHandle = this.#byId.get(readU48(bytes, at));
     if (connectionHandle === undefined || !isIdOf(connectionHandle, bytes, at)) return undefined;
     this.#latest = connectionHandle;
     return connectionHandle;
@@ -396,12 +390,12 @@ export class Endpoint implements ConnectionHandleHost {
 
   /** The connection goes by other IDs from now on. */
   #learnIds(connectionHandle: ConnectionHandle): void {
-    for (const id of connectionHandle.ids) this.#byId.delete(connectionKey(id, 0));
+    for (const id of connectionHandle.ids) this.#byId.delete(readU48(id, 0));
     // One too much like another connection's is left out: the peer has spares.
     connectionHandle.ids = (connectionHandle.connection.connectionIds ?? connectionHandle.ids).filter(
-      (id) => !this.#byId.has(connectionKey(id, 0)),
+      (id) => !this.#byId.has(readU48(id, 0)),
     );
-    for (const id of connectionHandle.ids) this.#byId.set(connectionKey(id, 0), connectionHandle);
+    for (const id of connectionHandle.ids) this.#byId.set(readU48(id, 0), connectionHandle);
   }
 
   #schedule(): void {
@@ -517,24 +511,12 @@ export class Endpoint implements ConnectionHandleHost {
 
 /** Whether bytes[at, end) are one data packet and nothing else. */
 function isWhole(bytes: Uint8Array, at: number, end: number): boolean {
-  return isDataPacket(bytes, at, end) && at + datagramBytesOf(bytes, at) === end;
-}
-
-/** 48 of the connection ID's 64 bits: as many as a number can hold. */
-function connectionKey(bytes: Uint8Array, at: number): number {
-  const high = (bytes[at]! << 8) | bytes[at + 1]!;
-  const low = (bytes[at + 2]! << 24) | (bytes[at + 3]! << 16) | (bytes[at + 4]! << 8) | bytes[at + 5]!;
-  return high * 0x100000000 + (low >>> 0);
+  return isDataPacket(bytes, at, end) && at + packetBytesOf(bytes, at) === end;
 }
 
 function isIdOf(connectionHandle: ConnectionHandle, bytes: Uint8Array, at: number): boolean {
-  for (const id of connectionHandle.ids) if (isConnectionId(bytes, at, id)) return true;
+  for (const id of connectionHandle.ids) if (isIdAt(bytes, at, id)) return true;
   return false;
-}
-
-function isConnectionId(bytes: Uint8Array, at: number, connectionId: Uint8Array): boolean {
-  for (let i = 0; i < CONNECTION_ID_BYTES; i++) if (bytes[at + i] !== connectionId[i]) return false;
-  return true;
 }
 
 function isZero(bytes: Uint8Array, at: number): boolean {

@@ -14,7 +14,7 @@ import { descriptorError } from "../platform/descriptors.ts";
 import { holderOfPort } from "../platform/port-holder.ts";
 import type { RemoteAddress } from "../platform/udp/address.ts";
 import { UdpSocket } from "../platform/udp/udp-socket.ts";
-import { PACKET_RENDEZVOUS } from "../wire/mailbox-messages.ts";
+import { kindOf, PACKET_RENDEZVOUS } from "../wire/packet.ts";
 import { UdpClient } from "./client.ts";
 import { type RendezvousLimits, SWEEP_EVERY_MS, USUAL_LIMITS } from "./limits.ts";
 import { RequestHandler } from "./request-handler.ts";
@@ -102,7 +102,7 @@ export class RendezvousServer {
   }
 
   #receive(socket: UdpSocket, address: string, port: number, bytes: Uint8Array): void {
-    if (((bytes[0] ?? 0) & 0xf0) !== PACKET_RENDEZVOUS || socket.local.port !== this.port) {
+    if (kindOf(bytes[0] ?? 0) !== PACKET_RENDEZVOUS || socket.local.port !== this.port) {
       // Looked at before it is parsed: whatever is not STUN costs its sender as much.
       if (!this.#handler.admitUnvalidated(performance.now(), address)) return;
       const isStun = this.#stun?.handle(socket, address, port, bytes) ?? false;

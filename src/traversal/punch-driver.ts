@@ -8,10 +8,10 @@ import { DeadlineTimer } from "../platform/deadline-timer.ts";
 import { UdpSocket } from "../platform/udp/udp-socket.ts";
 import type { PunchAgent } from "../punch/agent.ts";
 import type { PunchEvent, PunchTransmit, SocketPurpose } from "../punch/punch-events.ts";
+import { firstBytesOf, PACKET_NOTICE } from "../wire/packet.ts";
 
-/** First bytes of connectivity checks.  // docs/nat-traversal.md */
-const MIN_CHECK_BYTE = 0xe0;
-const MAX_CHECK_BYTE = 0xef;
+/** Connectivity checks are of the notice kind, and so is the packet that opens a timed punch. */
+const FIRST_BYTES = firstBytesOf(PACKET_NOTICE);
 
 /** What an agent tells beyond its wish for sockets. */
 export type PunchEvents = Exclude<PunchEvent, { kind: "needSockets" } | { kind: "dropSockets" }>;
@@ -59,8 +59,8 @@ export class PunchDriver {
     this.agent = options.agent;
     this.#timer.holdProcess(false);
     this.#endRoute = options.endpoint.route(
-      MIN_CHECK_BYTE,
-      MAX_CHECK_BYTE,
+      FIRST_BYTES.low,
+      FIRST_BYTES.high,
       (now, { socket, address, port }, bytes) => {
         try {
           if (!this.agent.handleDatagram(now, socket.index, address, port, bytes)) return false;

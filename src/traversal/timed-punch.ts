@@ -16,6 +16,7 @@ import { createHash } from "node:crypto";
 import { LABELS, labelOf } from "../crypto/labels.ts";
 import type { HostAddress } from "../platform/udp/address.ts";
 import { UdpSocket } from "../platform/udp/udp-socket.ts";
+import { PACKET_NOTICE } from "../wire/packet.ts";
 import { type CrossingOptions, releaseSockets } from "./crossing.ts";
 
 /** Slots begin at multiples of this, UTC. */
@@ -33,7 +34,7 @@ const KEPT_SLOTS = 2;
 const REMOTES_LIMIT = 2;
 const MIN_PORT = 1024;
 /** An opening says nothing: whoever gets it drops it. */
-const OPENING: Uint8Array = Uint8Array.of(0xe0);
+const OPENING: Uint8Array = Uint8Array.of(PACKET_NOTICE);
 
 export interface TimedPunchOptions extends CrossingOptions {
   /** UTC milliseconds; another clock for tests. */

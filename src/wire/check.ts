@@ -16,10 +16,8 @@
 import { copyBytes, equalBytes, writeU16 } from "../base/bytes.ts";
 import { Reader } from "../base/reader.ts";
 import { ipFromBytes, ipToBytes } from "./ip-address.ts";
+import { CHECK_REQUEST, CHECK_RESPONSE } from "./packet.ts";
 
-/** First byte of either kind; notices, which share the high nibble, have 0xe0. */
-export const CHECK_REQUEST = 0xe8;
-export const CHECK_RESPONSE = 0xe9;
 /** Length of a check, whichever kind. */
 export const CHECK_BYTES = 48;
 export const CHECK_TRANSACTION_BYTES = 8;
@@ -65,7 +63,7 @@ export function encodeCheck(check: Check, mac: CheckMac): Uint8Array {
 
 /** Whether these bytes mean to be a check, genuine or not. */
 export function looksLikeCheck(bytes: Uint8Array): boolean {
-  return bytes.length === CHECK_BYTES && (bytes[0]! & 0xfe) === CHECK_REQUEST;
+  return bytes.length === CHECK_BYTES && (bytes[0] === CHECK_REQUEST || bytes[0] === CHECK_RESPONSE);
 }
 
 /** The check in exactly these `bytes`; undefined for anything that is none, or that only a stranger can have made. */

@@ -12,14 +12,21 @@
  */
 import {
   BODY_AT,
+  BODY_LENGTH_AT,
+  bodyBytesOf,
   COOKIE_AT,
   HANDSHAKE_BODY_BYTES,
   HANDSHAKE_BYTES,
+  HANDSHAKE_DESTINATION_ID_AT,
   HANDSHAKE_KINDS,
+  HANDSHAKE_SOURCE_ID_AT,
   INTEGRITY_BYTES,
   MAC1_AT,
+  MODE_AT,
   MODES,
   type Mode,
+  NOTICE_DESTINATION_ID_AT,
+  TIE_BREAK_AT,
 } from "./handshake-packet.ts";
 import { CONNECTION_ID_BYTES, PACKET_COOKIE, PACKET_HANDSHAKE } from "./packet.ts";
 
@@ -41,23 +48,19 @@ export const COOKIE_PACKET_BYTES = 66;
 
 const PAKE_OPEN: number = PACKET_HANDSHAKE | HANDSHAKE_KINDS.indexOf("pakeOpen");
 const NOISE_1: number = PACKET_HANDSHAKE | HANDSHAKE_KINDS.indexOf("noise1");
-const DESTINATION_AT = 3;
-const SOURCE_AT = 11;
-const MODE_AT = 21;
-const TIE_BREAK_AT = 24;
-const BODY_LENGTH_AT = 40;
 const NONCE_AT = 10;
 const SEALED_AT = 34;
 
 /** The first message in exactly these bytes, unproven and perhaps damaged; undefined for anything else. */
 export function readClientHello(bytes: Uint8Array): ClientHello | undefined {
   if (bytes.length !== HANDSHAKE_BYTES || (bytes[0] !== PAKE_OPEN && bytes[0] !== NOISE_1)) return undefined;
-  for (let i = 0; i < CONNECTION_ID_BYTES; i++) if (bytes[DESTINATION_AT + i] !== 0) return undefined;
-  const bodyBytes = (bytes[BODY_LENGTH_AT]! << 8) | bytes[BODY_LENGTH_AT + 1]!;
+  for (let i = 0; i < CONNECTION_ID_BYTES; i++)
+    if (bytes[HANDSHAKE_DESTINATION_ID_AT + i] !== 0) return undefined;
+  const bodyBytes = bodyBytesOf(bytes);
   if (bodyBytes > HANDSHAKE_BODY_BYTES) return undefined;
   return {
     mode: MODES[bytes[MODE_AT]!],
-    sourceId: bytes.subarray(SOURCE_AT, SOURCE_AT + CONNECTION_ID_BYTES),
+    sourceId: bytes.subarray(HANDSHAKE_SOURCE_ID_AT, HANDSHAKE_SOURCE_ID_AT + CONNECTION_ID_BYTES),
     tieBreak: bytes.subarray(TIE_BREAK_AT, BODY_LENGTH_AT),
     covered: bytes.subarray(0, BODY_AT + bodyBytes),
     mac1: bytes.subarray(MAC1_AT, COOKIE_AT),
@@ -78,7 +81,7 @@ export interface CookiePacket {
 export function encodeCookiePacket({ destinationId, nonce, sealed }: CookiePacket): Uint8Array {
   const bytes = new Uint8Array(COOKIE_PACKET_BYTES);
   bytes[0] = PACKET_COOKIE;
-  bytes.set(destinationId, 2);
+  bytes.set(destinationId, NOTICE_DESTINATION_ID_AT);
   bytes.set(nonce, NONCE_AT);
   bytes.set(sealed, SEALED_AT);
   return bytes;
@@ -88,7 +91,7 @@ export function encodeCookiePacket({ destinationId, nonce, sealed }: CookiePacke
 export function decodeCookiePacket(bytes: Uint8Array): CookiePacket | undefined {
   if (bytes.length !== COOKIE_PACKET_BYTES || bytes[0] !== PACKET_COOKIE || bytes[1] !== 0) return undefined;
   return {
-    destinationId: Uint8Array.from(bytes.subarray(2, NONCE_AT)),
+    destinationId: Uint8Array.from(bytes.subarray(NOTICE_DESTINATION_ID_AT, NONCE_AT)),
     nonce: Uint8Array.from(bytes.subarray(NONCE_AT, SEALED_AT)),
     sealed: Uint8Array.from(bytes.subarray(SEALED_AT)),
   };

@@ -23,7 +23,7 @@
 import { equalBytes, writeU16 } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
 import { Reader } from "../base/reader.ts";
-import { CONNECTION_ID_BYTES, PACKET_HANDSHAKE, PACKET_NOTICE } from "./packet.ts";
+import { CONNECTION_ID_BYTES, kindOf, PACKET_HANDSHAKE, PACKET_NOTICE, subkindOf } from "./packet.ts";
 
 /** The version that this code speaks. */
 export const WIRE_VERSION = 1;
@@ -36,12 +36,22 @@ export const TIE_BREAK_BYTES = 16;
 /** Length of the integrity field at the end of either. */
 export const INTEGRITY_BYTES = 16;
 
-/** Where the body begins. */
+/** Offset of the length, the first field after the first byte. */
+export const HANDSHAKE_LENGTH_AT = 1;
+/** Offsets of the connection IDs. */
+export const HANDSHAKE_DESTINATION_ID_AT = 3;
+export const HANDSHAKE_SOURCE_ID_AT = 11;
+const VERSIONS_AT = 19;
+export const MODE_AT = 21;
+const FEATURES_AT = 22;
+export const TIE_BREAK_AT = 24;
+export const BODY_LENGTH_AT = 40;
 export const BODY_AT = 42;
-/** Where mac1 stands. */
 export const MAC1_AT = 1152;
-/** Where the proof of a cookie stands. */
+/** Offset of the proof that the sender has a cookie. */
 export const COOKIE_AT = 1168;
+/** Offset of a notice's destination connection ID. */
+export const NOTICE_DESTINATION_ID_AT = 2;
 const INTEGRITY_AT: number = HANDSHAKE_BYTES - INTEGRITY_BYTES;
 const NOTICE_INTEGRITY_AT: number = NOTICE_BYTES - INTEGRITY_BYTES;
 /** Longest body of a handshake packet. */
@@ -99,6 +109,16 @@ export type GateFields = (covered: Uint8Array) => {
   readonly proof: Uint8Array | undefined;
 };
 
+/** Kind of the handshake packet in `bytes`, which may be damaged; undefined for any other packet. */
+export function handshakeKindOf(bytes: Uint8Array): HandshakeKind | undefined {
+  return kindOf(bytes[0]!) === PACKET_HANDSHAKE ? HANDSHAKE_KINDS[subkindOf(bytes[0]!)] : undefined;
+}
+
+/** Body length that the handshake packet in `bytes` declares. */
+export function bodyBytesOf(bytes: Uint8Array): number {
+  return (bytes[BODY_LENGTH_AT]! << 8) | bytes[BODY_LENGTH_AT + 1]!;
+}
+
 /** Whether this is a connection ID that stands for "not known yet". */
 export function isZeroId(connectionId: Uint8Array): boolean {
   return connectionId.every((byte) => byte === 0);
@@ -119,15 +139,15 @@ export function encodeHandshakePacket(
   }
   const bytes = new Uint8Array(HANDSHAKE_BYTES);
   bytes[0] = PACKET_HANDSHAKE | HANDSHAKE_KINDS.indexOf(packet.kind);
-  writeU16(bytes, 1, HANDSHAKE_BYTES);
-  bytes.set(packet.destinationId, 3);
-  bytes.set(packet.sourceId, 11);
-  bytes[19] = packet.versions.lowest;
-  bytes[20] = packet.versions.highest;
-  bytes[21] = MODES.indexOf(packet.mode);
-  writeU16(bytes, 22, packet.features);
-  bytes.set(packet.tieBreak, 24);
-  writeU16(bytes, 40, packet.body.length);
+  writeU16(bytes, HANDSHAKE_LENGTH_AT, HANDSHAKE_BYTES);
+  bytes.set(packet.destinationId, HANDSHAKE_DESTINATION_ID_AT);
+  bytes.set(packet.sourceId, HANDSHAKE_SOURCE_ID_AT);
+  bytes[VERSIONS_AT] = packet.versions.lowest;
+  bytes[VERSIONS_AT + 1] = packet.versions.highest;
+  bytes[MODE_AT] = MODES.indexOf(packet.mode);
+  writeU16(bytes, FEATURES_AT, packet.features);
+  bytes.set(packet.tieBreak, TIE_BREAK_AT);
+  writeU16(bytes, BODY_LENGTH_AT, packet.body.length);
   bytes.set(packet.body, BODY_AT);
   if (gate !== undefined) {
     const { mac1, proof } = gate(bytes.subarray(0, BODY_AT + packet.body.length));
@@ -146,8 +166,8 @@ export function decodeHandshakePacket(bytes: Uint8Array, mac: PacketMac): Handsh
   if (bytes.length !== HANDSHAKE_BYTES) return undefined;
   const reader = new Reader(bytes);
   const first = reader.u8();
-  const kind = HANDSHAKE_KINDS[first & 0x0f];
-  if ((first & 0xf0) !== PACKET_HANDSHAKE || kind === undefined) return undefined;
+  const kind = HANDSHAKE_KINDS[subkindOf(first)];
+  if (kindOf(first) !== PACKET_HANDSHAKE || kind === undefined) return undefined;
   if (reader.u16() !== HANDSHAKE_BYTES) return undefined;
   // Copies by from(), since slice() of a received Buffer would be a view of it.
   const destinationId = Uint8Array.from(reader.take(CONNECTION_ID_BYTES));
@@ -170,7 +190,7 @@ export function encodeNotice(notice: Notice, mac: PacketMac): Uint8Array {
   const bytes = new Uint8Array(NOTICE_BYTES);
   bytes[0] = PACKET_NOTICE;
   bytes[1] = NOTICE_REASONS.indexOf(notice.reason);
-  bytes.set(notice.destinationId, 2);
+  bytes.set(notice.destinationId, NOTICE_DESTINATION_ID_AT);
   bytes[10] = notice.versions.lowest;
   bytes[11] = notice.versions.highest;
   bytes.set(mac(notice.destinationId, bytes.subarray(0, NOTICE_INTEGRITY_AT)), NOTICE_INTEGRITY_AT);
@@ -181,7 +201,9 @@ export function encodeNotice(notice: Notice, mac: PacketMac): Uint8Array {
 export function decodeNotice(bytes: Uint8Array, mac: PacketMac): Notice | undefined {
   if (bytes.length !== NOTICE_BYTES || bytes[0] !== PACKET_NOTICE) return undefined;
   const reason = NOTICE_REASONS[bytes[1]!];
-  const destinationId = Uint8Array.from(bytes.subarray(2, 2 + CONNECTION_ID_BYTES));
+  const destinationId = Uint8Array.from(
+    bytes.subarray(NOTICE_DESTINATION_ID_AT, NOTICE_DESTINATION_ID_AT + CONNECTION_ID_BYTES),
+  );
   const versions = { lowest: bytes[10]!, highest: bytes[11]! };
   if (reason === undefined || versions.lowest > versions.highest) return undefined;
   if (!isIntact(bytes, NOTICE_INTEGRITY_AT, destinationId, mac)) return undefined;

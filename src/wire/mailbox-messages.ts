@@ -17,9 +17,8 @@
  */
 import { copyBytes, writeU16, writeU32, writeU48 } from "../base/bytes.ts";
 import { Reader } from "../base/reader.ts";
+import { kindOf, PACKET_RENDEZVOUS, subkindOf } from "./packet.ts";
 
-/** High nibble of the first byte of everything here. */
-export const PACKET_RENDEZVOUS = 0xf0;
 export const MAILBOX_VERSION = 0;
 
 export const TRANSACTION_BYTES = 8;
@@ -168,7 +167,7 @@ export function encodeRequest(request: MailboxRequest): Uint8Array {
 export function decodeRequest(bytes: Uint8Array): MailboxRequest | undefined {
   const reader = readerBehindHead(bytes);
   if (reader === undefined) return undefined;
-  const kind = bytes[0]! & 0x0f;
+  const kind = subkindOf(bytes[0]!);
   const transaction = reader.take(TRANSACTION_BYTES);
   const cookie = reader.take(COOKIE_BYTES);
   if (kind === MAILBOX_KIND.hello) {
@@ -223,7 +222,7 @@ export function encodeReply(reply: MailboxReply): Uint8Array {
 export function decodeReply(bytes: Uint8Array): MailboxReply | undefined {
   const reader = readerBehindHead(bytes);
   if (reader === undefined) return undefined;
-  const kind = bytes[0]! & 0x0f;
+  const kind = subkindOf(bytes[0]!);
   const transaction = reader.take(TRANSACTION_BYTES);
   if (kind === MAILBOX_KIND.cookie) {
     const cookie = reader.take(COOKIE_BYTES);
@@ -275,7 +274,7 @@ function head(kind: number, length: number, transaction: Uint8Array): Uint8Array
 }
 
 function readerBehindHead(bytes: Uint8Array): Reader | undefined {
-  if (bytes.length < 2 || (bytes[0]! & 0xf0) !== PACKET_RENDEZVOUS || bytes[1] !== MAILBOX_VERSION) {
+  if (bytes.length < 2 || kindOf(bytes[0]!) !== PACKET_RENDEZVOUS || bytes[1] !== MAILBOX_VERSION) {
     return undefined;
   }
   const reader = new Reader(bytes);

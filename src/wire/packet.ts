@@ -1,5 +1,14 @@
 /**
- * The header of a data packet. It stands in clear and is the associated data of the packet's AEAD.
+ * The first byte of every packet, and the header of a data packet. datagram.ts takes whole datagrams apart.
+ *
+ * One socket serves several protocols, which the first byte tells apart:
+ *
+ *     0x00–0x3f  STUN, as RFC 7983 §7 assigns it      0xe0, 0xe1  notice, cookie
+ *     0x40–0x4f  TURN channel data                    0xe8, 0xe9  connectivity check: request, response
+ *     0xc0–0xcf  data packet                          0xf0–0xff   rendezvous message
+ *     0xd0–0xdf  handshake packet
+ *
+ * The header of a data packet is not encrypted. It is the associated data of the packet's AEAD.
  *
  *     0        1                 9                15          17
  *     +--------+-----------------+----------------+-----------+------------------------+----------+
@@ -7,30 +16,59 @@
  *     |        | connection ID   | 48 bits        |           |                        |          |
  *     +--------+-----------------+----------------+-----------+------------------------+----------+
  *
- * `ee` is the key epoch modulo 4; `length` counts the sealed frames and the tag, so that packets delimit
- * themselves and one received buffer may hold several (UDP GRO). All numbers are in network byte order.
+ * `ee` is the key epoch modulo 4. `length` counts the sealed frames and the tag: packets delimit themselves, and
+ * one received buffer may hold several (UDP GRO). All numbers are in network byte order.
  */
-import { writeU16, writeU48 } from "../base/bytes.ts";
+import { readU48, writeU16, writeU48 } from "../base/bytes.ts";
 
-/** High nibble of the first byte, by what the packet is. */
+/** Packet kinds: the high nibble of the first byte. */
 export const PACKET_DATA = 0xc0;
 export const PACKET_HANDSHAKE = 0xd0;
 export const PACKET_NOTICE = 0xe0;
-/** First byte of a cookie, which travels as notices do. */
+export const PACKET_RENDEZVOUS = 0xf0;
+
+/** First byte of a cookie, which is of the notice kind. */
 export const PACKET_COOKIE = 0xe1;
+/** First bytes of connectivity checks, which are of the notice kind as well. */
+export const CHECK_REQUEST = 0xe8;
+export const CHECK_RESPONSE = 0xe9;
+/** First bytes of STUN messages are below this.  // RFC 7983 §7 */
+export const STUN_FIRST_BYTE_LIMIT = 0x40;
+
+const KIND_MASK = 0xf0;
+const SUBKIND_MASK = 0x0f;
 
 export const CONNECTION_ID_BYTES = 8;
 export const HEADER_BYTES = 17;
 export const TAG_BYTES = 16;
-/** What a packet costs beside its frames. */
+/** Bytes of a data packet that are not frames. */
 export const PACKET_OVERHEAD_BYTES: number = HEADER_BYTES + TAG_BYTES;
 /** Packet numbers are 48 bits wide and never restart. */
 export const PACKET_NUMBER_LIMIT: number = 2 ** 48;
 
+/** Offset of a data packet's destination connection ID. */
+export const DATA_DESTINATION_ID_AT = 1;
 const PACKET_NUMBER_AT = 9;
 const LENGTH_AT = 15;
+/** All bits of a data packet's first byte that its key epoch leaves fixed. */
+const DATA_MASK = 0xf9;
 
-/** Writes the header of a packet whose sealed part (tag included) is `sealedBytes` long; returns the index behind. */
+/** Kind of the packet that starts with `firstByte`; equal to one of the four kinds above, or of another protocol. */
+export function kindOf(firstByte: number): number {
+  return firstByte & KIND_MASK;
+}
+
+/** Low nibble of the first byte: the kind within handshake packets and rendezvous messages. */
+export function subkindOf(firstByte: number): number {
+  return firstByte & SUBKIND_MASK;
+}
+
+/** Range of the first bytes of one kind, both included. */
+export function firstBytesOf(kind: number): { readonly low: number; readonly high: number } {
+  return { low: kind, high: kind | SUBKIND_MASK };
+}
+
+/** Writes a header for `sealedBytes` of sealed frames and tag. Returns the offset of the byte after it. */
 export function writeHeader(
   bytes: Uint8Array,
   at: number,
@@ -40,14 +78,14 @@ export function writeHeader(
   sealedBytes: number,
 ): number {
   bytes[at] = PACKET_DATA | ((epoch & 3) << 1);
-  for (let i = 0; i < CONNECTION_ID_BYTES; i++) bytes[at + 1 + i] = connectionId[i]!;
+  for (let i = 0; i < CONNECTION_ID_BYTES; i++) bytes[at + DATA_DESTINATION_ID_AT + i] = connectionId[i]!;
   writeU48(bytes, at + PACKET_NUMBER_AT, packetNumber);
   return writeU16(bytes, at + LENGTH_AT, sealedBytes);
 }
 
-/** Whether a well-formed data packet, wholly inside bytes[at, end), begins at `at`. */
+/** Whether a well-formed data packet starts at `at` and ends at or before `end`. */
 export function isDataPacket(bytes: Uint8Array, at: number, end: number): boolean {
-  if (end - at < PACKET_OVERHEAD_BYTES || (bytes[at]! & 0xf9) !== PACKET_DATA) return false;
+  if (end - at < PACKET_OVERHEAD_BYTES || (bytes[at]! & DATA_MASK) !== PACKET_DATA) return false;
   const sealed = sealedBytesOf(bytes, at);
   return sealed >= TAG_BYTES && at + HEADER_BYTES + sealed <= end;
 }
@@ -62,21 +100,22 @@ export function sealedBytesOf(bytes: Uint8Array, at: number): number {
   return (bytes[at + LENGTH_AT]! << 8) | bytes[at + LENGTH_AT + 1]!;
 }
 
-/** Length of the whole packet at `at`, and of its datagram: each has one of its own. */
-export function datagramBytesOf(bytes: Uint8Array, at: number): number {
+/** Length of the whole data packet at `at`. */
+export function packetBytesOf(bytes: Uint8Array, at: number): number {
   return HEADER_BYTES + sealedBytesOf(bytes, at);
 }
 
 export function packetNumberOf(bytes: Uint8Array, at: number): number {
-  const from = at + PACKET_NUMBER_AT;
-  const high = (bytes[from]! << 8) | bytes[from + 1]!;
-  const low =
-    (bytes[from + 2]! << 24) | (bytes[from + 3]! << 16) | (bytes[from + 4]! << 8) | bytes[from + 5]!;
-  return high * 0x100000000 + (low >>> 0);
+  return readU48(bytes, at + PACKET_NUMBER_AT);
 }
 
 /** Whether the packet at `at` is addressed to `connectionId`. */
 export function isAddressedTo(bytes: Uint8Array, at: number, connectionId: Uint8Array): boolean {
-  for (let i = 0; i < CONNECTION_ID_BYTES; i++) if (bytes[at + 1 + i] !== connectionId[i]) return false;
+  return isIdAt(bytes, at + DATA_DESTINATION_ID_AT, connectionId);
+}
+
+/** Whether bytes[at, at + 8) equal `connectionId`. */
+export function isIdAt(bytes: Uint8Array, at: number, connectionId: Uint8Array): boolean {
+  for (let i = 0; i < CONNECTION_ID_BYTES; i++) if (bytes[at + i] !== connectionId[i]) return false;
   return true;
 }

@@ -13,6 +13,7 @@
 import { copyBytes, equalBytes, utf8Decode, utf8Encode, writeU16, writeU32 } from "../base/bytes.ts";
 import { crc32 } from "./crc32.ts";
 import { IPV4_BYTES, IPV6_BYTES, ipFromBytes, ipToBytes } from "./ip-address.ts";
+import { STUN_FIRST_BYTE_LIMIT } from "./packet.ts";
 
 export const STUN_HEADER_BYTES = 20;
 export const STUN_TRANSACTION_ID_BYTES = 12;
@@ -215,7 +216,7 @@ export function parseStun(bytes: Uint8Array): StunMessage | undefined {
 export function looksLikeStun(bytes: Uint8Array): boolean {
   return (
     bytes.length >= STUN_HEADER_BYTES &&
-    bytes[0]! < 0x40 &&
+    bytes[0]! < STUN_FIRST_BYTE_LIMIT &&
     (bytes[3]! & 3) === 0 &&
     readU32(bytes, 4) === STUN_MAGIC_COOKIE
   );

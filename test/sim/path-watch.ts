@@ -11,6 +11,7 @@ import { FRAME, FrameCursor } from "../../src/wire/frames.ts";
 import {
   HEADER_BYTES,
   isDataPacket,
+  kindOf,
   PACKET_HANDSHAKE,
   sealedBytesOf,
   TAG_BYTES,
@@ -123,5 +124,5 @@ export class PathWatch {
 }
 
 function isHandshake(bytes: Uint8Array): boolean {
-  return bytes.length > 0 && (bytes[0]! & 0xf0) === PACKET_HANDSHAKE;
+  return bytes.length > 0 && kindOf(bytes[0]!) === PACKET_HANDSHAKE;
 }

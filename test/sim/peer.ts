@@ -14,7 +14,7 @@ import {
   EVENT,
   type Transmit,
 } from "../../src/engine/connection/connection.ts";
-import { HEADER_BYTES, isAddressedTo, PACKET_DATA } from "../../src/wire/packet.ts";
+import { HEADER_BYTES, isAddressedTo, kindOf, PACKET_DATA } from "../../src/wire/packet.ts";
 import type { Invariants } from "./invariants.ts";
 import type { Host, Receiver } from "./network.ts";
 import type { Random } from "./random.ts";
@@ -234,7 +234,7 @@ export class Peer implements Receiver, Waker {
 
   /** An endpoint finds connections by the IDs that they announced: others never see the packet. */
   #isRouted(bytes: Uint8Array): boolean {
-    if ((bytes[0]! & 0xf0) !== PACKET_DATA || bytes.length < HEADER_BYTES) return true;
+    if (kindOf(bytes[0]!) !== PACKET_DATA || bytes.length < HEADER_BYTES) return true;
     return this.#ids.some((id) => isAddressedTo(bytes, 0, id));
   }
 

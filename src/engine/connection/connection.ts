@@ -14,15 +14,9 @@ import { copyBytes, utf8Decode, utf8Encode } from "../../base/bytes.ts";
 import { ERRORS, errorReceivedAs, errorSentAs, isRemoteError, SrudpError } from "../../base/errors.ts";
 import { DATAGRAM_FLOOR_BYTES, type Path } from "../../base/path.ts";
 import { exportedSecret } from "../../crypto/exported-secret.ts";
+import { packetEnd } from "../../wire/datagram.ts";
 import { CLOSE_REASON_BYTES } from "../../wire/frames.ts";
-import {
-  HEADER_BYTES,
-  isDataPacket,
-  PACKET_DATA,
-  PACKET_HANDSHAKE,
-  PACKET_NOTICE,
-  sealedBytesOf,
-} from "../../wire/packet.ts";
+import { kindOf, PACKET_DATA } from "../../wire/packet.ts";
 import { Bbr } from "../congestion/bbr.ts";
 import type { CongestionController } from "../congestion/congestion.ts";
 import { Cubic } from "../congestion/cubic.ts";
@@ -219,20 +213,11 @@ export class Connection implements FrameOwner, IncomingHost {
     this.streams.rttMs = this.recovery.rtt.smoothedMs;
     let at = 0;
     while (at < bytes.length) {
-      const kind = bytes[at]! & 0xf0;
-      if (kind === PACKET_DATA && isDataPacket(bytes, at, bytes.length)) {
-        const end = at + HEADER_BYTES + sealedBytesOf(bytes, at);
-        this.handleDataPacket(nowMs, path, bytes, at, end);
-        at = end;
-      } else if (kind === PACKET_HANDSHAKE && bytes.length - at > 3) {
-        const length = (bytes[at + 1]! << 8) | bytes[at + 2]!;
-        if (length <= 3 || at + length > bytes.length) break;
-        this.handleHandshakePacket(nowMs, path, bytes.subarray(at, at + length));
-        at += length;
-      } else if (kind === PACKET_NOTICE) {
-        this.handleHandshakePacket(nowMs, path, bytes.subarray(at));
-        return;
-      } else break;
+      const end = packetEnd(bytes, at);
+      if (end < 0) break;
+      if (kindOf(bytes[at]!) === PACKET_DATA) this.handleDataPacket(nowMs, path, bytes, at, end);
+      else this.handleHandshakePacket(nowMs, path, bytes.subarray(at, end));
+      at = end;
     }
     if (at < bytes.length) this.drop(nowMs, bytes.length - at, "invalid");
   }

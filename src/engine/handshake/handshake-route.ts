@@ -3,7 +3,8 @@
  * after another, answers go back where the question came from.
  */
 import type { Path } from "../../base/path.ts";
-import { PACKET_NOTICE } from "../../wire/packet.ts";
+import { handshakeKindOf } from "../../wire/handshake-packet.ts";
+import { kindOf, PACKET_NOTICE } from "../../wire/packet.ts";
 import type { Handshake } from "./handshake.ts";
 
 interface Outgoing {
@@ -23,8 +24,6 @@ const OTHERS_LIMIT = 3;
 const OTHERS_TRIES = 2;
 /** Paths that are remembered as asked or answered. */
 const PATHS_LIMIT = 64;
-/** Kinds of handshake packet that answer the initiator: pakeAnswer and noise2. */
-const ANSWERS: readonly number[] = [1, 3];
 
 export class HandshakeRoute {
   private readonly handshake: Handshake;
@@ -126,8 +125,9 @@ export class HandshakeRoute {
 
   /** A handshake or notice packet came over `path`. */
   handlePacket(nowMs: number, path: Path, bytes: Uint8Array): "ignored" | "advanced" | "repeat" {
-    const isNotice = (bytes[0]! & 0xf0) === PACKET_NOTICE;
-    const answers = isNotice || ANSWERS.includes(bytes[0]! & 0x0f);
+    const isNotice = kindOf(bytes[0]!) === PACKET_NOTICE;
+    const kind = handshakeKindOf(bytes);
+    const answers = isNotice || kind === "pakeAnswer" || kind === "noise2";
     // An answer counts only from an address that was sent a request; case 3 of docs/threat-model.md.
     if (answers && this.handshake.role === "initiator" && !this.asked.includes(path)) return "ignored";
     if (answers && !isNotice && this.isTooEarly(nowMs, path)) return "ignored";

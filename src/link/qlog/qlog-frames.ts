@@ -6,8 +6,14 @@
  */
 import { toHex } from "../../base/bytes.ts";
 import { FRAME, type FrameCursor } from "../../wire/frames.ts";
-import { HANDSHAKE_KINDS } from "../../wire/handshake-packet.ts";
-import { CONNECTION_ID_BYTES, PACKET_HANDSHAKE } from "../../wire/packet.ts";
+import {
+  bodyBytesOf,
+  HANDSHAKE_DESTINATION_ID_AT,
+  HANDSHAKE_SOURCE_ID_AT,
+  type HandshakeKind,
+  handshakeKindOf,
+} from "../../wire/handshake-packet.ts";
+import { CONNECTION_ID_BYTES, kindOf, PACKET_HANDSHAKE } from "../../wire/packet.ts";
 
 /** Errors of a transport by their codes.  // RFC 9000 §20.1 */
 const TRANSPORT_ERRORS: readonly (string | undefined)[] = [
@@ -27,11 +33,8 @@ const TRANSPORT_ERRORS: readonly (string | undefined)[] = [
 const APPLICATION_ERRORS_FROM = 0x100;
 
 // Where fields of a handshake packet stand.  // wire/handshake-packet.ts
-const DESTINATION_AT = 3;
-const SOURCE_AT = 11;
-const BODY_LENGTH_AT = 40;
-/** Handshake packets up to this kind (noise1) come before there are keys, as QUIC's Initial does. */
-const LAST_INITIAL_KIND = 2;
+/** Handshake packets that are sent before there are keys, as QUIC's Initial is. */
+const INITIAL_KINDS: readonly (HandshakeKind | undefined)[] = ["pakeOpen", "pakeAnswer", "noise1"];
 
 /** Which space an error code of a CLOSE belongs to, and its name there. */
 export function nameOfError(errorCode: number): { space: "transport" | "application"; name: string } {
@@ -45,17 +48,17 @@ export function handshakeAsJson(bytes: Uint8Array, byteLength: number): string {
   if (!isHandshake(bytes)) {
     return `{"header":{"packet_type":"unknown","packet_type_bytes":${bytes[0]}},${raw}}`;
   }
-  const kind = bytes[0]! & 0x0f;
-  const type = kind <= LAST_INITIAL_KIND ? "initial" : "handshake";
-  const ids = `"scid":"${idAt(bytes, SOURCE_AT)}","dcid":"${idAt(bytes, DESTINATION_AT)}"`;
-  const bodyBytes = (bytes[BODY_LENGTH_AT]! << 8) | bytes[BODY_LENGTH_AT + 1]!;
-  const frame = `{"frame_type":"crypto","offset":0,"raw":{"length":${bodyBytes}},"message":"${HANDSHAKE_KINDS[kind]}"}`;
+  const kind = handshakeKindOf(bytes);
+  const type = INITIAL_KINDS.includes(kind) ? "initial" : "handshake";
+  const sourceId = idAt(bytes, HANDSHAKE_SOURCE_ID_AT);
+  const ids = `"scid":"${sourceId}","dcid":"${idAt(bytes, HANDSHAKE_DESTINATION_ID_AT)}"`;
+  const frame = `{"frame_type":"crypto","offset":0,"raw":{"length":${bodyBytesOf(bytes)}},"message":"${kind}"}`;
   return `{"header":{"packet_type":"${type}",${ids}},${raw},"frames":[${frame}]}`;
 }
 
 /** Connection ID of who sent a handshake packet; undefined for a notice. */
 export function sourceIdOf(bytes: Uint8Array): string | undefined {
-  return isHandshake(bytes) ? idAt(bytes, SOURCE_AT) : undefined;
+  return isHandshake(bytes) ? idAt(bytes, HANDSHAKE_SOURCE_ID_AT) : undefined;
 }
 
 /** JSON array of the frames that `cursor`, reset to a packet's start, has before it. */
@@ -138,7 +141,7 @@ function streamErrorAsJson(frame: FrameCursor): string {
 }
 
 function isHandshake(bytes: Uint8Array): boolean {
-  return (bytes[0]! & 0xf0) === PACKET_HANDSHAKE;
+  return kindOf(bytes[0]!) === PACKET_HANDSHAKE;
 }
 
 function idAt(bytes: Uint8Array, at: number): string {

@@ -9,6 +9,7 @@ import { randomBytes } from "node:crypto";
 import { copyBytes } from "../../base/bytes.ts";
 import type { ProtocolHandler } from "../../link/endpoint.ts";
 import type { DatagramSocket } from "../../platform/udp/datagram-socket.ts";
+import { STUN_FIRST_BYTE_LIMIT } from "../../wire/packet.ts";
 import {
   looksLikeStun,
   parseStun,
@@ -49,7 +50,7 @@ const REPEAT_AFTER_MS: readonly number[] = [200, 600, 1400];
 /** How long answers are waited for; the end of gathering. */
 export const STUN_WAIT_MS = 3000;
 /** First bytes of STUN messages.  // RFC 7983 §7 */
-const FIRST_BYTES = { low: 0x00, high: 0x3f } as const;
+const FIRST_BYTES = { low: 0, high: STUN_FIRST_BYTE_LIMIT - 1 } as const;
 
 interface Pending {
   readonly socket: DatagramSocket;

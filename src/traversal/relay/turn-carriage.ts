@@ -7,6 +7,7 @@ import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { copyBytes } from "../../base/bytes.ts";
 import type { RemoteAddress } from "../../platform/udp/address.ts";
 import { UdpSocket } from "../../platform/udp/udp-socket.ts";
+import { STUN_FIRST_BYTE_LIMIT } from "../../wire/packet.ts";
 import { stunMessageBytes } from "../../wire/stun.ts";
 import {
   CHANNEL_HEAD_BYTES,
@@ -174,7 +175,7 @@ class StreamCarriage implements TurnCarriage {
     while (all.length >= CHANNEL_HEAD_BYTES) {
       const isChannel = isChannelByte(all[0]!);
       const length = isChannel ? streamedChannelBytes(all) : stunMessageBytes(all);
-      if (!isChannel && all[0]! >= 0x40) {
+      if (!isChannel && all[0]! >= STUN_FIRST_BYTE_LIMIT) {
         // Nobody can find the next message in a stream that has lost its place.
         this.#socket.destroy();
         return;

@@ -6,7 +6,9 @@
 import type { DatagramOrigin, ProtocolHandler } from "../../link/endpoint.ts";
 import type { DatagramSocket } from "../../platform/udp/datagram-socket.ts";
 import { UdpSocket } from "../../platform/udp/udp-socket.ts";
-import { PACKET_RENDEZVOUS } from "../../wire/mailbox-messages.ts";
+import { firstBytesOf, PACKET_RENDEZVOUS } from "../../wire/packet.ts";
+
+const FIRST_BYTES = firstBytesOf(PACKET_RENDEZVOUS);
 
 /** What of an endpoint is shared. */
 export interface SharedSockets {
@@ -25,8 +27,8 @@ export class UdpLine {
   constructor(shared?: SharedSockets) {
     this.#shared = shared;
     this.#endRoute = shared?.route(
-      PACKET_RENDEZVOUS,
-      PACKET_RENDEZVOUS | 0x0f,
+      FIRST_BYTES.low,
+      FIRST_BYTES.high,
       (_now, { address, port }: DatagramOrigin, bytes) => this.onMessage?.(address, port, bytes) ?? false,
     );
   }

@@ -1,4 +1,5 @@
 /** docs/protocol.md against the code, in both directions: nothing is missing from the document, and nothing is invented. */
+
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,11 +11,18 @@ import { LABELS } from "../../../src/crypto/labels.ts";
 import { DEFAULT_PARAMETERS, encodeParameters } from "../../../src/engine/connection/transport-parameters.ts";
 import { PIPE_RECORD, RECEIPT_TYPE, STREAM_KIND } from "../../../src/link/control-records.ts";
 import { FORWARD_RECORD } from "../../../src/link/forward-records.ts";
-import { CHECK_REQUEST, CHECK_RESPONSE } from "../../../src/wire/check.ts";
 import { FRAME } from "../../../src/wire/frames.ts";
 import { HANDSHAKE_KINDS, MODES, NOTICE_REASONS } from "../../../src/wire/handshake-packet.ts";
-import { MAILBOX_KIND, PACKET_RENDEZVOUS, REFUSAL } from "../../../src/wire/mailbox-messages.ts";
-import { PACKET_COOKIE, PACKET_DATA, PACKET_HANDSHAKE, PACKET_NOTICE } from "../../../src/wire/packet.ts";
+import { MAILBOX_KIND, REFUSAL } from "../../../src/wire/mailbox-messages.ts";
+import {
+  CHECK_REQUEST,
+  CHECK_RESPONSE,
+  PACKET_COOKIE,
+  PACKET_DATA,
+  PACKET_HANDSHAKE,
+  PACKET_NOTICE,
+  PACKET_RENDEZVOUS,
+} from "../../../src/wire/packet.ts";
 import { CHANNELS } from "../../../src/wire/turn-channel.ts";
 import { rootFolder } from "../../lib/paths.ts";
 

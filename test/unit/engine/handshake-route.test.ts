@@ -2,14 +2,15 @@ import { describe, expect, it } from "vitest";
 import type { Path } from "../../../src/base/path.ts";
 import type { Handshake } from "../../../src/engine/handshake/handshake.ts";
 import { HandshakeRoute } from "../../../src/engine/handshake/handshake-route.ts";
+import { PACKET_HANDSHAKE } from "../../../src/wire/packet.ts";
 
 const EPHEMERAL: Path = { address: "192.0.2.7", port: 4242, socket: 0 };
 const SECOND: Path = { address: "192.0.2.8", port: 4242, socket: 0 };
 const CROSSING: Path = { address: "192.0.2.7", port: 4242, socket: 1 };
 const RESEND_MS = 1000;
-/** A pakeAnswer, as far as the route looks. */
-const ANSWER = Uint8Array.of(0xc1, 0, 0);
-const FIRST = Uint8Array.of(0xc0, 0, 0);
+/** The first bytes of a pakeAnswer and of a pakeOpen: the route looks at no more. */
+const ANSWER = Uint8Array.of(PACKET_HANDSHAKE | 1, 0, 0);
+const FIRST = Uint8Array.of(PACKET_HANDSHAKE, 0, 0);
 
 /** A handshake that sends one message again and again until it is told that an answer is good. */
 class FakeHandshake {

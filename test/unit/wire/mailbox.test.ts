@@ -8,10 +8,10 @@ import {
   isRelayed,
   type MailboxReply,
   type MailboxRequest,
-  PACKET_RENDEZVOUS,
   sessionOfRelayed,
   writeRelayHead,
 } from "../../../src/wire/mailbox-messages.ts";
+import { PACKET_RENDEZVOUS } from "../../../src/wire/packet.ts";
 
 const filled = (length: number, value: number): Uint8Array => new Uint8Array(length).fill(value);
 const head = { transaction: filled(8, 1), cookie: filled(16, 2), point: filled(32, 3), side: 1 } as const;

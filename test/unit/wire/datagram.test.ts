@@ -1,10 +1,11 @@
 /** Received buffers that hold several datagrams are taken apart where they were joined. */
+
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { concatBytes } from "../../../src/base/bytes.ts";
-import { CHECK_BYTES, CHECK_REQUEST } from "../../../src/wire/check.ts";
-import { strideOf } from "../../../src/wire/coalesced.ts";
-import { HEADER_BYTES, PACKET_OVERHEAD_BYTES, writeHeader } from "../../../src/wire/packet.ts";
+import { CHECK_BYTES } from "../../../src/wire/check.ts";
+import { strideOf } from "../../../src/wire/datagram.ts";
+import { CHECK_REQUEST, HEADER_BYTES, PACKET_OVERHEAD_BYTES, writeHeader } from "../../../src/wire/packet.ts";
 
 const ID = Uint8Array.from({ length: 8 }, (_, i) => 0x11 * i);
 
