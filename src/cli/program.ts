@@ -8,6 +8,7 @@ import type { SrudpError } from "../base/errors.ts";
 import { checkDescriptorLimit } from "../platform/descriptors.ts";
 import { shutdownHooksDone } from "../platform/shutdown-hooks.ts";
 import { register as registerBench } from "./commands/bench-command.ts";
+import { register as registerComplete } from "./commands/complete-command.ts";
 import { register as registerCompletion } from "./commands/completion-command.ts";
 import { register as registerConnect } from "./commands/connect-command.ts";
 import { register as registerControl } from "./commands/control-command.ts";
@@ -38,6 +39,7 @@ const REGISTRATIONS: readonly ((program: Command, context: CommandContext) => vo
   registerKey,
   registerPeers,
   registerCompletion,
+  registerComplete,
 ];
 
 const EXAMPLES = `

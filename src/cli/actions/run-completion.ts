@@ -1,116 +1,93 @@
-/** `srudp completion`: a script for the shell, made from the program's own commands and options. */
-import type { Command } from "commander";
+/**
+ * `srudp completion`: a script for the shell. The scripts know nothing of the commands and options: they ask
+ * `srudp __complete` at each use, as cobra's do, and so never disagree with the program.
+ */
 import { usage } from "../options/operands.ts";
 
 /** @returns the status to exit with */
-export function runCompletion(program: Command, shell: string): number {
-  const write = SHELLS[shell];
-  if (write === undefined) throw usage("Completion is for bash, zsh and fish");
-  process.stdout.write(write(wordsOf(program)));
+export function runCompletion(shell: string): number {
+  const script = SCRIPTS[shell];
+  if (script === undefined) throw usage("Completion is for bash, zsh and fish");
+  process.stdout.write(script);
   return 0;
 }
 
-interface Words {
-  readonly commands: readonly {
-    name: string;
-    summary: string;
-    options: readonly Flag[];
-    operands: readonly string[];
-  }[];
-}
-
-interface Flag {
-  readonly short: string | undefined;
-  readonly long: string | undefined;
-  readonly takesFile: boolean;
-  readonly takesValue: boolean;
-  readonly summary: string;
-}
-
-function wordsOf(program: Command): Words {
-  return {
-    commands: program.commands.map((command) => ({
-      name: command.name(),
-      summary: command.summary() || command.description().split("\n")[0]!,
-      operands:
-        command.name() === "completion" ? Object.keys(SHELLS) : command.commands.map((inner) => inner.name()),
-      options: [...command.options, ...command.commands.flatMap((inner) => inner.options)]
-        .filter((option, index, all) => all.findIndex((other) => other.flags === option.flags) === index)
-        .map((option) => ({
-          short: option.short,
-          long: option.long,
-          takesFile: /<(file|dir)>/.test(option.flags),
-          takesValue: option.required,
-          summary: option.description,
-        })),
-    })),
-  };
-}
-
-const names = (options: readonly Flag[]): string[] =>
-  options.flatMap((option) => [option.short, option.long].filter((name) => name !== undefined));
-
-const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
-
-const SHELLS: Readonly<Record<string, (words: Words) => string>> = {
-  bash: ({ commands }) => `# srudp completion for bash: source <(srudp completion bash)
+/** For bash 3.2 and later, without the package bash-completion. */
+const BASH = `# srudp completion for bash: source <(srudp completion bash)
 _srudp() {
-  local word=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD-1]} words=
+  local rest=\${COMP_LINE:0:COMP_POINT} blank part kind= prefix= word description n
+  local -a words=()
+  # Bash also splits words at the characters of COMP_WORDBREAKS; = and : belong to the word here.
+  for (( n = 0; n <= COMP_CWORD; n++ )); do
+    blank=\${rest%%[![:space:]]*}
+    rest=\${rest#"$blank"}
+    part=\${COMP_WORDS[n]}
+    (( n == COMP_CWORD )) && part=$rest
+    if (( n == 0 )) || [[ -n $blank ]]; then words+=("$part")
+    else words[\${#words[@]}-1]+=$part
+    fi
+    rest=\${rest#"$part"}
+  done
+  local current=\${words[\${#words[@]}-1]} breaks=\${COMP_WORDBREAKS//[!=:]/} done=
+  # What stands before the last = or : stays as it is.
+  [[ -n $breaks ]] && done=\${current%"\${current##*[$breaks]}"}
   COMPREPLY=()
-  case $before in
-    ${names(commands.flatMap((command) => command.options.filter((option) => option.takesFile))).join("|")}) COMPREPLY=($(compgen -f -- "$word")); return ;;
-  esac
-  if (( COMP_CWORD == 1 )); then words=${quoted(commands.map((command) => command.name).join(" "))}
-  else case \${COMP_WORDS[1]} in
-${commands.map(({ name, operands, options }) => `    ${name}) words=${quoted([...operands, ...names(options)].join(" "))} ;;`).join("\n")}
-  esac; fi
-  COMPREPLY=($(compgen -W "$words" -- "$word"))
+  while IFS=$'\\t' read -r word description; do
+    if [[ -z $kind ]]; then kind=$word prefix=$description
+    else COMPREPLY+=("\${word#"$done"}")
+    fi
+  done < <("\${words[0]}" __complete -- "\${words[@]:1}" 2>/dev/null)
+  local files=
+  [[ $kind == files ]] && files=-f
+  [[ $kind == folders ]] && files=-d
+  if [[ -n $files ]]; then
+    compopt -o filenames 2>/dev/null
+    done=\${done#"$prefix"}
+    while IFS= read -r word; do COMPREPLY+=("\${word#"$done"}"); done < <(compgen "$files" -- "\${current#"$prefix"}")
+  fi
 }
 complete -F _srudp srudp
-`,
-  zsh: ({ commands }) => `#compdef srudp
+`;
+
+/** To be sourced after `compinit`, or installed as `_srudp` in a folder of `fpath`. */
+const ZSH = `#compdef srudp
 # srudp completion for zsh: source <(srudp completion zsh)
 _srudp() {
-  if (( CURRENT == 2 )); then
-    local -a commands=(${commands.map(({ name, summary }) => quoted(`${name}:${summary}`)).join(" ")})
-    _describe command commands
-    return
-  fi
-  case $words[2] in
-${commands
-  .map(({ name, operands, options }) => {
-    const flags = options.flatMap((option) =>
-      [option.short, option.long]
-        .filter((flag) => flag !== undefined)
-        .map((flag) => {
-          const help = option.summary.replace(/[[\]]/g, "").replaceAll(":", "\\:");
-          const value = option.takesFile ? ":file:_files" : option.takesValue ? ":value:" : "";
-          return quoted(`${flag}[${help}]${value}`);
-        }),
-    );
-    const rest = operands.length === 0 ? "" : ` ${quoted(`2:operand:(${operands.join(" ")})`)}`;
-    return `    ${name}) _arguments ${flags.join(" ")}${rest} ;;`;
-  })
-  .join("\n")}
+  local line kind prefix
+  local -a lines described
+  lines=("\${(@f)$("\${(Q)words[1]}" __complete -- "\${(@Q)words[2,CURRENT-1]}" "\${(Q)PREFIX}" 2>/dev/null)}")
+  kind=\${lines[1]%%$'\\t'*}
+  prefix=\${lines[1]#*$'\\t'}
+  for line in "\${(@)lines[2,-1]}"; do
+    described+=("\${\${line%%$'\\t'*}//:/\\\\:}:\${line#*$'\\t'}")
+  done
+  (( $#described )) && _describe srudp described
+  case $kind in
+    files) compset -P "\${(b)prefix}"; _files ;;
+    folders) compset -P "\${(b)prefix}"; _files -/ ;;
   esac
 }
-compdef _srudp srudp
-`,
-  fish: ({ commands }) => `# srudp completion for fish: srudp completion fish | source
-complete -c srudp -f
-${commands.map(({ name, summary }) => `complete -c srudp -n __fish_use_subcommand -a ${name} -d ${quoted(summary)}`).join("\n")}
-${commands
-  .flatMap(({ name, operands, options }) => {
-    const when = `-n '__fish_seen_subcommand_from ${name}'`;
-    return [
-      ...operands.map((operand) => `complete -c srudp ${when} -a ${operand}`),
-      ...options.map((option) => {
-        const short = option.short === undefined ? "" : ` -s ${option.short.slice(1)}`;
-        const long = option.long === undefined ? "" : ` -l ${option.long.slice(2)}`;
-        return `complete -c srudp ${when}${short}${long}${option.takesFile ? " -rF" : option.takesValue ? " -x" : ""} -d ${quoted(option.summary)}`;
-      }),
-    ];
-  })
-  .join("\n")}
-`,
-};
+if [[ $funcstack[1] == _srudp ]]; then _srudp "$@"; else compdef _srudp srudp; fi
+`;
+
+const FISH = `# srudp completion for fish: srudp completion fish | source
+function __srudp_complete
+  set -l words (commandline -opc)
+  set -l current (commandline -ct)
+  set -l program $words[1]
+  set -e words[1]
+  set -l lines (command $program __complete -- $words "$current" 2>/dev/null)
+  set -l kind (string split -m 1 \\t -- $lines[1])
+  set -e lines[1]
+  printf '%s\\n' $lines
+  if contains -- $kind[1] files folders
+    set -l typed (string sub -s (math (string length -- "$kind[2]") + 1) -- "$current")
+    for file in (if test $kind[1] = files; __fish_complete_path "$typed"; else; __fish_complete_directories "$typed"; end)
+      printf '%s%s\\n' "$kind[2]" $file
+    end
+  end
+end
+complete -c srudp -f -a '(__srudp_complete)'
+`;
+
+const SCRIPTS: Readonly<Record<string, string>> = { bash: BASH, zsh: ZSH, fish: FISH };

@@ -9,6 +9,6 @@ export function register(program: Command): void {
     .argument("<shell>", "bash, zsh or fish")
     .action(async (shell: string) => {
       const { runCompletion } = await import("../actions/run-completion.ts");
-      process.exitCode = runCompletion(program, shell);
+      process.exitCode = runCompletion(shell);
     });
 }
