@@ -6,6 +6,7 @@
  */
 
 import { readdirSync, readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 
 /** How long a process that ignores SIGHUP may go on. */
 const GRACE_MS = 5000;
@@ -51,7 +52,7 @@ export class ProgramGroup {
       const isLate = elapsedMs >= REAPED_AFTER_MS;
       if (elapsedMs >= GRACE_MS || (isLate && !hasLiveProcess(this.#leaderPid))) break;
       const intervalMs = isLate ? LATE_LOOK_INTERVAL_MS : LOOK_INTERVAL_MS;
-      await new Promise((resolve) => setTimeout(resolve, intervalMs));
+      await sleep(intervalMs);
     }
     groups.delete(this);
     if (groups.size === 0) process.off("exit", killPrograms);

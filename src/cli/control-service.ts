@@ -1,5 +1,6 @@
 /** What a running command shows of itself over its control socket, and the changes that it takes there. */
 import { getEventListeners } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
 import { controlFolder } from "../app/control/control-folder.ts";
 import type {
   ControlAnswer,
@@ -173,7 +174,7 @@ export class ControlService {
 async function statusOf({ id, peer, forwarder }: Shown): Promise<LinkStatus> {
   const { link } = peer;
   const before = link.stats();
-  await new Promise((resolve) => setTimeout(resolve, RATE_WINDOW_MS));
+  await sleep(RATE_WINDOW_MS);
   const after = link.stats();
   const { sentBytes, receivedBytes, sentPackets, lostPackets, rttMs } = after;
   const isAlive =

@@ -5,6 +5,7 @@
 import { Command, CommanderError } from "commander";
 import { endPrograms } from "../app/program-group.ts";
 import type { SrudpError } from "../base/errors.ts";
+import { unlessAborted } from "../platform/deadline.ts";
 import { checkDescriptorLimit } from "../platform/descriptors.ts";
 import { shutdownHooksDone } from "../platform/shutdown-hooks.ts";
 import { register as registerBench } from "./commands/bench-command.ts";
@@ -23,7 +24,7 @@ import type { CommandContext } from "./context.ts";
 import { asSrudpError, exitStatusOf, outliveTerminal } from "./exit.ts";
 import { FaultReports } from "./faults.ts";
 import { hideCodes, splitWords, usage } from "./options/operands.ts";
-import { catchSignals, type Interrupt, unlessAborted } from "./terminal/interrupt.ts";
+import { catchSignals, type Interrupt } from "./terminal/interrupt.ts";
 import { Reporter } from "./terminal/reporter.ts";
 
 /** In the order of `srudp --help`. */

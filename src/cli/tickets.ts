@@ -3,13 +3,14 @@ import { statSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { SrudpError } from "../base/errors.ts";
 import type { TicketExchange, TicketTerms } from "../link/traversal-options.ts";
+import { onAbort } from "../platform/abort.ts";
+import { unlessAborted } from "../platform/deadline.ts";
 import { readTicketFile } from "../store/secret-sources.ts";
 import { isAnswerTo } from "../traversal/signalling/ticket-channel.ts";
 import { decodeTicket, type TicketAnswer, type TicketOffer } from "../wire/ticket.ts";
 import type { CommandContext } from "./context.ts";
 import { usage } from "./options/operands.ts";
 import { AnswerEntry } from "./terminal/answer-entry.ts";
-import { unlessAborted } from "./terminal/interrupt.ts";
 import { formatDuration } from "./terminal/progress.ts";
 import { askLines, hasTerminal } from "./terminal/prompt.ts";
 
@@ -40,7 +41,7 @@ export function offerTicket(
     report = resolve;
   });
   const expiry = setTimeout(() => ending.abort(new SrudpError("ERR_TICKET_EXPIRED")), TICKET_LIFE_MS);
-  ending.signal.addEventListener("abort", () => clearTimeout(expiry));
+  onAbort(ending.signal, () => clearTimeout(expiry));
   expiry.unref();
   const answer = reported.then(() => readAnswer(answerFile, terms, ending.signal));
   answer.catch((error: unknown) => ending.abort(error));

@@ -1,10 +1,10 @@
-/** Waiting on a signal that outlives the wait, and that many wait on at a time. */
-import { setMaxListeners } from "node:events";
+/** Listening on a signal that outlives the listener and that has many of them. */
+import { addAbortListener, setMaxListeners } from "node:events";
 
 /**
  * Calls `act` once when `signal` is aborted, at once if it already is.
  *
- * @returns ends that; to be called as soon as `act` is not needed any more, or the signal holds on to it
+ * @returns removes the listener; until it is called, the signal references `act`
  */
 export function onAbort(signal: AbortSignal | undefined, act: () => void): () => void {
   if (signal === undefined) return () => undefined;
@@ -12,8 +12,8 @@ export function onAbort(signal: AbortSignal | undefined, act: () => void): () =>
     act();
     return () => undefined;
   }
-  // A process has one signal for all of its links: many listeners are no leak, and Node need not warn of one.
+  // A process has one signal for all of its links: many listeners are no leak, and Node must not warn of one.
   setMaxListeners(0, signal);
-  signal.addEventListener("abort", act, { once: true });
-  return () => signal.removeEventListener("abort", act);
+  const listener = addAbortListener(signal, act);
+  return () => listener[Symbol.dispose]();
 }

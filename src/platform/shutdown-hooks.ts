@@ -2,6 +2,7 @@
  * What still has to be said to others when a process is about to end: a router is asked to close a port again, a
  * relay is given back. Nobody waits long for it.
  */
+import { resolvedWithin } from "./deadline.ts";
 
 const TIMEOUT_MS = 1000;
 
@@ -22,10 +23,5 @@ export function addShutdownHook(work: Promise<unknown>): void {
 /** Resolves when all is said, or after a second. */
 export async function shutdownHooksDone(): Promise<void> {
   if (hooks.size === 0) return;
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise((resolve) => {
-    timer = setTimeout(resolve, TIMEOUT_MS);
-  });
-  await Promise.race([Promise.allSettled(hooks), late]);
-  clearTimeout(timer);
+  await resolvedWithin(Promise.allSettled(hooks), TIMEOUT_MS);
 }

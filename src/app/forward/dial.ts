@@ -2,6 +2,7 @@
 import { connect, type Socket } from "node:net";
 import { type ErrorCode, SrudpError } from "../../base/errors.ts";
 import { type Address, formatTarget, type Target } from "../../link/forward-records.ts";
+import { onAbort } from "../../platform/abort.ts";
 import { socketLookup } from "../../platform/name-lookup.ts";
 import { socketPathError } from "../../platform/socket-path.ts";
 
@@ -26,17 +27,16 @@ export function dial(address: Address, signal: AbortSignal): Promise<Socket> {
       reject(signal.reason);
     };
     const fail = (error: NodeJS.ErrnoException): void => {
-      signal.removeEventListener("abort", giveUp);
+      release();
       reject(targetError(address, error));
     };
-    signal.addEventListener("abort", giveUp, { once: true });
+    const release = onAbort(signal, giveUp);
     socket.once("error", fail);
     socket.once("connect", () => {
-      signal.removeEventListener("abort", giveUp);
+      release();
       socket.off("error", fail);
       resolve(socket);
     });
-    if (signal.aborted) giveUp();
   });
 }
 

@@ -6,6 +6,7 @@ import { SrudpError } from "../../base/errors.ts";
 import { type Address, decodeAnswer, encodeHead, type Target } from "../../link/forward-records.ts";
 import type { Link } from "../../link/link.ts";
 import type { Stream } from "../../link/stream.ts";
+import { Deadline } from "../../platform/deadline.ts";
 import type { Dialer, DialResult } from "./dialer.ts";
 import type { Connections } from "./forward-connection.ts";
 import { readPiece } from "./head-reader.ts";
@@ -25,8 +26,8 @@ export interface ForwardPeerOptions {
   readonly watcher: ForwardWatcher;
 }
 
-/** A connection that comes while the link has no stream left waits so long for others to end, and is reset then. */
-const CROWDED_PATIENCE_MS = 30_000;
+/** How long a connection waits for a stream while the link has none left; then it is reset. */
+const STREAM_TIMEOUT_MS = 30_000;
 
 export class ForwardPeer implements Dialer {
   readonly link: Link;
@@ -104,20 +105,11 @@ export class ForwardPeer implements Dialer {
 
   async #openStream(): Promise<Stream> {
     const opening = this.link.openStream("forward");
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new SrudpError("ERR_FORWARD_CROWDED")), CROWDED_PATIENCE_MS);
-    });
+    const deadline = new Deadline(undefined, STREAM_TIMEOUT_MS, () => new SrudpError("ERR_FORWARD_CROWDED"));
     try {
-      return await Promise.race([opening, late]);
-    } catch (error) {
-      opening.then(
-        (stream) => stream.destroy(),
-        () => undefined,
-      );
-      throw error;
+      return await deadline.limit(opening, (late) => late.destroy());
     } finally {
-      clearTimeout(timer);
+      deadline.end();
     }
   }
 }

@@ -1,4 +1,5 @@
 /** Whether the peer of a link is there at this moment. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Link } from "../../link/link.ts";
 
 const LOOK_INTERVAL_MS = 50;
@@ -19,6 +20,6 @@ export async function answers(link: Link, withinMs: number): Promise<boolean> {
       askedMs = now;
       link.ping();
     }
-    await new Promise((resolve) => setTimeout(resolve, LOOK_INTERVAL_MS));
+    await sleep(LOOK_INTERVAL_MS);
   }
 }

@@ -1,34 +1,43 @@
 /**
- * Keeps a link to a peer: makes it again when it is lost, for as long as it takes.
+ * Keeps a link to a peer: dials again when the link is lost, until that succeeds.
  *
- * A peer that went without a word is noticed by its silence. Silence alone ends nothing, since whatever hangs on
- * the link survives a pause; but it is answered by an attempt at a second link beside the first. Whichever proves
- * to be alive is kept: the first if its peer answers again, else the new one.
+ * A peer that vanished is noticed by its silence. Silence does not end the link, since its connections survive a
+ * pause. The reconnector opens a second link, the rival, while the first one stands. If the peer answers on the
+ * first link again, that one is kept, otherwise the rival replaces it.
  */
 import { SrudpError } from "../../base/errors.ts";
 import type { Link } from "../../link/link.ts";
 import { onAbort } from "../../platform/abort.ts";
 import { answers } from "./liveness.ts";
 
+/** What happens to the link. */
+export type ReconnectEvent =
+  | { readonly kind: "connected"; readonly link: Link }
+  /** The link is lost; the next attempt begins after `pauseMs`. */
+  | { readonly kind: "lost"; readonly error: SrudpError | undefined; readonly pauseMs: number }
+  /** No packet has arrived from the peer for `silentMs`. */
+  | { readonly kind: "silent"; readonly silentMs: number };
+
+/** Opens links to the peer. */
+export interface RedialSource {
+  /** Whether another link could be opened if the present one were lost now. */
+  readonly isRepeatable: boolean;
+  /** Opens a link. `isRival`: another link may still be alive and has the local port. */
+  open(attempt: { signal: AbortSignal; isRival: boolean }): Promise<Link>;
+}
+
 export interface ReconnectOptions {
-  /** Makes a link. `isRival`: another one stands and may come back to life, so that its local port is taken. */
-  readonly open: (attempt: { signal: AbortSignal; isRival: boolean }) => Promise<Link>;
-  /** Whether the link could be made again if it were lost now. */
-  readonly isRepeatable: () => boolean;
-  /** Whether the first link is tried for as long as later ones are, and not once only. */
+  readonly source: RedialSource;
+  /** Whether the first link is retried like later ones, not tried once. */
   readonly retriesFirst: boolean;
-  /** Failures that no further attempt will mend. */
+  /** Whether no further attempt can succeed after this failure. */
   readonly isFinal: (error: unknown) => boolean;
   readonly signal: AbortSignal;
-  readonly onLink: (link: Link) => void;
-  /** The link is lost; the next attempt begins after `pauseMs`. */
-  readonly onLost: (error: SrudpError | undefined, pauseMs: number) => void;
-  /** Nothing was heard of the peer for so long. */
-  readonly onSilent: (silentMs: number) => void;
+  readonly onEvent: (event: ReconnectEvent) => void;
 }
 
 const LOOK_INTERVAL_MS = 500;
-/** Silence after which the peer is asked for a sign of life, and what it gets to give one: a time, and round trips. */
+/** Silence after which the peer is pinged, and the time that it gets to answer: a constant, and round trips. */
 const ASK_AFTER_MS = 1500;
 const ANSWER_MS = 1000;
 const ANSWER_ROUND_TRIPS = 3;
@@ -41,11 +50,11 @@ const MAX_PAUSE_MS = 15_000;
  * second link can be made.
  */
 export async function keepLink(options: ReconnectOptions): Promise<never> {
-  const { signal, isFinal, isRepeatable } = options;
-  let link = await (options.retriesFirst ? openAtLast(options) : options.open({ signal, isRival: false }));
+  const { signal, isFinal, source, onEvent } = options;
+  let link = await (options.retriesFirst ? openEventually(options) : source.open({ signal, isRival: false }));
   for (;;) {
-    options.onLink(link);
-    const next = await standIn(link, options);
+    onEvent({ kind: "connected", link });
+    const next = await waitForEnd(link, options);
     if (next !== undefined) {
       link = next;
       continue;
@@ -53,14 +62,14 @@ export async function keepLink(options: ReconnectOptions): Promise<never> {
     signal.throwIfAborted();
     const error = (link.errored ?? undefined) as SrudpError | undefined;
     if (error !== undefined && isFinal(error)) throw error;
-    if (!isRepeatable()) throw new SrudpError("ERR_CODE_SPENT", undefined, error);
+    if (!source.isRepeatable) throw new SrudpError("ERR_CODE_SPENT", undefined, error);
     await pauseFor(options, error, 0);
-    link = await openAtLast(options);
+    link = await openEventually(options);
   }
 }
 
-/** Waits until `link` is over; fulfilled with the link that has taken its place already, if there is one. */
-async function standIn(link: Link, options: ReconnectOptions): Promise<Link | undefined> {
+/** Waits until `link` has ended; fulfilled with the link that replaced it, if there is one. */
+async function waitForEnd(link: Link, options: ReconnectOptions): Promise<Link | undefined> {
   const over = new AbortController();
   let end = (): void => undefined;
   const closed = new Promise<undefined>((resolve) => {
@@ -79,7 +88,7 @@ async function standIn(link: Link, options: ReconnectOptions): Promise<Link | un
   }
 }
 
-/** Watches over a link; fulfilled with a new one when its peer has gone and come back. */
+/** Watches a link; fulfilled with a new one when the peer vanished and could be reached again. */
 async function replaced(link: Link, options: ReconnectOptions, over: AbortSignal): Promise<Link | undefined> {
   const watch = new SilenceWatch(link);
   while (!over.aborted) {
@@ -87,9 +96,9 @@ async function replaced(link: Link, options: ReconnectOptions, over: AbortSignal
     const silentMs = watch.look();
     if (silentMs >= ASK_AFTER_MS) link.ping();
     if (silentMs < ASK_AFTER_MS + answerMs(link) || over.aborted) continue;
-    if (watch.isNews) options.onSilent(silentMs);
+    if (watch.isNews) options.onEvent({ kind: "silent", silentMs });
     watch.isNews = false;
-    if (!options.isRepeatable()) continue;
+    if (!options.source.isRepeatable) continue;
     const rival = await openRival(watch, options, over);
     if (rival === undefined) continue;
     if (over.aborted || (await answers(link, answerMs(link)))) {
@@ -102,7 +111,7 @@ async function replaced(link: Link, options: ReconnectOptions, over: AbortSignal
   return undefined;
 }
 
-/** A second link, unless the first one's peer is heard again before it stands. */
+/** Opens a second link, unless a packet arrives on the first one before that. */
 async function openRival(
   watch: SilenceWatch,
   options: ReconnectOptions,
@@ -115,7 +124,7 @@ async function openRival(
     if (watch.look() < ASK_AFTER_MS) giveUp();
   }, LOOK_INTERVAL_MS);
   try {
-    const rival = await options.open({ signal: attempt.signal, isRival: true });
+    const rival = await options.source.open({ signal: attempt.signal, isRival: true });
     rival.on("error", () => undefined);
     return rival;
   } catch {
@@ -127,11 +136,11 @@ async function openRival(
   }
 }
 
-/** A link, after as many attempts as it takes. */
-async function openAtLast(options: ReconnectOptions): Promise<Link> {
+/** Dials until a link is open or a failure is final. */
+async function openEventually(options: ReconnectOptions): Promise<Link> {
   for (let attempts = 1; ; attempts++) {
     try {
-      return await options.open({ signal: options.signal, isRival: false });
+      return await options.source.open({ signal: options.signal, isRival: false });
     } catch (thrown) {
       options.signal.throwIfAborted();
       if (options.isFinal(thrown)) throw thrown;
@@ -141,12 +150,12 @@ async function openAtLast(options: ReconnectOptions): Promise<Link> {
 }
 
 async function pauseFor(
-  { signal, onLost }: ReconnectOptions,
+  { signal, onEvent }: ReconnectOptions,
   error: SrudpError | undefined,
   attempts: number,
 ): Promise<void> {
   const pauseMs = pauseBefore(attempts);
-  onLost(error, pauseMs);
+  onEvent({ kind: "lost", error, pauseMs });
   await pause(pauseMs, signal);
   signal.throwIfAborted();
 }
@@ -162,7 +171,7 @@ function answerMs(link: Link): number {
 
 /** How long a link has been silent. */
 class SilenceWatch {
-  /** The present silence was not told of yet. */
+  /** The present silence has not been reported yet. */
   isNews = true;
   readonly #link: Link;
   #packets: number;
@@ -173,7 +182,7 @@ class SilenceWatch {
     this.#packets = link.stats().receivedPackets;
   }
 
-  /** Milliseconds since anything was heard, as far as these looks can tell. */
+  /** Milliseconds since a packet arrived, as far as the calls of this method show. */
   look(): number {
     const { receivedPackets } = this.#link.stats();
     const now = performance.now();
@@ -186,6 +195,7 @@ class SilenceWatch {
   }
 }
 
+/** Resolves after `ms`, or when `signal` is aborted. */
 function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => {

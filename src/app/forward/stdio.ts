@@ -4,6 +4,7 @@ import { finished } from "node:stream/promises";
 import { SrudpError } from "../../base/errors.ts";
 import type { Target } from "../../link/forward-records.ts";
 import type { Stream } from "../../link/stream.ts";
+import { onAbort } from "../../platform/abort.ts";
 import { inputError, openInput } from "../input.ts";
 import { openOutput } from "../output.ts";
 import { passOnEntered } from "../terminal-input.ts";
@@ -28,8 +29,7 @@ export interface StdioOptions {
 export async function joinStdio(dialer: Dialer, target: Target, options: StdioOptions = {}): Promise<void> {
   const { signal } = options;
   const { stream, answered } = await dialer.reach(target);
-  const giveUp = (): void => void stream.destroy();
-  signal?.addEventListener("abort", giveUp, { once: true });
+  const release = onAbort(signal, () => stream.destroy());
   let input: Readable | undefined;
   try {
     await answered;
@@ -54,7 +54,7 @@ export async function joinStdio(dialer: Dialer, target: Target, options: StdioOp
     signal?.throwIfAborted();
     throw error;
   } finally {
-    signal?.removeEventListener("abort", giveUp);
+    release();
     input?.destroy();
   }
 }

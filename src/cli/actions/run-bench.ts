@@ -1,11 +1,11 @@
 /** `srudp bench`: what the link to a peer carries. The peer is an ordinary `srudp listen`. */
 import { type BenchResult, measure } from "../../app/bench.ts";
+import { unlessAborted } from "../../platform/deadline.ts";
 import type { CommandContext } from "../context.ts";
 import { checkLinkOptions, type LinkOptions } from "../options/common-options.ts";
 import { reportStart } from "../options/link-setup.ts";
 import { resolvePeer } from "../options/peer-dialer.ts";
 import { keepPeer, reportConnected } from "../pipe-link.ts";
-import { unlessAborted } from "../terminal/interrupt.ts";
 import { printLines } from "../terminal/print-lines.ts";
 import { CONNECT_TIMEOUT_MS } from "./run-connect.ts";
 

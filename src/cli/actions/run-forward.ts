@@ -1,13 +1,15 @@
-/** `srudp forward`: holds a link to a peer and carries ports over it. */
+/** `srudp forward`: keeps a link to a peer and forwards ports over it. */
 import type { Command } from "commander";
 import { ForwardPeer } from "../../app/forward/forward-peer.ts";
 import { Forwarder, type ForwardStatus } from "../../app/forward/forwarder.ts";
 import { Permissions } from "../../app/forward/permissions/permissions.ts";
-import { keepLink } from "../../app/forward/reconnector.ts";
+import { keepLink, type ReconnectEvent, type RedialSource } from "../../app/forward/reconnector.ts";
 import { RemotePortRegistry } from "../../app/forward/remote-port-registry.ts";
 import { type ForwardSpec, parseForward } from "../../app/forward/spec.ts";
 import { SrudpError } from "../../base/errors.ts";
 import type { Link } from "../../link/link.ts";
+import { onAbort } from "../../platform/abort.ts";
+import { resolvedWithin } from "../../platform/deadline.ts";
 import { configurationFolder, KeyStore } from "../../store/key-store.ts";
 import type { CommandContext } from "../context.ts";
 import { ControlService } from "../control-service.ts";
@@ -23,18 +25,18 @@ import { failureReport, reportForwarding } from "../reports/forward-reports.ts";
 import { formatDuration } from "../terminal/progress.ts";
 import { CONNECT_TIMEOUT_MS } from "./run-connect.ts";
 
-/** What the network, or a peer that is away, may cause: another attempt may succeed. */
+/** Exit statuses of failures by the network or an absent peer: another attempt may succeed. */
 const TEMPORARY: ReadonlySet<number> = new Set([68, 69, 71, 74, 75]);
-/** Silence says not whether the peer sleeps, is out of reach or was killed: only the first two come back. */
-const NO_WAY_BACK =
+/** A silent peer may sleep, be unreachable or have been killed; in the last case it does not come back. */
+const NOT_REPEATABLE =
   "; a peer that was started again is not found any more, since a code or ticket serves one link: --save NAME on both sides would keep it";
-/** After an interrupt, the peer gets so long to acknowledge what is on its way. */
-const RELEASE_TIMEOUT_MS = 1000;
+/** After an interrupt, the time that the peer gets to acknowledge data in flight. */
+const CLOSE_TIMEOUT_MS = 1000;
 
-/** Lists that a file and a command line share. */
+/** Options whose values from a file and from the command line are concatenated. */
 const SUMMED = ["L", "R", "D", "expose", "permitListen"] as const;
 
-/** Ends with an error only: an interrupt, or what no further attempt can mend. */
+/** Rejects with an interrupt, or with a failure after which no further attempt can succeed. */
 export async function runForward(
   context: CommandContext,
   typedOperands: readonly string[],
@@ -55,25 +57,26 @@ export async function runForward(
     forwarding: (status: ForwardStatus) => reportForwarding(reporter, status),
   };
   const forwarder = new Forwarder(watcher);
-  const asks = { permissions, remotePorts: new RemotePortRegistry(), watcher };
+  const peerOptions = { permissions, remotePorts: new RemotePortRegistry(), watcher };
   try {
-    const way = await resolvePeer(context, operands, options);
-    const controlService = await ControlService.open(context, "forward", way.name, forwarder);
+    const dialer = await resolvePeer(context, operands, options);
+    const controlService = await ControlService.open(context, "forward", dialer.name, forwarder);
     controlService.include("forwarder", forwarder);
     for (const spec of specs) await forwarder.add(spec);
-    return await keep(context, way, options, (link) => {
-      const peer = new ForwardPeer(link, asks);
+    const links = new ForwardLinks(context, dialer, options, (link) => {
+      const peer = new ForwardPeer(link, peerOptions);
       forwarder.use(peer);
       controlService.show(peer);
     });
+    return await links.keep();
   } finally {
     forwarder.close();
   }
 }
 
 /**
- * What was typed, and behind it what the file says: forwards and permissions add up, other options that were typed go
- * before the file's.
+ * The options of the file and of the command line. Forwards and permissions are concatenated; any other option of
+ * the command line replaces the file's.
  */
 async function withConfig(
   operands: readonly string[],
@@ -101,80 +104,123 @@ function specsOf(options: ForwardOptions): ForwardSpec[] {
   );
 }
 
-async function keep(
-  context: CommandContext,
-  first: PeerDialer,
-  options: ForwardOptions,
-  takePart: (link: Link) => void,
-): Promise<never> {
-  const { reporter, interrupt } = context;
-  let way = first;
-  let current: Link | undefined;
-  let isFirst = true;
-  // An interrupt, or a peer that cannot be written down.
-  const ending = new AbortController();
-  const fail = (error: unknown): void => ending.abort(error);
-  interrupt.signal.addEventListener("abort", () => fail(interrupt.signal.reason));
-  try {
-    return await keepLink({
-      signal: ending.signal,
-      isRepeatable: () => way.isRepeatable,
-      retriesFirst: options.timeout === Number.POSITIVE_INFINITY,
-      isFinal: (error) => !TEMPORARY.has(exitStatusOf(asSrudpError(error))),
-      open: ({ signal, isRival }) => {
-        const quiet = !isFirst;
-        const timeoutMs = options.timeout ?? CONNECT_TIMEOUT_MS;
-        // While the peer is away for long, a listener that starts here must find its port free.
-        const localPort = isFirst ? {} : { localPort: 0 };
-        return way.open({
-          ...{ signal, isRival, quiet, timeoutMs, ...localPort },
-          idleTimeoutMs: Infinity,
-          pipe: false,
-        });
-      },
-      onLink: (link) => {
-        current = link;
-        link.on("error", () => undefined);
-        // Nothing is piped, but the end of the link is found by reading.
-        link.resume();
-        reportConnected(context, link);
-        takePart(link);
-        if (!isFirst) {
-          // A pairing that was not completed is.
-          keepPeer(context, link, options, async () => undefined, way.address).catch(fail);
-        } else {
-          keepPeer(context, link, options, way.remember, way.address)
-            .then(async () => {
-              way = (await returnCommand(context, first, options)) ?? first;
-            })
-            .catch(fail);
-        }
-        isFirst = false;
-      },
-      onLost: (error, pauseMs) => {
-        const lost = error ?? new SrudpError("ERR_PEER_RESET");
-        const { code } = lost;
-        const message = messageOf(lost);
-        const prose = `no link (${message}) Trying again in ${formatDuration(pauseMs)}`;
-        reporter.event("lost", { code, message, retryMs: pauseMs }, prose);
-      },
-      onSilent: (silentMs) => {
-        const { isRepeatable } = way;
-        const outlook = isRepeatable ? "" : NO_WAY_BACK;
-        const prose = `nothing heard from the peer for ${formatDuration(silentMs)}; the ports stay open${outlook}`;
-        reporter.event("silent", { silentMs: Math.round(silentMs), isRepeatable }, prose);
-      },
+/** The links of one `srudp forward`, one after the other. */
+class ForwardLinks implements RedialSource {
+  readonly #context: CommandContext;
+  readonly #first: PeerDialer;
+  readonly #options: ForwardOptions;
+  readonly #serve: (link: Link) => void;
+  /** Dials the next link; after pairing on the first link, the saved peer. */
+  #dialer: PeerDialer;
+  #current: Link | undefined;
+  /** Ends the command: an interrupt, or a peer that cannot be saved. */
+  readonly #ending: AbortController = new AbortController();
+
+  /** @param serve called with each link */
+  constructor(
+    context: CommandContext,
+    dialer: PeerDialer,
+    options: ForwardOptions,
+    serve: (link: Link) => void,
+  ) {
+    this.#context = context;
+    this.#first = dialer;
+    this.#dialer = dialer;
+    this.#options = options;
+    this.#serve = serve;
+  }
+
+  /** Keeps a link until a signal or a final failure, and rejects with its reason. */
+  async keep(): Promise<never> {
+    const { signal } = this.#context.interrupt;
+    const release = onAbort(signal, () => this.#fail(signal.reason));
+    try {
+      return await keepLink({
+        source: this,
+        signal: this.#ending.signal,
+        retriesFirst: this.#options.timeout === Number.POSITIVE_INFINITY,
+        isFinal: (error) => !TEMPORARY.has(exitStatusOf(asSrudpError(error))),
+        onEvent: (event) => this.#handleEvent(event),
+      });
+    } finally {
+      release();
+      if (this.#current !== undefined) await resolvedWithin(this.#current.close(), CLOSE_TIMEOUT_MS);
+    }
+  }
+
+  get isRepeatable(): boolean {
+    return this.#dialer.isRepeatable;
+  }
+
+  open({ signal, isRival }: { signal: AbortSignal; isRival: boolean }): Promise<Link> {
+    const isFirst = this.#current === undefined;
+    return this.#dialer.open({
+      signal,
+      isRival,
+      quiet: !isFirst,
+      timeoutMs: this.#options.timeout ?? CONNECT_TIMEOUT_MS,
+      // A listener that starts here during a long absence of the peer must find its port free.
+      ...(!isFirst && { localPort: 0 }),
+      idleTimeoutMs: Number.POSITIVE_INFINITY,
+      pipe: false,
     });
-  } finally {
-    if (current !== undefined) await goodbye(current);
+  }
+
+  #handleEvent(event: ReconnectEvent): void {
+    const { reporter } = this.#context;
+    switch (event.kind) {
+      case "connected":
+        this.#handleLink(event.link);
+        break;
+      case "lost": {
+        const error = event.error ?? new SrudpError("ERR_PEER_RESET");
+        const message = messageOf(error);
+        const prose = `no link (${message}) Trying again in ${formatDuration(event.pauseMs)}`;
+        reporter.event("lost", { code: error.code, message, retryMs: event.pauseMs }, prose);
+        break;
+      }
+      case "silent": {
+        const { isRepeatable } = this;
+        const outlook = isRepeatable ? "" : NOT_REPEATABLE;
+        const prose = `nothing heard from the peer for ${formatDuration(event.silentMs)}; the ports stay open${outlook}`;
+        reporter.event("silent", { silentMs: Math.round(event.silentMs), isRepeatable }, prose);
+      }
+    }
+  }
+
+  #handleLink(link: Link): void {
+    const isFirst = this.#current === undefined;
+    this.#current = link;
+    link.on("error", () => undefined);
+    // Nothing is piped, but the end of the link is found by reading.
+    link.resume();
+    reportConnected(this.#context, link);
+    this.#serve(link);
+    const saved = isFirst ? this.#saveFirstPeer(link) : this.#completePairing(link);
+    saved.catch((error: unknown) => this.#fail(error));
+  }
+
+  async #saveFirstPeer(link: Link): Promise<void> {
+    const { remember, address } = this.#first;
+    await keepPeer(this.#context, link, this.#options, remember, address);
+    this.#dialer = (await dialerOfSavedPeer(this.#context, this.#first, this.#options)) ?? this.#first;
+  }
+
+  /** Completes a pairing that an earlier link did not. */
+  async #completePairing(link: Link): Promise<void> {
+    await keepPeer(this.#context, link, this.#options, async () => undefined, this.#dialer.address);
+  }
+
+  #fail(reason: unknown): void {
+    this.#ending.abort(reason);
   }
 }
 
 /**
- * The way to a peer that was paired on the first link, where that link's own way leads there only once; undefined
- * where there is no other.
+ * A dialer for the peer that was paired on the first link, where the first dialer cannot dial twice; undefined
+ * where there is no such peer.
  */
-async function returnCommand(
+async function dialerOfSavedPeer(
   context: CommandContext,
   first: PeerDialer,
   { save, codeFile: _file, codeFd: _descriptor, ...options }: ForwardOptions,
@@ -185,14 +231,4 @@ async function returnCommand(
   const saved = await store.savedPeers.find(save);
   if (saved === undefined || saved.isUnconfirmed) return undefined;
   return resolvePeer(context, [save], options);
-}
-
-/** Ends the link in order where the peer is there to hear it. */
-async function goodbye(link: Link): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, RELEASE_TIMEOUT_MS);
-  });
-  await Promise.race([link.close(), late]);
-  clearTimeout(timer);
 }

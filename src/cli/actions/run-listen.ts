@@ -3,7 +3,8 @@ import { checkInput } from "../../app/input.ts";
 import { SrudpError } from "../../base/errors.ts";
 import type { Link } from "../../link/link.ts";
 import { type Listener, listen } from "../../open/listener.ts";
-import { LongTimeout } from "../../platform/long-timeout.ts";
+import { onAbort } from "../../platform/abort.ts";
+import { Deadline } from "../../platform/deadline.ts";
 import type { CommandContext } from "../context.ts";
 import { ControlService } from "../control-service.ts";
 import { asSrudpError } from "../exit.ts";
@@ -17,7 +18,6 @@ import { newCode, trustForListener } from "../options/trust-options.ts";
 import { turnOptionsOf } from "../options/turn-options.ts";
 import { reportBurnt, reportListening, reportNewCode, reportVisitors } from "../reports/listen-reports.ts";
 import { CodeLife } from "../terminal/code-life.ts";
-import { unlessAborted } from "../terminal/interrupt.ts";
 import { formatDuration } from "../terminal/progress.ts";
 import { offerTicket } from "../tickets.ts";
 
@@ -56,7 +56,7 @@ export async function runListen(
   const isMet = psk !== undefined || (wantsMeeting && (trust.code !== undefined || identity !== undefined));
   // Whatever ends the waiting for good: a signal, a code that is void, a ticket that nobody took up.
   const ending = new AbortController();
-  interrupt.signal.addEventListener("abort", () => ending.abort(interrupt.signal.reason));
+  onAbort(interrupt.signal, () => ending.abort(interrupt.signal.reason));
   const controlService = await ControlService.open(context, "listen", String(port ?? 0));
   const ticket = psk && offerTicket(context, psk, options.answerFile, ending);
   const listener = await listen({
@@ -144,18 +144,16 @@ async function nextLink(
   timeoutMs: number,
   ending: AbortSignal,
 ): Promise<Link> {
-  let timer: LongTimeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    if (timeoutMs === Number.POSITIVE_INFINITY) return;
-    const error = new SrudpError("ERR_TIMEOUT", `No peer connected within ${formatDuration(timeoutMs)}`);
-    timer = new LongTimeout(() => reject(listener.meetingFailure ?? error), timeoutMs);
-  });
+  const newError = (): Error =>
+    listener.meetingFailure ??
+    new SrudpError("ERR_TIMEOUT", `No peer connected within ${formatDuration(timeoutMs)}`);
+  const deadline = new Deadline(ending, timeoutMs, newError);
   try {
-    const next = await unlessAborted(ending, Promise.race([links.next(), late]));
+    const next = await deadline.limit(links.next());
     if (next.done) throw new SrudpError("ERR_INTERNAL", "The listener ended by itself");
     return next.value;
   } finally {
-    timer?.stop();
+    deadline.end();
   }
 }
 

@@ -1,5 +1,6 @@
 /** `srudp rendezvous`: one's own meeting place. It runs until a signal; SIGUSR1 has its numbers told. */
 import { setFlagsFromString } from "node:v8";
+import { unlessAborted } from "../../platform/deadline.ts";
 import { formatAddress } from "../../platform/udp/address.ts";
 import { RendezvousServer } from "../../server/rendezvous-server.ts";
 import { RENDEZVOUS_PORT } from "../../traversal/signalling/rendezvous-url.ts";
@@ -7,7 +8,6 @@ import type { CommandContext } from "../context.ts";
 import { usage } from "../options/operands.ts";
 import { limitsOf, type RendezvousCommandOptions } from "../options/rendezvous-options.ts";
 import { ownAddresses } from "../reports/local-addresses.ts";
-import { unlessAborted } from "../terminal/interrupt.ts";
 import type { Reporter } from "../terminal/reporter.ts";
 
 /** @returns never but by throwing: the reason of the interruption, or why it could not begin */

@@ -1,10 +1,9 @@
 /**
- * Signals: the first one asks for an end in order, the second one ends the process.
+ * Signals: the first one ends the command in order, the second one ends the process.
  *
- * Whoever waits for something listens to `signal`; its reason is the error that the command exits with.
+ * Every wait of a command listens to `signal`; its reason is the error that the command exits with.
  */
 import { setMaxListeners } from "node:events";
-import { onAbort } from "../../platform/abort.ts";
 import { Interruption, SIGNAL_STATUS } from "../exit.ts";
 
 export interface Interrupt {
@@ -33,18 +32,4 @@ export function catchSignals(beforeQuitting: () => void): Interrupt {
       for (const name of names) process.off(name, handle);
     },
   };
-}
-
-/** What `wait` gives, or the reason of `signal` as soon as it is aborted. */
-export async function unlessAborted<T>(signal: AbortSignal, wait: Promise<T>): Promise<T> {
-  signal.throwIfAborted();
-  let release = (): void => undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    release = onAbort(signal, () => reject(signal.reason));
-  });
-  try {
-    return await Promise.race([wait, aborted]);
-  } finally {
-    release();
-  }
 }

@@ -185,14 +185,14 @@ describe("links that are made again and again", () => {
     const ending = new AbortController();
     const links: FakeLink[] = [];
     const kept = keepLink({
-      open: async () => links[links.push(new FakeLink()) - 1] as unknown as Link,
-      isRepeatable: () => true,
+      source: {
+        open: async () => links[links.push(new FakeLink()) - 1] as unknown as Link,
+        isRepeatable: true,
+      },
       retriesFirst: false,
       isFinal: () => false,
       signal: ending.signal,
-      onLink: () => undefined,
-      onLost: () => undefined,
-      onSilent: () => undefined,
+      onEvent: () => undefined,
     });
     const failed = expect(kept).rejects.toThrow("enough");
     for (let made = 1; made <= 20; made++) {

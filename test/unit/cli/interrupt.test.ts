@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { Interruption } from "../../../src/cli/exit.ts";
-import { catchSignals, type Interrupt, unlessAborted } from "../../../src/cli/terminal/interrupt.ts";
+import { catchSignals, type Interrupt } from "../../../src/cli/terminal/interrupt.ts";
+import { unlessAborted } from "../../../src/platform/deadline.ts";
 
 let interrupt: Interrupt | undefined;
 
