@@ -1,10 +1,10 @@
 /**
- * What guards a responder before there are keys: mac1, which tells who knows it from strangers, and the
- * cookie, which tells who can hear answers at the address that it claims to be at.
+ * Protects a responder before there are keys: mac1 shows that a peer knows the responder's key or secret, and a
+ * cookie shows that it receives packets at its source address.
  *
  * After WireGuard (Donenfeld, NDSS 2017, §5.3, §5.4.4, §5.4.7). Deviates: the cookie is sealed under a key made
  * from the initiator's own random values instead of the responder's public key, because with a code neither
- * side knows the other's; whoever does not see the first message cannot forge a cookie for it.
+ * side knows the other's. An attacker that does not see the first message cannot forge a cookie for it.
  */
 import { xchacha20poly1305 } from "@noble/ciphers/chacha.js";
 import { hkdf } from "@noble/hashes/hkdf.js";
@@ -13,7 +13,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { concatBytes, utf8Encode, writeU16 } from "../base/bytes.ts";
 import { LABELS } from "./labels.ts";
 
-/** Length of mac1, of a cookie and of the field that proves one. */
+/** Length of mac1, of a cookie, and of the field that proves possession of the cookie. */
 export const GATE_MAC_BYTES = 16;
 /** Length of the nonce of a sealed cookie: random nonces are safe at this length. */
 export const COOKIE_NONCE_BYTES = 24;
@@ -22,15 +22,15 @@ const KEY_BYTES = 32;
 const GATE_LABEL = { secret: LABELS.gateSecret, key: LABELS.gateKey, public: LABELS.gatePublic };
 const COOKIE_LABEL: Uint8Array = utf8Encode(LABELS.cookie);
 
-/** What a gate key is made of: something both know (a secret), something told (the responder's key), nothing. */
+/** What a gate key is derived from: a shared secret, the responder's public key, or nothing. */
 export type GateKind = "secret" | "key" | "public";
 
-/** The key (32 bytes) of mac1. Never from a code: one first message could then be tried against all codes. */
+/** The key (32 bytes) of mac1. Never derived from a code: all codes could be tried against one first message. */
 export function gateKey(kind: GateKind, material: Uint8Array = new Uint8Array(0)): Uint8Array {
   return hkdf(sha256, material, undefined, utf8Encode(GATE_LABEL[kind]), KEY_BYTES);
 }
 
-/** HMAC-SHA256 under one key, cut to 16 bytes; the key's own blocks are hashed once only. */
+/** HMAC-SHA256 under one key, truncated to 16 bytes. The key's blocks are hashed only once. */
 export class GateMac {
   readonly #keyed: ReturnType<typeof hmac.create>;
 
@@ -44,20 +44,20 @@ export class GateMac {
   }
 }
 
-/** What names one attempt of an initiator; random, and seen by nobody off the path. */
+/** Identifies one attempt of an initiator; random, and visible only on the path. */
 export interface Attempt {
   readonly tieBreak: Uint8Array;
   readonly sourceId: Uint8Array;
 }
 
-/** The cookie for this attempt from this address, under the responder's secret of the moment. */
+/** The cookie for this attempt from this address, under the responder's current secret. */
 export function cookieOf(secret: GateMac, attempt: Attempt, address: string, port: number): Uint8Array {
   const portBytes = new Uint8Array(2);
   writeU16(portBytes, 0, port);
   return secret.of(concatBytes(attempt.tieBreak, attempt.sourceId, portBytes, utf8Encode(address)));
 }
 
-/** The field of a first message that proves its cookie. mac1 covers the message, so it stands for it here. */
+/** The field that proves possession of the cookie. It covers mac1, which covers the message. */
 export function proofOfCookie(cookie: Uint8Array, mac1: Uint8Array): Uint8Array {
   return new GateMac(cookie).of(mac1);
 }
@@ -72,7 +72,7 @@ export function sealCookie(
   return xchacha20poly1305(sealKeyOf(attempt), nonce, mac1).encrypt(cookie);
 }
 
-/** The cookie; undefined for one that was not sealed for this very message. */
+/** The cookie; undefined where it was not sealed for this message. */
 export function openCookie(
   attempt: Attempt,
   mac1: Uint8Array,
@@ -82,7 +82,7 @@ export function openCookie(
   try {
     return xchacha20poly1305(sealKeyOf(attempt), nonce, mac1).decrypt(sealed);
   } catch {
-    // The lengths are right by the packet's layout, so what failed is the tag.
+    // The packet's layout fixes the lengths, so the tag did not match.
     return undefined;
   }
 }

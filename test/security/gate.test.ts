@@ -1,4 +1,4 @@
-/** The gate before a responder: silence, cookies, and the allowances of strangers and acquaintances. */
+/** The gate of a responder: silence, cookies, and the allowances of strangers and of peers with the key or secret. */
 import { describe, expect, it } from "vitest";
 import { gateKey } from "../../src/crypto/first-message-mac.ts";
 import { type Admission, Gate } from "../../src/engine/acceptor/gate.ts";
@@ -31,7 +31,7 @@ function newGate(credentials: Credentials, isSilent = false, nowMs = 0): Gate {
   return gate;
 }
 
-/** What the gate makes of a message that comes now from here. */
+/** The decision of the gate on a message that arrives at `now`. */
 function knock(gate: Gate, bytes: Uint8Array, now = 0, [address, port] = HERE as readonly [string, number]) {
   const visitor = gate.examine(bytes);
   return visitor === undefined ? "silence" : gate.admit(now, visitor, address, port);
@@ -67,14 +67,14 @@ function cookieFor(gate: Gate, initiator: Handshake, first: Uint8Array, now = 0)
 }
 
 describe("the gate", () => {
-  it.each(MODES_UNDER_TEST)("lets in who comes as is expected (%s)", (mode) => {
+  it.each(MODES_UNDER_TEST)("admits a peer with the expected mode and mac1 (%s)", (mode) => {
     for (const isSilent of [false, true]) {
       const gate = newGate({ [mode]: CREDENTIALS[mode] }, isSilent);
       expect(knock(gate, started(newInitiator(mode, acquaintance)))).toBe("enter");
     }
   });
 
-  it("is silent to whoever does not know the secret, in any mode", () => {
+  it("does not answer a peer without the secret, in any mode", () => {
     for (const own of ["secret", "ticket"] as const) {
       const gate = newGate({ [own]: CREDENTIALS[own] });
       for (const mode of MODES_UNDER_TEST) {
@@ -93,7 +93,7 @@ describe("the gate", () => {
     }
   });
 
-  it("is silent to whoever does not know its key, where that is asked for", () => {
+  it("does not answer a peer without the local key where silence is configured", () => {
     const silent = newGate({ key: true }, true);
     const open = newGate({ key: true });
     const stranger = started(newInitiator("key"));
@@ -105,7 +105,7 @@ describe("the gate", () => {
     expect([knock(open, stranger), knock(open, mistaken)]).toEqual(["enter", "enter"]);
   });
 
-  it("lets nobody begin a second run without proof of the address while one is under way from there", () => {
+  it("demands a cookie for a second run while one is in progress from the same address", () => {
     const gate = newGate({ passphrase: CREDENTIALS.passphrase });
     const [address, port] = HERE;
     const visitorOf = (seed: number) => gate.examine(started(newInitiator("passphrase", {}, seed)))!;
@@ -121,7 +121,7 @@ describe("the gate", () => {
     expect(gate.beginRun(0, "passphrase", address)).toBeUndefined();
   });
 
-  it("drops any first message whose mac1 is not right, and each bit that it covers counts", () => {
+  it("drops a first message with any bit of mac1 or of the bytes that it covers changed", () => {
     const first = started(newInitiator("secret"));
     const gate = newGate({ secret: CREDENTIALS.secret });
     const { covered } = readClientHello(first)!;
@@ -138,14 +138,14 @@ describe("the gate", () => {
     expect(knock(gate, first)).toBe("enter");
   });
 
-  it("tells whoever comes with a code that is void, but only where there was one or strangers are told", () => {
+  it("answers a peer with a void code only where there was a code or strangers are answered", () => {
     const gate = newGate({ code: CREDENTIALS.code });
     gate.setCredentials({});
     expect(knock(gate, forgedFirst({ mode: "code" }))).toBe("enter");
     expect(knock(newGate({ key: true }), forgedFirst({ mode: "code" }))).toBe("enter");
   });
 
-  it("stands open for a spent ticket no more", () => {
+  it("does not answer a peer with a spent ticket", () => {
     const gate = newGate({ ticket: CREDENTIALS.ticket });
     const first = started(newInitiator("ticket"));
     expect(knock(gate, first)).toBe("enter");
@@ -156,7 +156,7 @@ describe("the gate", () => {
 
 describe("a cookie", () => {
   it.each(MODES_UNDER_TEST)(
-    "is asked for under load, and then the same message enters and links (%s)",
+    "is demanded under load, and the same message with it is admitted and links (%s)",
     (mode) => {
       const gate = newGate(CREDENTIALS);
       exhaust(gate, mode, keyOf(mode));
@@ -174,7 +174,7 @@ describe("a cookie", () => {
     },
   );
 
-  it("21 · is good from the address that it was given to and from no other", () => {
+  it("21 · is valid from the address that it was sent to and from no other", () => {
     const gate = newGate(CREDENTIALS);
     exhaust(gate, "code", undefined);
     const initiator = newInitiator("code");
@@ -186,7 +186,7 @@ describe("a cookie", () => {
     expect(knock(gate, again, 300)).toBe("enter");
   });
 
-  it("21 · serves one attempt: another from the same address needs another", () => {
+  it("21 · is valid for one attempt: another from the same address needs another cookie", () => {
     const gate = newGate(CREDENTIALS);
     exhaust(gate, "code", undefined);
     const initiator = newInitiator("code");
@@ -198,7 +198,7 @@ describe("a cookie", () => {
     expect(knock(gate, resealed(other), 300)).toHaveLength(COOKIE_PACKET_BYTES);
   });
 
-  it("21 · expires within two minutes, and a new one takes its place", () => {
+  it("21 · expires within two minutes, and a new one is sent", () => {
     const gate = newGate(CREDENTIALS);
     exhaust(gate, "code", undefined);
     const initiator = newInitiator("code");
@@ -213,7 +213,7 @@ describe("a cookie", () => {
     expect(knock(gate, third, later + 2)).toBe("enter");
   });
 
-  it("21 · that was forged, edited or meant for another message is ignored, and the genuine one still serves", () => {
+  it("21 · that was forged, edited or sealed for another message is ignored, and the genuine one is still accepted", () => {
     const gate = newGate(CREDENTIALS);
     exhaust(gate, "code", undefined);
     const initiator = newInitiator("code");
@@ -235,7 +235,7 @@ describe("a cookie", () => {
     expect(knock(gate, initiator.pollTransmit()!, 1)).toBe("enter");
   });
 
-  it("21 · that is repeated does not make the initiator send faster than it may ask", () => {
+  it("21 · that is repeated does not make the initiator exceed its retransmission rate", () => {
     const gate = newGate(CREDENTIALS);
     exhaust(gate, "code", undefined);
     const initiator = newInitiator("code");
@@ -248,7 +248,7 @@ describe("a cookie", () => {
     expect(sent).toBe(1);
   });
 
-  it("21 · does nothing once an answer was taken", () => {
+  it("21 · is ignored once an answer was accepted", () => {
     const gate = newGate(CREDENTIALS);
     exhaust(gate, "code", undefined);
     const initiator = newInitiator("code");
@@ -263,7 +263,7 @@ describe("a cookie", () => {
     expect(responder.handlePacket(0, cookie)).toBe("ignored");
   });
 
-  it("21 · goes to one address once in a quarter of a second, and needs no memory for it", () => {
+  it("21 · is sent to one address once in 250 ms, and takes no memory", () => {
     const gate = newGate(CREDENTIALS);
     exhaust(gate, "code", undefined);
     const replies: Admission[] = [];
@@ -277,13 +277,13 @@ describe("a cookie", () => {
 });
 
 describe("allowances", () => {
-  it("22 · let a few begin at once and some in every second", () => {
+  it("22 · admit a burst at once and a few handshakes per second", () => {
     const gate = newGate(CREDENTIALS);
     expect(exhaust(gate, "code", undefined)).toBe(32);
     expect(exhaust(gate, "code", undefined, 1000)).toBe(4);
   });
 
-  it("of acquaintances are not used up by strangers", () => {
+  it("of peers with the key are not used up by strangers", () => {
     const gate = newGate(CREDENTIALS);
     exhaust(gate, "key", undefined);
     expect(knock(gate, started(newInitiator("key", acquaintance)))).toBe("enter");
@@ -291,7 +291,7 @@ describe("allowances", () => {
     expect(typeof knock(gate, started(newInitiator("code")))).not.toBe("string");
   });
 
-  it("22 · bound what even those may begin who can be heard at their addresses", () => {
+  it("22 · also limit handshakes from validated addresses", () => {
     const gate = newGate(CREDENTIALS);
     exhaust(gate, "code", undefined);
     let entered = 0;

@@ -325,7 +325,7 @@ export class Acceptor<Handle> {
   }
 
   private handleWrongGuess(nowMs: number, { run, mode, path }: Incoming): void {
-    if (run !== undefined) this.gate.guesses.guessedWrong(nowMs, run);
+    if (run !== undefined) this.gate.guesses.recordWrongGuess(nowMs, run);
     const failures = ++this.failures;
     const isBurnt = mode === "code" && failures >= MAX_CODE_GUESSES;
     if (isBurnt) this.retireCode();

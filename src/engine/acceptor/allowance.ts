@@ -1,4 +1,4 @@
-/** So many at once and so many in a second: a token bucket. */
+/** A token bucket: a burst, and a rate at which it refills. */
 
 export class Allowance {
   private readonly burst: number;
@@ -19,13 +19,13 @@ export class Allowance {
     return this.left >= 1;
   }
 
-  /** Takes one, left or not: what is spent beyond the allowance is missing later. */
+  /** Takes one even if none is left; what is spent beyond the allowance must refill first. */
   spend(nowMs: number): void {
     this.has(nowMs);
     this.left--;
   }
 
-  /** Whether there was one left, which is then gone. */
+  /** Takes one if there is one left. */
   take(nowMs: number): boolean {
     if (!this.has(nowMs)) return false;
     this.left--;

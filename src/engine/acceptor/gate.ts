@@ -1,20 +1,22 @@
 /**
- * The gate before a responder: which first messages are worth any work at all.
+ * The gate of a responder: decides which first messages are worth any work.
  *
- * Three questions, the cheapest first. Is there a way in for this mode, and does mac1 say what it must? One hash
- * of some hundred bytes; where everybody who may come knows something that strangers do not (a secret, this
- * side's key), whoever does not know it gets silence. Are there handshakes to spare? A few are free; beyond
- * them the address is asked to prove itself: it gets a cookie, which costs no memory here, and comes again
- * with it. Are there more proven ones than the machine is to work for? Then they wait for their next attempt.
+ * Three checks, cheapest first.
  *
- * So a flood from forged addresses costs hashes and small answers, one for each address and quarter of a
- * second, and a flood from true ones as many handshakes as are put up with. Whoever is acquainted has an
- * allowance of its own, which strangers cannot use up.
+ * 1. The mode and mac1, one hash of some hundred bytes. Where every legitimate peer knows something that strangers do
+ *    not (a secret, the responder's key), a first message without it gets no answer.
+ * 2. The allowance of handshakes without a cookie. Beyond it the peer must validate its address: it gets a cookie,
+ *    which costs the responder no memory, and repeats the message with it.
+ * 3. The allowance of handshakes with a cookie. Beyond it the message is dropped; the peer repeats it.
  *
- * Who comes with a code or passphrase may guess, and guesses have limits of their own: guess-limits.ts.
+ * A flood from forged addresses therefore costs hashes and small answers, at most one in 250 ms for each address. A
+ * flood from real addresses starts as many handshakes as the second allowance permits. Peers that know the key or
+ * secret have allowances of their own, which strangers cannot use up.
  *
- * Pure: the owner sends what comes out, and hands in the time, the randomness and what may be offered.
- * Read first: WireGuard (Donenfeld, NDSS 2017), §5.3; crypto/gate.ts; wire/first-message.ts.
+ * A peer with a code or passphrase may guess. The limits for guesses are in guess-limits.ts.
+ *
+ * Pure: the caller sends the packets and passes in time, randomness and credentials.
+ * Read first: WireGuard (Donenfeld, NDSS 2017), §5.3; crypto/first-message-mac.ts; wire/first-message.ts.
  */
 import { equalBytes } from "../../base/bytes.ts";
 import {
@@ -35,60 +37,60 @@ import { GuessLimits, type RunVerdict } from "./guess-limits.ts";
 export interface GateConfig {
   /** Uniform random bytes, fresh at every call. */
   readonly random: (byteLength: number) => Uint8Array;
-  /** This side's static public key. */
+  /** The local static public key. */
   readonly publicKey: Uint8Array;
-  /** In key mode, silence towards whoever does not know this side's key beforehand. */
+  /** In key mode, do not answer peers that do not know the local key beforehand. */
   readonly isSilent?: boolean;
 }
 
-/** A first message that may come in as far as its mode and mac1 go. */
-export interface Visitor extends ClientHello {
-  /** Its mac1 shows that it knows this side's key or secret. */
-  readonly isAcquainted: boolean;
+/** A first message whose mode and mac1 are acceptable. */
+export interface ScreenedHello extends ClientHello {
+  /** Its mac1 shows that the peer knows the local key or secret. */
+  readonly isRecognized: boolean;
 }
 
-/** What becomes of a visitor: it enters, is passed over, or is sent this packet (a cookie). */
+/** Start the handshake, drop the message, or answer with this packet (a cookie). */
 export type Admission = "enter" | "drop" | Uint8Array;
 
-/** Handshakes that may begin without a cookie: at once, and in a second. */
+/** Handshakes without a cookie: burst, and rate. */
 const FREE_BURST = 32;
 const FREE_PER_SECOND = 4;
-/** Handshakes that may begin with one. Each costs a few scalar multiplications, about a millisecond. */
-const PROVEN_BURST = 100;
-const PROVEN_PER_SECOND = 100;
-/** A cookie is good for at most so long.  // WireGuard §5.3 */
+/** Handshakes with a cookie. Each costs a few scalar multiplications, about a millisecond. */
+const VALIDATED_BURST = 100;
+const VALIDATED_PER_SECOND = 100;
+/** Longest time that a cookie is valid. */ // WireGuard §5.3
 const COOKIE_SECRET_MS = 120_000;
 const COOKIE_SECRET_BYTES = 32;
-/** An address is sent one cookie in so long: as often as an initiator asks when it begins. */
+/** Shortest time between two cookies to one address: an initiator repeats its first message after this time. */
 const COOKIE_PAUSE_MS = 250;
-/** Addresses share places in the table of those pauses; its size is all that it can ever take. */
-const COOKIE_PLACES = 1 << 14;
+/** Slots in the table of the last cookies. Addresses share slots, so the table never grows. */
+const COOKIE_SLOTS = 1 << 14;
 
 export class Gate {
   /** Limits of guesses at the code or passphrase. */
   readonly guesses: GuessLimits = new GuessLimits();
   private readonly config: GateConfig;
   private readonly publicMac: GateMac = new GateMac(gateKey("public"));
-  private readonly ownMac: GateMac;
+  private readonly localKeyMac: GateMac;
   /** mac1 of the modes in which both sides have a secret. */
   private readonly secretMacs: Map<Mode, GateMac> = new Map();
   private readonly offered: Set<Mode> = new Set();
-  /** Modes in which a peer may guess now. */
+  /** Modes in which a peer can guess now. */
   private readonly guessable: Set<Mode> = new Set();
   private readonly allowances: readonly Allowances[] = [newAllowances(), newAllowances()];
   private cookieSecret: GateMac;
   private cookieSecretAtMs: number;
-  private readonly cookieSentAtMs: Float64Array = new Float64Array(COOKIE_PLACES).fill(-COOKIE_PAUSE_MS);
+  private readonly cookieSentAtMs: Float64Array = new Float64Array(COOKIE_SLOTS).fill(-COOKIE_PAUSE_MS);
   private hashSeed = 0;
 
   constructor(nowMs: number, config: GateConfig) {
     this.config = config;
-    this.ownMac = new GateMac(gateKey("key", config.publicKey));
+    this.localKeyMac = new GateMac(gateKey("key", config.publicKey));
     this.cookieSecret = this.newCookieSecret();
     this.cookieSecretAtMs = nowMs;
   }
 
-  /** What peers may come with from now on. Who comes with a code that was there before is to hear that it is void. */
+  /** Replaces the credentials. Modes once offered stay known, so that a peer with a former code learns that it is void. */
   setCredentials(credentials: Credentials): void {
     const { key, code, passphrase } = credentials;
     this.secretMacs.clear();
@@ -103,55 +105,61 @@ export class Gate {
     for (const mode of this.guessable) this.offered.add(mode);
   }
 
-  /** The first message in `bytes` if its mode and mac1 let it pass, with views into `bytes`. */
-  examine(bytes: Uint8Array): Visitor | undefined {
-    const knock = readClientHello(bytes);
-    if (knock === undefined) return undefined;
-    const { mode } = knock;
+  /** The first message in `bytes`, with views into `bytes`; undefined where its mode or mac1 is not acceptable. */
+  examine(bytes: Uint8Array): ScreenedHello | undefined {
+    const hello = readClientHello(bytes);
+    if (hello === undefined) return undefined;
+    const { mode } = hello;
     if (mode === "secret" || mode === "ticket") {
-      const isRight = isUnder(this.secretMacs.get(mode), knock);
-      return isRight ? { ...knock, isAcquainted: true } : undefined;
+      const isRight = hasMac(this.secretMacs.get(mode), hello);
+      return isRight ? { ...hello, isRecognized: true } : undefined;
     }
     if (mode === "key" && this.offered.has("key")) {
-      if (isUnder(this.ownMac, knock)) return { ...knock, isAcquainted: true };
-      // A peer that expects another key finds that out by itself, unless strangers are to find nothing here.
-      return this.config.isSilent ? undefined : { ...knock, isAcquainted: false };
+      if (hasMac(this.localKeyMac, hello)) return { ...hello, isRecognized: true };
+      // A peer that expects another key learns so from the answer, unless the listener is silent to strangers.
+      return this.config.isSilent ? undefined : { ...hello, isRecognized: false };
     }
-    // What remains are codes, offered or not, and modes unknown: who may be heard of at all may say so.
-    const isTold = mode !== undefined && this.offered.has(mode) ? true : mode !== "key" && this.isOpen;
-    return isTold && isUnder(this.publicMac, knock) ? { ...knock, isAcquainted: false } : undefined;
+    // Codes, offered or not, and unknown modes are answered only where strangers may learn of the listener.
+    const mayAnswer = mode !== undefined && this.offered.has(mode) ? true : mode !== "key" && this.isOpen;
+    return mayAnswer && hasMac(this.publicMac, hello) ? { ...hello, isRecognized: false } : undefined;
   }
 
   /**
-   * Whether the visitor from this address may begin a handshake now.
+   * Whether the peer at this address may start a handshake now.
    *
-   * @param source what its guesses are counted by, see `sourceOf`
+   * @param source what the peer's guesses are counted by, see `sourceOf`
    */
-  admit(nowMs: number, visitor: Visitor, address: string, port: number, source: string = address): Admission {
-    const { free, proven } = this.allowances[visitor.isAcquainted ? 1 : 0]!;
-    const mustProve = this.mayGuess(visitor.mode) && this.guesses.wantsProof(source);
-    if (!mustProve && free.take(nowMs)) return "enter";
+  admit(
+    nowMs: number,
+    hello: ScreenedHello,
+    address: string,
+    port: number,
+    source: string = address,
+  ): Admission {
+    const { free, validated } = this.allowances[hello.isRecognized ? 1 : 0]!;
+    const mustValidate = this.mayGuess(hello.mode) && this.guesses.requiresCookie(source);
+    if (!mustValidate && free.take(nowMs)) return "enter";
     if (nowMs - this.cookieSecretAtMs >= COOKIE_SECRET_MS) {
       this.cookieSecret = this.newCookieSecret();
       this.cookieSecretAtMs = nowMs;
     }
-    // A flood brings no proofs, and is not worth a hash.
-    if (visitor.proof.some((byte) => byte !== 0)) {
-      const cookie = cookieOf(this.cookieSecret, visitor, address, port);
-      if (equalBytes(visitor.proof, proofOfCookie(cookie, visitor.mac1))) {
-        return proven.take(nowMs) ? "enter" : "drop";
+    // The hash is only computed for messages that carry a cookie, which a flood does not.
+    if (hello.proof.some((byte) => byte !== 0)) {
+      const cookie = cookieOf(this.cookieSecret, hello, address, port);
+      if (equalBytes(hello.proof, proofOfCookie(cookie, hello.mac1))) {
+        return validated.take(nowMs) ? "enter" : "drop";
       }
     }
-    const point = this.placeOf(address);
-    if (nowMs - this.cookieSentAtMs[point]! < COOKIE_PAUSE_MS) return "drop";
-    this.cookieSentAtMs[point] = nowMs;
-    const cookie = cookieOf(this.cookieSecret, visitor, address, port);
+    const slot = this.slotOf(address);
+    if (nowMs - this.cookieSentAtMs[slot]! < COOKIE_PAUSE_MS) return "drop";
+    this.cookieSentAtMs[slot] = nowMs;
+    const cookie = cookieOf(this.cookieSecret, hello, address, port);
     const nonce = this.config.random(COOKIE_NONCE_BYTES);
-    const sealed = sealCookie(visitor, visitor.mac1, nonce, cookie);
-    return encodeCookiePacket({ destinationId: visitor.sourceId, nonce, sealed });
+    const sealed = sealCookie(hello, hello.mac1, nonce, cookie);
+    return encodeCookiePacket({ destinationId: hello.sourceId, nonce, sealed });
   }
 
-  /** Begins the run of a visitor that was admitted; undefined where there is nothing to guess. */
+  /** Starts the PAKE run of an admitted peer; undefined where there is nothing to guess. */
   beginRun(nowMs: number, mode: Mode | undefined, source: string): RunVerdict | undefined {
     return this.mayGuess(mode) ? this.guesses.begin(nowMs, source) : undefined;
   }
@@ -160,7 +168,7 @@ export class Gate {
     return mode !== undefined && this.guessable.has(mode);
   }
 
-  /** Whether strangers may learn that somebody is here. */
+  /** Whether strangers may learn that a listener is here. */
   private get isOpen(): boolean {
     for (const mode of this.offered) if (isPakeMode(mode) || this.config.isSilent !== true) return true;
     return false;
@@ -172,26 +180,26 @@ export class Gate {
     return new GateMac(this.config.random(COOKIE_SECRET_BYTES));
   }
 
-  /** FNV-1a from a secret start, so that nobody can choose whose place to occupy. */
-  private placeOf(address: string): number {
+  /** FNV-1a with a secret seed, so that an attacker cannot choose the address that it shares a slot with. */
+  private slotOf(address: string): number {
     let hash = this.hashSeed;
     for (let i = 0; i < address.length; i++) hash = Math.imul(hash ^ address.charCodeAt(i), 0x01000193);
-    return (hash ^ (hash >>> 15)) & (COOKIE_PLACES - 1);
+    return (hash ^ (hash >>> 15)) & (COOKIE_SLOTS - 1);
   }
 }
 
 interface Allowances {
   readonly free: Allowance;
-  readonly proven: Allowance;
+  readonly validated: Allowance;
 }
 
 function newAllowances(): Allowances {
   return {
     free: new Allowance(FREE_BURST, FREE_PER_SECOND),
-    proven: new Allowance(PROVEN_BURST, PROVEN_PER_SECOND),
+    validated: new Allowance(VALIDATED_BURST, VALIDATED_PER_SECOND),
   };
 }
 
-function isUnder(mac: GateMac | undefined, { covered, mac1 }: ClientHello): boolean {
+function hasMac(mac: GateMac | undefined, { covered, mac1 }: ClientHello): boolean {
   return mac !== undefined && equalBytes(mac.of(covered), mac1);
 }

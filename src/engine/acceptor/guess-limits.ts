@@ -1,55 +1,56 @@
 /**
- * How fast strangers may guess a code or passphrase: penalties for each source under one limit for all.
+ * Limits on guesses at a code or passphrase: penalties for each source, and one limit for all sources together.
  *
- * One run of the PAKE lets a peer try one guess, so the beginning of a run is what is limited. A run that was let
- * in is always finished: a right confirmation passes even while its source is penalised or the common allowance
- * is used up, and a wrong one counts. Runs that have not been confirmed count against their source like guesses,
- * so runs that were prepared give nobody more guesses than runs in sequence.
+ * One run of the PAKE lets a peer try one guess, so the start of a run is what is limited. A run that was admitted is
+ * always finished: a right confirmation succeeds even while its source is penalised or the common allowance is used up,
+ * and a wrong one counts. Unconfirmed runs count against their source like guesses, so runs started in advance give no
+ * more guesses than runs in sequence.
  *
- * - A source (an IPv4 address, an IPv6 /64, a relay room) has three guesses, and then a pause after each further
- *   one, which doubles from 10 s to 10 minutes. After an hour without a guess it is forgotten.
- * - All sources together have an allowance of wrong guesses, for somebody who has many addresses.
- * - A flood of runs from forged addresses must not keep others out: who begins a run while its source has one
- *   under way, or while there are many, has to prove its address (`wantsProof`), and old runs give way.
+ * - A source (an IPv4 address, an IPv6 /64, a relay room) has three guesses. A pause follows the third and every later
+ *   guess; it doubles from 10 s to 10 minutes. A source is forgotten an hour after its last pause.
+ * - All sources together have an allowance of wrong guesses, against an attacker with many addresses.
+ * - A flood of runs from forged addresses must not lock others out. A source that has a run in progress must validate
+ *   its address before it starts another (`requiresCookie`); so must every source while many runs are in progress. Old
+ *   runs give way to new ones.
  *
- * Pure: the time comes in, nothing else. Read first: gate.ts. Modelled on OpenSSH's PerSourcePenalties and
- * MaxStartups (sshd_config(5)).
+ * Pure: time is passed in. Read first: gate.ts. Modelled on OpenSSH's PerSourcePenalties and MaxStartups
+ * (sshd_config(5)).
  */
 import { IPV6_BYTES, ipFromBytes, ipToBytes } from "../../wire/ip-address.ts";
 import { Allowance } from "./allowance.ts";
 
-/** Wrong guesses that cost a source no pause: people mistype. */
+/** Guesses of a source up to the first pause: people mistype. */
 const FREE_GUESSES = 3;
 const PAUSE_MS = 10_000;
-const PAUSE_MAX_MS = 600_000;
-/** A source is forgotten so long after its last pause. */
+const MAX_PAUSE_MS = 600_000;
+/** A source is forgotten this long after its last pause. */
 const FORGET_MS = 3_600_000;
-/** Wrong guesses of all sources together: at once, and in a second. */
+/** Wrong guesses of all sources together: burst, and rate. */
 const WRONG_BURST = 20;
 const WRONG_PER_SECOND = 0.2;
-/** Runs under way. With one more the oldest gives way; from the second number on addresses have to be proved. */
-const RUNS_LIMIT = 64;
+/** Runs in progress; beyond the first number the oldest gives way, from the second on every source needs a cookie. */
+const MAX_RUNS = 64;
 const CROWDED_RUNS = 16;
-/** A run of the same source does not give way before it is this old: it needs one round trip. */
+/** Age before which a run does not give way to another of its source: it needs one round trip. */
 const RUN_GRACE_MS = 3000;
-/** Sources that are remembered. The common allowance lets it grow by one in five seconds. */
-const SOURCES_LIMIT = 4096;
-/** Of an IPv6 address, what a provider gives to one customer at least. */
+/** Sources remembered. The common allowance lets the number grow by one in five seconds. */
+const MAX_SOURCES = 4096;
+/** The part of an IPv6 address that identifies one customer: providers assign a /64 or more. */
 const SOURCE_V6_BYTES = 8;
 
 interface Source {
   readonly name: string;
   wrongGuesses: number;
   pausedUntilMs: number;
-  /** Runs that have not been confirmed, the oldest first. */
+  /** Unconfirmed runs, oldest first. */
   readonly runs: GuessRun[];
 }
 
-/** One run of the PAKE: one guess at most. */
+/** One run of the PAKE, which is one guess at most. */
 export interface GuessRun {
   readonly source: string;
   readonly beganAtMs: number;
-  /** It had to give way to another: what comes of it is not to be looked at. */
+  /** It gave way to another run; its datagrams are no longer examined. */
   readonly isVoid: boolean;
 }
 
@@ -57,17 +58,17 @@ interface OpenRun extends GuessRun {
   isVoid: boolean;
 }
 
-/** Whether a run may begin: it may, not before others have ended, or not for some time. */
+/** The run that starts; "wait": not before another run has ended; "busy": not for some time. */
 export type RunVerdict = GuessRun | "wait" | "busy";
 
 export class GuessLimits {
   private readonly wrongAllowance: Allowance = new Allowance(WRONG_BURST, WRONG_PER_SECOND);
-  /** Sources with a run under way or a wrong guess, those that guessed last at the end. */
+  /** Sources with a run in progress or a wrong guess; those that guessed last are at the end. */
   private readonly sources: Map<string, Source> = new Map();
-  /** All runs under way, the oldest first. */
+  /** All runs in progress, oldest first. */
   private readonly runs: Set<OpenRun> = new Set();
 
-  /** Sources that are remembered. */
+  /** Sources remembered. */
   get sourceCount(): number {
     return this.sources.size;
   }
@@ -76,8 +77,8 @@ export class GuessLimits {
     return this.runs.size;
   }
 
-  /** Whether a source has to prove its address before it begins a run. */
-  wantsProof(source: string): boolean {
+  /** Whether a source must validate its address before it starts a run. */
+  requiresCookie(source: string): boolean {
     return this.runs.size >= CROWDED_RUNS || (this.sources.get(source)?.runs.length ?? 0) > 0;
   }
 
@@ -93,7 +94,7 @@ export class GuessLimits {
       if (nowMs - oldest.beganAtMs < RUN_GRACE_MS) return "wait";
       this.abandon(oldest as OpenRun);
     }
-    if (this.runs.size >= RUNS_LIMIT) {
+    if (this.runs.size >= MAX_RUNS) {
       const [oldest] = this.runs;
       this.abandon(oldest!);
     }
@@ -104,23 +105,23 @@ export class GuessLimits {
     return run;
   }
 
-  /** The confirmation of a run was wrong. Once for each run. */
-  guessedWrong(nowMs: number, run: GuessRun): void {
+  /** The confirmation of a run was wrong. Counts once for each run. */
+  recordWrongGuess(nowMs: number, run: GuessRun): void {
     const isUnderWay = this.end(run);
     if (!isUnderWay) return;
-    // Beyond the allowance as well: what was let in is finished, and paid for later.
+    // Also beyond the allowance: an admitted run is finished, and its guess is missing later.
     this.wrongAllowance.spend(nowMs);
     const source = this.known(nowMs, run.source);
     source.wrongGuesses++;
     const pauses = source.wrongGuesses - FREE_GUESSES;
-    const pauseMs = pauses < 0 ? 0 : Math.min(PAUSE_MS * 2 ** pauses, PAUSE_MAX_MS);
+    const pauseMs = pauses < 0 ? 0 : Math.min(PAUSE_MS * 2 ** pauses, MAX_PAUSE_MS);
     source.pausedUntilMs = nowMs + pauseMs;
     this.sources.delete(source.name);
     this.sources.set(source.name, source);
     this.makeRoom();
   }
 
-  /** The run is over without a wrong guess: its confirmation was right, or none came. */
+  /** The run has ended without a wrong guess: its confirmation was right, or never arrived. */
   endRun(run: GuessRun): void {
     this.end(run);
     const source = this.sources.get(run.source);
@@ -140,7 +141,7 @@ export class GuessLimits {
     this.endRun(run);
   }
 
-  /** @returns whether it was under way */
+  /** @returns whether the run was in progress */
   private end(run: GuessRun): boolean {
     const runs = this.sources.get(run.source)?.runs;
     const index = runs?.indexOf(run) ?? -1;
@@ -153,7 +154,7 @@ export class GuessLimits {
   }
 
   private makeRoom(): void {
-    if (this.sources.size <= SOURCES_LIMIT) return;
+    if (this.sources.size <= MAX_SOURCES) return;
     for (const source of this.sources.values()) {
       if (source.runs.length > 0) continue;
       this.sources.delete(source.name);
@@ -163,8 +164,8 @@ export class GuessLimits {
 }
 
 /**
- * The source that an address belongs to: an IPv4 address itself, of an IPv6 address the /64; any other text (a
- * relay's name for its peer) as it is.
+ * The source that an address belongs to: an IPv4 address itself, the /64 of an IPv6 address, and any other text (a
+ * relay's name for its peer) unchanged.
  */
 export function sourceOf(address: string): string {
   const zoneAt = address.indexOf("%");
