@@ -33,8 +33,8 @@ function newGate(credentials: Credentials, isSilent = false, nowMs = 0): Gate {
 
 /** The decision of the gate on a message that arrives at `now`. */
 function knock(gate: Gate, bytes: Uint8Array, now = 0, [address, port] = HERE as readonly [string, number]) {
-  const visitor = gate.examine(bytes);
-  return visitor === undefined ? "silence" : gate.admit(now, visitor, address, port);
+  const hello = gate.examine(bytes);
+  return hello === undefined ? "silence" : gate.admit(now, hello, address, port);
 }
 
 /** Takes what may begin for nothing, up to the first that does not enter. */
@@ -101,21 +101,21 @@ describe("the gate", () => {
     for (const first of [stranger, mistaken, forgedFirst({ mode: "code" })]) {
       expect(knock(silent, first)).toBe("silence");
     }
-    // Elsewhere whoever expects another key is to find that out.
+    // Elsewhere a peer that expects another key learns so.
     expect([knock(open, stranger), knock(open, mistaken)]).toEqual(["enter", "enter"]);
   });
 
   it("demands a cookie for a second run while one is in progress from the same address", () => {
     const gate = newGate({ passphrase: CREDENTIALS.passphrase });
     const [address, port] = HERE;
-    const visitorOf = (seed: number) => gate.examine(started(newInitiator("passphrase", {}, seed)))!;
-    expect(gate.admit(0, visitorOf(1), address, port)).toBe("enter");
+    const helloOf = (seed: number) => gate.examine(started(newInitiator("passphrase", {}, seed)))!;
+    expect(gate.admit(0, helloOf(1), address, port)).toBe("enter");
     const run = gate.beginRun(0, "passphrase", address);
     if (run === undefined || typeof run === "string") throw new Error("no run");
-    expect(gate.admit(0, visitorOf(2), address, port)).toBeInstanceOf(Uint8Array);
-    expect(gate.admit(0, visitorOf(3), "192.0.2.8", port)).toBe("enter");
+    expect(gate.admit(0, helloOf(2), address, port)).toBeInstanceOf(Uint8Array);
+    expect(gate.admit(0, helloOf(3), "192.0.2.8", port)).toBe("enter");
     gate.guesses.endRun(run);
-    expect(gate.admit(0, visitorOf(4), address, port)).toBe("enter");
+    expect(gate.admit(0, helloOf(4), address, port)).toBe("enter");
     // Where there is no passphrase any more, there is nothing to guess.
     gate.setCredentials({});
     expect(gate.beginRun(0, "passphrase", address)).toBeUndefined();

@@ -150,8 +150,8 @@ export class Acceptor<Handle> {
 
   // ------------------------------------------------------------------ getters
 
-  get counts(): { readonly visitors: number; readonly halfOpen: number; readonly links: number } {
-    return { visitors: this.connections.size, halfOpen: this.halfOpen.size, links: this.links };
+  get counts(): { readonly acceptedConnections: number; readonly halfOpen: number; readonly links: number } {
+    return { acceptedConnections: this.connections.size, halfOpen: this.halfOpen.size, links: this.links };
   }
 
   // ------------------------------------------------------------------ inputs

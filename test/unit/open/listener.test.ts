@@ -49,7 +49,7 @@ describe("a listener", () => {
     expect(await served).toEqual(["first", "second"]);
   });
 
-  it("leaves its links alone when it is closed", async () => {
+  it("keeps its links when it is closed", async () => {
     const listener = await listening({ secret: SECRET });
     const arriving = once(listener, "link");
     const near = await connecting(listener.port, { secret: SECRET });
@@ -69,7 +69,7 @@ describe("a listener", () => {
     await next.close();
   });
 
-  it("gives up with ERR_TIMEOUT when nobody comes in time", async () => {
+  it("emits ERR_TIMEOUT when no peer connects in time", async () => {
     const listener = await listening({ secret: SECRET, timeoutMs: 30 });
     expect(await failureOf(listener)).toMatchObject({ code: "ERR_TIMEOUT" });
   });
@@ -82,13 +82,13 @@ describe("a listener", () => {
     expect((await links.next()).done).toBe(true);
   });
 
-  it("says ERR_BIND for a port that is taken", async () => {
+  it("rejects with ERR_BIND for a port in use", async () => {
     const listener = await listening({ secret: SECRET });
     const second = listen({ localAddress: LOOPBACK, secret: SECRET, port: listener.port });
     await expect(second).rejects.toMatchObject({ code: "ERR_BIND" });
   });
 
-  it("is not to be had without anything to know peers by", async () => {
+  it("rejects options without any credential", async () => {
     await expect(listen({})).rejects.toMatchObject({ code: "ERR_USAGE" });
   });
 });
@@ -100,7 +100,7 @@ describe("a code", () => {
     await expect(connecting(listener.port, { code: CODE })).rejects.toMatchObject({ code: "ERR_WRONG_CODE" });
   });
 
-  it("is void after the third wrong guess, of whomever, and a new one counts from the start", async () => {
+  it("is void after the third wrong guess from any peer, and a new code starts with no guesses", async () => {
     const listener = await listening({ code: CODE });
     const guesses: number[] = [];
     let burnt = 0;
@@ -122,7 +122,7 @@ describe("a code", () => {
     expect(guesses).toEqual([1, 2, 3]);
   });
 
-  it("counts a guess that stands behind another packet in its datagram", async () => {
+  it("counts a guess that follows another packet in its datagram", async () => {
     const listener = await listening({ code: CODE });
     let burnt = 0;
     listener.on("burnt", () => burnt++);
@@ -132,7 +132,7 @@ describe("a code", () => {
     expect(burnt).toBe(1);
   });
 
-  it("is forgiven two wrong guesses", async () => {
+  it("is still valid after two wrong guesses", async () => {
     const listener = await listening({ code: CODE });
     for (let i = 0; i < 2; i++) await expect(connecting(listener.port, { code: WRONG })).rejects.toThrow();
     expect((await connecting(listener.port, { code: CODE })).auth).toBe("code");
@@ -155,7 +155,7 @@ describe("a passphrase", () => {
     expect(link.auth).toBe("passphrase");
   });
 
-  it("gets three of three in while twelve strangers guess as fast as they can", async () => {
+  it("links three of three peers while twelve strangers guess as fast as they can", async () => {
     const listener = await listening({ passphrase: PASSPHRASE, maxLinks: 10 });
     let guesses = 0;
     listener.on("guess", () => guesses++);
@@ -206,7 +206,7 @@ describe("the source of a guess", () => {
 });
 
 describe("keys", () => {
-  it("link those who expect each other", async () => {
+  it("link peers that expect each other", async () => {
     const [here, there] = [keyPair(), keyPair()];
     const listener = await listening({ identity: here, peer: [there.publicKey] });
     const link = await connecting(listener.port, { identity: there, peer: [here.publicKey] });
@@ -214,7 +214,7 @@ describe("keys", () => {
     expect(toHex(link.peer)).toBe(toHex(here.publicKey));
   });
 
-  it("that are not welcome are told so, and to the listener", async () => {
+  it("that are refused are reported to the peer and to the listener", async () => {
     const [here, there, stranger] = [keyPair(), keyPair(), keyPair()];
     const listener = await listening({ identity: here, peer: [there.publicKey] });
     const refused = once(listener, "refused");
@@ -223,7 +223,7 @@ describe("keys", () => {
     expect(toHex((await refused)[0].key)).toBe(toHex(stranger.publicKey));
   });
 
-  it("may be judged by somebody who takes a moment", async () => {
+  it("may be judged asynchronously", async () => {
     const listener = await listening({
       verifyPeer: async () => {
         await new Promise((resolve) => setTimeout(resolve, 30));
@@ -233,24 +233,24 @@ describe("keys", () => {
     expect((await connecting(listener.port, { verifyPeer: async () => true })).auth).toBe("key");
   });
 
-  it("are not asked about where a secret is proof enough", async () => {
+  it("are not judged where a secret authenticates the peer", async () => {
     const listener = await listening({ secret: SECRET, verifyPeer: () => false });
     expect((await connecting(listener.port, { secret: SECRET })).auth).toBe("secret");
   });
 
-  it("that are pinned are demanded of those who have a secret, too", async () => {
+  it("that are pinned are required of a peer with the secret too", async () => {
     const listener = await listening({ secret: SECRET, peer: [keyPair().publicKey] });
     const coming = connecting(listener.port, { secret: SECRET });
     await expect(coming).rejects.toMatchObject({ code: "ERR_KEY_REFUSED" });
   });
 });
 
-describe("a listener that has its links", () => {
+describe("a listener with all its links", () => {
   it.each([
     ["secret", { secret: SECRET }],
     ["passphrase", { passphrase: PASSPHRASE }],
   ] as const)(
-    "tells others by %s that it is busy, and takes the next when there is room",
+    "refuses others by %s as busy, and links the next peer when there is room",
     async (_, trust) => {
       const listener = await listening(trust);
       const visits: unknown[] = [];
@@ -271,7 +271,7 @@ describe("a listener that has its links", () => {
 });
 
 describe("strangers", () => {
-  it("by the hundreds neither keep the right one away nor make the listener send more than it got", async () => {
+  it("in hundreds neither lock out the right peer nor make the listener send more than it received", async () => {
     const listener = await listening({ code: CODE });
     const flooder = createSocket("udp4");
     flooder.bind(0, LOOPBACK);
@@ -293,7 +293,7 @@ describe("strangers", () => {
     flooder.close();
   });
 
-  it("who come in a way that is not offered get no answer", async () => {
+  it("that use a mode that is not offered get no answer", async () => {
     const listener = await listening({ code: CODE });
     const stranger = createSocket("udp4");
     stranger.bind(0, LOOPBACK);
@@ -307,7 +307,7 @@ describe("strangers", () => {
     stranger.close();
   });
 
-  it("of another version are told of, by version", async () => {
+  it("of another wire version are reported with their versions", async () => {
     const listener = await listening({ code: CODE });
     const stranger = createSocket("udp4");
     const seen = once(listener, "version");
@@ -318,8 +318,8 @@ describe("strangers", () => {
   });
 });
 
-describe("two who connect to each other", () => {
-  it("meet on one host without a listener when each names its own port", async () => {
+describe("two peers that connect to each other", () => {
+  it("link on one host without a listener when each names its local port", async () => {
     const ports: number[] = [];
     for (const probe of [await listening({ secret: SECRET }), await listening({ secret: SECRET })]) {
       ports.push(probe.port);

@@ -21,7 +21,7 @@ const LINKED: Record<Mode, string[]> = {
   code: ["pakeAnswer", "noise2", "data"],
   passphrase: ["pakeAnswer", "noise2", "data"],
 };
-const NOTHING_HELD = { visitors: 0, halfOpen: 0, links: 0 };
+const NOTHING_HELD = { acceptedConnections: 0, halfOpen: 0, links: 0 };
 
 const address = (n: number): string => `192.0.${2 + (n >>> 8)}.${n & 255}`;
 
@@ -35,7 +35,7 @@ describe("a peer with the right credential", () => {
     const world = new AcceptorWorld({ credentials: { [mode]: CREDENTIALS[mode] } });
     expect(world.run(world.newPeer(mode, KNOWN_KEY), address(1))).toEqual(LINKED[mode]);
     expect(world.eventKinds).toContain("established");
-    expect(world.acceptor.counts).toEqual({ visitors: 1, halfOpen: 0, links: 1 });
+    expect(world.acceptor.counts).toEqual({ acceptedConnections: 1, halfOpen: 0, links: 1 });
     world.endLink();
     expect(world.acceptor.counts).toEqual(NOTHING_HELD);
   });
@@ -57,7 +57,7 @@ describe("a peer with the right credential", () => {
     expect(world.acceptor.counts.halfOpen).toBe(1);
     expect(world.run(peer, address(1), first)).toEqual(LINKED.secret);
     expect(world.eventKinds).toEqual(["discard", "established"]);
-    expect(world.acceptor.counts).toEqual({ visitors: 1, halfOpen: 0, links: 1 });
+    expect(world.acceptor.counts).toEqual({ acceptedConnections: 1, halfOpen: 0, links: 1 });
   });
 });
 
@@ -290,7 +290,11 @@ describe("first messages under load", () => {
     world.advance(250);
     expect(world.receive(address(600), early)).not.toEqual(answer);
     expect(world.made).toBe(402);
-    expect(world.acceptor.counts).toEqual({ visitors: MAX_HALF_OPEN, halfOpen: MAX_HALF_OPEN, links: 0 });
+    expect(world.acceptor.counts).toEqual({
+      acceptedConnections: MAX_HALF_OPEN,
+      halfOpen: MAX_HALF_OPEN,
+      links: 0,
+    });
     // None is discarded before there are 128, and afterwards one for each new connection.
     expect([discarded[126], discarded[127], discarded.at(-1)]).toEqual([0, 1, 401 - MAX_HALF_OPEN]);
     world.advance(250);
@@ -323,7 +327,7 @@ describe("a ticket", () => {
     expect(world.eventKinds).toEqual(["ticketSpent", "discard", "established"]);
     expect(world.receive(address(2), last)).toEqual([]);
     expect(world.run(world.newPeer("ticket"), address(3))).toEqual([]);
-    expect(world.acceptor.counts).toEqual({ visitors: 1, halfOpen: 0, links: 1 });
+    expect(world.acceptor.counts).toEqual({ acceptedConnections: 1, halfOpen: 0, links: 1 });
   });
 });
 
@@ -361,6 +365,6 @@ describe("closing", () => {
     world.receive(address(2), world.start(world.newPeer("secret")));
     world.close();
     expect(world.eventKinds).toEqual(["established", "discard"]);
-    expect(world.acceptor.counts).toEqual({ visitors: 1, halfOpen: 0, links: 1 });
+    expect(world.acceptor.counts).toEqual({ acceptedConnections: 1, halfOpen: 0, links: 1 });
   });
 });
