@@ -303,6 +303,11 @@ export type ErrorCode = keyof typeof TABLE;
 /** The row of each error code. */
 export const ERRORS: Readonly<Record<ErrorCode, ErrorRow>> = TABLE;
 
+/** The wire code of `code`; that of ERR_INTERNAL for a code that is never sent. */
+export function wireCodeOf(code: ErrorCode): number {
+  return ERRORS[code].wire ?? TABLE.ERR_INTERNAL.wire;
+}
+
 /** The error that this side sends as `wire`; undefined for a value that no row has. */
 export function errorSentAs(wire: number): ErrorCode | undefined {
   for (const code of Object.keys(TABLE) as ErrorCode[]) if (ERRORS[code].wire === wire) return code;

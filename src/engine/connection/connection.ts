@@ -1,37 +1,36 @@
 /**
- * One link to one peer, as a state machine without sockets, clocks or randomness of its own.
+ * One connection to one peer, as a state machine without sockets, clocks or randomness of its own.
  *
- * Four kinds of methods: plain getters; inputs (`handleDatagram`, `handleTimeout`); commands of the
- * application; outputs (`pollTransmit`, `pollTimeout`, `pollEvent`). After every input or command the
- * outputs are drained in that order. `now` is monotonic milliseconds and never goes back. The same inputs
- * and the same random bytes give the same bytes out.
+ * Its methods are of four kinds: plain getters; inputs (`handleDatagram`, `handleTimeout`); commands of the
+ * application; outputs (`pollTransmit`, `pollTimeout`, `pollEvent`). After every input or command the caller drains
+ * the outputs in that order. `now` is monotonic milliseconds and never goes back. The same inputs and the same
+ * random bytes produce the same bytes.
  *
- * States: handshaking → established → closing (we ended it) or draining (the peer did) → closed.
- * Read first: RFC 9000 §5, §10; handshake.ts for how keys come about; transmission.ts for what is sent.
+ * Phases: handshaking → established → closing (this side ended it) or draining (the peer did) → closed.
+ * Read first: RFC 9000 §5, §10; handshake.ts for how keys are agreed; established.ts for what exists once they are.
  */
-
-import { copyBytes, utf8Decode, utf8Encode } from "../../base/bytes.ts";
-import { ERRORS, errorReceivedAs, errorSentAs, isRemoteError, SrudpError } from "../../base/errors.ts";
+import { copyBytes, utf8Encode } from "../../base/bytes.ts";
+import {
+  ERRORS,
+  errorReceivedAs,
+  errorSentAs,
+  isRemoteError,
+  SrudpError,
+  wireCodeOf,
+} from "../../base/errors.ts";
 import { DATAGRAM_FLOOR_BYTES, type Path } from "../../base/path.ts";
 import { exportedSecret } from "../../crypto/exported-secret.ts";
 import { packetEnd } from "../../wire/datagram.ts";
 import { CLOSE_REASON_BYTES } from "../../wire/frames.ts";
 import { kindOf, PACKET_DATA } from "../../wire/packet.ts";
-import { Bbr } from "../congestion/bbr.ts";
-import type { CongestionController } from "../congestion/congestion.ts";
-import { Cubic } from "../congestion/cubic.ts";
 import type { Handshake, HandshakeKeys, Role } from "../handshake/handshake.ts";
 import { HandshakeRoute } from "../handshake/handshake-route.ts";
-import { KeyUpdate, REKEY_LIMITS } from "../handshake/key-update.ts";
-import { type Move, PathControl } from "../path/path-control.ts";
-import { Activity, PathLife } from "../path/path-life.ts";
 import { ReceivedPackets } from "../recovery/received-packets.ts";
 import { type FrameOwner, Recovery } from "../recovery/recovery.ts";
 import { RECORD } from "../recovery/sent-packets.ts";
 import type { SendStream } from "../streams/send-stream.ts";
 import { PRIORITY, Streams } from "../streams/streams.ts";
 import { Closing } from "./closing.ts";
-import { ConnectionIds } from "./connection-ids.ts";
 import type {
   CloseCause,
   ConnectionConfig,
@@ -40,11 +39,11 @@ import type {
   Transmit,
 } from "./connection-types.ts";
 import { Datagrams } from "./datagrams.ts";
+import { Established, newController } from "./established.ts";
 import { type ConnectionEvent, EVENT, EventQueue } from "./events.ts";
-import { Incoming, type IncomingHost } from "./incoming.ts";
-import type { LinkParts } from "./link-parts.ts";
+import type { CloseFrame } from "./incoming.ts";
+import { TIMER, TimerTable } from "./timers.ts";
 import type { DropReason, Tracer } from "./tracer.ts";
-import { Transmission } from "./transmission.ts";
 import { decodeParameters, type TransportParameters } from "./transport-parameters.ts";
 
 export { PRIORITY } from "../streams/streams.ts";
@@ -57,32 +56,32 @@ export type {
 } from "./connection-types.ts";
 export { type ConnectionEvent, EVENT } from "./events.ts";
 
-/** However little patience a peer claims to have. */
-const MIN_KEEP_ALIVE_MS = 250;
-/** A half-open connection of the responder is given up after this: the initiator may be asking a person. */
+/** A responder gives up a handshake after this: the initiator may be asking its user a question. */
 const HALF_OPEN_MS = 120_000;
-/** Round trips seen in the handshake are believed up to this. */
+/** Largest round trip of the handshake that is taken as an estimate. */
 const MAX_HANDSHAKE_RTT_MS = 3000;
-/** Probe timeouts in a row that no jitter explains. */
+/** Consecutive probe timeouts that jitter does not explain. */
 const OVERDUE_PTOS = 2;
 /**
- * Data packets that overtake the handshake and are kept for after it: how many, and how long each may be. Nothing
- * proves yet who sent them. An honest peer begins with packets of DATAGRAM_FLOOR_BYTES.
+ * Data packets that overtake the handshake are kept until it ends: how many, and how long each may be. They are not
+ * authenticated yet. An honest peer begins with packets of DATAGRAM_FLOOR_BYTES.
  */
 const EARLY_PACKETS_LIMIT = 8;
 const EARLY_PACKET_MAX_BYTES = 1500;
 
-/** What exists once there are keys. */
-interface Established {
-  readonly parts: LinkParts;
-  readonly incoming: Incoming;
-  readonly transmission: Transmission;
-  readonly life: PathLife;
-}
+type Phase =
+  | { readonly kind: "handshaking" }
+  | { readonly kind: "established"; readonly link: Established }
+  | {
+      readonly kind: "closing" | "draining";
+      readonly link: Established;
+      readonly closing: Closing;
+      readonly cause: CloseCause;
+    }
+  /** `link` is undefined if the handshake failed. */
+  | { readonly kind: "closed"; readonly link: Established | undefined; readonly cause: CloseCause };
 
-export class Connection implements FrameOwner, IncomingHost {
-  closeCause: CloseCause | undefined;
-
+export class Connection implements FrameOwner {
   private readonly config: ConnectionConfig;
   private readonly tracer: Tracer | undefined;
   private readonly handshake: Handshake;
@@ -92,22 +91,17 @@ export class Connection implements FrameOwner, IncomingHost {
   private readonly datagrams: Datagrams = new Datagrams();
   private readonly received: ReceivedPackets = new ReceivedPackets();
   private readonly recovery: Recovery;
-  private link: Established | undefined;
-  private phase: ConnectionState = "handshaking";
+  private readonly timers: TimerTable = new TimerTable();
+  private phase: Phase = { kind: "handshaking" };
+  /** Where the last good packet of the handshake came from. */
   private heardPath: Path | undefined;
   private isPeerOffered = false;
   private isConfirmed = false;
   private early: { path: Path; bytes: Uint8Array }[] = [];
 
   private readonly startedAtMs: number;
-  /** Set while closing and draining, and after. */
-  private closing: Closing | undefined;
-  private keepAliveMostMs: number = Number.POSITIVE_INFINITY;
-  /** Silence that ends the link: the shorter of what both sides announced. */ // RFC 9000 §10.1
-  private idleTimeoutMs: number = Number.POSITIVE_INFINITY;
-
   private receivedBytes = 0;
-  /** Datagrams that are no packets, or came before there was anything to open them with. */
+  /** Datagrams that are no packets, or that arrived before there were keys. */
   private droppedPackets = 0;
 
   constructor(nowMs: number, config: ConnectionConfig) {
@@ -116,14 +110,20 @@ export class Connection implements FrameOwner, IncomingHost {
     this.handshake = config.handshake;
     this.route = new HandshakeRoute(nowMs, config.handshake, config.paths);
     this.streams = new Streams(this.events, config.parameters);
-    this.recovery = new Recovery(this, this.newController(), config.firstPacketNumber ?? 0, config.tracer);
+    this.recovery = new Recovery(this, newController(config), config.firstPacketNumber ?? 0, config.tracer);
     this.startedAtMs = nowMs;
   }
 
   // ------------------------------------------------------------------ getters
 
   get state(): ConnectionState {
-    return this.phase;
+    return this.phase.kind;
+  }
+
+  /** Why the connection ended; undefined until it ends. */
+  get closeCause(): CloseCause | undefined {
+    const { phase } = this;
+    return phase.kind === "handshaking" || phase.kind === "established" ? undefined : phase.cause;
   }
 
   get role(): Role {
@@ -135,32 +135,32 @@ export class Connection implements FrameOwner, IncomingHost {
     return this.config.connectionId;
   }
 
-  /** All IDs that packets for this connection may carry; `idsChanged` tells of changes. */
+  /** All IDs that packets for this connection may carry; `idsChanged` reports changes. */
   get connectionIds(): readonly Uint8Array[] {
     return this.link?.parts.ids.ownIds ?? [this.config.connectionId];
   }
 
-  /** Where packets go now; undefined before anything was heard of the peer. */
+  /** Where packets are sent; undefined until the peer has answered. */
   get path(): Path | undefined {
-    return this.link?.parts.paths.active ?? this.heardPath;
+    return this.link?.path ?? this.heardPath;
   }
 
-  /** Whether the path in use counts as one that carries packets. */
+  /** Whether the path in use carries packets, as far as this side knows. */
   get isPathAlive(): boolean {
     return this.link?.life.state === "alive";
   }
 
-  /** For how long nothing has come from the peer, ms. */
+  /** How long the peer has been silent, ms. */
   silentForMs(nowMs: number): number {
-    return this.link === undefined ? 0 : nowMs - this.link.incoming.lastReceivedAtMs;
+    return this.link?.silentForMs(nowMs) ?? 0;
   }
 
-  /** For how long nothing has come although answers are due and were asked for again, ms; 0 while none are. */
+  /** How long the peer has been silent although probes were sent, ms; 0 while no answer is overdue. */
   overdueMs(nowMs: number): number {
     return this.recovery.ptoCount < OVERDUE_PTOS ? 0 : this.silentForMs(nowMs);
   }
 
-  /** What the handshake yielded; undefined before. */
+  /** The result of the handshake; undefined until it is done. */
   get peer(): HandshakeKeys | undefined {
     return this.handshake.keys;
   }
@@ -205,10 +205,10 @@ export class Connection implements FrameOwner, IncomingHost {
 
   // ------------------------------------------------------------------ inputs
 
-  /** A datagram came over `path`. Its packets are opened in place; junk is counted and changes nothing. */
+  /** Takes in a datagram. Its packets are opened in place. Junk is counted and changes nothing else. */
   handleDatagram(nowMs: number, path: Path, bytes: Uint8Array): void {
     this.receivedBytes += bytes.length;
-    if (this.phase === "closed") return;
+    if (this.phase.kind === "closed") return;
     this.streams.nowMs = nowMs;
     this.streams.rttMs = this.recovery.rtt.smoothedMs;
     let at = 0;
@@ -222,19 +222,22 @@ export class Connection implements FrameOwner, IncomingHost {
     if (at < bytes.length) this.drop(nowMs, bytes.length - at, "invalid");
   }
 
-  /** The time of `pollTimeout` has come (an early call does no harm). */
+  /** Handles the timers that have expired. A call before the time of `pollTimeout` has no effect. */
   handleTimeout(nowMs: number): void {
     this.streams.nowMs = nowMs;
-    switch (this.phase) {
+    const { phase } = this;
+    switch (phase.kind) {
       case "closed":
         return;
       case "closing":
-      case "draining":
-        this.closing!.handleTimeout(nowMs);
-        if (nowMs < this.closing!.endsAtMs) return;
-        this.phase = "closed";
+      case "draining": {
+        const { link, closing, cause } = phase;
+        closing.handleTimeout(nowMs);
+        if (nowMs < closing.endsAtMs) return;
+        this.phase = { kind: "closed", link, cause };
         if (this.tracer !== undefined) this.tracer.ended(nowMs);
         return;
+      }
       case "handshaking":
         this.route.handleTimeout(nowMs);
         this.afterHandshake(nowMs);
@@ -244,59 +247,50 @@ export class Connection implements FrameOwner, IncomingHost {
         return;
       case "established":
         this.route.handleTimeout(nowMs);
-        this.handleLinkTimeout(nowMs, this.link!);
+        if (!phase.link.isIdle(nowMs)) phase.link.handleTimeout(nowMs);
+        else this.end(nowMs, { origin: "network", code: "ERR_LINK_LOST", errorCode: 0, reason: "silence" });
     }
   }
 
-  /**
-   * The machine has slept, or its network changed: what is known of the path may be void, so it is asked at
-   * once.
-   */
+  /** The machine has slept, or its network has changed: the path is validated again at once. */
   handleWake(nowMs: number): void {
-    const { link } = this;
-    if (this.phase !== "established" || link === undefined) return;
-    // The silence of a sleep is not the peer's.
-    link.incoming.lastReceivedAtMs = nowMs;
-    link.life.onWake(nowMs);
-    link.parts.paths.probe(nowMs, link.parts.paths.active, this.recovery.ptoMs);
-    link.transmission.pingWanted = true;
-    this.recovery.wantProbe();
+    if (this.phase.kind === "established") this.phase.link.onWake(nowMs);
   }
 
-  /** Initiator, before the peer has answered: it may be reached over `path` too. */
+  /** Initiator, before the peer has answered: adds a path to try. */
   addPath(path: Path): void {
-    if (this.phase === "handshaking") this.route.addCandidate(path);
+    if (this.phase.kind === "handshaking") this.route.addCandidate(path);
   }
 
-  /** As `addPath`, for a path that is to carry the connection only if no other does: it is called after the others. */
+  /** As `addPath`, for a path of last resort: packets go to the other paths first. */
   addSecondaryPath(path: Path): void {
-    if (this.phase === "handshaking") this.route.addSecondary(path);
+    if (this.phase.kind === "handshaking") this.route.addSecondary(path);
   }
 
-  /** Initiator, before the peer has answered: paths by this socket are none any more. */
+  /** Initiator, before the peer has answered: forgets the paths of a socket. */
   dropPaths(socket: number): void {
     this.route.dropCandidates(socket);
   }
 
   // ------------------------------------------------------------------ outputs
 
-  /** Fills `into` with what is to leave now; false when there is nothing. */
+  /** Fills `into` with the next datagrams to send; false if there are none. */
   pollTransmit(nowMs: number, into: Transmit): boolean {
     if (this.route.pollTransmit(nowMs, into)) {
       if (this.tracer !== undefined) this.tracer.handshakeSent(nowMs, into.path, into.buffer, into.length);
       return true;
     }
-    const { link, phase } = this;
-    if (link === undefined || phase === "closed") return false;
-    const { transmission, parts } = link;
-    into.path = parts.paths.active;
-    if (this.closing !== undefined) return this.transmitClose(nowMs, this.closing, transmission, into);
+    const { phase } = this;
+    if (phase.kind === "handshaking" || phase.kind === "closed") return false;
+    const { transmission, path } = phase.link;
+    into.path = path;
+    if (phase.kind !== "established") return this.transmitClose(nowMs, phase, into);
     if (transmission.tooManyUnacked) {
       this.fail(nowMs, new SrudpError("ERR_PROTOCOL", "nothing is acknowledged"));
       return this.pollTransmit(nowMs, into);
     }
     if (transmission.isExhausted) {
-      this.close(nowMs, ERRORS.ERR_INTERNAL.wire!, "packet numbers are used up");
+      this.close(nowMs, wireCodeOf("ERR_INTERNAL"), "packet numbers are used up");
       return this.pollTransmit(nowMs, into);
     }
     const other = transmission.fillOther(nowMs, into.buffer);
@@ -311,40 +305,29 @@ export class Connection implements FrameOwner, IncomingHost {
     return into.length > 0;
   }
 
-  /** When handleTimeout() wants to be called; Infinity for never. */
+  /** When to call handleTimeout(); Infinity for never. */
   pollTimeout(): number {
-    switch (this.phase) {
+    const { phase, timers } = this;
+    timers.stopAll();
+    switch (phase.kind) {
       case "closed":
-        return Number.POSITIVE_INFINITY;
+        break;
       case "closing":
       case "draining":
-        return this.closing!.timeoutAt;
-      case "handshaking": {
-        const giveUpAtMs =
-          this.role === "responder" ? this.startedAtMs + HALF_OPEN_MS : Number.POSITIVE_INFINITY;
-        return Math.min(this.route.timeoutAt, giveUpAtMs);
-      }
-      case "established": {
-        const { parts, incoming, transmission, life } = this.link!;
-        const keepAliveAtMs = transmission.pingWanted
-          ? Number.POSITIVE_INFINITY
-          : this.keepAliveAtMs(this.streams.nowMs);
-        const sendAtMs = transmission.isAmplificationLimited
-          ? Number.POSITIVE_INFINITY
-          : Math.min(this.recovery.timeoutAt, this.received.dueAtMs, transmission.timeoutAt, keepAliveAtMs);
-        return Math.min(
-          sendAtMs,
-          this.route.timeoutAt,
-          parts.keys.timeoutAt,
-          parts.paths.timeoutAt,
-          life.timeoutAt(this.streams.nowMs, this.basePtoMs),
-          incoming.lastReceivedAtMs + this.idleTimeoutMs,
-        );
-      }
+        timers.set(TIMER.closing, phase.closing.timeoutAt);
+        break;
+      case "handshaking":
+        timers.set(TIMER.handshake, this.route.timeoutAt);
+        if (this.role === "responder") timers.set(TIMER.halfOpen, this.startedAtMs + HALF_OPEN_MS);
+        break;
+      case "established":
+        timers.set(TIMER.handshake, this.route.timeoutAt);
+        phase.link.setTimers(timers, this.streams.nowMs);
     }
+    return timers.next();
   }
 
-  /** Moves the oldest event into `into`; false when there is none. */
+  /** Moves the oldest event into `into`; false if there is none. */
   pollEvent(into: ConnectionEvent): boolean {
     if (!this.events.poll(into)) return false;
     if (into.kind === EVENT.streamReset) this.streams.onResetHeard(into.streamId);
@@ -359,49 +342,49 @@ export class Connection implements FrameOwner, IncomingHost {
   }
 
   /**
-   * Queues `bytes` on a stream; they may not change until acknowledged. False asks the writer to wait for
-   * the `writable` event.
+   * Queues `bytes` on a stream. They may not change until acknowledged. False if the writer should wait for the
+   * `writable` event.
    */
   write(streamId: number, bytes: Uint8Array): boolean {
     return this.streams.write(streamId, bytes);
   }
 
-  /** Ends our half of a stream after what was written. */
+  /** Ends this side's half of a stream after everything written to it. */
   finish(streamId: number): void {
     this.streams.finish(streamId);
   }
 
-  /** Gives our half of a stream up: what has not arrived never will. */
+  /** Abandons this side's half of a stream: data that has not arrived is not sent again. */
   reset(streamId: number, errorCode: number): void {
     this.streams.reset(streamId, errorCode);
   }
 
-  /** Gives both halves of a stream up, once the peer has what was written. */
+  /** Abandons both halves of a stream once the peer has received everything written to it. */
   breakOff(streamId: number, errorCode: number): void {
     this.streams.breakOff(streamId, errorCode);
   }
 
-  /** Asks the peer to stop sending on a stream, and drops what is here of it. */
+  /** Asks the peer to stop sending on a stream, and drops its buffered data. */
   stopSending(streamId: number, errorCode: number): void {
     this.streams.stopSending(streamId, errorCode);
   }
 
-  /** The next bytes of a stream in order, a view that is valid until recycled; grants the peer as much. */
+  /** The next bytes of a stream, as a view that is valid until recycled. Grants the peer as much credit. */
   read(streamId: number): Uint8Array | undefined {
     return this.streams.read(streamId);
   }
 
-  /** Whoever read `bytes` needs neither them any more nor what came before them on their stream. */
+  /** Takes back `bytes` from read(), and all bytes read before them on the same stream. */
   recycle(bytes: Uint8Array): void {
     this.streams.recycle(bytes);
   }
 
-  /** Whether the peer ended the stream and everything of it was read. */
+  /** Whether the peer ended the stream and all of it was read. */
   readFinished(streamId: number): boolean {
     return this.streams.readFinished(streamId);
   }
 
-  /** Sends one unreliable datagram; false when too many wait. Throws RangeError beyond `maxDatagramBytes`. */
+  /** Queues one unreliable datagram; false if too many are queued. Throws RangeError beyond `maxDatagramBytes`. */
   sendDatagram(bytes: Uint8Array): boolean {
     if (bytes.length > this.maxDatagramBytes) throw new RangeError(`datagram of ${bytes.length} bytes`);
     return this.datagrams.send(bytes);
@@ -411,66 +394,49 @@ export class Connection implements FrameOwner, IncomingHost {
     return this.datagrams.read();
   }
 
-  /** Asks the peer for a sign of life: whatever it answers with counts as heard. */
+  /** Requests an acknowledgement from the peer. */
   ping(): void {
-    if (this.phase === "established") this.link!.transmission.pingWanted = true;
+    if (this.phase.kind === "established") this.phase.link.ping();
   }
 
   /**
-   * Asks the peer over `path`, which is not moved to, whether it is there. `pathValidated` or, after some
-   * seconds, `pathFailed` comes of it. Paths are compared by identity.
+   * Validates `path` without moving to it: the event `pathValidated` follows or, after some seconds, `pathFailed`.
+   * Paths are compared by identity.
    */
   probePath(nowMs: number, path: Path): void {
-    if (this.phase !== "established") return;
-    this.link!.parts.paths.probe(nowMs, path, this.basePtoMs);
+    if (this.phase.kind === "established") this.phase.link.probePath(nowMs, path);
   }
 
   /**
-   * Moves to `path`, which has answered a probe in the last minute; false when it has not. The peer follows,
-   * and measures anew, with what comes over it.
+   * Moves to `path`; false if it has not answered a probe in the last minute. The peer follows with the next packet,
+   * and both sides measure the path anew.
    */
   usePath(nowMs: number, path: Path): boolean {
-    if (this.phase !== "established") return false;
-    const { parts, transmission } = this.link!;
-    if (path === parts.paths.active) return true;
-    if (!parts.paths.hasProved(nowMs, path)) return false;
-    this.afterMove(nowMs, parts.paths.use(nowMs, path, this.recovery.sent.next, this.basePtoMs));
-    // The peer follows a packet, and what was on its way over a path that died waits for an answer.
-    transmission.pingWanted = true;
-    this.recovery.wantProbe();
-    return true;
+    return this.phase.kind === "established" && this.phase.link.usePath(nowMs, path);
   }
 
   /**
-   * A secret of `byteLength` bytes that the peer gets as well for the same `label`, and nobody else. Undefined
-   * before the handshake is done.
+   * A secret of `byteLength` bytes that only the peer derives as well, from the same `label`. Undefined until the
+   * handshake is done.
    */
   exportSecret(label: string, byteLength = 32): Uint8Array | undefined {
     const secret = this.handshake.keys?.exporterSecret;
     return secret && exportedSecret(secret, label, byteLength);
   }
 
-  /** Answers the handshake's question whether the peer's key is welcome. */
+  /** Accepts or refuses the key of the event `peerOffered`. */
   answerPeer(nowMs: number, accepted: boolean): void {
     this.handshake.answerPeer(nowMs, accepted);
     this.route.onHandshakeChanged(nowMs);
     this.afterHandshake(nowMs);
   }
 
-  /** Ends the connection; `errorCode` 0 is an orderly end. What is not acknowledged by now may not arrive. */
+  /** Ends the connection; `errorCode` 0 is an orderly end. Data that is not acknowledged yet may not arrive. */
   close(nowMs: number, errorCode: number, reason: string): void {
-    if (this.phase === "closing" || this.phase === "draining" || this.phase === "closed") return;
     const code = errorCode === 0 ? undefined : (errorSentAs(errorCode) ?? "ERR_PEER_RESET");
     const cause: CloseCause = { origin: "local", code, errorCode, reason };
-    if (this.phase === "handshaking") {
-      this.end(nowMs, cause);
-      return;
-    }
-    this.phase = "closing";
-    this.closeCause = cause;
-    this.traceClose(nowMs, "closing", cause);
-    this.closing = this.newClosing(nowMs, true, errorCode);
-    this.events.push(EVENT.closed);
+    if (this.phase.kind === "handshaking") this.end(nowMs, cause);
+    else if (this.phase.kind === "established") this.startClosing(nowMs, "closing", this.phase.link, cause);
   }
 
   // ------------------------------------------------------------------ fate of frames (FrameOwner)
@@ -481,53 +447,37 @@ export class Connection implements FrameOwner, IncomingHost {
   }
 
   frameLost(kind: number, stream: SendStream | undefined, offset: number, value: number): void {
-    const { parts, transmission } = this.link!;
-    switch (kind) {
-      case RECORD.ack:
-      case RECORD.datagram:
-        return;
-      case RECORD.control:
-        transmission.repeatAckFrequency();
-        return;
-      case RECORD.rekey:
-        parts.keys.onFrameLost(value);
-        return;
-      case RECORD.newConnectionId:
-        parts.ids.onAnnounceLost(value);
-        return;
-      case RECORD.retireConnectionId:
-        parts.ids.onRetireLost(value);
-        return;
-      default:
-        this.streams.onFrameLost(kind, stream, offset, value);
-    }
+    if (kind === RECORD.ack || kind === RECORD.datagram) return;
+    if (kind < RECORD.control) this.streams.onFrameLost(kind, stream, offset, value);
+    else this.link?.onControlLost(kind, value);
   }
 
   // ------------------------------------------------------------------ handshake
 
   private handleHandshakePacket(nowMs: number, path: Path, bytes: Uint8Array): void {
-    if (this.phase !== "handshaking" && this.phase !== "established") return;
+    const { phase } = this;
+    if (phase.kind !== "handshaking" && phase.kind !== "established") return;
     const outcome = this.route.handlePacket(nowMs, path, bytes);
     if (outcome === "ignored") {
       this.drop(nowMs, bytes.length, "rejected");
       return;
     }
     if (this.tracer !== undefined) this.tracer.handshakeReceived(nowMs, path, bytes);
-    if (this.phase === "handshaking") {
-      // A last message proves no more than the address that the one before was sent to; if its sender has moved
-      // meanwhile, its first data packet will say so.
+    if (phase.kind === "handshaking") {
+      // The last message validates only the address that the one before was sent to. If the initiator has moved
+      // since, its first data packet shows it.
       const isLast = this.handshake.keys !== undefined && this.role === "responder";
       if (outcome === "advanced" && !(isLast && this.heardPath !== undefined)) this.heardPath = path;
       this.afterHandshake(nowMs);
     } else {
-      // The peer repeats itself: it has not heard us yet.
-      this.link!.transmission.pingWanted = true;
+      // The peer repeats its message: no packet of this side has reached it yet.
+      phase.link.ping();
     }
   }
 
   private afterHandshake(nowMs: number): void {
-    const { handshake } = this;
-    if (this.phase !== "handshaking") return;
+    const { handshake, heardPath } = this;
+    if (this.phase.kind !== "handshaking") return;
     if (handshake.failure !== undefined) {
       this.end(nowMs, { origin: "remote", code: handshake.failure, errorCode: 0, reason: "handshake" });
       return;
@@ -536,71 +486,45 @@ export class Connection implements FrameOwner, IncomingHost {
       this.isPeerOffered = true;
       this.events.push(EVENT.peerOffered);
     }
-    if (handshake.keys !== undefined) this.establish(nowMs, handshake.keys);
+    if (handshake.keys !== undefined && heardPath !== undefined) {
+      this.establish(nowMs, handshake.keys, heardPath);
+    }
   }
 
-  private establish(nowMs: number, peer: HandshakeKeys): void {
-    const { primitives, random, connectionId, mtuCeilingBytes = DATAGRAM_FLOOR_BYTES } = this.config;
-    const { recovery, received, streams, datagrams, events } = this;
-    const parts: LinkParts = {
-      recovery,
-      received,
-      streams,
-      datagrams,
-      keys: new KeyUpdate(nowMs, peer, primitives, random, this.config.rekey ?? REKEY_LIMITS),
-      ids: new ConnectionIds(connectionId, peer.peerConnectionId, random),
-      paths: new PathControl(this.heardPath!, peer.role === "initiator", random),
-      activity: new Activity(nowMs),
-      tracer: this.tracer,
-    };
-    const { route } = this;
-    if (peer.role === "responder" ? !route.isProved(this.heardPath!) : !route.hasCalled(this.heardPath!)) {
-      const others = route.othersAnswered(this.heardPath!);
-      parts.paths.suspect(nowMs, DATAGRAM_FLOOR_BYTES, this.recovery.ptoMs, others);
-    }
-    let peerCeilingBytes = DATAGRAM_FLOOR_BYTES;
+  private establish(nowMs: number, peer: HandshakeKeys, path: Path): void {
     let parameters: TransportParameters | undefined;
     let fault: unknown;
     try {
       parameters = decodeParameters(peer.peerParameters);
-      peerCeilingBytes = parameters.maxUdpPayloadBytes;
     } catch (error) {
       fault = error;
     }
-    const ceilingOf = (path: Path): number =>
-      Math.min(
-        typeof mtuCeilingBytes === "number" ? mtuCeilingBytes : mtuCeilingBytes(path),
-        peerCeilingBytes,
-      );
-    const transmission = new Transmission(nowMs, parts, ceilingOf, random);
-    const life = new PathLife(nowMs, parts.activity);
-    this.link = { parts, incoming: new Incoming(nowMs, parts, events, this), transmission, life };
-    this.phase = "established";
+    const { recovery, received, streams, datagrams, events } = this;
+    const early = { recovery, received, streams, datagrams, events };
+    const peerCeilingBytes = parameters?.maxUdpPayloadBytes ?? DATAGRAM_FLOOR_BYTES;
+    const link = new Established(nowMs, this.config, early, peer, this.route, path, peerCeilingBytes);
+    this.phase = { kind: "established", link };
     if (this.tracer !== undefined) this.tracer.established(nowMs, peer.role, peer.peerConnectionId);
-    if (this.handshake.refusedPeer) this.close(nowMs, ERRORS.ERR_KEY_REFUSED.wire!, "key refused");
+    if (this.handshake.refusedPeer) this.close(nowMs, wireCodeOf("ERR_KEY_REFUSED"), "key refused");
     else if (parameters === undefined) this.fail(nowMs, fault);
-    else this.begin(nowMs, peer.role, parameters);
+    else this.begin(nowMs, link, peer.role, parameters);
   }
 
-  private begin(nowMs: number, role: Role, peer: TransportParameters): void {
+  private begin(nowMs: number, link: Established, role: Role, peer: TransportParameters): void {
     this.streams.start(role === "initiator", peer);
     this.recovery.peerMaxAckDelayMs = peer.maxAckDelayMs;
-    this.link!.transmission.peerMaxDatagramBytes = peer.maxDatagramBytes;
     const { rttMs } = this.route;
-    // Longer ones may hold a person's thinking.
+    // A longer round trip may include a person's time to answer.
     if (rttMs >= 0 && rttMs < MAX_HANDSHAKE_RTT_MS) this.recovery.rtt.assume(rttMs);
     if (this.tracer !== undefined) {
       this.tracer.parametersSet(nowMs, "local", this.config.parameters);
       this.tracer.parametersSet(nowMs, "remote", peer);
     }
-    // Both sides notice silence in time only when three keep-alives fit into the idle timeout.
-    const peerIdleTimeoutMs = Math.max(3 * MIN_KEEP_ALIVE_MS, peer.idleTimeoutMs || Number.POSITIVE_INFINITY);
-    this.idleTimeoutMs = Math.min(this.config.idleTimeoutMs, peerIdleTimeoutMs);
-    this.keepAliveMostMs = Math.max(MIN_KEEP_ALIVE_MS, this.idleTimeoutMs / 3);
-    // The initiator repeats its last message until it hears something from us.
-    if (role === "responder") this.link!.transmission.pingWanted = true;
+    link.begin(peer);
+    // The initiator repeats its last message until a packet of the responder arrives.
+    if (role === "responder") link.ping();
     this.events.push(EVENT.established);
-    this.link!.incoming.announceIds();
+    link.incoming.announceIds();
     const { early } = this;
     this.early = [];
     for (const { path, bytes } of early) this.handleDataPacket(nowMs, path, bytes, 0, bytes.length);
@@ -611,134 +535,90 @@ export class Connection implements FrameOwner, IncomingHost {
   private handleDataPacket(nowMs: number, path: Path, bytes: Uint8Array, at: number, end: number): void {
     const { link } = this;
     if (link === undefined) {
-      // It overtook the message that makes its keys.
+      // The packet overtook the message that completes the keys.
       if (this.early.length < EARLY_PACKETS_LIMIT && end - at <= EARLY_PACKET_MAX_BYTES) {
         this.early.push({ path, bytes: copyBytes(bytes, at, end) });
         if (this.tracer !== undefined) this.tracer.packetBuffered(nowMs, end - at);
       } else this.drop(nowMs, end - at, "key_unavailable");
       return;
     }
-    if (!link.incoming.open(nowMs, path, bytes, at, end)) return;
+    if (!link.open(nowMs, path, bytes, at, end)) return;
     if (!this.isConfirmed) {
       this.isConfirmed = true;
       this.handshake.confirm();
       if (this.tracer !== undefined) this.tracer.confirmed(nowMs);
-      if (this.phase === "established") this.events.push(EVENT.confirmed);
+      if (this.phase.kind === "established") this.events.push(EVENT.confirmed);
     }
-    if (this.closing !== undefined) {
-      if (link.incoming.holdsClose(bytes, at, end)) this.closing.onClose(nowMs);
-      else this.closing.onStray();
+    const { phase } = this;
+    if (phase.kind === "closing" || phase.kind === "draining") {
+      if (link.incoming.holdsClose(bytes, at, end)) phase.closing.onClose(nowMs);
+      else phase.closing.onStray();
     }
-    if (this.phase !== "established") return;
+    if (phase.kind !== "established") return;
     try {
-      link.incoming.takeFrames(nowMs, bytes, at, end);
+      const close = link.takeFrames(nowMs, bytes, at, end);
+      if (close !== undefined) this.drain(nowMs, link, close);
     } catch (error) {
       this.fail(nowMs, error);
     }
   }
 
-  // ------------------------------------------------------------------ what frames bring about (IncomingHost)
+  // ------------------------------------------------------------------ end
 
-  onClose(nowMs: number, errorCode: number, reason: Uint8Array): void {
-    if (this.phase !== "established") return;
+  /** The peer has closed the connection. */
+  private drain(nowMs: number, link: Established, { errorCode, reason }: CloseFrame): void {
     const code = errorCode === 0 ? undefined : (errorReceivedAs(errorCode) ?? "ERR_PEER_RESET");
-    this.phase = "draining";
-    const text = utf8Decode(reason.subarray(0, CLOSE_REASON_BYTES));
-    this.closeCause = { origin: "remote", code, errorCode, reason: text };
-    this.traceClose(nowMs, "draining", this.closeCause);
-    this.closing = this.newClosing(nowMs, false, errorCode);
-    this.events.push(EVENT.closed);
+    this.startClosing(nowMs, "draining", link, { origin: "remote", code, errorCode, reason });
   }
 
-  onNewPath(nowMs: number, path: Path, byteLength: number): void {
-    if (this.phase !== "established") return;
-    const { paths } = this.link!.parts;
-    this.afterMove(nowMs, paths.follow(nowMs, path, byteLength, this.recovery.ptoMs));
-  }
-
-  onPathValidated(nowMs: number, path: Path): void {
-    const { tracer } = this;
-    if (tracer !== undefined) tracer.pathProved(nowMs, path, path === this.link!.parts.paths.active);
-    this.events.push(EVENT.pathValidated, 0, 0, path);
-  }
-
-  onHeard(nowMs: number): void {
-    const { life, parts } = this.link!;
-    if (life.onHeard(nowMs)) this.events.push(EVENT.pathAlive, 0, 0, parts.paths.active);
-  }
-
-  onAcknowledged(nowMs: number): void {
-    const { parts, transmission } = this.link!;
-    parts.paths.onAcknowledged(this.recovery.largestAcked);
-    transmission.updateMtu(nowMs);
-  }
-
-  /** The active path is another one: what of the old one's measurements still holds.  // docs/protocol.md, "Paths" */
-  private afterMove(nowMs: number, move: Move): void {
-    if (move === "none") return;
-    const { parts, transmission } = this.link!;
-    parts.ids.changePeerId();
-    const { active, isValidated } = parts.paths;
-    if (this.tracer !== undefined) this.tracer.pathChanged(nowMs, active, isValidated);
-    if (move === "address") {
-      this.recovery.resetPath(this.newController());
-      transmission.resetMtu(nowMs);
-    }
-    this.events.push(EVENT.pathChanged, 0, 0, active);
-    this.onHeard(nowMs);
-  }
-
-  private handleLinkTimeout(nowMs: number, { parts, incoming, transmission, life }: Established): void {
-    if (nowMs >= incoming.lastReceivedAtMs + this.idleTimeoutMs) {
-      this.end(nowMs, { origin: "network", code: "ERR_LINK_LOST", errorCode: 0, reason: "silence" });
-      return;
-    }
-    if (!transmission.isAmplificationLimited) this.recovery.handleTimeout(nowMs);
-    this.recovery.forgetLost(nowMs);
-    transmission.updateMtu(nowMs);
-    parts.keys.handleTimeout(nowMs);
-    this.afterMove(nowMs, parts.paths.handleTimeout(nowMs, this.recovery.ptoMs));
-    for (const path of parts.paths.abandoned.splice(0)) this.events.push(EVENT.pathFailed, 0, 0, path);
-    if (life.handleTimeout(nowMs, this.basePtoMs)) {
-      const kind = life.state === "dead" ? EVENT.pathDead : EVENT.pathSuspect;
-      this.events.push(kind, 0, 0, parts.paths.active);
-    }
-    if (nowMs >= this.keepAliveAtMs(nowMs)) transmission.pingWanted = true;
-  }
-
-  /** The peer broke the rules: closes with the error's wire code. @throws `error` when it is no violation of the peer's */
+  /**
+   * The peer broke the protocol: closes the connection with the error's wire code.
+   *
+   * @throws `error` if it is no violation of the peer's, and therefore a bug of this side
+   */
   private fail(nowMs: number, error: unknown): void {
-    // What is no violation of the peer's is a bug of ours, and no bug may pass for one.
     if (!isRemoteError(error)) throw error;
-    const wire = ERRORS[error.code].wire ?? ERRORS.ERR_PROTOCOL.wire!;
-    this.close(nowMs, wire, error.message);
-    this.closeCause = { origin: "remote", code: error.code, errorCode: wire, reason: error.message };
+    if (this.phase.kind !== "established") return;
+    const errorCode = ERRORS[error.code].wire ?? wireCodeOf("ERR_PROTOCOL");
+    const cause: CloseCause = { origin: "remote", code: error.code, errorCode, reason: error.message };
+    this.startClosing(nowMs, "closing", this.phase.link, cause);
   }
 
-  private newClosing(nowMs: number, isOurs: boolean, errorCode: number): Closing {
-    const isLossy = this.recovery.lostPackets > 0;
-    return new Closing(nowMs, { isOurs, isOrderly: errorCode === 0, ptoMs: this.basePtoMs, isLossy });
+  private startClosing(
+    nowMs: number,
+    kind: "closing" | "draining",
+    link: Established,
+    cause: CloseCause,
+  ): void {
+    const closing = new Closing(nowMs, {
+      isOurs: kind === "closing",
+      isOrderly: cause.errorCode === 0,
+      ptoMs: this.recovery.basePtoMs,
+      isLossy: this.recovery.lostPackets > 0,
+    });
+    this.phase = { kind, link, closing, cause };
+    this.traceClose(nowMs, kind, cause);
+    this.events.push(EVENT.closed);
   }
 
   private transmitClose(
     nowMs: number,
-    closing: Closing,
-    transmission: Transmission,
+    { kind, link, closing, cause }: Extract<Phase, { kind: "closing" | "draining" }>,
     into: Transmit,
   ): boolean {
+    const { transmission } = link;
     if (!closing.hasPacket || transmission.isAmplificationLimited) return false;
     closing.onPacketSent();
-    const { errorCode, reason } = this.closeCause!;
-    const isOurs = this.phase === "closing";
-    const text = utf8Encode(isOurs ? reason : "").subarray(0, CLOSE_REASON_BYTES);
-    into.length = transmission.writeClosePacket(nowMs, into.buffer, isOurs ? errorCode : 0, text);
+    const isOurs = kind === "closing";
+    const text = utf8Encode(isOurs ? cause.reason : "").subarray(0, CLOSE_REASON_BYTES);
+    into.length = transmission.writeClosePacket(nowMs, into.buffer, isOurs ? cause.errorCode : 0, text);
     into.segmentBytes = into.length;
     return true;
   }
 
+  /** Ends the connection without a CLOSE. */
   private end(nowMs: number, cause: CloseCause): void {
-    this.phase = "closed";
-    this.closeCause = cause;
+    this.phase = { kind: "closed", link: this.link, cause };
     this.traceClose(nowMs, "closed", cause);
     this.route.stop();
     this.events.push(EVENT.closed);
@@ -750,30 +630,13 @@ export class Connection implements FrameOwner, IncomingHost {
     tracer.closed(nowMs, state, cause.origin, cause.code, cause.errorCode, cause.reason);
   }
 
-  /** Counts what is not taken in. */
+  /** Counts a packet that is not taken in. */
   private drop(nowMs: number, byteLength: number, reason: DropReason): void {
     this.droppedPackets++;
     if (this.tracer !== undefined) this.tracer.packetDropped(nowMs, byteLength, reason);
   }
 
-  private keepAliveAtMs(nowMs: number): number {
-    const { parts, transmission } = this.link!;
-    return transmission.lastElicitingAtMs + Math.min(parts.activity.keepAliveMs(nowMs), this.keepAliveMostMs);
-  }
-
-  /** Probe timeout without its back-off. */
-  private get basePtoMs(): number {
-    const { rtt, peerMaxAckDelayMs } = this.recovery;
-    return rtt.ptoMs(peerMaxAckDelayMs);
-  }
-
-  private newController(): CongestionController {
-    const { congestion, random } = this.config;
-    switch (congestion) {
-      case "cubic":
-        return new Cubic(DATAGRAM_FLOOR_BYTES);
-      case "bbr":
-        return new Bbr(DATAGRAM_FLOOR_BYTES, () => random(1)[0]! / 256);
-    }
+  private get link(): Established | undefined {
+    return this.phase.kind === "handshaking" ? undefined : this.phase.link;
   }
 }

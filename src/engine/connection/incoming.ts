@@ -5,14 +5,15 @@
  * which ends the connection with its wire code.  // RFC 9000 §12, §13; docs/protocol.md, "Data packets"
  */
 
-import { copyBytes } from "../../base/bytes.ts";
+import { copyBytes, utf8Decode } from "../../base/bytes.ts";
 import { SrudpError } from "../../base/errors.ts";
 import type { Path } from "../../base/path.ts";
 import { ReplayWindow } from "../../crypto/replay-window.ts";
-import { FRAME, FrameCursor, isAckEliciting } from "../../wire/frames.ts";
+import { CLOSE_REASON_BYTES, FRAME, FrameCursor, isAckEliciting } from "../../wire/frames.ts";
 import { epochOf, HEADER_BYTES, packetNumberOf, TAG_BYTES } from "../../wire/packet.ts";
 import { EVENT, type EventQueue } from "./events.ts";
 import type { LinkParts } from "./link-parts.ts";
+import type { Transmission } from "./transmission.ts";
 
 /**
  * ACK frames of one packet that are looked at; further ones are skipped. An honest peer sends one, and each can
@@ -20,34 +21,28 @@ import type { LinkParts } from "./link-parts.ts";
  */
 const ACK_FRAMES_LIMIT = 4;
 
-/** Told of what concerns the connection as a whole. */
-export interface IncomingHost {
-  /** The peer ends the connection. */
-  onClose(nowMs: number, errorCode: number, reason: Uint8Array): void;
-  /** A genuine packet came over the path in use. */
-  onHeard(nowMs: number): void;
-  /** The newest packet came over another path: the peer has moved. */
-  onNewPath(nowMs: number, path: Path, byteLength: number): void;
-  /** A path has answered our challenge. */
-  onPathValidated(nowMs: number, path: Path): void;
-  /** An ACK was taken in. */
-  onAcknowledged(nowMs: number): void;
+/** How the peer ends the connection. */
+export interface CloseFrame {
+  readonly errorCode: number;
+  readonly reason: string;
 }
 
 export class Incoming {
   receivedPackets = 0;
   droppedPackets = 0;
   lastReceivedAtMs: number;
+  /** The path that the peer moved to with the packet of the last takeFrames(); undefined if it did not move. */
+  movedTo: Path | undefined;
   private readonly parts: LinkParts;
-  private readonly host: IncomingHost;
+  private readonly transmission: Transmission;
   private readonly events: EventQueue;
   private readonly frames: FrameCursor = new FrameCursor();
   private readonly replay: ReplayWindow = new ReplayWindow();
   private path: Path;
 
-  constructor(nowMs: number, parts: LinkParts, events: EventQueue, host: IncomingHost) {
+  constructor(nowMs: number, parts: LinkParts, transmission: Transmission, events: EventQueue) {
     this.parts = parts;
-    this.host = host;
+    this.transmission = transmission;
     this.events = events;
     this.path = parts.paths.active;
     this.lastReceivedAtMs = nowMs;
@@ -83,13 +78,13 @@ export class Incoming {
     }
     this.lastReceivedAtMs = nowMs;
     paths.onReceived(path, end - at);
-    if (path === paths.active) this.host.onHeard(nowMs);
     this.path = path;
     return true;
   }
 
-  /** Takes in the frames of the packet that open() opened last. */
-  takeFrames(nowMs: number, bytes: Uint8Array, at: number, end: number): void {
+  /** Takes in the frames of the packet that open() opened last, up to a CLOSE, which it returns. */
+  takeFrames(nowMs: number, bytes: Uint8Array, at: number, end: number): CloseFrame | undefined {
+    this.movedTo = undefined;
     const { frames, parts } = this;
     const packetNumber = packetNumberOf(bytes, at);
     let ackEliciting = false;
@@ -100,16 +95,14 @@ export class Incoming {
       if (isAckEliciting(frames.type)) ackEliciting = true;
       if (!isProbing(frames.type)) onlyProbes = false;
       if (frames.type === FRAME.ack && ++ackFrames > ACK_FRAMES_LIMIT) continue;
+      if (frames.type === FRAME.close) return closeOf(frames);
       this.takeFrame(nowMs, frames);
-      // What stands behind the end of the link is of no concern.
-      if (frames.type === FRAME.close) return;
     }
     if (!frames.ok) throw new SrudpError("ERR_FRAME_ENCODING");
     const isNewest = packetNumber > parts.received.largest;
     parts.received.onPacket(nowMs, packetNumber, ackEliciting);
-    if (isNewest && !onlyProbes && this.path !== parts.paths.active) {
-      this.host.onNewPath(nowMs, this.path, end - at);
-    }
+    if (isNewest && !onlyProbes && this.path !== parts.paths.active) this.movedTo = this.path;
+    return undefined;
   }
 
   /** Whether the packet that open() opened last holds a CLOSE; nothing of it is taken in. */
@@ -132,7 +125,8 @@ export class Incoming {
         return;
       case FRAME.ack:
         if (!recovery.onAck(nowMs, frame)) throw new SrudpError("ERR_PROTOCOL", "ACK of a packet never sent");
-        this.host.onAcknowledged(nowMs);
+        paths.onAcknowledged(recovery.largestAcked);
+        this.transmission.updateMtu(nowMs);
         return;
       case FRAME.datagram:
         activity.note(nowMs);
@@ -171,7 +165,9 @@ export class Incoming {
         return;
       case FRAME.pathResponse: {
         const validated = paths.onResponse(nowMs, frame.bytes.subarray(frame.start, frame.end));
-        if (validated !== undefined) this.host.onPathValidated(nowMs, validated);
+        if (validated === undefined) return;
+        if (tracer !== undefined) tracer.pathProved(nowMs, validated, validated === paths.active);
+        this.events.push(EVENT.pathValidated, 0, 0, validated);
         return;
       }
       case FRAME.rekey: {
@@ -180,9 +176,6 @@ export class Incoming {
         if (tracer !== undefined && keys.epoch !== epoch) tracer.keysUpdated(nowMs, keys.epoch, false);
         return;
       }
-      case FRAME.close:
-        this.host.onClose(nowMs, frame.code, frame.bytes.subarray(frame.start, frame.end));
-        return;
       default:
         throw new SrudpError("ERR_FRAME_ENCODING", `frame of type ${frame.type}`);
     }
@@ -202,6 +195,11 @@ export class Incoming {
     datagrams.isAnnounced = true;
     this.events.push(EVENT.datagram);
   }
+}
+
+function closeOf({ code, bytes, start, end }: FrameCursor): CloseFrame {
+  const reason = utf8Decode(bytes.subarray(start, Math.min(end, start + CLOSE_REASON_BYTES)));
+  return { errorCode: code, reason };
 }
 
 /**

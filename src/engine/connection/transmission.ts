@@ -187,13 +187,8 @@ export class Transmission {
     return length;
   }
 
-  /** When something of its own accord is to leave: the pacer's next burst, the next search for a larger MTU. */
-  get timeoutAt(): number {
-    return Math.min(this.pacedUntilMs, this.mtuProbeAtMs);
-  }
-
-  /** Without room in the window the next ACK brings the occasion, not the clock. */
-  private get mtuProbeAtMs(): number {
+  /** When the next larger datagram is tried. Infinity while the window is full: then an ACK has to make room first. */
+  get mtuProbeAtMs(): number {
     const { mtu } = this;
     if (!this.isMtuProbeAllowed || !this.fitsWindow(mtu.probeBytes)) return Number.POSITIVE_INFINITY;
     return this.pacer.isOpen ? mtu.probeAtMs : Math.max(mtu.probeAtMs, this.pacer.opensAtMs);

@@ -152,9 +152,14 @@ export class Recovery {
     return this.ackElicitingInFlight;
   }
 
-  /** Probe timeout with its back-off, ms. */
+  /** Probe timeout without its backoff, ms. */
+  get basePtoMs(): number {
+    return this.rtt.ptoMs(this.peerMaxAckDelayMs);
+  }
+
+  /** Probe timeout with its backoff, ms. */
   get ptoMs(): number {
-    const base = this.rtt.ptoMs(this.peerMaxAckDelayMs);
+    const base = this.basePtoMs;
     const backedOff = base * 2 ** Math.min(this.ptoCount, MAX_PTO_BACKOFF);
     // Deviates: RFC 9002 doubles without end. A tunnel must notice within seconds that its path came back.
     return Math.max(base, Math.min(backedOff, MAX_PTO_MS));
