@@ -65,8 +65,8 @@ export class ConnectionHandle {
   /** Waits until its socket has passed queued datagrams on. */
   blocked = false;
   detached = false;
-  /** Called once when the endpoint has let go, whoever the owner is by then. */
-  onDetached: (() => void) | undefined;
+  /** Called once after the owner, when the endpoint has detached the connection. */
+  readonly onDetached: (() => void) | undefined;
   /** The peer ended it: no reason any more to keep the process running. */
   ending = false;
   /** A fault has ended it. */
@@ -76,7 +76,14 @@ export class ConnectionHandle {
   readonly #paths: Path[];
   #lastPath: Path | undefined;
 
-  constructor(host: ConnectionHandleHost, connection: Drivable, owner: OwnerOf, paths: readonly Path[]) {
+  constructor(
+    host: ConnectionHandleHost,
+    connection: Drivable,
+    owner: OwnerOf,
+    paths: readonly Path[],
+    onDetached?: () => void,
+  ) {
+    this.onDetached = onDetached;
     this.#host = host;
     this.connection = connection;
     this.ids = [connection.connectionId];

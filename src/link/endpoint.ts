@@ -63,18 +63,16 @@ const ROUNDS_LIMIT = 8;
 const NOWHERE: Path = { address: "", port: 0, socket: -1 };
 
 export class Endpoint implements ConnectionHandleHost {
-  /** Told of each handshake's first message: by the listener, or by a connector that may be called too. */
-  onFirstMessage: FirstMessageHandler | undefined;
   /** Datagrams that belong to nothing here: of an unknown connection, or no packet of ours. */
   strayDatagrams = 0;
   /** Faults so far, of connections and of datagrams that belong to none. */
   faults = 0;
-  /** Told once when the endpoint closes, whoever closed it. */
-  onClosed: (() => void) | undefined;
 
   /** By their index, which a path names; a socket that was closed leaves its place empty. */
   readonly #slots: (DatagramSocket | undefined)[] = [];
   readonly #routes: Route[] = [];
+  #firstMessageHandler: FirstMessageHandler | undefined;
+  readonly #whenClosed: (() => void)[] = [];
   readonly #connectionHandles: Set<ConnectionHandle> = new Set();
   /** By the first 48 of the 64 bits of each connection ID: as many as a number holds exactly. */
   readonly #byId: Map<number, ConnectionHandle> = new Map();
@@ -151,7 +149,26 @@ export class Endpoint implements ConnectionHandleHost {
     };
   }
 
-  /** What it holds, by name. */
+  /**
+   * Gives the first message of each handshake to `handle`: to a listener, or to a connector that may be called too.
+   *
+   * @returns ends it
+   * @throws TypeError if there is a handler already
+   */
+  acceptFirstMessages(handle: FirstMessageHandler): () => void {
+    if (this.#firstMessageHandler !== undefined) throw new TypeError("first messages have a handler already");
+    this.#firstMessageHandler = handle;
+    return () => {
+      if (this.#firstMessageHandler === handle) this.#firstMessageHandler = undefined;
+    };
+  }
+
+  /** Calls `closed` once when the endpoint has closed. */
+  whenClosed(closed: () => void): void {
+    this.#whenClosed.push(closed);
+  }
+
+  /** Numbers of the objects that it holds, by name. */
   get counts(): Readonly<Record<string, number>> {
     return {
       connectionHandles: this.#connectionHandles.size,
@@ -180,10 +197,15 @@ export class Endpoint implements ConnectionHandleHost {
    * Takes over the driving of `connection`; undefined when its connection ID is too much like that of
    * another, whereupon the caller draws a new one.
    */
-  attach(connection: Drivable, owner: OwnerOf, paths: readonly Path[]): ConnectionHandle | undefined {
+  attach(
+    connection: Drivable,
+    owner: OwnerOf,
+    paths: readonly Path[],
+    onDetached?: () => void,
+  ): ConnectionHandle | undefined {
     const key = readU48(connection.connectionId, 0);
     if (this.#byId.has(key)) return undefined;
-    const connectionHandle = new ConnectionHandle(this, connection, owner, paths);
+    const connectionHandle = new ConnectionHandle(this, connection, owner, paths, onDetached);
     this.#connectionHandles.add(connectionHandle);
     this.#byId.set(key, connectionHandle);
     this.#settle();
@@ -274,12 +296,12 @@ export class Endpoint implements ConnectionHandleHost {
     if (!this.#open) return;
     this.#open = false;
     this.#listening = false;
-    this.onFirstMessage = undefined;
+    this.#firstMessageHandler = undefined;
     this.#timer.stop();
     for (const connectionHandle of [...this.#connectionHandles]) this.detach(connectionHandle);
     for (const socket of this.sockets) socket.close();
     this.#routes.length = 0;
-    this.onClosed?.();
+    for (const closed of this.#whenClosed.splice(0)) closed();
   }
 
   readonly #onDatagram: DatagramHandler = (socket, address, port, bytes) => {
@@ -328,10 +350,10 @@ export class Endpoint implements ConnectionHandleHost {
     if (
       connectionHandle === undefined &&
       kind === PACKET_HANDSHAKE &&
-      this.onFirstMessage !== undefined &&
+      this.#firstMessageHandler !== undefined &&
       isZero(bytes, idAt)
     ) {
-      this.onFirstMessage(this.#beginBatch(), { socket, address, port }, bytes);
+      this.#firstMessageHandler(this.#beginBatch(), { socket, address, port }, bytes);
       return;
     }
     if (connectionHandle === undefined) this.#giveToOthers(socket, address, port, bytes);

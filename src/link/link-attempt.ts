@@ -1,131 +1,183 @@
-/** One attempt to get a link: the initiator's connection, from its first message to the link or to why there is none. */
-
+/**
+ * One attempt to connect: the initiator's connection, from its first message to the link or to the error.
+ *
+ *   calling ──(established)──▶ established ──(confirmed)──▶ linked
+ *      └──────────────────────────┴─────────────────────▶ failed
+ */
+import { type Deferred, deferred } from "../base/deferred.ts";
 import { SrudpError } from "../base/errors.ts";
 import type { Path } from "../base/path.ts";
+import type { Gate } from "../engine/acceptor/gate.ts";
 import { type Connection, type ConnectionEvent, EVENT } from "../engine/connection/connection.ts";
 import type { ConnectionHandle, ConnectionOwner } from "./connection-handle.ts";
-import type { Endpoint } from "./endpoint.ts";
+import type { DatagramOrigin, Endpoint } from "./endpoint.ts";
 import { faultError } from "./fault.ts";
 import { Link } from "./link.ts";
 import { LinkCore } from "./link-core.ts";
 import type { CommonOptions, ConnectOptions } from "./link-options.ts";
-import { newConnection } from "./new-connection.ts";
+import { type ConnectionParts, newConnection } from "./new-connection.ts";
 import { wireOfCode } from "./stream-adapter.ts";
 import { newGate, peerAddressOf, type Trust } from "./trust.ts";
 
 /** How packets travel, and whether the link has a pipe. */
 export type AttemptOptions = CommonOptions & Pick<ConnectOptions, "pipe">;
 
+/** Receives the core of a new link before any event of the link. */
+export type CoreReceiver = (core: LinkCore, connectionHandle: ConnectionHandle) => void;
+
+/** The peer is authenticated, and the link waits until the handshake is confirmed. */
+interface Established {
+  readonly kind: "established";
+  readonly core: LinkCore;
+  readonly link: Link;
+}
+
+type Stage =
+  | { readonly kind: "calling" }
+  | Established
+  | { readonly kind: "linked"; readonly core: LinkCore }
+  /** `core` of a link that was established and never handed out. */
+  | { readonly kind: "failed"; readonly core: LinkCore | undefined };
+
+interface AttemptParts extends ConnectionParts {
+  readonly endpoint: Endpoint;
+  readonly options: AttemptOptions;
+  /** What the caller's `verifyPeer` threw. */
+  readonly verifyFailures: readonly unknown[];
+  readonly onCore: CoreReceiver | undefined;
+}
+
 export class Attempt implements ConnectionOwner {
-  /** The link, or why there is none. */
-  readonly link: Promise<Link>;
-  readonly #endpoint: Endpoint;
+  readonly #parts: AttemptParts;
   readonly #connection: Connection;
   readonly #connectionHandle: ConnectionHandle;
-  readonly #hasPipe: boolean;
-  /** Told of the link's core as soon as there is one, before anything happens in it. */
-  onMade: ((core: LinkCore) => void) | undefined;
-  #made: { readonly core: LinkCore; readonly link: Link } | undefined;
-  #isSettled = false;
-  #verifyFailure: { readonly error: unknown } | undefined;
-  #resolve!: (link: Link) => void;
-  #reject!: (error: unknown) => void;
+  readonly #link: Deferred<Link> = deferred();
+  #stage: Stage = { kind: "calling" };
+  #refuseCalls: () => void = () => undefined;
 
-  constructor(endpoint: Endpoint, trust: Trust, paths: readonly Path[], options: AttemptOptions) {
-    this.link = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-    this.#endpoint = endpoint;
-    this.#hasPipe = options.pipe ?? true;
-    const { connection, connectionHandle } = newConnection(endpoint, this, {
-      role: "initiator",
-      trust,
-      paths,
-      common: options,
-      onVerifyFailure: (error) => {
-        this.#verifyFailure = { error };
+  /** Calls the peer on `paths`. */
+  static start(
+    endpoint: Endpoint,
+    trust: Trust,
+    paths: readonly Path[],
+    options: AttemptOptions,
+    onCore?: CoreReceiver,
+  ): Attempt {
+    const verifyFailures: unknown[] = [];
+    const { owner: attempt } = newConnection(
+      endpoint,
+      (parts) => new Attempt({ ...parts, endpoint, options, verifyFailures, onCore }),
+      {
+        role: "initiator",
+        trust,
+        paths,
+        common: options,
+        onVerifyFailure: (error) => verifyFailures.push(error),
       },
-    });
-    this.#connection = connection;
-    this.#connectionHandle = connectionHandle;
-    // The peer may be calling us while we call it.
-    const gate = newGate(endpoint.now(), trust);
-    endpoint.onFirstMessage = (now, from, bytes) => {
-      const visitor = gate.examine(bytes);
-      if (visitor === undefined) return;
-      const admission = gate.admit(now, visitor, peerAddressOf(from), from.port);
-      if (admission === "enter") endpoint.deliver(connectionHandle, now, from, bytes);
-      else if (admission !== "drop") from.socket.send(admission, from.address, from.port);
-    };
+    );
+    attempt.#acceptCalls(newGate(endpoint.now(), trust));
+    return attempt;
+  }
+
+  private constructor(parts: AttemptParts) {
+    this.#parts = parts;
+    this.#connection = parts.connection;
+    this.#connectionHandle = parts.connectionHandle;
+  }
+
+  /** The link; rejects with the reason if there is none. */
+  get link(): Promise<Link> {
+    return this.#link.promise;
   }
 
   /** What drives the attempt. */
   get parts(): { endpoint: Endpoint; connection: Connection; connectionHandle: ConnectionHandle } {
-    return {
-      endpoint: this.#endpoint,
-      connection: this.#connection,
-      connectionHandle: this.#connectionHandle,
-    };
+    return this.#parts;
   }
 
   handleEvent(event: ConnectionEvent): void {
-    if (event.kind === EVENT.established) this.#make();
-    // Together with the first packet may come a CLOSE: what else has arrived is looked at before that counts.
-    else if (event.kind === EVENT.confirmed)
-      queueMicrotask(this.#connectionHandle.guard(() => this.#succeed()));
-    else if (event.kind === EVENT.closed) this.#fail();
-    else this.#made?.core.handleEvent(event);
+    const stage = this.#stage;
+    if (stage.kind === "linked") stage.core.handleEvent(event);
+    else if (event.kind === EVENT.established) this.#establish();
+    // A CLOSE may follow in the same datagram as the confirmation: it is handled first and fails the attempt.
+    else if (event.kind === EVENT.confirmed) {
+      if (stage.kind === "established")
+        queueMicrotask(this.#connectionHandle.guard(() => this.#handOut(stage)));
+    } else if (event.kind === EVENT.closed) this.#handleClosed();
+    else if (stage.kind !== "calling") stage.core?.handleEvent(event);
   }
 
   handleFault(fault: unknown): void {
-    this.#settle(() => this.#reject(faultError(fault)));
+    if (this.#stage.kind === "linked") {
+      this.#stage.core.handleFault(fault);
+      return;
+    }
+    this.#fail(faultError(fault));
     this.#connection.close(this.#connectionHandle.now(), wireOfCode("ERR_INTERNAL"), "");
   }
 
   handleDetached(): void {
-    this.#settle(() => this.#reject(new SrudpError("ERR_INTERRUPTED", "The endpoint was closed")));
+    if (this.#stage.kind === "linked") this.#stage.core.handleDetached();
+    else this.#fail(new SrudpError("ERR_INTERRUPTED", "The endpoint was closed"));
   }
 
-  /** Ends the attempt; the promise is left to whoever gave up. */
+  /** Ends the attempt; its promise stays pending. */
   giveUp(): void {
-    this.#isSettled = true;
+    if (this.#stage.kind !== "linked") this.#endStage();
     this.#connection.close(this.#connectionHandle.now(), wireOfCode("ERR_PEER_RESET"), "");
     this.#connectionHandle.touch();
     this.#connectionHandle.flush();
-    this.#endpoint.close();
+    this.#parts.endpoint.close();
   }
 
-  #make(): void {
-    this.#endpoint.onFirstMessage = undefined;
+  /** The peer may call this side while this side calls the peer. */
+  #acceptCalls(gate: Gate): void {
+    const { endpoint } = this.#parts;
+    this.#refuseCalls = endpoint.acceptFirstMessages(
+      (now: number, from: DatagramOrigin, bytes: Uint8Array) => {
+        const caller = gate.examine(bytes);
+        if (caller === undefined) return;
+        const admission = gate.admit(now, caller, peerAddressOf(from), from.port);
+        if (admission === "enter") endpoint.deliver(this.#connectionHandle, now, from, bytes);
+        else if (admission !== "drop") from.socket.send(admission, from.address, from.port);
+      },
+    );
+  }
+
+  #establish(): void {
+    this.#refuseCalls();
+    if (this.#stage.kind !== "calling") return;
+    const { options, onCore } = this.#parts;
     const core = new LinkCore(this.#connection, this.#connectionHandle);
     const link = new Link(core);
-    this.#made = { core, link };
-    this.onMade?.(core);
-    core.start(link, this.#hasPipe);
+    this.#stage = { kind: "established", core, link };
+    onCore?.(core, this.#connectionHandle);
+    core.start(link, options.pipe ?? true);
   }
 
-  #succeed(): void {
-    const made = this.#made;
-    if (made === undefined) return;
-    this.#settle(() => {
-      this.#connectionHandle.owner = made.core;
-      made.core.handOut();
-      this.#resolve(made.link);
-    });
+  #handOut(established: Established): void {
+    // Meanwhile the attempt may have failed.
+    if (this.#stage !== established) return;
+    const { core, link } = established;
+    this.#stage = { kind: "linked", core };
+    core.handOut();
+    this.#link.resolve(link);
   }
 
-  #fail(): void {
+  #handleClosed(): void {
+    const { verifyFailures } = this.#parts;
     const code = this.#connection.closeCause?.code ?? "ERR_PEER_RESET";
-    this.#settle(() => {
-      if (this.#verifyFailure !== undefined) this.#reject(this.#verifyFailure.error);
-      else this.#reject(new SrudpError(code));
-    });
+    this.#fail(verifyFailures.length > 0 ? verifyFailures.at(-1) : new SrudpError(code));
   }
 
-  #settle(settle: () => void): void {
-    if (this.#isSettled) return;
-    this.#isSettled = true;
-    settle();
+  #fail(error: unknown): void {
+    if (this.#stage.kind === "failed") return;
+    this.#endStage();
+    this.#link.reject(error);
+  }
+
+  #endStage(): void {
+    const core = this.#stage.kind === "calling" ? undefined : this.#stage.core;
+    this.#stage = { kind: "failed", core };
   }
 }

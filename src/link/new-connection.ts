@@ -1,4 +1,4 @@
-/** Makes the engine's parts for one peer and gives them a place at an endpoint. */
+/** Makes the engine's parts for one peer and attaches them to an endpoint. */
 
 import { randomBytes } from "node:crypto";
 import { SrudpError } from "../base/errors.ts";
@@ -17,6 +17,7 @@ import { Qlog } from "./qlog/qlog.ts";
 import { QlogFile } from "./qlog/qlog-file.ts";
 import type { Trust } from "./trust.ts";
 
+/** What a connection consists of. */
 export interface ConnectionParts {
   readonly connection: Connection;
   readonly handshake: Handshake;
@@ -26,42 +27,39 @@ export interface ConnectionParts {
 export interface NewConnectionOptions {
   readonly role: Role;
   readonly trust: Trust;
-  /** The peer's addresses, where this side begins. */
+  /** Paths to the peer, if this side is the initiator. */
   readonly paths: readonly Path[];
   readonly common: CommonOptions;
-  /** Told what the caller's `verifyPeer` threw; the peer is refused. */
+  /** Receives what the caller's `verifyPeer` threw; the peer is refused. */
   readonly onVerifyFailure?: (error: unknown) => void;
 }
 
 /**
- * What all streams of a link together may hold unread. Each has a window of its own, 512 KiB at first, so that a
- * hundred connections whose readers have stopped take nothing from the others; and memory stays bounded.
+ * Unread bytes that all streams of a link may hold together, to bound memory. Each stream has its own window, 512 KiB at
+ * first, so that a hundred stopped readers do not block the other streams.
  */
 const LINK_WINDOW_BYTES: number = 64 * 1024 * 1024;
-/** Draws of a connection ID before it must be a bug that each is taken. */
+/** Random connection IDs to try; if all of them are in use there is a bug. */
 const DRAWS_LIMIT = 8;
 
-/**
- * Starts a connection at `endpoint`, which drives it from now on. Its events go to `owner`, or to the owner that the
- * function `owner` makes from its parts.
- */
-export function newConnection(
+/** Starts a connection at `endpoint`, which drives it from now on. Its events go to the owner that `ownerOf` makes. */
+export function newConnection<Owner extends ConnectionOwner>(
   endpoint: Endpoint,
-  owner: ConnectionOwner | ((parts: ConnectionParts) => ConnectionOwner),
+  ownerOf: (parts: ConnectionParts) => Owner,
   options: NewConnectionOptions,
-): ConnectionParts {
+): ConnectionParts & { readonly owner: Owner } {
   for (let draw = 0; draw < DRAWS_LIMIT; draw++) {
-    const parts = tryConnection(endpoint, owner, options);
+    const parts = tryConnection(endpoint, ownerOf, options);
     if (parts !== undefined) return parts;
   }
   throw new SrudpError("ERR_INTERNAL", "no free connection ID");
 }
 
-function tryConnection(
+function tryConnection<Owner extends ConnectionOwner>(
   endpoint: Endpoint,
-  owner: ConnectionOwner | ((parts: ConnectionParts) => ConnectionOwner),
+  ownerOf: (parts: ConnectionParts) => Owner,
   { role, trust, paths, common, onVerifyFailure }: NewConnectionOptions,
-): ConnectionParts | undefined {
+): (ConnectionParts & { readonly owner: Owner }) | undefined {
   const { idleTimeoutMs = DEFAULT_IDLE_TIMEOUT_MS, congestion = "bbr" } = common;
   const parameters = {
     ...DEFAULT_PARAMETERS,
@@ -72,7 +70,7 @@ function tryConnection(
   const connectionId = random(CONNECTION_ID_BYTES);
   let connectionHandle: ConnectionHandle | undefined;
 
-  /** The answer of somebody who had to think first. */
+  /** Passes on a verdict that takes time. */
   const answerLater = (verdict: Promise<boolean>): void => {
     const answer = (accepted: boolean): void => {
       if (connectionHandle === undefined || connectionHandle.detached || connection.state !== "handshaking")
@@ -122,16 +120,21 @@ function tryConnection(
     mtuCeilingBytes: ({ socket, address }) => mtuCeilingOf(endpoint.socketAt(socket), address),
     ...(qlog !== undefined && { tracer: qlog }),
   });
-  const ownerOf =
-    typeof owner === "function"
-      ? (handle: ConnectionHandle) => owner({ connection, handshake, connectionHandle: handle })
-      : owner;
-  connectionHandle = endpoint.attach(connection, ownerOf, paths);
-  if (connectionHandle !== undefined && qlog !== undefined) connectionHandle.onDetached = () => qlog.finish();
-  return connectionHandle === undefined ? undefined : { connection, handshake, connectionHandle };
+  let owner: Owner | undefined;
+  connectionHandle = endpoint.attach(
+    connection,
+    (handle) => {
+      owner = ownerOf({ connection, handshake, connectionHandle: handle });
+      return owner;
+    },
+    paths,
+    qlog && (() => qlog.finish()),
+  );
+  if (connectionHandle === undefined || owner === undefined) return undefined;
+  return { connection, handshake, connectionHandle, owner };
 }
 
-/** The connection's trace, where one is wanted. */
+/** The connection's trace, if one is requested. */
 function newQlog(
   endpoint: Endpoint,
   role: Role,
@@ -149,7 +152,7 @@ function newQlog(
   });
 }
 
-/** The address at the other end of `path`. */
+/** The remote address of `path`. */
 export function remoteOf(path: Path | undefined): RemoteAddress {
   if (path === undefined) return { address: "", port: 0, family: 4 };
   const { address, port } = path;

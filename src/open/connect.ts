@@ -55,12 +55,12 @@ export async function connect(options: ConnectOptions): Promise<Link> {
       const socket = endpoint.sockets.find((one) => one.family === ofAddress);
       if (socket !== undefined) paths.push({ address, port, socket: socket.index });
     }
-    const attempt = new Attempt(endpoint, trust, paths, options);
+    const attempt = Attempt.start(endpoint, trust, paths, options);
     const { localAddress, localPort, cross = true } = options;
     const remotes = cross ? found.filter(({ address }) => !isLocalAddress(address)) : [];
     const ways = { ...attempt.parts, remotes, port, localAddress };
-    const crossing = remotes.length > 0 && localPort === undefined ? new Crossing(ways) : undefined;
-    const slots = remotes.length > 0 ? new TimedPunch(ways) : undefined;
+    const crossing = remotes.length > 0 && localPort === undefined ? Crossing.start(ways) : undefined;
+    const slots = remotes.length > 0 ? TimedPunch.start(ways) : undefined;
     try {
       return await deadline.limit(attempt.link, undefined, () => attempt.giveUp());
     } finally {

@@ -55,11 +55,16 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
   readonly #acceptor: Acceptor<ConnectionHandle>;
   readonly #queue: LinkQueue = new LinkQueue();
   readonly #meetings: ListenerRendezvous | undefined;
-  readonly #timer: LongTimeout;
+  #timer: LongTimeout | undefined;
+  #refusePeers: () => void = () => undefined;
   #closed = false;
 
-  /** Made by `listen` only. */
-  constructor(endpoint: Endpoint, trust: Trust, options: ListenOptions, meetings?: ListenerRendezvous) {
+  private constructor(
+    endpoint: Endpoint,
+    trust: Trust,
+    options: ListenOptions,
+    meetings?: ListenerRendezvous,
+  ) {
     super();
     this.#endpoint = endpoint;
     this.#trust = trust;
@@ -70,9 +75,26 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
       credentials: trust.credentials,
       maxLinks: options.maxLinks ?? 1,
     });
-    endpoint.onFirstMessage = (nowMs, from, bytes) => this.#handleFirst(nowMs, from, bytes);
+  }
+
+  /** Listens at `endpoint`. */
+  static start(
+    endpoint: Endpoint,
+    trust: Trust,
+    options: ListenOptions,
+    meetings?: ListenerRendezvous,
+  ): Listener {
+    const listener = new Listener(endpoint, trust, options, meetings);
+    listener.#start(options.timeoutMs ?? Infinity);
+    return listener;
+  }
+
+  #start(timeoutMs: number): void {
+    const endpoint = this.#endpoint;
+    this.#refusePeers = endpoint.acceptFirstMessages((nowMs, from, bytes) =>
+      this.#handleFirst(nowMs, from, bytes),
+    );
     endpoint.setListening(true);
-    const { timeoutMs = Infinity } = options;
     this.#timer = new LongTimeout(() => {
       void this.close();
       this.emit("error", this.meetingFailure ?? new SrudpError("ERR_TIMEOUT", "No peer connected"));
@@ -119,8 +141,8 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
   close(): Promise<void> {
     if (!this.#closed) {
       this.#closed = true;
-      this.#timer.stop();
-      this.#endpoint.onFirstMessage = undefined;
+      this.#timer?.stop();
+      this.#refusePeers();
       this.#acceptor.close();
       this.#drain();
       this.#meetings?.close();
@@ -262,7 +284,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
     this.#meetings?.adopt(core, handle);
     core.start(link);
     core.handOut();
-    this.#timer.stop();
+    this.#timer?.stop();
     this.#queue.push(link);
     this.emit("link", link);
   }
@@ -296,7 +318,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     endpoint.close();
     throw options.signal.reason;
   }
-  const listener = new Listener(
+  const listener = Listener.start(
     endpoint,
     trust,
     options,

@@ -36,7 +36,7 @@ export async function meet(options: MeetOptions): Promise<Link> {
   try {
     if (qlogDirectory !== undefined) await deadline.limit(prepareQlogDirectory(qlogDirectory));
     const endpoint = await deadline.limit(bindListening(options), (late) => late.close());
-    const attempt = new RendezvousAttempt(endpoint, trust, options.meet, options);
+    const attempt = RendezvousAttempt.start(endpoint, trust, options.meet, options);
     const joined = joinPoints(attempt, options).then(() => attempt.link);
     try {
       return await deadline.limit(Promise.race([attempt.link, joined]), undefined, () => attempt.giveUp());

@@ -35,13 +35,18 @@ export interface CrossingOptions {
 export class Crossing {
   readonly #options: CrossingOptions;
   #sockets: readonly UdpSocket[] = [];
-  #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout | undefined;
   #isOpen = true;
 
-  /** Starts a timer; `close` ends it. */
-  constructor(options: CrossingOptions) {
+  private constructor(options: CrossingOptions) {
     this.#options = options;
-    this.#timer = setTimeout(() => void this.#begin(), HEAD_START_MS);
+  }
+
+  /** Begins after the head start; `close` ends it. */
+  static start(options: CrossingOptions): Crossing {
+    const crossing = new Crossing(options);
+    crossing.#timer = setTimeout(() => void crossing.#begin(), HEAD_START_MS);
+    return crossing;
   }
 
   /** Releases the port number, except in the family in which the link uses it. */

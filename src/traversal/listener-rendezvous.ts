@@ -138,7 +138,7 @@ export class ListenerRendezvous implements SignallingObserver {
   adopt(core: LinkCore, connectionHandle: ConnectionHandle): void {
     clearInterval(this.#refreshTimer);
     const traversal = this.#traversal;
-    const pathManager = new PathManager({
+    const pathManager = PathManager.start({
       traversal,
       engine: core.engine,
       connectionHandle,
@@ -208,7 +208,8 @@ export class ListenerRendezvous implements SignallingObserver {
 export function listenerRendezvousOf(endpoint: Endpoint, options: ListenOptions): ListenerRendezvous {
   const { code, identity, peer = [], meetPeers = [], meet = {} } = options;
   const traversal = new TraversalContext(endpoint, meet, options);
-  endpoint.onClosed = () => addShutdownHook(traversal.close());
+  traversal.start();
+  endpoint.whenClosed(() => addShutdownHook(traversal.close()));
   const meetings = new ListenerRendezvous(traversal);
   if (code !== undefined) void meetings.setCode(parseCode(code));
   if (identity !== undefined) meetings.setPeers(identity, [...peer, ...meetPeers]);

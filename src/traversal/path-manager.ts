@@ -42,9 +42,9 @@ export interface PathManagerOptions {
 
 export class PathManager {
   readonly #options: PathManagerOptions;
-  readonly #session: SignallingSession | undefined;
-  readonly #looking: NodeJS.Timeout;
-  readonly #endWatch: () => void;
+  #session: SignallingSession | undefined;
+  #looking: NodeJS.Timeout | undefined;
+  #endWatch: () => void = () => undefined;
   #kind: PathKind;
   /** Where to move as soon as it has answered, with its round trip. */
   #wanted: { readonly path: Path; readonly pair: WorkingPair } | undefined;
@@ -57,10 +57,20 @@ export class PathManager {
   #relayTimer: NodeJS.Timeout | undefined;
   #isOpen = true;
 
-  constructor(options: PathManagerOptions) {
+  private constructor(options: PathManagerOptions) {
     this.#options = options;
-    const { traversal, engine, connectionHandle } = options;
-    this.#kind = traversal.kindOf(engine.path);
+    this.#kind = options.traversal.kindOf(options.engine.path);
+  }
+
+  /** Keeps a link on the best path from now on; `close` ends it. */
+  static start(options: PathManagerOptions): PathManager {
+    const manager = new PathManager(options);
+    manager.#start();
+    return manager;
+  }
+
+  #start(): void {
+    const { traversal, engine, connectionHandle } = this.#options;
     const secret = engine.exportSecret(LABELS.exportedForRendezvous);
     if (secret !== undefined && traversal.warmChannels.length > 0) {
       this.#session = new SignallingSession({

@@ -2,11 +2,14 @@
  * From a place to a link: the connector's way to a peer whose address it does not know. The first pair that works
  * carries the handshake; better ones that come later are moved to while data flows.
  */
+import { type Deferred, deferred } from "../base/deferred.ts";
 import { SrudpError } from "../base/errors.ts";
+import type { ConnectionHandle } from "../link/connection-handle.ts";
 import type { Endpoint } from "../link/endpoint.ts";
 import { faultError, guarded } from "../link/fault.ts";
 import type { Link } from "../link/link.ts";
 import { Attempt, type AttemptOptions } from "../link/link-attempt.ts";
+import type { LinkCore } from "../link/link-core.ts";
 import { NO_DIRECT_PATH, type TraversalOptions } from "../link/traversal-options.ts";
 import type { Trust } from "../link/trust.ts";
 import { addShutdownHook } from "../platform/shutdown-hooks.ts";
@@ -23,12 +26,11 @@ const DIRECT_PATH_WAIT_MS = 250;
 export const FURTHER_SEARCH_MS = 40_000;
 
 export class RendezvousAttempt implements SignallingObserver {
-  /** The link, or why there is none. */
-  readonly link: Promise<Link>;
   readonly #endpoint: Endpoint;
   readonly #traversal: TraversalContext;
   readonly #trust: Trust;
   readonly #options: AttemptOptions;
+  readonly #link: Deferred<Link> = deferred();
   #session: SignallingSession | undefined;
   #attempt: Attempt | undefined;
   #pathManager: PathManager | undefined;
@@ -36,23 +38,35 @@ export class RendezvousAttempt implements SignallingObserver {
   #hasContact = false;
   #indirect: PunchFailure | undefined;
   #isOver = false;
-  #resolve!: (link: Link) => void;
-  #reject!: (error: unknown) => void;
 
-  constructor(endpoint: Endpoint, trust: Trust, meet: TraversalOptions, options: AttemptOptions) {
-    this.link = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
+  private constructor(endpoint: Endpoint, trust: Trust, meet: TraversalOptions, options: AttemptOptions) {
     this.#endpoint = endpoint;
     this.#trust = trust;
     this.#options = options;
-    // Nothing is attached yet that would keep the sockets open.
-    endpoint.setListening(true);
     this.#traversal = new TraversalContext(endpoint, meet, options);
-    endpoint.onClosed = () => addShutdownHook(this.#traversal.close());
-    // A way that fails for now is retried until the caller's time is over; without any there is nothing to wait for.
-    if (this.#traversal.hasNoChannel) this.#fail(new SrudpError("ERR_NO_MEETING_PLACE"));
+  }
+
+  /** Gathers candidates and connects to the signalling channels; `join` adds rendezvous points. */
+  static start(
+    endpoint: Endpoint,
+    trust: Trust,
+    meet: TraversalOptions,
+    options: AttemptOptions,
+  ): RendezvousAttempt {
+    // No connection is attached yet that would keep the sockets open.
+    endpoint.setListening(true);
+    const attempt = new RendezvousAttempt(endpoint, trust, meet, options);
+    const traversal = attempt.#traversal;
+    traversal.start();
+    endpoint.whenClosed(() => addShutdownHook(traversal.close()));
+    // A channel that fails for now is retried until the caller's timeout; without any channel no link is possible.
+    if (traversal.hasNoChannel) attempt.#fail(new SrudpError("ERR_NO_MEETING_PLACE"));
+    return attempt;
+  }
+
+  /** The link; rejects with the reason if there is none. */
+  get link(): Promise<Link> {
+    return this.#link.promise;
   }
 
   /** Goes to one more place, by every carrier or on the local network only. */
@@ -153,24 +167,24 @@ export class RendezvousAttempt implements SignallingObserver {
       connectionHandle.touch();
       return;
     }
-    const attempt = new Attempt(this.#endpoint, this.#trust, [{ socket, address, port }], this.#options);
-    this.#attempt = attempt;
-    attempt.onMade = (core) => {
-      const { connection: engine, connectionHandle } = attempt.parts;
-      this.#pathManager = new PathManager({
+    const keepPath = (core: LinkCore, connectionHandle: ConnectionHandle): void => {
+      this.#pathManager = PathManager.start({
         traversal: this.#traversal,
-        engine,
+        engine: core.engine,
         connectionHandle,
         onPath: core.onPathMoved,
       });
       core.keeper = this.#pathManager;
     };
+    const paths = [{ socket, address, port }];
+    const attempt = Attempt.start(this.#endpoint, this.#trust, paths, this.#options, keepPath);
+    this.#attempt = attempt;
     attempt.link.then(
       (link) => {
         this.#isOver = true;
         this.#endpoint.setListening(false);
         this.#after(FURTHER_SEARCH_MS, () => this.#endSearch());
-        this.#resolve(link);
+        this.#link.resolve(link);
       },
       (error: unknown) => this.#fail(error),
     );
@@ -179,7 +193,7 @@ export class RendezvousAttempt implements SignallingObserver {
   #fail(error: unknown): void {
     if (this.#isOver) return;
     this.giveUp();
-    this.#reject(error);
+    this.#link.reject(error);
   }
 
   #endSearch(): void {

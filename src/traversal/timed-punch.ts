@@ -44,16 +44,22 @@ export interface TimedPunchOptions extends CrossingOptions {
 export class TimedPunch {
   readonly #options: TimedPunchOptions;
   readonly #utcMs: () => number;
-  #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout | undefined;
   #opening: NodeJS.Timeout | undefined;
   /** Sockets of the last slots, oldest first. */
   readonly #slots: UdpSocket[][] = [];
   #isOpen = true;
 
-  constructor(options: TimedPunchOptions) {
+  private constructor(options: TimedPunchOptions) {
     this.#options = options;
     this.#utcMs = options.utcMs ?? Date.now;
-    this.#timer = setTimeout(() => this.#awaitSlot(), TIMEOUT_MS);
+  }
+
+  /** Begins if the peer has not answered for some time; `close` ends it. */
+  static start(options: TimedPunchOptions): TimedPunch {
+    const punch = new TimedPunch(options);
+    punch.#timer = setTimeout(() => punch.#awaitSlot(), TIMEOUT_MS);
+    return punch;
   }
 
   /** No further slots; the socket on which the peer has answered stays. */

@@ -87,7 +87,6 @@ export class TraversalContext {
         const text = `this machine's clock is ${describeDifference(aheadMs)} that of ${server}`;
         this.note({ kind: "clock", aheadMs: Math.round(aheadMs), text });
       };
-      this.#mailbox.approach();
     }
     if (options.lan !== false) channels.push(new LanChannel());
     // Staying costs a put every hour in the DHT: links stay there only where they have no server of their own.
@@ -117,7 +116,12 @@ export class TraversalContext {
     this.#gatherer.onNetworkChange = () => {
       for (const reported of this.#networkWatchers) reported();
     };
-    // Without anybody to tell them to, own addresses are nobody's business.
+  }
+
+  /** Connects to the rendezvous servers and gathers candidates. */
+  start(): void {
+    this.#mailbox?.approach();
+    // Without a signalling channel there is no peer to send candidates to.
     if (this.channels.length > 0) this.#gather();
   }
 

@@ -44,7 +44,7 @@ class Stage implements DatagramSocket {
 
   constructor(options: ListenOptions) {
     this.endpoint = new Endpoint([this]);
-    this.listener = new Listener(this.endpoint, new Trust(options), options);
+    this.listener = Listener.start(this.endpoint, new Trust(options), options);
     this.listener.on("error", () => undefined);
   }
 

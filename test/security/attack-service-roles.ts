@@ -174,7 +174,12 @@ async function insider({ server, address, number, packetsPerSecond }: RoleWords)
   const common = { secret: SECRET, idleTimeoutMs: 60_000 };
   const path = { address: server, port: PORTS.listener, socket: 0 };
   const open = (attacker: Attacker): ReturnType<typeof newConnection> => {
-    const parts = newConnection(endpoint, attacker, { role: "initiator", trust, paths: [path], common });
+    const parts = newConnection(endpoint, () => attacker, {
+      role: "initiator",
+      trust,
+      paths: [path],
+      common,
+    });
     attacker.take(endpoint, parts.connection, parts.connectionHandle);
     return parts;
   };

@@ -48,6 +48,7 @@ export async function probePeer(
   const deadline = new Deadline(common.signal, common.timeoutMs ?? Infinity);
   const endpoint = await bindListening(common);
   const traversal = new TraversalContext(endpoint, meet, common);
+  traversal.start();
   const visit = new Visit();
   const session = new SignallingSession({
     traversal,

@@ -53,7 +53,7 @@ export class ForwardWorld implements World {
     this.#endpoint = new Endpoint([await UdpSocket.bind({ family: 4, address: "127.0.0.1", port: 0 })]);
     meter.foreign.add(this.#endpoint);
     this.#endpoint.setListening(true);
-    this.#endpoint.onFirstMessage = (now, from, bytes) => {
+    this.#endpoint.acceptFirstMessages((now, from, bytes) => {
       // A caller that hears nothing repeats itself, perhaps from another of its ports, under the same connection ID.
       const key = Buffer.from(bytes.subarray(11, 19)).toString("hex");
       const known = this.#seen.get(key);
@@ -65,7 +65,7 @@ export class ForwardWorld implements World {
       const next = this.#waiting.shift();
       if (next === undefined) return;
       const attacker = new Attacker(next.random, this.#zeroPort);
-      const parts = newConnection(this.#endpoint, attacker, {
+      const parts = newConnection(this.#endpoint, () => attacker, {
         role: "responder",
         trust: this.#trust,
         paths: [],
@@ -76,7 +76,7 @@ export class ForwardWorld implements World {
       this.#seen.set(key, parts.connectionHandle);
       this.#endpoint.deliver(parts.connectionHandle, now, from, bytes);
       next.take(attacker);
-    };
+    });
   }
 
   async attack(random: Xorshift): Promise<number> {

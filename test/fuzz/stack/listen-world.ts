@@ -99,7 +99,7 @@ export class ListenWorld implements World {
     const attackers = scripts.map((script) => {
       const attacker = new Attacker(script.random, this.#zeroPort);
       const path = { address: "127.0.0.1", port: this.#port, socket: 0 };
-      const parts = newConnection(this.#endpoint, attacker, {
+      const parts = newConnection(this.#endpoint, () => attacker, {
         role: "initiator",
         trust: this.#trust,
         paths: [path],

@@ -147,7 +147,7 @@ describe("the endpoint", () => {
     const endpoint = await newEndpoint();
     const peer = await newPeer();
     const firsts: number[] = [];
-    endpoint.onFirstMessage = (_now, from) => firsts.push(from.port);
+    endpoint.acceptFirstMessages((_now, from) => firsts.push(from.port));
     await deliver(
       endpoint,
       peer,
@@ -402,9 +402,9 @@ describe("the endpoint", () => {
     const remotes: unknown[] = [];
     const endpoint = await newEndpoint((_fault, remote) => remotes.push(remote));
     const peer = await newPeer();
-    endpoint.onFirstMessage = () => {
+    endpoint.acceptFirstMessages(() => {
       throw new Error("a bug");
-    };
+    });
     endpoint.route(0x00, 0x0f, (_now, _from, bytes) => {
       if (bytes.length > 1) throw new Error("another bug");
       return false;

@@ -21,7 +21,7 @@ it("leaves no stream open that was opened behind the record that ends the link",
   const endpoint = new Endpoint([await UdpSocket.bind({ family: 4, address: "127.0.0.1", port: 0 })]);
   const parts = newConnection(
     endpoint,
-    {
+    () => ({
       // With the last message of the handshake: all of it waits for the link's user, who is told in one turn.
       handleEvent: ({ kind }: ConnectionEvent) => {
         if (kind !== EVENT.established) return;
@@ -38,7 +38,7 @@ it("leaves no stream open that was opened behind the record that ends the link",
       handleFault: (fault) => {
         throw fault;
       },
-    },
+    }),
     {
       role: "initiator",
       trust: new Trust({ secret: SECRET }),

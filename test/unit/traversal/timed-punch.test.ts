@@ -11,9 +11,9 @@ const PORT = 47_113;
 async function traversal(address: string, localAddress: string, localPort: number): Promise<Link> {
   const endpoint = await bindConnecting({ localAddress, localPort }, [4]);
   const trust = new Trust({ code: "42-ocean-lizard-maple" });
-  const attempt = new Attempt(endpoint, trust, [{ address, port: PORT, socket: 0 }], {});
+  const attempt = Attempt.start(endpoint, trust, [{ address, port: PORT, socket: 0 }], {});
   const remotes = [{ address, family: 4 as const }];
-  const slots = new TimedPunch({ ...attempt.parts, remotes, port: PORT, localAddress });
+  const slots = TimedPunch.start({ ...attempt.parts, remotes, port: PORT, localAddress });
   try {
     return await attempt.link;
   } finally {
