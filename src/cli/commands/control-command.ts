@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import type { ControlOptions } from "../actions/run-control.ts";
 import type { CommandContext } from "../context.ts";
-import { addForwardOptions, taken } from "../options/common-options.ts";
+import { addForwardOptions, optionParser } from "../options/common-options.ts";
 import { parseLinkNumber } from "../options/operands.ts";
 
 const DESCRIPTION =
@@ -16,7 +16,11 @@ export function register(program: Command, context: CommandContext): void {
     .description(DESCRIPTION)
     .argument("<process>", "its number, or the peer or port that it was given")
     .argument("<action>", "add or cancel")
-    .option("--link <n>", "which of several links (`srudp listen -k`), by its number", taken(parseLinkNumber))
+    .option(
+      "--link <n>",
+      "which of several links (`srudp listen -k`), by its number",
+      optionParser(parseLinkNumber),
+    )
     .option("--json", "events as JSON, one a line");
   addForwardOptions(command).action(async (running: string, action: string, options: ControlOptions) => {
     const { runControl } = await import("../actions/run-control.ts");

@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import type { PeersCheckOptions } from "../actions/peers-check.ts";
 import type { PeersAction } from "../actions/run-peers.ts";
 import type { CommandContext } from "../context.ts";
-import { collected } from "../options/common-options.ts";
+import { collect } from "../options/common-options.ts";
 
 const DESCRIPTION =
   "Peers that were paired with --save, trusted at first use, or may connect.\n\n" +
@@ -45,7 +45,7 @@ export function register(program: Command, context: CommandContext): void {
       .description(description)
       .option("--json", "the list, and errors, as JSON");
     if (name === "check")
-      action.option("--expose <target>", "what `srudp listen` exposes to all (repeatable)", collected);
+      action.option("--expose <target>", "what `srudp listen` exposes to all (repeatable)", collect);
     for (const [word, meaning] of operands) action.argument(word, meaning);
     action.action(async () => {
       const { runPeers } = await import("../actions/run-peers.ts");

@@ -1,9 +1,9 @@
-/** The options that `listen`, `connect` and `forward` share, as commander takes them and as the commands read them. */
+/** The options that `listen`, `connect`, `forward` and `bench` share: for commander, and as the actions read them. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { SrudpError } from "../../base/errors.ts";
 import { parseDescriptor, parseLimit, parsePort, parseQuitAfter, parseSeconds, usage } from "./operands.ts";
 
-/** What the options of a link say; `undefined` or absent where one was not given. */
+/** The options of a link; `undefined` or absent where one was not given. */
 export interface LinkOptions {
   readonly 4?: true;
   readonly 6?: true;
@@ -70,7 +70,7 @@ export interface LinkOptions {
   readonly qlog?: string;
 }
 
-/** What `forward` is told beyond the options of every link. */
+/** The options of `forward` beside those of every link. */
 export interface ForwardOptions extends LinkOptions {
   readonly L?: readonly string[];
   readonly R?: readonly string[];
@@ -82,18 +82,26 @@ export interface ForwardOptions extends LinkOptions {
 export function addLinkOptions(command: Command): Command {
   const isListener = command.name() === "listen";
   const isForward = command.name() === "forward";
+  addTrustOptions(command, isListener);
+  addPathOptions(command, isListener, isForward);
+  addMeetingOptions(command);
+  addPayloadOptions(command, isListener, isForward);
+  return addReportOptions(command);
+}
+
+function addTrustOptions(command: Command, isListener: boolean): void {
   command
     .optionsGroup("Who may be at the other end:")
     .option("--code-file <file>", "the one-use code in a file or pipe (or in the variable SRUDP_CODE)")
     .option(
       "--code-fd <n>",
       "the one-use code in the first line of an open descriptor",
-      taken(parseDescriptor),
+      optionParser(parseDescriptor),
     )
     .option("--secret-file <file>", "a 256-bit secret that both sides have (`srudp key secret` makes one)")
     .option("--passphrase-file <file>", "a passphrase of 12 characters or more that both sides have")
     .option("--identity <file>", "own key, in place of the one that `srudp key` shows")
-    .option("--peer <key>", "the key that the peer must have, or its saved name", collected)
+    .option("--peer <key>", "the key that the peer must have, or its saved name", collect)
     .option(
       "--save <name>",
       "pair: keep each other's key (both sides give it), so that no code is needed again",
@@ -103,7 +111,7 @@ export function addLinkOptions(command: Command): Command {
       .option(
         "--allow <key>",
         "a key or saved name that may connect, besides those in authorized_peers (repeatable)",
-        collected,
+        collect,
       )
       .option("--accept-new", "let the first peer in and remember its key, where no key may connect yet")
       .option(
@@ -115,11 +123,14 @@ export function addLinkOptions(command: Command): Command {
   } else {
     command.option("--accept-new", "trust the key of a peer never met before, and remember it");
   }
+}
+
+function addPathOptions(command: Command, isListener: boolean, isForward: boolean): void {
   command
     .optionsGroup("The way there:")
     .option("-4", "IPv4 only")
     .option("-6", "IPv6 only")
-    .option("-p, --local-port <port>", "own UDP port", taken(parsePort))
+    .option("-p, --local-port <port>", "own UDP port", optionParser(parsePort))
     .option("-s, --source <address>", "own address")
     .option("-n, --numeric", "look up no names");
   if (!isListener) command.option("--no-cross", "never bind the peer's port number on this machine");
@@ -129,7 +140,7 @@ export function addLinkOptions(command: Command): Command {
       isListener
         ? "give up when nobody comes (default: never)"
         : "give up connecting (default: 60; 0: never)",
-      taken(parseLimit),
+      optionParser(parseLimit),
     )
     .option(
       "--idle-timeout <seconds>",
@@ -138,17 +149,19 @@ export function addLinkOptions(command: Command): Command {
         : isForward
           ? "make the link again when the peer is silent (default: as soon as it is back)"
           : "end when the peer is silent (default: 60; 0: never)",
-      taken(parseLimit),
+      optionParser(parseLimit),
     )
     .addOption(new Option("--congestion <controller>", "congestion controller").choices(["bbr", "cubic"]));
-  addMeetingOptions(command);
+}
+
+function addPayloadOptions(command: Command, isListener: boolean, isForward: boolean): void {
   command.optionsGroup("What is carried:");
   if (isForward) {
     addForwardOptions(command)
       .option("--config <file>", "peer, forwards and options from a file")
       .option("-N", "no command (always so; accepted for ssh's sake)");
   } else if (command.name() === "bench")
-    command.option("-t, --seconds <n>", "time for each direction (default: 3)", taken(parseSeconds));
+    command.option("-t, --seconds <n>", "time for each direction (default: 3)", optionParser(parseSeconds));
   else addPipeOptions(command);
   if (isListener) command.option("-k, --keep-open", "stay for further peers, many at once");
   if (isListener || isForward) {
@@ -156,19 +169,18 @@ export function addLinkOptions(command: Command): Command {
       .option(
         "--expose <target>",
         "what peers may reach through here: host:port[/udp] or host:low-high, network/bits:port, '*:port', or a socket's path (repeatable)",
-        collected,
+        collect,
       )
-      .option(
-        "--permit-listen <port>",
-        "[bind:]port that peers may have opened here (repeatable)",
-        collected,
-      );
+      .option("--permit-listen <port>", "[bind:]port that peers may have opened here (repeatable)", collect);
   }
   if (isListener) command.option("--allow-bench", "let peers measure the link with `srudp bench`");
+}
+
+function addReportOptions(command: Command): Command {
   return command
     .optionsGroup("What is told, on stderr:")
     .option("--json", "events as JSON, one a line")
-    .option("-v, --verbose", "more (-vv: still more)", counted)
+    .option("-v, --verbose", "more (-vv: still more)", count)
     .option("--quiet", "errors only, and a code that was made")
     .option("--progress", "a progress line (default: on a terminal when data is piped)")
     .option("--no-progress", "none")
@@ -186,7 +198,7 @@ function addPipeOptions(command: Command): void {
     .option(
       "-q, --quit-after <seconds>",
       "end so long after the end of input (-1: as --half-close)",
-      taken(parseQuitAfter),
+      optionParser(parseQuitAfter),
     )
     .option("--half-close", "at a terminal: stay after the peer has sent its data and ended");
   if (command.name() === "connect")
@@ -202,41 +214,45 @@ export function addForwardOptions(command: Command): Command {
     .option(
       "-L <forward>",
       "[bind:]port:host:hostport[/udp]: a port here leads to the peer's target; sockets' paths on either side; a port alone leads to the first that it exposes",
-      collected,
+      collect,
     )
-    .option("-R <forward>", "the same the other way: a port at the peer leads to a target here", collected)
+    .option("-R <forward>", "the same the other way: a port at the peer leads to a target here", collect)
     .option(
       "-D <port>",
       "[bind:]port: a SOCKS proxy (5, 4 and 4A) whose connections the peer makes",
-      collected,
+      collect,
     );
 }
 
-/** Adds what `doctor` is told: the way, and how to meet. */
+/** Adds the options of `doctor`. */
 export function addDoctorOptions(command: Command): Command {
   command
     .option("--code-file <file>", "the code in a file or pipe (or in the variable SRUDP_CODE)")
-    .option("--code-fd <n>", "the code in the first line of an open descriptor", taken(parseDescriptor))
+    .option(
+      "--code-fd <n>",
+      "the code in the first line of an open descriptor",
+      optionParser(parseDescriptor),
+    )
     .option("-4", "IPv4 only")
     .option("-6", "IPv6 only")
-    .option("-p, --local-port <port>", "own UDP port", taken(parsePort))
+    .option("-p, --local-port <port>", "own UDP port", optionParser(parsePort))
     .option("-s, --source <address>", "own address")
     .option("-n, --numeric", "look up no names")
-    .option("-w, --timeout <seconds>", "give the peer up (default: 60; 0: never)", taken(parseLimit))
+    .option("-w, --timeout <seconds>", "give the peer up (default: 60; 0: never)", optionParser(parseLimit))
     .option("--json", "one object of JSON in place of the report")
-    .option("-v, --verbose", "what happens on the way", counted);
+    .option("-v, --verbose", "what happens on the way", count);
   return addMeetingOptions(command);
 }
 
 function addMeetingOptions(command: Command): Command {
   return command
     .optionsGroup("How to meet a peer without an address:")
-    .option("--rendezvous <url>", "a meeting place: udp://host:port, ws://…, wss://… (repeatable)", collected)
-    .option("--stun <host:port>", "a STUN server, in place of the public ones (repeatable)", collected)
-    .option("--turn <uri>", "a TURN relay: turn:host:port?transport=udp|tcp, turns:… (repeatable)", collected)
+    .option("--rendezvous <url>", "a meeting place: udp://host:port, ws://…, wss://… (repeatable)", collect)
+    .option("--stun <host:port>", "a STUN server, in place of the public ones (repeatable)", collect)
+    .option("--turn <uri>", "a TURN relay: turn:host:port?transport=udp|tcp, turns:… (repeatable)", collect)
     .option("--turn-file <file>", "such URIs in a private file, one a line (or in the variable SRUDP_TURN)")
     .option("--no-dht", "do not meet in the Mainline DHT")
-    .option("--dht-bootstrap <host:port>", "where to join the DHT (repeatable)", collected)
+    .option("--dht-bootstrap <host:port>", "where to join the DHT (repeatable)", collect)
     .option("--no-lan", "do not look on the local network")
     .option("--no-port-mapping", "ask no router for a port")
     .option("--no-spray", "no birthday probing of many ports")
@@ -244,7 +260,7 @@ function addMeetingOptions(command: Command): Command {
     .option("--relay-only", "by relay, whatever else would work");
 }
 
-/** What no single option can see by itself. @throws SrudpError ERR_USAGE */
+/** Checks combinations of options. @throws SrudpError ERR_USAGE */
 export function checkLinkOptions(options: LinkOptions, program: readonly string[] | undefined): void {
   if (options[4] && options[6]) throw usage("-4 and -6 exclude each other");
   if (options.directOnly && options.relayOnly)
@@ -264,8 +280,8 @@ export function checkLinkOptions(options: LinkOptions, program: readonly string[
   if (!options.exec && program !== undefined) throw usage("A program behind -- needs -e");
 }
 
-/** Makes a parser of ours report as commander's own do. */
-export function taken<T>(parse: (text: string) => T): (text: string) => T {
+/** A parser for commander's options, which reports a mistake as commander's own parsers do. */
+export function optionParser<T>(parse: (text: string) => T): (text: string) => T {
   return (text) => {
     try {
       return parse(text);
@@ -277,12 +293,12 @@ export function taken<T>(parse: (text: string) => T): (text: string) => T {
   };
 }
 
-/** Gathers the values of an option that may be repeated. */
-export function collected(text: string, earlier: readonly string[] | undefined): readonly string[] {
+/** Collects the values of an option that may be repeated. */
+export function collect(text: string, earlier: readonly string[] | undefined): readonly string[] {
   return [...(earlier ?? []), text];
 }
 
 /** Counts how often an option without a value is given. */
-export function counted(_: string, earlier: number | undefined): number {
+export function count(_: string, earlier: number | undefined): number {
   return (earlier ?? 0) + 1;
 }

@@ -15,7 +15,7 @@ import type { Command, Option } from "commander";
 import { Permissions } from "../../app/forward/permissions/permissions.ts";
 import { parseForward } from "../../app/forward/spec.ts";
 import { SrudpError } from "../../base/errors.ts";
-import { collected, type ForwardOptions } from "./common-options.ts";
+import { collect, type ForwardOptions } from "./common-options.ts";
 import { parsePeer } from "./operands.ts";
 
 export interface ForwardConfig {
@@ -142,7 +142,7 @@ function readOption(file: ConfigFile, name: string, value: unknown, option: Opti
     return option.negate ? !value : value;
   }
   // Of several values for one that is not repeatable, all but the last would be lost.
-  const isRepeatable = option.parseArg === collected;
+  const isRepeatable = option.parseArg === collect;
   if (Array.isArray(value) && !isRepeatable) throw file.bad(name, "takes one value");
   const given = Array.isArray(value) ? textsOf(file, name, value) : [textOf(file, name, value)];
   const folder = dirname(file.path);

@@ -15,10 +15,10 @@ import { escapeText } from "../terminal/escape.ts";
 import type { Reporter } from "../terminal/reporter.ts";
 import { acceptTicket, ticketPatienceMs } from "../tickets.ts";
 import type { LinkOptions } from "./common-options.ts";
+import { trustForConnector } from "./connector-trust.ts";
 import { traversalOptionsOf } from "./finding-options.ts";
 import { linkOptionsOf } from "./link-setup.ts";
 import { formatPeer, type PeerOperand, parsePeer, usage } from "./operands.ts";
-import { trustForConnector } from "./trust-options.ts";
 import { turnOptionsOf } from "./turn-options.ts";
 
 /** Without an answer for so long the person is told what may be wrong. */

@@ -1,7 +1,7 @@
 /** The options of `srudp rendezvous`, as commander takes them and as the command reads them. */
 import type { Command } from "commander";
 import { type RendezvousLimits, USUAL_LIMITS } from "../../server/limits.ts";
-import { collected, counted, taken } from "./common-options.ts";
+import { collect, count, optionParser } from "./common-options.ts";
 import { parsePort, usage } from "./operands.ts";
 
 /** What the options say; absent where one was not given. */
@@ -36,42 +36,46 @@ export function addRendezvousOptions(command: Command): Command {
   const quota = USUAL_LIMITS.relayQuotaBytes / BYTES_OF_MEGABYTE;
   return command
     .optionsGroup("Where it listens:")
-    .option("--port <n>", "UDP ports n and n + 1, TCP port n (default: 3478)", taken(parseFirstPort))
-    .option("--host <address>", "own address (repeatable; default: all)", collected)
+    .option("--port <n>", "UDP ports n and n + 1, TCP port n (default: 3478)", optionParser(parseFirstPort))
+    .option("--host <address>", "own address (repeatable; default: all)", collect)
     .option("--tls-cert <file>", "certificate, PEM: the TCP port then takes wss:// as well as ws://")
     .option("--tls-key <file>", "the certificate's key, PEM")
     .optionsGroup("What it offers:")
     .option("--relay", "pass datagrams on for peers without a direct path (the default)")
     .option("--no-relay", "pass nothing on")
     .optionsGroup("How much of it:")
-    .option("--max-places <n>", `places where peers wait (default: ${points})`, taken(parseCount))
+    .option("--max-places <n>", `places where peers wait (default: ${points})`, optionParser(parseCount))
     .option(
       "--max-per-address <n>",
       `peers waiting behind one address (default: ${entriesPerAddress})`,
-      taken(parseCount),
+      optionParser(parseCount),
     )
     .option(
       "--max-message-rate <n>",
       `messages a second from one address (default: ${messagesPerAddress}, or half of --max-per-address)`,
-      taken(parseCount),
+      optionParser(parseCount),
     )
-    .option("--max-websockets <n>", `WebSockets (default: ${webSockets})`, taken(parseCount))
-    .option("--max-relays <n>", `relayed links (default: ${relays})`, taken(parseCount))
+    .option("--max-websockets <n>", `WebSockets (default: ${webSockets})`, optionParser(parseCount))
+    .option("--max-relays <n>", `relayed links (default: ${relays})`, optionParser(parseCount))
     .option(
       "--max-relays-per-address <n>",
       `relayed links of one address (default: ${relaysPerAddress})`,
-      taken(parseCount),
+      optionParser(parseCount),
     )
-    .option("--relay-rate <mbit>", `Mbit/s each way of one link (default: ${rate})`, taken(parseAmount))
-    .option("--relay-quota <mb>", `MB in all of one link (default: ${quota})`, taken(parseAmount))
+    .option(
+      "--relay-rate <mbit>",
+      `Mbit/s each way of one link (default: ${rate})`,
+      optionParser(parseAmount),
+    )
+    .option("--relay-quota <mb>", `MB in all of one link (default: ${quota})`, optionParser(parseAmount))
     .option(
       "--relay-total-rate <mbit>",
       `Mbit/s of all links together (default: ${totalRate})`,
-      taken(parseAmount),
+      optionParser(parseAmount),
     )
     .optionsGroup("What is told, on stderr:")
     .option("--json", "events as JSON, one a line")
-    .option("-v, --verbose", "more", counted)
+    .option("-v, --verbose", "more", count)
     .option("--quiet", "errors only")
     .optionsGroup("Help:");
 }

@@ -5,7 +5,7 @@ import { familyOf, formatAddress, type RemoteAddress } from "../../platform/udp/
 import { encodeKey } from "../../wire/key-text.ts";
 import type { CommandContext } from "../context.ts";
 import type { LinkOptions } from "../options/common-options.ts";
-import type { ListenerTrust } from "../options/trust-options.ts";
+import type { ListenerTrust } from "../options/listener-trust.ts";
 import { formatDuration } from "../terminal/progress.ts";
 import type { Reporter } from "../terminal/reporter.ts";
 import { ownAddresses } from "./local-addresses.ts";

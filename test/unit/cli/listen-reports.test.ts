@@ -1,7 +1,7 @@
 import { EventEmitter } from "node:events";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { CommandContext } from "../../../src/cli/context.ts";
-import type { ListenerTrust } from "../../../src/cli/options/trust-options.ts";
+import type { ListenerTrust } from "../../../src/cli/options/listener-trust.ts";
 import { reportListening, reportNewCode, reportVisitors } from "../../../src/cli/reports/listen-reports.ts";
 import { Reporter, type ReporterSettings } from "../../../src/cli/terminal/reporter.ts";
 import type { Listener } from "../../../src/open/listener.ts";
