@@ -1,4 +1,4 @@
-/** What a running command shows of itself over its control socket, and the changes that it takes there. */
+/** Serves the control socket of a running command: its status, and changes of its forwards. */
 import { getEventListeners } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { controlFolder } from "../app/control/control-folder.ts";
@@ -26,9 +26,9 @@ import type { FaultReports } from "./faults.ts";
 import { failureReport, reportForwarding } from "./reports/forward-reports.ts";
 import type { Reporter } from "./terminal/reporter.ts";
 
-/** Rates are measured over so long when somebody asks. */
+/** The time over which rates are measured for a status request. */
 const RATE_WINDOW_MS = 250;
-/** What a peer gets to answer when somebody asks: a time, and round trips. */
+/** The time that a peer gets to answer a ping for a status request: a constant, and round trips. */
 const ANSWER_MS = 700;
 const ANSWER_ROUND_TRIPS = 3;
 const MAX_ANSWER_MS = 2000;
@@ -41,13 +41,13 @@ interface Shown {
   forwarder: Forwarder | undefined;
 }
 
-/** What outlives links, and can tell what it holds. */
+/** An object that outlives links and counts what it holds. */
 interface CountedOwner {
   readonly counts: Readonly<Record<string, number>>;
 }
 
 export class ControlService {
-  /** What the command was given: the peer, or the port. */
+  /** The command's peer or port. */
   name: string;
   readonly #reporter: Reporter;
   readonly #faults: FaultReports;
@@ -59,10 +59,10 @@ export class ControlService {
   #nextId = 1;
 
   /**
-   * Opens the control socket: it exists when this resolves, so that a program that reads the command's events finds it. Where
-   * there can be no socket, that is told with -v, and the command goes on without.
+   * Opens the control socket. It exists when this resolves, so a program that reads the command's events finds it.
+   * Where the socket cannot be opened, -v reports that and the command continues without.
    *
-   * @param name what the command was given: the peer, or the port
+   * @param name the command's peer or port
    * @param standing forwards that outlive links; without it, each link has its own
    */
   static async open(
@@ -96,12 +96,12 @@ export class ControlService {
     this.#standing = standing;
   }
 
-  /** Includes what `owner` holds, each count as `name.count`, in the answer to `resources`. */
+  /** Includes the counts of `owner`, each as `name.count`, in the answer to `resources`. */
   include(name: string, owner: CountedOwner): void {
     this.#owners.set(name, owner);
   }
 
-  /** Shows the link of `peer` until it is over. */
+  /** Includes the link of `peer` in the status until it ends. */
   show(peer: ForwardPeer): void {
     const shown: Shown = { id: this.#nextId++, peer, forwarder: undefined };
     this.#shown.add(shown);

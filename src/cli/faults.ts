@@ -4,7 +4,7 @@ import type { FaultHandler } from "../link/fault.ts";
 import { formatAddress } from "../platform/udp/address.ts";
 import type { Reporter } from "./terminal/reporter.ts";
 
-/** A peer may be able to cause faults as fast as it likes: one report in this time, with the count. */
+/** A peer may cause faults at any rate: one report in this time, with the count. */
 const REPORT_INTERVAL_MS = 1000;
 
 export class FaultReports {

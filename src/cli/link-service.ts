@@ -1,6 +1,6 @@
 /**
- * What a listener does for each of its peers: it serves their forwards, and bridges the pipe of one to standard
- * input and output, or the pipe of each to a program of its own.
+ * Serves the links of a listener: forwards of every peer, and the pipe, which is bridged to standard input and output
+ * for one peer at a time, or to a program for each peer.
  */
 import type { Readable, Writable } from "node:stream";
 import { isatty } from "node:tty";
@@ -23,9 +23,9 @@ import type { PeerPermissions } from "./options/peer-permissions.ts";
 import { keepPeer, pipeLink, reportConnected, reportOver } from "./pipe-link.ts";
 import { failureReport } from "./reports/forward-reports.ts";
 
-/** Links from which on dead ones are looked for among all. */
+/** From this number of links on, all of them are checked for dead peers. */
 const CROWD = 128;
-/** Without an answer for so long, a peer that is asked again and again is gone. */
+/** A peer that answers no ping for this time is dead. */
 const DEAD_AFTER_MS = 30_000;
 /** The same while another peer waits for standard input and output. */
 const DEAD_IN_THE_WAY_AFTER_MS = 5000;
@@ -33,11 +33,11 @@ const DEAD_IN_THE_WAY_AFTER_MS = 5000;
 export interface LinkServiceOptions {
   readonly permissions: PeerPermissions;
   readonly controlService: ControlService;
-  /** Writes down a peer that came by its key. */
+  /** Saves a peer that authenticated by key. */
   readonly remember: (peer: Uint8Array) => Promise<void>;
 }
 
-/** A link that standard input and output are lent to, until `released`. */
+/** The link that uses standard input and output until `released`. */
 interface PipingLink {
   readonly link: Link;
   readonly released: Promise<void>;
@@ -49,9 +49,9 @@ export class LinkService {
   readonly #service: LinkServiceOptions;
   readonly #remotePorts: RemotePortRegistry = new RemotePortRegistry();
   readonly #failed: ReturnType<typeof failureReport>;
-  /** Standard input and output, where they are lent to one peer after the other. */
+  /** Standard input and output, where they serve one peer after the other (-k). */
   readonly #shared: { readonly input: Readable; readonly output: Writable } | undefined;
-  /** The link that has them now. */
+  /** The link that uses them now. */
   #piping: PipingLink | undefined;
   readonly #links: Set<Link> = new Set();
 
@@ -66,7 +66,7 @@ export class LinkService {
       : undefined;
   }
 
-  /** What it holds for links, by name. */
+  /** Counts of the objects that it holds for links, by name. */
   get counts(): Readonly<Record<string, number>> {
     return {
       served: this.#links.size,
@@ -76,10 +76,10 @@ export class LinkService {
   }
 
   /**
-   * Serves a link to its end. To be called as soon as the link is there.
+   * Serves a link to its end. Must be called in the same tick in which the link is announced.
    *
    * @returns the status to exit with
-   * @throws SrudpError for every end but the right one; the reason of the interrupt
+   * @throws SrudpError for every end but an orderly one; the reason of the interrupt
    */
   async serve(link: Link): Promise<number> {
     try {
@@ -92,7 +92,7 @@ export class LinkService {
 
   async #serve(link: Link): Promise<number> {
     const startedAtMs = performance.now();
-    // It may fail while nobody listens; that is found when its turn comes.
+    // The link may fail before it is served; `link.errored` is checked then.
     link.on("error", () => undefined);
     reportConnected(this.#context, link);
     const remembered = keepPeer(this.#context, link, this.#options, async () => {
@@ -127,8 +127,8 @@ export class LinkService {
   }
 
   /**
-   * With -k a link without a pipe may be silent for days, so one whose peer was killed would stay. A new link is a
-   * reason to ask: the same peer's earlier links, and where it gets crowded all of them.
+   * With -k a link without a pipe may be silent for days, so the link of a killed peer would stay. On each new link,
+   * the same peer's earlier links are pinged; from a certain number of links on, all of them.
    */
   #reapDeadLinks(newcomer: Link): void {
     const isCrowded = this.#links.size >= CROWD;
@@ -146,7 +146,7 @@ export class LinkService {
   async #carry(link: Link, remembered: Promise<void>): Promise<number> {
     const shared = this.#shared;
     if (shared === undefined) return pipeLink(this.#context, link, this.#options, { remembered });
-    // Of several that wait, one gets it; the others look again.
+    // One of several waiting links continues; the others check again.
     while (this.#piping !== undefined) {
       if (await this.#endIfDead(this.#piping)) continue;
       link.reset("ERR_BUSY");
@@ -175,8 +175,8 @@ export class LinkService {
   }
 
   /**
-   * With -k silence ends a link late, so the peer of the link that has standard input and output may be gone. It is
-   * asked when another one wants them.
+   * With -k silence ends a link late, so the peer that uses standard input and output may be dead. It is pinged when
+   * another peer needs them.
    *
    * @returns whether they have been released
    */

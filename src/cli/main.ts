@@ -1,13 +1,13 @@
 /**
- * Entry of the command. It imports next to nothing, so that `--version` answers as fast as Node starts, and
- * does first what cannot wait: a code that stands on the command line leaves the list of processes.
+ * Entry of the command. It imports almost nothing, so that `--version` answers as fast as Node starts. It first
+ * hides a code on the command line from the list of processes.
  */
 import { createRequire } from "node:module";
 
 const words = process.argv.slice(2);
 
-// "42-ocean-lizard-maple" in any tolerated spelling, whole or as words of their own; tickets; and, though they
-// have no business there, secrets.
+// "42-ocean-lizard-maple" in any accepted spelling, as one argument or several; tickets; and secrets, which do not
+// belong on a command line.
 const CODE =
   /(?:^|\s)\d{1,2}[\s_\u2010-\u2015-]+[a-z]{3,8}[\s_\u2010-\u2015-]+[a-z]{3,8}[\s_\u2010-\u2015-]/i;
 const SECRET = /srudp[sti]1/i;
@@ -16,7 +16,7 @@ if (CODE.test(line) || SECRET.test(line)) {
   process.title = "srudp (code hidden)";
 }
 
-// The package names itself: this holds from the sources and from what is compiled of them.
+// The package imports itself by name, which works from the sources and from the compiled files.
 const { version } = createRequire(import.meta.url)("srudp/package.json") as { version: string };
 
 if (words.length === 1 && (words[0] === "--version" || words[0] === "-V")) {

@@ -7,9 +7,10 @@
  *     ready     "I have tried whether I can write my list of peers", once both want it
  *     saved     whether this side has saved the other, once both are ready
  *
- * A side that cannot write says so before anybody has saved anything. No exchange can make the last step safe against
- * a lost link, so a side that has saved marks the peer as unconfirmed until the peer has said that it saved too, and
- * the exchange is repeated on their next link: on every link of a process with --save, and by key without it.
+ * A side that cannot write reports that before either side has saved anything. No exchange makes the last step safe
+ * against a lost link. A side that has saved therefore marks the peer as unconfirmed until the peer reports that it
+ * saved too, and the exchange is repeated on the next link: on every link of a process with --save, and on links
+ * authenticated by key without it.
  */
 import { SrudpError } from "../base/errors.ts";
 import type { Link } from "../link/link.ts";
@@ -22,19 +23,19 @@ import { usage } from "./options/operands.ts";
 import { escapeText } from "./terminal/escape.ts";
 import type { Reporter } from "./terminal/reporter.ts";
 
-/** Control records; the body of the first two is empty, that of the last one a byte. */
+/** Types of control records. The first two have an empty body, `saved` has one byte. */
 export const PAIRING_RECORD = { paired: 16, ready: 17, saved: 18 } as const;
 
 const SAVED: Uint8Array = Uint8Array.of(0);
 const NOT_SAVED: Uint8Array = Uint8Array.of(1);
-/** A link that could end waits so long for the exchange, ms; a slow disk takes a part of a second. */
+/** How long the exchange delays the end of a link; a slow disk takes a fraction of a second. */
 const EXCHANGE_MS = 5000;
 
-/** What is used of a link. */
+/** The part of a link that pairing uses. */
 export type PairingLink = Pick<Link, "peer" | "auth" | "on" | "once" | "sendRecord" | "deferClose">;
 
 /**
- * Refuses a name that cannot be kept before anything is sent.
+ * Refuses a name that cannot be saved, before anything is sent.
  *
  * @throws SrudpError ERR_USAGE, ERR_NAME_TAKEN
  */
@@ -49,17 +50,17 @@ export async function checkNewName(store: KeyStore, name: string): Promise<void>
 }
 
 export interface PairingOptions {
-  /** What to call the peer (`--save`); left out, only an exchange that was not completed is repeated. */
+  /** The peer's name (`--save`); left out, only an incomplete exchange is repeated. */
   readonly name?: string | undefined;
-  /** Where the peer can be reached again, as it was typed. */
+  /** The peer's address as it was typed. */
   readonly address?: string | undefined;
 }
 
 /**
- * Takes part in pairing on this link. To be called as soon as the link is there.
+ * Takes part in pairing on this link. Must be called in the same tick in which the link is announced.
  *
- * @returns settled when the exchange is over, well or not, or the link has ended
- * @throws SrudpError ERR_NAME_TAKEN, ERR_KEY_FILE when this side could not save the peer; nobody has saved anything then
+ * @returns settles when the exchange has ended, successfully or not, or the link has ended
+ * @throws SrudpError ERR_NAME_TAKEN, ERR_KEY_FILE when the peer cannot be saved here; then neither side has saved
  */
 export function pair(
   { reporter }: Pick<CommandContext, "reporter">,
@@ -78,16 +79,16 @@ class Pairing {
   readonly #link: PairingLink;
   readonly #settle: () => void;
   readonly #fail: (error: unknown) => void;
-  /** What is to be saved, once this side takes part. */
+  /** The entry to save, once this side takes part. */
   #entry: SavedPeer | undefined;
   readonly #isAsked: boolean;
-  /** This side has said that it takes part. */
+  /** This side has sent `paired`. */
   #isBegun = false;
   #isPeerWilling = false;
   #isReady = false;
   #isPeerReady = false;
   #isSaved = false;
-  /** This side had the peer before, and so had the peer. */
+  /** The peer was saved and confirmed before. */
   #wasConfirmed = false;
   #isPeerSaved = false;
   #isOver = false;
@@ -114,9 +115,9 @@ class Pairing {
   start(): void {
     this.#link.on("record", (type, body) => this.#handleRecord(type, body));
     this.#link.once("close", () => this.#handleClose());
-    // Nobody waits for what was not asked for.
+    // Without --save the caller does not wait for the exchange.
     if (!this.#isAsked) this.#settle();
-    // At once: the record goes before anything that could end the link.
+    // Synchronously: the record is sent before anything that could end the link.
     if (this.#isAsked && this.#link.auth !== "key") this.#run(() => this.#begin());
     else if (this.#link.auth === "key") this.#run(() => this.#lookUp());
     else this.#over();
@@ -139,7 +140,7 @@ class Pairing {
     }
   }
 
-  /** The peer may be saved already: then only what an earlier link did not complete is begun anew. */
+  /** The peer may be saved already: then only an incomplete exchange is repeated. */
   async #lookUp(): Promise<void> {
     const release = this.#link.deferClose();
     try {
@@ -159,7 +160,7 @@ class Pairing {
     if (this.#isPeerWilling) await this.#prepare();
   }
 
-  /** The peer repeats what is complete for this side. */
+  /** The peer repeats an exchange that is complete for this side. */
   async #join(): Promise<void> {
     const saved = await this.#store.savedPeers.findByKey(this.#link.peer);
     if (this.#isOver || this.#isBegun || saved === undefined) return;
@@ -214,7 +215,7 @@ class Pairing {
     this.#over();
   }
 
-  /** A peer that is saved and confirmed stays so. */
+  /** Saves the entry; a peer that is saved and confirmed stays confirmed. */
   async #keep(isUnconfirmed: boolean): Promise<void> {
     const { savedPeers } = this.#store;
     const { name, publicKey } = this.#entry!;
@@ -228,7 +229,7 @@ class Pairing {
   }
 
   #handleClose(): void {
-    // The peer has saved: all that is left is for this side's disk to do.
+    // The peer has saved, and this side completes without the link.
     if (this.#isOver || (this.#isReady && this.#isPeerSaved)) return;
     if (!this.#isBegun) this.#over();
     else if (!this.#isPeerWilling)
@@ -236,7 +237,7 @@ class Pairing {
     else this.#giveUp("the link ended before both sides had saved");
   }
 
-  /** @param isNews whether somebody waits for it; otherwise it is a detail */
+  /** @param isNews whether the user requested the pairing; otherwise the event is a detail */
   #giveUp(reason: string, isNews = true): void {
     if (this.#isOver) return;
     if (this.#entry === undefined) {
@@ -256,7 +257,7 @@ class Pairing {
     if (!this.#isOver) this.#link.sendRecord(type, body);
   }
 
-  /** Errors of this side's files end the exchange. */
+  /** Runs a step; errors of the local files end the exchange. */
   #run(step: () => Promise<void>): void {
     step().catch((error: unknown) => {
       if (this.#isOver) return;

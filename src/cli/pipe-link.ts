@@ -1,4 +1,4 @@
-/** One link from its start to its end: what it is bridged to, and what is told of it. */
+/** Bridges one link to standard input and output or to a program, and reports its life. */
 
 import { fstatSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
@@ -18,15 +18,15 @@ import { formatBytes, formatDuration, type ProgressSample, showProgress } from "
 import { lendInput, lendOutput } from "./terminal/shared-stdio.ts";
 
 export interface PipeLinkOptions {
-  /** Standard input and output where the next peer still needs them: they stay open. */
+  /** Standard input and output that stay open for the next peer. */
   readonly shared?: { readonly input: Readable; readonly output: Writable; onReleased(): void } | undefined;
-  /** The writing down of whom the link is to (`keepPeer`); without that there is no link. */
+  /** The saving of the peer (`keepPeer`); a failure ends the link. */
   readonly remembered: Promise<void>;
 }
 
 /**
- * Writes down whom a link is to, where that was asked for; it breaks the link off when it cannot. To be called
- * as soon as the link is there.
+ * Saves the peer of a link where an option requests it; resets the link when it cannot. Must be called in the same
+ * tick in which the link is announced.
  *
  * @param address where the peer can be reached again, for `--save`
  */
@@ -49,13 +49,12 @@ export async function keepPeer(
 }
 
 /**
- * Bridges `link` to standard input and output, or to the program behind `--`, until both directions have
- * ended.
+ * Bridges `link` to standard input and output, or to the program after `--`, until both directions have ended.
  *
- * The bridge stands when the call returns, before anything is waited for: no event of the link is missed.
+ * The bridge is set up synchronously, so that no event of the link is missed.
  *
  * @returns the status to exit with: 0, or that of the program
- * @throws SrudpError for every end but the right one; the reason of the interrupt
+ * @throws SrudpError for every end but an orderly one; the reason of the interrupt
  */
 export async function pipeLink(
   context: CommandContext,
@@ -63,7 +62,7 @@ export async function pipeLink(
   options: LinkOptions,
   { shared, remembered }: PipeLinkOptions,
 ): Promise<number> {
-  // It may have ended while it waited for its turn.
+  // The link may have ended while it waited for standard input and output.
   if (link.destroyed) throw link.errored ?? new SrudpError("ERR_PEER_RESET");
   const { signal } = context.interrupt;
   const limit = options.quitAfter === undefined ? {} : { quitAfterMs: options.quitAfter };
@@ -99,14 +98,14 @@ export async function pipeLink(
 }
 
 /**
- * Whether the peer's end is the end of standard input. At a terminal, nobody ends it when a transfer is over; what is
- * piped in ends by itself.
+ * Whether the peer's end also ends standard input. A terminal does not end when a transfer is complete; piped input
+ * ends by itself.
  */
 export function inputEndsWithPeer({ sendOnly, halfClose, quitAfter }: LinkOptions): boolean {
   return isatty(0) && !sendOnly && !halfClose && quitAfter !== Number.POSITIVE_INFINITY;
 }
 
-/** Tells of a link that has just been made, and of its moves from then on. */
+/** Reports a new link, and its later path changes. */
 export function reportConnected(context: CommandContext, link: Link): void {
   const { reporter } = context;
   link.on("path", (move) => reportPath(context, link, move));
@@ -147,7 +146,7 @@ function reportBroken({ reporter }: CommandContext, { sent, received, durationMs
   reporter.event("broken", { sent, received, durationMs: tenths(durationMs) }, prose, "detail");
 }
 
-/** Tells of the end of a link that carried no pipe. */
+/** Reports the end of a link without a pipe. */
 export function reportOver({ reporter }: CommandContext, link: Link, durationMs: number): void {
   const { lossPct } = lossOf(link);
   const prose = `closed after ${formatDuration(durationMs)}, ${lossPct} % of packets lost`;
@@ -159,7 +158,7 @@ function lossOf(link: Link): { lossPct: number } {
   return { lossPct: sentPackets === 0 ? 0 : Math.round((10_000 * lostPackets) / sentPackets) / 100 };
 }
 
-/** Without being asked, only where a person watches and the bytes go elsewhere. */
+/** By default, only on a terminal through which no data flows. */
 function wantsProgress({ reporter }: CommandContext, options: LinkOptions): boolean {
   if (options.progress !== undefined) return options.progress;
   if (!reporter.isTerminal || reporter.json || reporter.quiet || options.exec) return false;
@@ -181,7 +180,7 @@ function startProgress({ reporter }: CommandContext, link: Link, joined: Bridge)
   });
 }
 
-/** Nothing for what came in one piece: it has no rate. */
+/** The rate; empty for a transfer that took no measurable time. */
 function rateOf(bytes: number, transferMs: number): string {
   return bytes === 0 || transferMs < 1 ? "" : ` (${formatBytes((1000 * bytes) / transferMs)}/s)`;
 }

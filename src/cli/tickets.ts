@@ -1,4 +1,4 @@
-/** Tickets between two people: what each side prints, and how the answer gets back to the listener. */
+/** Tickets that two users exchange: what each side prints, and how the listener receives the answer. */
 import { statSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { SrudpError } from "../base/errors.ts";
@@ -14,11 +14,11 @@ import { AnswerEntry } from "./terminal/answer-entry.ts";
 import { formatDuration } from "./terminal/progress.ts";
 import { askLines, hasTerminal } from "./terminal/prompt.ts";
 
-/** How long a ticket may be waited with. */
+/** How long a ticket is valid. */
 const TICKET_LIFE_MS = 600_000;
-/** A ticket that expired longer ago has expired, whatever is wrong with a clock. */
+/** A ticket that expired longer ago is refused; an earlier expiry may be a wrong clock. */
 const MAX_CLOCK_ERROR_MS = 26 * 3_600_000;
-/** How soon an answer's file that is not there yet is looked for again. */
+/** Interval at which a missing answer file is looked for. */
 const RETRY_MS = 250;
 const QUESTION = "answer: ";
 
@@ -55,8 +55,8 @@ export function offerTicket(
 }
 
 /**
- * Takes an offer up. One that expired a while ago may come from a machine whose clock is behind: whether it is still
- * good is for the listener to say, which waits no longer than its own clock lets it.
+ * Accepts an offer. One that expired a short time ago may come from a machine whose clock is behind. The listener
+ * decides by its own clock whether the offer is still valid.
  *
  * @throws SrudpError ERR_TICKET_EXPIRED
  */
@@ -74,10 +74,10 @@ export function acceptTicket({ reporter }: CommandContext, offer: TicketOffer): 
   return { side: "initiator", offer, onTicket };
 }
 
-/** How long the connector waits for its answer to be carried back. */
+/** How long the connector waits for the listener to receive the answer. */
 export function ticketPatienceMs(offer: TicketOffer): number {
   const leftMs = offer.expiresAtS * 1000 - Date.now();
-  // A clock that differs says nothing about the time that is left.
+  // Where the clocks differ, the remaining time is unknown.
   return leftMs > 0 && leftMs < TICKET_LIFE_MS ? leftMs : TICKET_LIFE_MS;
 }
 
@@ -101,7 +101,7 @@ async function readAnswer(
   }
 }
 
-/** Asks at the terminal until a line, or several that belong together, are the answer. */
+/** Asks on the terminal until one or more lines are the answer. */
 async function askAnswer(terms: TicketTerms, signal: AbortSignal): Promise<TicketAnswer> {
   const entry = new AnswerEntry((answer) => isAnswerTo(terms, answer));
   const isDone = await askLines(QUESTION, signal, (line) => {

@@ -15,7 +15,7 @@ import { printLines } from "../terminal/print-lines.ts";
 
 export interface PeersCheckOptions {
   readonly json?: true;
-  /** As `listen` would be given them. */
+  /** As for `listen`. */
   readonly expose?: readonly string[];
 }
 
@@ -68,7 +68,7 @@ function targetOf(text: string): Address {
   return suffix === "udp" && target.kind === "tcp" ? { ...target, kind: "udp" } : target;
 }
 
-/** The key, the key of the saved peer of that name, or that of the line of authorized_peers with that name. */
+/** A key as text, the name of a saved peer, or the name of a line of authorized_peers. */
 async function keyOf(store: KeyStore, word: string): Promise<Uint8Array> {
   if (/^srudp1/i.test(word)) return decodeKey(word);
   const saved = isPeerName(word) ? await store.savedPeers.find(word) : undefined;

@@ -1,4 +1,4 @@
-/** `srudp bench`: what the link to a peer carries. The peer is an ordinary `srudp listen`. */
+/** `srudp bench`: measures the link to a peer. The peer is an ordinary `srudp listen --allow-bench`. */
 import { type BenchResult, measure } from "../../app/bench.ts";
 import { unlessAborted } from "../../platform/deadline.ts";
 import type { CommandContext } from "../context.ts";

@@ -1,4 +1,4 @@
-/** `srudp connect`: reaches one peer and carries one link. */
+/** `srudp connect`: opens one link to one peer. */
 
 import { ForwardPeer } from "../../app/forward/forward-peer.ts";
 import { Permissions } from "../../app/forward/permissions/permissions.ts";
@@ -15,7 +15,7 @@ import { resolvePeer } from "../options/peer-dialer.ts";
 import { inputEndsWithPeer, keepPeer, pipeLink, reportConnected, reportOver } from "../pipe-link.ts";
 import { failureReport } from "../reports/forward-reports.ts";
 
-/** Waiting for a peer ends by itself after this, unless `-w` says otherwise. */
+/** How long to wait for a peer without `-w`. */
 export const CONNECT_TIMEOUT_MS = 60_000;
 
 /** @returns the status to exit with */
@@ -38,7 +38,7 @@ export async function runConnect(
     pipe,
   });
   reportConnected(context, link);
-  // The peer may reach nothing through here; but forwards to it can be added (`srudp control`).
+  // The peer may reach nothing through this side, but forwards to it can be added (`srudp control`).
   const peer = new ForwardPeer(link, {
     permissions: new Permissions(),
     remotePorts: new RemotePortRegistry(),

@@ -10,7 +10,7 @@ import { reportForwarding } from "../reports/forward-reports.ts";
 import { escapeText } from "../terminal/escape.ts";
 
 export interface ControlOptions extends ForwardOptions {
-  /** Number of a link, as `srudp status` has it. */
+  /** Number of a link, as `srudp status` prints it. */
   readonly link?: number;
 }
 
@@ -42,7 +42,7 @@ export async function runControl(
   return 0;
 }
 
-/** The socket of the one process that goes by this number or name. */
+/** The control socket of the one process with this number or name. */
 async function find({ environment }: CommandContext, wanted: string): Promise<string> {
   const running = await runningProcesses(controlFolder(environment));
   const found = running.filter(

@@ -1,4 +1,4 @@
-/** `srudp doctor`: how this machine stands in the network, and with a peer's code what a link to it would be. */
+/** `srudp doctor`: the local network conditions and, with a peer's code, the link to expect to that peer. */
 
 import { readCodeDescriptor, readCodeFile, takeEnvironmentCode } from "../../store/secret-sources.ts";
 import { diagnose, type RelayDiagnosis } from "../../traversal/doctor/diagnosis.ts";
@@ -16,7 +16,7 @@ import { describeDiagnosis, describePeerProbe } from "../reports/doctor-report.t
 import { jsonLine } from "../terminal/escape.ts";
 import { printLines } from "../terminal/print-lines.ts";
 
-/** The peer has so long to answer, unless `-w` says otherwise. */
+/** How long to wait for the peer's answer without `-w`. */
 const PEER_TIMEOUT_MS = 60_000;
 
 /** @returns the status to exit with */
@@ -58,7 +58,7 @@ function withRelayRemedy(relay: RelayDiagnosis): RelayDiagnosis {
   return reason === undefined ? relay : { ...relay, reason: withRemedy(reason, "ERR_RELAY_REFUSED") };
 }
 
-/** The code of the peer to ask, in one of the ways in which every command takes it; undefined for none. */
+/** The peer's code, from the operands, an option or the environment; undefined for none. */
 async function codeOf(
   operands: readonly string[],
   { codeFile, codeFd }: LinkOptions,

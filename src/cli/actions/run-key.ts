@@ -1,4 +1,4 @@
-/** `srudp key`: what goes to stdout is the key or the secret, and nothing else. */
+/** `srudp key`: prints the key or the secret to stdout, and nothing else. */
 import { randomBytes } from "node:crypto";
 import { SrudpError } from "../../base/errors.ts";
 import { configurationFolder, createIdentity, KeyStore } from "../../store/key-store.ts";
@@ -32,7 +32,7 @@ async function textOf(context: CommandContext, action: KeyAction, file: string |
     case "new": {
       const identity = file === undefined ? await store.createIdentity() : await createIdentity(file);
       if (identity === undefined) {
-        // Peers know the old key: it is never lost by a command that was typed twice.
+        // Peers know the old key, so running the command twice must not replace it.
         throw new SrudpError("ERR_KEY_EXISTS", file ?? store.identityPath);
       }
       return encodeKey(identity.publicKey);

@@ -1,4 +1,4 @@
-/** `srudp listen`: waits for a peer and serves it, and with `-k` many of them, one beside the other. */
+/** `srudp listen`: waits for a peer and serves it; with `-k`, many peers concurrently. */
 import { checkInput } from "../../app/input.ts";
 import { SrudpError } from "../../base/errors.ts";
 import type { Link } from "../../link/link.ts";
@@ -21,14 +21,14 @@ import { CodeLife } from "../terminal/code-life.ts";
 import { formatDuration } from "../terminal/progress.ts";
 import { offerTicket } from "../tickets.ts";
 
-/** Peers at the same time, with -k. */
+/** Concurrent peers with -k. */
 const LINKS_LIMIT = 256;
 /**
- * With -k a peer's forwards survive its machine's sleep over a weekend, but a peer that died must not stay for ever.
+ * With -k a peer's forwards survive a weekend of sleep of its machine, but a dead peer's link must end some day.
  * A pipe ends sooner: its connector announces a shorter idle timeout.
  */
 const KEEP_OPEN_IDLE_TIMEOUT_MS = 72 * 3_600_000;
-/** How long a listener stays after its code is void. */
+/** How long a listener stays after its code has become void. */
 const RELEASE_TIMEOUT_MS = 1000;
 
 /** @returns the status to exit with */
@@ -50,11 +50,11 @@ export async function runListen(
       "A code serves one peer: -k goes with a code that is made here, a secret, a passphrase or keys",
     );
 
-  // Who knows the port comes by itself; the others are met.
+  // A peer that knows the port connects directly; the others find the listener at rendezvous points.
   const wantsMeeting = port === undefined || options.rendezvous !== undefined;
   const { identity, ticket: psk } = trust.options;
   const isMet = psk !== undefined || (wantsMeeting && (trust.code !== undefined || identity !== undefined));
-  // Whatever ends the waiting for good: a signal, a code that is void, a ticket that nobody took up.
+  // Ends the listener: a signal, a void code, or an unused ticket.
   const ending = new AbortController();
   onAbort(interrupt.signal, () => ending.abort(interrupt.signal.reason));
   const controlService = await ControlService.open(context, "listen", String(port ?? 0));
@@ -87,7 +87,7 @@ export async function runListen(
           if (code !== undefined) reportNewCode(context.reporter, code);
         },
         pause: (pauseMs) => reportBurnt(context.reporter, pauseMs),
-        // Who guessed last is still to hear that it was wrong, and may have to ask again.
+        // The peer that guessed last must still learn that its guess was wrong, perhaps after a retransmission.
         fail: (error) => setTimeout(() => ending.abort(error), RELEASE_TIMEOUT_MS),
       });
       listener.on("burnt", () => life?.handleBurnt());
@@ -106,7 +106,7 @@ export async function runListen(
   }
 }
 
-/** Serves link after link, many at once, or one. */
+/** Serves one link, or with -k all links concurrently. */
 async function serve(
   context: CommandContext,
   listener: Listener,
@@ -117,7 +117,7 @@ async function serve(
 ): Promise<number> {
   const links = listener[Symbol.asyncIterator]();
   const served = new Map<Link, Promise<number>>();
-  // At once, not when its turn comes: what the peer asks for first must find somebody.
+  // At once, not in the loop below: the peer's first requests need handlers.
   listener.on("link", (link) => {
     life?.handlePeer(link.auth === "code");
     served.set(link, service.serve(link));
@@ -128,10 +128,10 @@ async function serve(
     served.delete(link);
     if (!options.keepOpen) return status;
     status.catch((thrown: unknown) => {
-      // The end of one link is reported and forgotten. Without an output, there is nothing to do for the next one.
+      // The end of one link does not end the listener; without an output, no further link can be served.
       const error = asSrudpError(thrown);
       if (error.code === "ERR_OUTPUT_CLOSED") ending.abort(error);
-      // A fault of the link has been reported when it showed.
+      // A fault of the link was reported when it occurred.
       else if (error.code !== "ERR_INTERNAL" && !context.interrupt.signal.aborted)
         context.reporter.error(error);
     });
@@ -157,7 +157,7 @@ async function nextLink(
   }
 }
 
-/** nc knows `-l -p PORT` as well as `-l PORT`. */
+/** As in nc, the port is an operand or `-p`. */
 function portOf(text: string | undefined, options: LinkOptions): number | undefined {
   if (text === undefined) return options.localPort;
   const port = parsePort(text);

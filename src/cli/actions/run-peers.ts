@@ -1,4 +1,4 @@
-/** `srudp peers`: who is known, by name or address, and how to let go of them. The list goes to stdout. */
+/** `srudp peers`: lists, adds, removes and checks known peers. The list goes to stdout. */
 import { SrudpError } from "../../base/errors.ts";
 import { configurationFolder, KeyStore } from "../../store/key-store.ts";
 import { decodeKey, encodeKey } from "../../wire/key-text.ts";
@@ -12,8 +12,8 @@ import { checkPeer, type PeersCheckOptions } from "./peers-check.ts";
 export type PeersAction = "list" | "add" | "forget" | "check";
 
 /**
- * Why a peer is on the list: paired by name (unconfirmed as long as the peer has not said that it saved this side too),
- * trusted at first use, or allowed to connect.
+ * Why a peer is listed: paired by name (unconfirmed until the peer reports that it saved the local key), trusted at
+ * first use, or allowed to connect.
  */
 interface Entry {
   readonly kind: "paired" | "unconfirmed" | "known" | "allowed";
@@ -77,7 +77,7 @@ function formatEntries(entries: readonly Entry[], asJson: boolean): string[] {
   );
 }
 
-/** A peer whose key came by another way; it has to do the same with this side's. */
+/** Adds a peer whose key was received out of band. The peer must add the local key likewise. */
 async function add(store: KeyStore, [name, key, ...address]: readonly string[]): Promise<void> {
   const publicKey = decodeKey(key!);
   await checkNewName(store, name!);
@@ -87,12 +87,12 @@ async function add(store: KeyStore, [name, key, ...address]: readonly string[]):
     if (peer.kind !== "address") throw usage("The address of a peer is host:port");
     reachedAt = formatPeer(peer.host, peer.port);
   }
-  // The own key is made now, so that the other side can be given it.
+  // The local key is made now, since the peer needs it.
   await store.identity();
   await store.savedPeers.add({ name: name!, publicKey, address: reachedAt });
 }
 
-/** By name, by `host:port` or by key: whatever the list shows. */
+/** Removes a peer by name, `host:port` or key. */
 async function forget({ reporter }: CommandContext, store: KeyStore, word: string): Promise<void> {
   const wanted = word.toLowerCase();
   const entries = await entriesOf(store);

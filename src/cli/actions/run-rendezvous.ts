@@ -1,4 +1,4 @@
-/** `srudp rendezvous`: one's own meeting place. It runs until a signal; SIGUSR1 has its numbers told. */
+/** `srudp rendezvous`: runs a rendezvous server until a signal; SIGUSR1 prints its statistics. */
 import { setFlagsFromString } from "node:v8";
 import { unlessAborted } from "../../platform/deadline.ts";
 import { formatAddress } from "../../platform/udp/address.ts";
@@ -10,7 +10,7 @@ import { limitsOf, type RendezvousCommandOptions } from "../options/rendezvous-o
 import { ownAddresses } from "../reports/local-addresses.ts";
 import type { Reporter } from "../terminal/reporter.ts";
 
-/** @returns never but by throwing: the reason of the interruption, or why it could not begin */
+/** Always rejects: with the interrupt, or with the reason why the server could not start. */
 export async function runRendezvous(
   { reporter, interrupt, version }: CommandContext,
   options: RendezvousCommandOptions,

@@ -11,7 +11,7 @@ import { formatBytes } from "../terminal/progress.ts";
 
 /**
  * @returns the status to exit with
- * @throws SrudpError ERR_CONTROL_FOLDER; ERR_CONTROL_ANSWER, once all that did answer are listed
+ * @throws SrudpError ERR_CONTROL_FOLDER; ERR_CONTROL_ANSWER, after the processes that answered are listed
  */
 export async function runStatus(context: CommandContext, options: { json?: true }): Promise<number> {
   const running = await runningProcesses(controlFolder(context.environment));
@@ -65,7 +65,7 @@ function lineOf(link: LinkStatus): string {
   return escapeText(`  ${parts.join(" · ")}`);
 }
 
-/** A key in short; as it was told, where it is none. */
+/** A shortened key; text that is not a key stays as it is. */
 function shownKey(text: string): string {
   try {
     return shortKey(decodeKey(text));

@@ -1,10 +1,10 @@
-/** How to meet a peer without an address: what the options say, and what is told on the way. */
+/** Options and events of NAT traversal, for a peer without an address. */
 import { NO_DIRECT_PATH, type TraversalEvent, type TraversalOptions } from "../../link/traversal-options.ts";
 import { withRemedy } from "../failures.ts";
 import type { Reporter } from "../terminal/reporter.ts";
 import type { LinkOptions } from "./common-options.ts";
 
-/** The options that say how to meet. */
+/** The library's options for NAT traversal. */
 export function traversalOptionsOf(options: LinkOptions, reporter: Reporter): TraversalOptions {
   const only = options.directOnly ? "direct" : options.relayOnly ? "relay" : undefined;
   return {

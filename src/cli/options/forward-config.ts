@@ -1,6 +1,6 @@
 /**
- * The file of `srudp forward --config`: a peer, forwards and options, in TOML. All of it is read and checked before
- * anything is done, and a word that means nothing is a mistake.
+ * The file of `srudp forward --config`: a peer, forwards and options, in TOML. It is read and checked completely
+ * before anything is done; an unknown key is an error.
  *
  *     peer = "laptop.example.org:4242"
  *     secret-file = "link.secret"          # any long option of the command, by its name; files from this one's folder
@@ -24,7 +24,7 @@ export interface ForwardConfig {
 }
 
 const FORWARDS = { local: "L", remote: "R", dynamic: "D" } as const;
-/** Options whose values are paths: a standing tunnel must not depend on where it is started. */
+/** Options whose values are paths, relative to the file's folder: a tunnel must not depend on the working directory. */
 const PATHS: ReadonlySet<string> = new Set([
   "code-file",
   "identity",
@@ -33,7 +33,7 @@ const PATHS: ReadonlySet<string> = new Set([
   "secret-file",
   "turn-file",
 ]);
-/** Options that mean something on the command line only. */
+/** Options of the command line only. */
 const NOT_HERE: ReadonlySet<string> = new Set(["config", "help", "json", "verbose", "quiet", "code-fd"]);
 
 /**
@@ -63,7 +63,7 @@ export async function readForwardConfig(path: string, command: Command): Promise
   return { peer, options };
 }
 
-/** The text of a file, to name the line of what is wrong in it. */
+/** The text of a file, to name the line of an error. */
 class ConfigFile {
   readonly path: string;
   readonly #lines: readonly string[];
@@ -79,7 +79,7 @@ class ConfigFile {
     return bad(this.path, line === undefined ? `${key} ${what}` : `line ${line}: ${key} ${what}`);
   }
 
-  /** Where a key is written, or the table that it is in; the parser does not tell. */
+  /** The line of a key, or of its table; the parser does not report it. */
   #lineOf(key: string): number | undefined {
     const [first, last] = [key.split(".")[0]!, key.split(".").at(-1)!];
     for (const word of [last, first]) {
@@ -106,7 +106,7 @@ function isTable(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
 }
 
-/** What is read later, and would fail then as if it had been typed. */
+/** Checks values that are parsed later, where an error would not name the file. */
 function checkEntries(file: ConfigFile, peer: string, options: ForwardOptions): void {
   const check = (key: string, texts: readonly string[] = [], parse: (text: string) => unknown): void => {
     for (const text of texts) {
@@ -125,7 +125,7 @@ function checkEntries(file: ConfigFile, peer: string, options: ForwardOptions): 
   check("permit-listen", options.permitListen, (text) => new Permissions([], [text]));
 }
 
-/** Options by their long names, each read as the command line reads it. */
+/** Reads options by their long names, with the parsers of the command line. */
 function readOptions(file: ConfigFile, table: Record<string, unknown>, command: Command): ForwardOptions {
   const read: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(table)) {
@@ -141,7 +141,7 @@ function readOption(file: ConfigFile, name: string, value: unknown, option: Opti
     if (typeof value !== "boolean") throw file.bad(name, "is true or false");
     return option.negate ? !value : value;
   }
-  // Of several values for one that is not repeatable, all but the last would be lost.
+  // All but the last of several values would be lost for an option that is not repeatable.
   const isRepeatable = option.parseArg === collect;
   if (Array.isArray(value) && !isRepeatable) throw file.bad(name, "takes one value");
   const given = Array.isArray(value) ? textsOf(file, name, value) : [textOf(file, name, value)];

@@ -1,4 +1,4 @@
-/** What `listen` and `connect` do alike: the options on the way, and the first event. */
+/** What all commands with a link share: the library's options and the first event. */
 
 import type { CommonOptions } from "../../link/link-options.ts";
 import { primitives } from "../../platform/crypto/provider.ts";
@@ -7,7 +7,7 @@ import { WIRE_VERSION } from "../../wire/handshake-packet.ts";
 import type { CommandContext } from "../context.ts";
 import type { LinkOptions } from "./common-options.ts";
 
-/** The first event of every command that makes a link. */
+/** Reports the first event of every command that opens a link. */
 export function reportStart({ reporter, version }: CommandContext): void {
   const cipher = primitives().name;
   const offload = offloadNames();
@@ -16,7 +16,7 @@ export function reportStart({ reporter, version }: CommandContext): void {
   reporter.event("hello", { version, protocol: WIRE_VERSION, cipher, offload }, prose, "detail");
 }
 
-/** The options that say how packets travel. */
+/** The library's options for sockets and packets. */
 export function linkOptionsOf(options: LinkOptions, { faults }: CommandContext): CommonOptions {
   const family = options[4] ? 4 : options[6] ? 6 : undefined;
   return {

@@ -1,4 +1,4 @@
-/** What stands on the command line, read strictly: peers, ports, times, and the program behind `--`. */
+/** Strict parsers for operands and option values: peers, ports, times, and the program after `--`. */
 import { SrudpError } from "../../base/errors.ts";
 import { isPeerName } from "../../store/saved-peers.ts";
 import { CODE_WORDS, looksLikeCode, parseCode } from "../../wire/code.ts";
@@ -6,7 +6,7 @@ import { unquote, unwrapLine } from "../../wire/pasted-text.ts";
 import { decodeTicket, looksLikeTicket, type TicketOffer } from "../../wire/ticket.ts";
 import { escapeText } from "../terminal/escape.ts";
 
-/** What `connect` was told to reach. */
+/** The peer that the operands of a command name. */
 export type PeerOperand =
   | { readonly kind: "address"; readonly host: string; readonly port: number }
   | { readonly kind: "code"; readonly code: string }
@@ -16,7 +16,7 @@ export type PeerOperand =
   | { readonly kind: "name"; readonly name: string }
   | { readonly kind: "none" };
 
-/** The words before the first `--` and those behind it, `undefined` where there is no `--`. */
+/** The arguments before the first `--`, and those after it; `undefined` where there is no `--`. */
 export function splitWords(words: readonly string[]): { options: string[]; program: string[] | undefined } {
   const at = words.indexOf("--");
   if (at < 0) return { options: [...words], program: undefined };
@@ -34,7 +34,7 @@ export function parsePeer(words: readonly string[]): PeerOperand {
   const [first, second] = operands;
   if (first === undefined) return { kind: "none" };
   if (looksLikeTicket(first)) {
-    // A line that was broken on its way comes in several words.
+    // A ticket with line breaks arrives as several arguments.
     const ticket = decodeTicket(operands.join(""));
     if (ticket.kind === "offer") return { kind: "ticket", offer: ticket };
     throw usage("This ticket is an answer: paste it where `srudp listen --ticket` waits");
@@ -55,8 +55,8 @@ export function parsePeer(words: readonly string[]): PeerOperand {
 }
 
 /**
- * The operands without quotes and invisible characters that were pasted with them, and without the command, where
- * the whole line that the other side printed was pasted. A code may also end in a full stop.
+ * The operands without pasted quotes and invisible characters, and without `srudp connect` where the whole line that
+ * the peer printed was pasted. A full stop after a code is dropped.
  */
 export function unwrapOperands(words: readonly string[]): string[] {
   const unquoted = words.flatMap((word) => {
@@ -107,17 +107,17 @@ export function parseLinkNumber(text: string): number {
   return Number(text);
 }
 
-/** `host:port` in the one spelling under which a peer is remembered and named. */
+/** `host:port` in its canonical spelling, under which a peer is saved and named. */
 export function formatPeer(host: string, port: number): string {
   return host.includes(":") ? `[${host.toLowerCase()}]:${port}` : `${host.toLowerCase()}:${port}`;
 }
 
-/** Text without the codes that it quotes, right or mistyped: a code that was given is never repeated. */
+/** `text` with every code replaced, also a mistyped one: a code is never printed back. */
 export function hideCodes(text: string): string {
   return text.replace(HYPHENED_CODE, "…").replace(SPACED_CODE, (words) => (isCode(words) ? "…" : words));
 }
 
-/** A mistake of whoever typed the command. */
+/** A mistake on the command line. */
 export function usage(detail: string): SrudpError {
   return new SrudpError("ERR_USAGE", detail);
 }
@@ -125,7 +125,7 @@ export function usage(detail: string): SrudpError {
 function address(host: string, port: number): PeerOperand {
   if (host === "" || /[\s/]/.test(host)) throw usage("The host is missing or has a blank in it");
   if (port === 0) throw usage("A peer has no port 0");
-  // It would go to a name server otherwise, in the clear.
+  // Otherwise the code would be sent to a name server in clear text.
   if (looksLikeCode(host) && isCode(host))
     throw usage("A code stands where the host should be: leave out the port");
   return { kind: "address", host, port };

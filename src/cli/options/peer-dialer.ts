@@ -1,6 +1,6 @@
 /**
- * The way to one peer: what its operand names, whom it has to be, and how a link to it is made, once or again
- * and again. `connect` and `forward` get their links here and nowhere else.
+ * Resolves the operands of a command to one peer: where it is, how it is authenticated, and how to open links to
+ * it. `connect`, `forward` and `bench` open their links here only.
  */
 
 import type { Link } from "../../link/link.ts";
@@ -21,48 +21,48 @@ import { linkOptionsOf } from "./link-setup.ts";
 import { formatPeer, type PeerOperand, parsePeer, usage } from "./operands.ts";
 import { turnOptionsOf } from "./turn-options.ts";
 
-/** Without an answer for so long the person is told what may be wrong. */
+/** After this time without an answer, the user is told what may be wrong. */
 const SILENCE_MS = 3000;
 
 export interface OpenOptions {
   /** Gives up after so long, ms. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
-  /** False for a link that only carries forwards. */
+  /** False for a link without a pipe, for forwards only. */
   readonly pipe: boolean;
-  /** Silence after which the link is lost, where the command line does not say, ms. */
+  /** Silence after which the link is lost, without `--idle-timeout`, ms. */
   readonly idleTimeoutMs?: number;
-  /** Says nothing while it tries: somebody has been told already. */
+  /** Reports nothing while it dials: the loss of the link was reported already. */
   readonly quiet?: boolean;
-  /** Own UDP port where the command line does not say; left out, see `connect` of the library. */
+  /** Local UDP port, without `-p`; left out, see `connect` of the library. */
   readonly localPort?: number;
-  /** Takes any local port, whatever was asked for: another link has that. */
+  /** Takes any local port, also with `-p`: another link has that port. */
   readonly isRival?: boolean;
 }
 
 export interface PeerDialer {
-  /** The peer as a person calls it. */
+  /** The peer's name in messages. */
   readonly name: string;
-  /** Where it was reached, `host:port`, where that can be typed again. */
+  /** Its address as `host:port`, where it was given one. */
   readonly address: string | undefined;
-  /** How long to wait for the peer, where it takes longer than usual. */
+  /** How long to wait for the peer, where the default is too short. */
   readonly timeoutMs?: number;
-  /** Whether a second link can be made: not with a code or a ticket, which is spent by the first. */
+  /** Whether a second link can be opened: the first one spends a code or ticket. */
   readonly isRepeatable: boolean;
   /**
-   * A link to the peer.
+   * Opens a link to the peer.
    *
-   * @throws SrudpError as `connect` of the library does, in words for whoever typed the command; the signal's reason
+   * @throws SrudpError as `connect` of the library does, with details for the user; the signal's reason
    */
   open(options: OpenOptions): Promise<Link>;
-  /** Writes down a key that was accepted for the first time. */
+  /** Saves a key that was accepted for the first time. */
   remember(): Promise<void>;
 }
 
 /**
- * Finds out how the peer that the operands name is reached and trusted; it may ask on the terminal.
+ * Resolves the peer that the operands name; may ask for a code on the terminal.
  *
- * @throws SrudpError for operands and options that lead nowhere
+ * @throws SrudpError for invalid operands and options
  */
 export async function resolvePeer(
   context: CommandContext,
@@ -72,7 +72,7 @@ export async function resolvePeer(
   const { reporter } = context;
   const peer = parsePeer(operands);
   const saved = peer.kind === "name" ? await findSaved(context, peer.name) : undefined;
-  // A saved peer is known by its key, wherever it is: it is met, unless it was last reached at an address.
+  // A saved peer is identified by its key. It is found at rendezvous points, unless it was saved with an address.
   const turn = await turnOptionsOf(options, context.environment);
   const known = { ...options, turn, ...(saved !== undefined && { peer: [encodeKey(saved.publicKey)] }) };
   const isAtAddress = saved?.address !== undefined && options.rendezvous === undefined;
@@ -125,7 +125,7 @@ export async function resolvePeer(
   };
 }
 
-/** @throws SrudpError ERR_USAGE when there is none: then it is a host without a port */
+/** @throws SrudpError ERR_USAGE when no peer has that name: then it is a host without a port */
 async function findSaved(context: CommandContext, name: string): Promise<SavedPeer> {
   const store = new KeyStore(configurationFolder(context.environment));
   const saved = await store.savedPeers.find(name);
@@ -133,7 +133,7 @@ async function findSaved(context: CommandContext, name: string): Promise<SavedPe
   throw usage(`"${escapeText(name)}" is no saved peer, and has no port: give the peer as host:port`);
 }
 
-/** A code, a key or nothing at all names no address: the peer is met where it waits. */
+/** Resolves a peer without an address (a code, key, ticket, name or nothing), which is found at rendezvous points. */
 async function resolveByRendezvous(
   context: CommandContext,
   peer: Exclude<PeerOperand, { kind: "address" }>,
@@ -164,12 +164,12 @@ async function resolveByRendezvous(
     }
   };
   const isRepeatable = trust.auth !== "code" && trust.auth !== "ticket";
-  // A person has to carry the answer first.
+  // The user has to bring the answer to the peer first.
   const deadline = peer.kind === "ticket" && { timeoutMs: ticketPatienceMs(peer.offer) };
   return { ...deadline, name, address: undefined, isRepeatable, open, remember: trust.remember };
 }
 
-/** A wait shorter than this needs no spinner, which costs more than that to load. */
+/** Delay before the spinner: a shorter wait needs none, and loading it costs more. */
 const TIMEOUT_MS = 400;
 
 /** Shows `text` with a spinner until the returned function is called. */
@@ -182,7 +182,7 @@ function showWaiting(reporter: Reporter, text: string): () => void {
   const timer = setTimeout(async () => {
     const { default: ora } = await import("ora");
     if (stopped) return;
-    // stdin belongs to the peer: the spinner must not swallow it.
+    // stdin is data for the peer, so the spinner must not discard it.
     const spinner = ora({ text, stream: process.stderr, discardStdin: false });
     spinner.start();
     reporter.setLiveLine({

@@ -1,4 +1,4 @@
-/** What each peer of a listener may do: what its line in `authorized_peers` says, else what the command says. */
+/** The permissions of each peer of a listener: those of its line in `authorized_peers`, otherwise the command's. */
 import { Permissions } from "../../app/forward/permissions/permissions.ts";
 import { SrudpError } from "../../base/errors.ts";
 import type { Link } from "../../link/link.ts";
@@ -9,12 +9,12 @@ import { encodeKey } from "../../wire/key-text.ts";
 import type { CommandContext } from "../context.ts";
 import type { LinkOptions } from "./common-options.ts";
 
-/** What one peer, or any without a list of its own, may do. */
+/** The permissions of one peer, or of all peers without a line of their own. */
 export interface PeerPermission {
   readonly forwards: Permissions;
   /** Whether it may measure the link. */
   readonly bench: boolean;
-  /** Its line in `authorized_peers`; undefined where the command decides. */
+  /** Its line in `authorized_peers`; undefined where the command's options apply. */
   readonly line: number | undefined;
 }
 
@@ -43,7 +43,7 @@ export class PeerPermissions {
   }
 
   of(link: Link): PeerPermission {
-    // A key that was made for this link only says nothing; nor does one that is nobody's.
+    // Without authentication by key, the peer's key is ephemeral and identifies no one.
     return link.auth === "key" ? this.ofKey(link.peer) : this.#all;
   }
 

@@ -1,10 +1,10 @@
-/** The options of `srudp rendezvous`, as commander takes them and as the command reads them. */
+/** The options of `srudp rendezvous`: for commander, and as the action reads them. */
 import type { Command } from "commander";
 import { type RendezvousLimits, USUAL_LIMITS } from "../../server/limits.ts";
 import { collect, count, optionParser } from "./common-options.ts";
 import { parsePort, usage } from "./operands.ts";
 
-/** What the options say; absent where one was not given. */
+/** The options; absent where one was not given. */
 export interface RendezvousCommandOptions {
   readonly port?: number;
   readonly host?: readonly string[];

@@ -1,9 +1,9 @@
-/** The relays that the command line names, in a file or the environment too: a URI may hold a password. */
+/** TURN relays from options, a file and the environment; a URI may contain a password. */
 import { parseTurnUri, readTurnFile, takeEnvironmentTurn } from "../../traversal/relay/turn-server.ts";
 import type { LinkOptions } from "./common-options.ts";
 
 /**
- * All of them, those of the command line first.
+ * All TURN URIs, those of the command line first.
  *
  * @throws SrudpError ERR_USAGE, ERR_FILE_UNREADABLE, ERR_KEY_FILE
  */

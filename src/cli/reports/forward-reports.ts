@@ -1,4 +1,4 @@
-/** What is told of forwards, on whichever side. */
+/** Reports on forwards, on both sides of a link. */
 import type { ForwardStatus } from "../../app/forward/forwarder.ts";
 import type { ForwardKind } from "../../app/forward/spec.ts";
 import type { ForwardFailure } from "../../app/forward/watcher.ts";
@@ -6,18 +6,18 @@ import { messageOf } from "../failures.ts";
 import { escapeText } from "../terminal/escape.ts";
 import type { Reporter } from "../terminal/reporter.ts";
 
-/** Failures can come as fast as clients try: of the same kind, one is told in so long. */
+/** Clients cause failures at any rate: of each kind, one is reported in this time. */
 const SAME_FAILURE_MS = 1000;
 const KINDS_LIMIT = 256;
 
-/** A forward stands. */
+/** Reports that a forward is open. */
 export function reportForwarding(reporter: Reporter, { kind, bind, target }: ForwardStatus): void {
   const where = kind === "remote" ? `the peer's port ${bind}` : bind;
   const whither = target === "socks" ? SOCKS[kind] : kind === "local" ? `the peer's ${target}` : target;
   reporter.event("forwarding", { kind, bind, target }, escapeText(`forwarding ${where} to ${whither}`));
 }
 
-/** Where the clients of a proxy come to. */
+/** The targets of a SOCKS proxy. */
 const SOCKS: Readonly<Record<ForwardKind, string>> = {
   local: "",
   remote: "whatever is asked for by SOCKS, from here",
@@ -30,7 +30,7 @@ const REMEDIES: Readonly<Record<ForwardFailure["what"], string>> = {
   bench: "listen with --allow-bench",
 };
 
-/** Tells of connections and ports that did not come about, of each kind at most one in a second. */
+/** Reports refused connections and ports, of each kind at most one a second. */
 export function failureReport(reporter: Reporter): (failure: ForwardFailure, peer?: string) => void {
   const lastMs = new Map<string, number>();
   return ({ by, what, target, error }, peer) => {
@@ -41,7 +41,7 @@ export function failureReport(reporter: Reporter): (failure: ForwardFailure, pee
     lastMs.set(key, now);
     const { code } = error;
     const message = messageOf(error);
-    // Here it is this side that does not allow it, and can.
+    // This side refused it, so the remedy is on this side.
     const remedy = `${target}; to allow it, ${REMEDIES[what]}`;
     const isForbidden = code === "ERR_TARGET_FORBIDDEN" || code === "ERR_BENCH_FORBIDDEN";
     const prose =

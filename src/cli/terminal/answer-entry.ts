@@ -1,18 +1,18 @@
 /**
- * The lines in which the answer to a ticket is pasted: mail may have wrapped or quoted it, and stray lines come
- * before it. Knows no terminal: `tickets.ts` gives it the lines and shows what it says.
+ * Parses the lines in which the answer to a ticket is pasted: mail may have wrapped or quoted it, and other lines
+ * may precede it. Without a terminal: `tickets.ts` passes the lines to it and shows its messages.
  */
 import { unwrapTicket } from "../../wire/pasted-text.ts";
 import { decodeTicket, looksLikeTicket, type Ticket, type TicketAnswer } from "../../wire/ticket.ts";
 
-/** More than an answer takes, in characters: what is longer is not completed by further lines. */
+/** Longer than any answer, in characters: longer text is not completed by further lines. */
 const LONGEST_PART = 2000;
 
 export class AnswerEntry {
-  /** The answer, once it is whole. */
+  /** The answer, once it is complete. */
   answer: TicketAnswer | undefined;
   readonly #isFitting: (answer: TicketAnswer) => boolean;
-  /** The beginning of an answer whose rest has not come. */
+  /** The first lines of an incomplete answer. */
   #beginning = "";
 
   /** @param isFitting whether an answer belongs to the ticket that was made here */
@@ -20,7 +20,7 @@ export class AnswerEntry {
     this.#isFitting = isFitting;
   }
 
-  /** Takes a line. Returns what is wrong with it, for a person; empty for an empty line and for the answer. */
+  /** Handles a line. Returns what is wrong with it, for the user; empty for an empty line and for the answer. */
   feed(line: string): string {
     const text = unwrapTicket(line);
     if (text === "") return "";

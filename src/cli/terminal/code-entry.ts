@@ -1,19 +1,18 @@
 /**
- * The line in which a code is typed: each part is checked as it ends, words are completed from as few
- * letters as are enough, and what cannot become a code is told at once.
+ * The line in which a code is typed: each part is checked as it ends, words are completed from unambiguous
+ * prefixes, and a mistake is reported at once.
  *
- * A state machine over key strokes that knows no terminal: `prompt.ts` gives it what was typed and shows
- * what it has.
+ * A state machine over key strokes, without a terminal: `prompt.ts` passes key strokes to it and shows its text.
  */
 import { CODE_WORDS, completeWord, parseCodeNumber, parseCodeWord, suggestWord } from "../../wire/code.ts";
 
-/** What has become of the entry: it goes on, is a whole code, or was given up by Ctrl-C or Ctrl-D. */
+/** The entry is being typed, is a complete code, or was ended by Ctrl-C or Ctrl-D. */
 export type EntryState = "open" | "done" | "interrupted" | "ended";
 
 const PARTS = 1 + CODE_WORDS;
 
 export class CodeEntry {
-  /** Help for the part that is being typed, empty when all is well. */
+  /** A hint on the part that is being typed; empty without a mistake. */
   hint = "";
   #parts: string[] = [];
   #current = "";
@@ -23,15 +22,15 @@ export class CodeEntry {
     return this.#state;
   }
 
-  /** What has been typed, parts in normal form: the code itself once the state is "done". */
+  /** The typed text with its parts in normal form: the code once the state is "done". */
   get text(): string {
     const open = this.#parts.length > 0 && this.#parts.length < PARTS;
     return this.#parts.join("-") + (open ? "-" : "") + this.#current;
   }
 
-  /** Takes key strokes as a terminal in raw mode sends them, a pasted code as well. Nothing counts once it is done. */
+  /** Handles key strokes as a terminal in raw mode sends them, including a pasted code. Ignored once it is done. */
   feed(keys: string): EntryState {
-    // Arrow and function keys come as sequences whose letters were never typed.
+    // Arrow and function keys arrive as escape sequences, whose letters were not typed.
     for (const key of keys.replace(ESCAPE_SEQUENCE, "")) {
       if (this.#state !== "open") break;
       this.#press(key);
@@ -49,7 +48,7 @@ export class CodeEntry {
     else if (key === CTRL_U) this.#clear();
     else if (key === CTRL_W) this.#eraseWord();
     else if (/[\s_\u2010-\u2015-]/.test(key)) this.#endPart();
-    // Quotes and a full stop are pasted with a code, and are part of none.
+    // Quotes and full stops may be pasted with a code but are not part of it.
     else if (!/[\p{C}\p{Pi}\p{Pf}\p{Ps}\p{Pe}"'`.,;:!?]/u.test(key)) this.#add(key);
   }
 
@@ -61,13 +60,13 @@ export class CodeEntry {
       else if (parseCodeNumber(this.#current + character) === undefined) this.hint = NUMBER_FIRST;
       else this.#current += character;
     } else if (this.#current.length < MAX_WORD_LENGTH) {
-      // A wrong character stays where it is seen: without it the rest of a pasted word may be another word.
+      // A wrong character stays visible: without it the rest of a pasted word may be another word.
       this.#current += /[A-Z]/.test(character) ? character.toLowerCase() : character;
       if (completeWord(this.#current).length === 0) this.#tellMistake();
     }
   }
 
-  /** Ends the part at hand. False, with a hint, when it is nothing that a code may hold. */
+  /** Ends the current part. False, with a hint, when a code cannot contain it. */
   #endPart(): boolean {
     if (this.#current === "") {
       if (this.#parts.length === 0) this.hint = NUMBER_FIRST;
@@ -132,7 +131,7 @@ export class CodeEntry {
   }
 }
 
-/** The word that was meant; at a prompt, where it is seen to complete, fewer than four letters may do. */
+/** The word that `text` abbreviates; at a prompt, which shows the completion, fewer than four letters suffice. */
 function wordOf(text: string): string | undefined {
   const word = parseCodeWord(text);
   if (word !== undefined) return word;

@@ -1,17 +1,17 @@
 /**
- * The life of a listener's code: it ends with the peer that used it, with the third wrong guess, or after
- * ten minutes. A code that was made is followed by a fresh one where the listener goes on; one that was
- * given from outside takes the listener with it, since nobody could be told another.
+ * The lifetime of a listener's code: it ends when a peer uses it, with the third wrong guess, or after ten minutes. A
+ * generated code is followed by a new one where the listener continues. A code that the user gave ends the listener,
+ * since a new one could not be passed on.
  *
- * After wrong guesses the next code waits, four times as long each time: a code that strangers use up within a
- * second is of use to nobody, and each costs this machine two runs of scrypt.
+ * After wrong guesses the next code is delayed, four times as long each time: strangers could void each code within
+ * a second, and each code costs this machine two runs of scrypt.
  */
 import { SrudpError } from "../../base/errors.ts";
 
-/** How long a code may be waited with. */
+/** How long a code is valid. */
 export const CODE_LIFE_MS = 600_000;
 
-/** Wait for the next code after one was guessed at, the first time and at most. */
+/** Delay of the next code after wrong guesses: the first one, its growth, and the maximum. */
 const BURNT_PAUSE_MS = 2000;
 const BURNT_PAUSE_GROWTH = 4;
 const BURNT_PAUSE_MAX_MS = 600_000;
@@ -20,14 +20,14 @@ export interface CodeLifeOptions {
   /** The code in normal form. */
   readonly code: string;
   readonly given: boolean;
-  /** `-k`: the listener stays after a peer, and after a code that was guessed at. */
+  /** `-k`: the listener continues after a peer, and after wrong guesses. */
   readonly keepOpen: boolean;
   readonly newCode: () => string;
-  /** Called with the code that counts from now on, `undefined` for none. */
+  /** Called with the code that is valid from now on, `undefined` for none. */
   readonly use: (code: string | undefined) => void;
-  /** Called when wrong guesses have made the code void and another follows after `pauseMs`. */
+  /** Called when wrong guesses have voided the code and another one follows after `pauseMs`. */
   readonly pause: (pauseMs: number) => void;
-  /** Called when the listener has nothing to wait with any more. */
+  /** Called when the listener has no valid code any more. */
   readonly fail: (error: SrudpError) => void;
 }
 
@@ -35,10 +35,10 @@ export class CodeLife {
   readonly #options: CodeLifeOptions;
   #code: string | undefined;
   #timer: NodeJS.Timeout | undefined;
-  /** Codes in a row that ended by wrong guesses. */
+  /** Consecutive codes that were voided by wrong guesses. */
   #burntInARow = 0;
 
-  /** The life begins at once; `use` is not called for the first code. */
+  /** The code is valid at once; `use` is not called for it. */
   constructor(options: CodeLifeOptions) {
     this.#options = options;
     this.#code = options.code;
@@ -50,7 +50,7 @@ export class CodeLife {
     return this.#code;
   }
 
-  /** A peer is here, and a code that it used is spent; with `-k` the next peer gets another one. */
+  /** A peer has connected. A code that it used is spent; with `-k` a new one follows. */
   handlePeer(byCode: boolean): void {
     if (this.#options.keepOpen) {
       if (byCode) {
@@ -65,7 +65,7 @@ export class CodeLife {
     this.#options.use(undefined);
   }
 
-  /** Three wrong guesses have come in. */
+  /** Three wrong guesses have arrived. */
   handleBurnt(): void {
     this.stop();
     this.#code = undefined;

@@ -1,6 +1,5 @@
 /**
- * Questions to the person at the terminal. stdin and stdout are data, so they go to `/dev/tty`, whatever
- * the three descriptors are.
+ * Questions to the user at the terminal. stdin and stdout are data, so questions and answers use `/dev/tty`.
  */
 import { closeSync, openSync, writeSync } from "node:fs";
 import { ReadStream } from "node:tty";
@@ -14,7 +13,7 @@ const TERMINAL = "/dev/tty";
 const BELL = "\u0007";
 const CLEAR_LINE = "\r\u001b[K";
 
-/** Whether there is a terminal to ask on. */
+/** Whether the process has a terminal. */
 export function hasTerminal(): boolean {
   try {
     closeSync(openSync(TERMINAL, "r+"));
@@ -59,7 +58,7 @@ export async function askCode(question: string, signal: AbortSignal): Promise<Re
 }
 
 /**
- * Asks until the answer is yes or no, in full; the end of the terminal is a no.
+ * Asks until the answer is yes or no, in full; the end of the terminal's input is a no.
  *
  * @returns `undefined` where there is no terminal to ask on
  */
@@ -88,10 +87,10 @@ export async function askYesOrNo(question: string, signal: AbortSignal): Promise
 }
 
 /**
- * Asks for a line, and again until one will do.
+ * Asks for lines until `judge` accepts one.
  *
- * @param judge is given each line; returns what to ask next, or `undefined` when that was the last line
- * @returns whether there was such a line, and not the end of the terminal or none at all
+ * @param judge receives each line; returns the next question, or `undefined` when it accepts the line
+ * @returns whether a line was accepted; false without a terminal and at the end of its input
  */
 export async function askLines(
   question: string,
@@ -124,7 +123,7 @@ interface Terminal {
   readonly input: ReadStream;
   readonly columns: number;
   write(text: string): void;
-  /** Hands on what is typed until `take` says that it is enough, or the terminal ends. */
+  /** Passes typed text to `take` until that returns true or the terminal's input ends. */
   read(signal: AbortSignal, take: (text: string) => boolean): Promise<void>;
   close(last: string): void;
 }
@@ -134,7 +133,7 @@ function openTerminal(): Terminal | undefined {
   let output: number;
   try {
     descriptor = openSync(TERMINAL, "r+");
-    // Writing has a descriptor of its own: the stream may set its one to non-blocking.
+    // Writing uses another descriptor: the stream may set its own to non-blocking.
     output = openSync(TERMINAL, "w");
   } catch {
     return undefined;
@@ -144,12 +143,12 @@ function openTerminal(): Terminal | undefined {
     try {
       writeSync(output, text);
     } catch {
-      // A terminal that hangs up takes nothing more; its end comes through the input.
+      // The terminal has hung up; its end arrives through the input.
     }
   };
   return {
     input,
-    // A terminal may not know its own width and call it 0.
+    // A terminal of unknown width reports 0 columns.
     columns: process.stderr.columns || process.stdout.columns || 80,
     write,
     read: (signal, take) =>

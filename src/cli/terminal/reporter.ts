@@ -1,26 +1,24 @@
 /**
- * Everything that is said on stderr: one event at a time, as prose for a person or as a line of JSON for a
- * program, never both.
+ * Reports events on stderr, each as prose for a user or as a line of JSON for a program, never both.
  *
- * Prose has four volumes. `--quiet` leaves what nobody can do without (errors, a code that was generated);
- * `-v` and `-vv` add detail. JSON is always complete. Texts of the peer pass through `escapeText` here or
- * where the prose is made.
+ * Prose has four volumes. `--quiet` leaves errors and a generated code; `-v` and `-vv` add detail. JSON is always
+ * complete. Text from the peer passes through `escapeText` here or where the prose is made.
  */
 import { ERRORS, type SrudpError } from "../../base/errors.ts";
 import { exitStatusOf, isQuiet } from "../exit.ts";
 import { messageOf } from "../failures.ts";
 import { escapeText, jsonLine } from "./escape.ts";
 
-/** From what volume on an event is told in prose. */
+/** The lowest volume at which an event is reported as prose. */
 export type Volume = "always" | "normal" | "detail" | "debug";
 
-/** A line that is drawn again and again at the bottom, and gives way while something else is written. */
+/** A line at the bottom that is redrawn, and cleared while other lines are written. */
 export interface LiveLine {
   clear(): void;
   draw(): void;
 }
 
-/** What is used of `process.stderr`. */
+/** The part of `process.stderr` that is used. */
 export interface ErrorStream {
   write(text: string): unknown;
   readonly isTTY?: boolean;
@@ -35,7 +33,7 @@ export interface ReporterSettings {
   readonly verbosity: number;
 }
 
-/** How a piece of prose stands out, nothing where the terminal has no colours. */
+/** Styles for prose; they do nothing on a terminal without colours. */
 export interface Palette {
   readonly strong: (text: string) => string;
   readonly faint: (text: string) => string;
@@ -67,9 +65,9 @@ export class Reporter {
     return this.stream.isTTY === true;
   }
 
-  /** Loads the colours where they are wanted: only for prose on a terminal that has them (`NO_COLOR` is heard there). */
+  /** Loads colours for prose on a terminal that has them; `hasColors()` respects `NO_COLOR`. */
   async useColors(): Promise<void> {
-    // chalk itself does not know NO_COLOR: the stream does.
+    // chalk ignores NO_COLOR; the stream respects it.
     if (this.json || !this.isTerminal || this.stream.hasColors?.() !== true) return;
     const { Chalk } = await import("chalk");
     const chalk = new Chalk({ level: 1 });
@@ -77,17 +75,17 @@ export class Reporter {
   }
 
   /**
-   * Tells one event.
+   * Reports one event.
    *
-   * @param fields what the JSON line holds behind `event`; fields that are `undefined` are left out
-   * @param prose what a person reads, `undefined` where there is nothing to read
+   * @param fields the fields of the JSON line after `event`; those that are `undefined` are left out
+   * @param prose the text for a user, `undefined` for none
    */
   event(name: string, fields: object, prose?: string, volume: Volume = "normal"): void {
     if (this.json) this.#write(jsonLine({ event: name, ...fields }));
     else if (prose !== undefined && this.#loudness >= LOUDNESS[volume]) this.#write(prose);
   }
 
-  /** Tells what the command failed of; a bug with its trace, since nobody can do anything without one. */
+  /** Reports the error that ends the command; a bug with its stack trace. */
   error(error: SrudpError): void {
     const { code } = error;
     const exit = exitStatusOf(error);
@@ -100,14 +98,14 @@ export class Reporter {
     }
   }
 
-  /** Tells of a fault that ended one link; where it came from is detail, as nobody but a developer can use it. */
+  /** Reports a fault that ended one link. The stack trace is a detail, for developers. */
   fault(fields: object, prose: string, thrown: unknown): void {
     const trace = stackOf(thrown);
     this.event("fault", { ...fields, trace }, escapeText(prose));
     if (!this.json) this.event("fault", {}, trace.map(escapeText).join("\n"), "detail");
   }
 
-  /** Puts a line at the bottom (`undefined` takes it away); the one that was there is cleared. */
+  /** Sets the line at the bottom, or removes it (`undefined`); the previous one is cleared. */
   setLiveLine(line: LiveLine | undefined): void {
     this.#liveLine?.clear();
     this.#liveLine = line;

@@ -1,11 +1,11 @@
 /**
- * Standard input and output lent to one link after the other (`listen -k`): a link's end must end neither.
+ * Standard input and output for one link after the other (`listen -k`): the end of a link ends neither.
  *
- * What was read from the input for a peer that has gone is gone with it, as it is with nc.
+ * Input that was read for a peer that has left is lost, as with nc.
  */
 import { Readable, Writable } from "node:stream";
 
-/** A Readable that reads on in `source`, ends where that ends, and leaves it open when it is destroyed itself. */
+/** A Readable over `source` that ends with it, and leaves it open when it is destroyed itself. */
 export function lendInput(source: Readable): Readable {
   const give = (): void => {
     const chunk: unknown = source.read();
@@ -27,7 +27,7 @@ export function lendInput(source: Readable): Readable {
     source.off("error", fail);
   };
   const input = new Readable({
-    // One chunk at a time, so that no more than that is read for a peer that may go.
+    // One chunk at a time: no more than that is lost with a peer that leaves.
     highWaterMark: 1,
     read: () => {
       release();
@@ -72,7 +72,7 @@ export function lendOutput(target: Writable): Writable {
   return output;
 }
 
-/** Between two links nobody else listens: the next link hears of an error when it reads or writes itself. */
+/** Ignores errors between two links: the next link receives an error when it reads or writes. */
 function listenAlways(stream: Readable | Writable): void {
   if (!stream.listeners("error").includes(ignore)) stream.on("error", ignore);
 }
