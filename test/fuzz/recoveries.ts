@@ -102,7 +102,7 @@ class World implements FrameOwner {
         if (random.oneIn(3)) this.skip();
         else {
           this.isResending = true;
-          recovery.resendOldest(random.below(3));
+          recovery.resendOldest();
           this.isResending = false;
         }
         break;

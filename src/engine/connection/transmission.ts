@@ -37,36 +37,36 @@ import type { Datagrams } from "./datagrams.ts";
 import type { LinkParts } from "./link-parts.ts";
 import type { Tracer } from "./tracer.ts";
 
-/** Packets between two numbers left out on purpose, at least and at most. */
+/** Packets between two numbers that are skipped on purpose: the minimum, and the range above it. */
 const MIN_SKIP_PACKETS = 256;
 const SKIP_SPREAD_PACKETS = 1024;
-/** Space that is left over up to this size is padded, so that packets of a burst are equally long. */
+/** Remaining space up to this size is padded, so that the packets of a burst are equally long. */
 const PADDED_BYTES = 32;
 /** Most datagrams of one system call.  // UDP_MAX_SEGMENTS of Linux */
 const MAX_BURST_PACKETS = 64;
 /** Window, in packets, below which every second packet is acknowledged. */
 const ACK_FREQUENCY_FROM_PACKETS = 16;
 
-/** Packets that are remembered at once: far more than the largest window holds. */
+/** Sent packets that are remembered at once: far more than the largest window holds. */
 const REMEMBERED_PACKETS = 65_536;
-/** Numbers kept for the last burst and the CLOSE packets after it. */
+/** Packet numbers reserved for the last burst and the CLOSE packets after it. */
 const CLOSING_RESERVE_PACKETS = 4096;
-/** Probe timeouts in a row after which probes are small: large ones may be what does not arrive. */
+/** Consecutive probe timeouts after which probes are small: the path may have stopped carrying large packets. */
 const SMALL_PROBES_FROM_PTO = 2;
-/** Packets shorter than this are not worth what is left of an unvalidated path's allowance. */
+/** With less allowance than this, nothing is sent on an unvalidated path. */
 const SMALLEST_PACKET_BYTES = 80;
 
 export class Transmission {
   sentPackets = 0;
   sentBytes = 0;
-  /** When the pacer lets the next burst go; Infinity when it does not hold anything back. */
+  /** When the pacer releases the next burst; Infinity if it delays nothing. */
   pacedUntilMs: number = Number.POSITIVE_INFINITY;
   lastElicitingAtMs: number;
   /** Size of the datagrams on the present path. */
   datagramBytes: number = DATAGRAM_FLOOR_BYTES;
-  /** Largest payload of a DATAGRAM frame that the peer takes. */
+  /** Largest payload of a DATAGRAM frame that the peer accepts. */
   peerMaxDatagramBytes: number = Number.POSITIVE_INFINITY;
-  /** Something ack-eliciting is to be sent even when there is nothing to say. */
+  /** Send an ack-eliciting packet, with a PING if there is nothing else to send. */
   pingWanted = false;
 
   private readonly recovery: Recovery;
@@ -109,25 +109,25 @@ export class Transmission {
   }
 
   /**
-   * Whether an unproved path has had all that it may get: nothing can leave until more comes from it, and no
-   * timer helps.  // RFC 9002 §A.8
+   * Whether the allowance of an unvalidated path is used up: nothing may be sent until more arrives from it, so no
+   * timer is armed.  // RFC 9002 §A.8
    */
   get isAmplificationLimited(): boolean {
     return this.paths.allowanceBytes < SMALLEST_PACKET_BYTES;
   }
 
-  /** Whether what may be numbered or sealed has come to its end: the link is to be closed in order. */
+  /** Whether packet numbers or the keys' usage limit are nearly exhausted, so that the link must be closed. */
   get isExhausted(): boolean {
     return this.recovery.sent.next >= PACKET_NUMBER_LIMIT - CLOSING_RESERVE_PACKETS || this.keys.isExhausted;
   }
 
-  /** Whether the peer has us go on for ever without acknowledging anything: what is remembered is bounded. */
+  /** Whether the peer acknowledges too little: the memory for sent packets is bounded. */
   get tooManyUnacked(): boolean {
     const { sent } = this.recovery;
     return sent.next - sent.first > REMEMBERED_PACKETS;
   }
 
-  /** Largest payload of a DATAGRAM frame that fits into one packet, and that the peer takes. */
+  /** Largest payload of a DATAGRAM frame that fits into one packet and that the peer accepts. */
   get maxDatagramBytes(): number {
     // Type, length (2 bytes for anything that fits), and room for nothing else.
     return Math.min(this.datagramBytes - PACKET_OVERHEAD_BYTES - 3, this.peerMaxDatagramBytes);
@@ -137,8 +137,8 @@ export class Transmission {
   segmentBytes = 0;
 
   /**
-   * Fills `bytes` with packets that are to leave now on the active path, all of the same length but the last.
-   * Returns the number of bytes.
+   * Fills `bytes` with packets to send now on the active path, all of the same length except the last. Returns the
+   * number of bytes.
    */
   fill(nowMs: number, bytes: Uint8Array): number {
     this.pacer.fill(nowMs, this.recovery.controller.pacingRate, this.datagramBytes);
@@ -162,7 +162,7 @@ export class Transmission {
     return at;
   }
 
-  /** Writes a packet for a path other than the active one, and says which; undefined when there is none. */
+  /** Writes a packet for a path other than the active one; undefined if there is none to send. */
   fillOther(nowMs: number, bytes: Uint8Array): { path: Path; length: number } | undefined {
     const other = this.paths.takeOther();
     if (other === undefined) return undefined;
@@ -176,9 +176,9 @@ export class Transmission {
     return { path: other.path, length };
   }
 
-  /** Writes one packet with a CLOSE frame, outside of any control. Returns its length. */
+  /** Writes one packet with a CLOSE frame, outside congestion control. Returns its length. */
   writeClosePacket(nowMs: number, bytes: Uint8Array, errorCode: number, reason: Uint8Array): number {
-    // The reason is what an unproved path can do without.
+    // On an unvalidated path the reason is cut to fit the allowance.
     const room = Math.max(0, this.paths.allowanceBytes - PACKET_OVERHEAD_BYTES - CONTROL_FRAME_BYTES);
     const end = writeClose(bytes, HEADER_BYTES, errorCode, reason.subarray(0, room));
     this.recovery.sent.push();
@@ -194,13 +194,13 @@ export class Transmission {
     return this.pacer.isOpen ? mtu.probeAtMs : Math.max(mtu.probeAtMs, this.pacer.opensAtMs);
   }
 
-  /** Takes from recovery what it learned about sizes. */
+  /** Applies the size-related acknowledgements and losses that recovery has collected. */
   updateMtu(nowMs: number): void {
     const { recovery, mtu } = this;
     const rttMs = recovery.rtt.smoothedMs;
     if (recovery.ackedMtuProbeBytes > 0) mtu.onProbeAcked(nowMs, recovery.ackedMtuProbeBytes);
     if (recovery.lostMtuProbeBytes > 0) mtu.onProbeLost(nowMs, recovery.lostMtuProbeBytes, rttMs);
-    // Losses beside arrivals are the path's load; losses without any are its size.
+    // If some large packets arrive, losses are due to load. If none arrive, they are due to size.
     if (recovery.largeAcked > 0) mtu.onLargeAcked();
     else if (recovery.largeLost > 0) mtu.onLargeLost(nowMs, recovery.largeLost, rttMs);
     recovery.ackedMtuProbeBytes = 0;
@@ -210,7 +210,7 @@ export class Transmission {
     this.setDatagramBytes(nowMs, mtu.currentBytes);
   }
 
-  /** A new path: nothing is known of what it carries. */
+  /** The link uses a new path: its MTU is unknown. */
   resetMtu(nowMs: number): void {
     this.mtu = new MtuDiscovery(nowMs, this.mtuCeilingOf(this.paths.active));
     this.setDatagramBytes(nowMs, this.mtu.currentBytes);
@@ -258,7 +258,7 @@ export class Transmission {
         this.pacedUntilMs = this.pacer.opensAtMs;
       }
     } else if (!wantsWindow && this.isWindowFree(size)) recovery.markAppLimited();
-    // A path is proved outside of the window: it is what everything else waits for.
+    // Path validation ignores the window, because everything else waits for it.
     if (!mayFill && !received.isDue(nowMs) && !paths.hasFrame) return 0;
 
     const { sent } = recovery;
@@ -278,7 +278,7 @@ export class Transmission {
     const provesPath = paths.hasFrame;
     if (provesPath) next = this.writePathFrames(bytes, next, end);
     if (mayFill) {
-      if (isProbe && !this.hasWork() && !recovery.resendOldest(0)) this.pingWanted = true;
+      if (isProbe && !this.hasWork() && !recovery.resendOldest()) this.pingWanted = true;
       next = this.writeControl(bytes, next, end);
       next = streams.writeControl(bytes, next, end, sent);
       const beforeData = next;
@@ -293,7 +293,7 @@ export class Transmission {
     }
     const flags = next > before ? SENT.ackEliciting : 0;
     if (received.isOwed) received.onAckSent();
-    // RFC 9000 §8.2.1: whoever proves a path proves that it carries the floor.
+    // A path challenge also checks that the path carries the datagram floor.  // RFC 9000 §8.2.1
     if (provesPath) next = pad(bytes, next, at + Math.min(size, DATAGRAM_FLOOR_BYTES) - TAG_BYTES);
     else if (flags !== 0 && end - next <= PADDED_BYTES) next = pad(bytes, next, end);
     const length = this.seal(nowMs, bytes, at, next, isProbe ? flags | SENT.probe : flags);
@@ -308,7 +308,7 @@ export class Transmission {
     return length;
   }
 
-  /** Whether anything waits that counts as in flight. */
+  /** Whether anything ack-eliciting is queued. */
   private hasWork(): boolean {
     return (
       this.pingWanted ||
@@ -343,7 +343,7 @@ export class Transmission {
     return recovery.bytesInFlight + byteLength <= recovery.controller.congestionWindowBytes;
   }
 
-  /** Key update, connection IDs and the rhythm of ACKs. */
+  /** Writes frames for key update, connection IDs and ACK frequency. */
   private writeControl(bytes: Uint8Array, at: number, end: number): number {
     const { keys, ids } = this;
     const { sent } = this.recovery;

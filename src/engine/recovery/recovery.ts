@@ -34,11 +34,11 @@ const LOST_MEMORY_PACKETS = 32_768;
 const LOST_MEMORY_PTOS = 2;
 /** Skipped numbers that an ACK is searched for. */
 const SKIPPED_REMEMBERED = 8;
-/** Probe timeouts double at most to this: a link that comes back must be noticed. */
+/** Probe timeouts double up to this: a link that comes back must be noticed. */
 const MAX_PTO_MS = 1000;
 const MAX_PTO_BACKOFF = 6;
 
-/** Who is told what became of the frames of a packet. */
+/** Receives the fate of each frame of a sent packet. */
 export interface FrameOwner {
   frameAcknowledged(kind: number, stream: SendStream | undefined, offset: number, value: number): void;
   frameLost(kind: number, stream: SendStream | undefined, offset: number, value: number): void;
@@ -52,7 +52,7 @@ export class Recovery {
   ptoCount = 0;
   /** Probe packets that may be sent regardless of the window. */
   probesWanted = 0;
-  /** Longest that the peer holds an ACK back. */
+  /** Longest time that the peer delays an ACK. */
   peerMaxAckDelayMs = 25;
   packetThreshold: number = PACKET_THRESHOLD;
   timeThreshold: number = TIME_THRESHOLD;
@@ -297,22 +297,21 @@ export class Recovery {
   }
 
   /**
-   * For a probe that finds nothing new to send: has the oldest packet in flight send its frames again,
-   * without declaring it lost. Returns whether there was one with frames worth it.
+   * For a probe without new data: queues the frames of the oldest packet in flight again, without declaring the packet
+   * lost. False if no packet is in flight.
    */
-  resendOldest(skip: number): boolean {
+  resendOldest(): boolean {
     const { sent } = this;
     for (let packetNumber = this.oldest; packetNumber < sent.next; packetNumber++) {
       const slot = sent.slot(packetNumber);
       if (sent.state[slot] !== PACKET.inFlight || (sent.flags[slot]! & SENT.mtuProbe) !== 0) continue;
-      if (skip-- > 0) continue;
       this.tellOwner(packetNumber, false);
       return true;
     }
     return false;
   }
 
-  /** A new path: what is measured and lost from now on says nothing of the old one, nor the other way round. */
+  /** The link uses a new path: measurements and losses of the old path no longer apply. */
   resetPath(controller: CongestionController): void {
     this.pathGeneration++;
     this.rtt.reset();
