@@ -1,23 +1,23 @@
 /**
- * A connection's place at its endpoint: what the endpoint knows of it, and how commands to the connection
- * are made known to the endpoint.
+ * A connection's handle at its endpoint: the endpoint's state for the connection, and how it is notified of commands to
+ * the connection.
  */
 import type { Path } from "../base/path.ts";
 import type { Transmit } from "../engine/connection/connection.ts";
 import type { ConnectionEvent } from "../engine/connection/events.ts";
 import { guarded } from "./fault.ts";
 
-/** What the endpoint drives: the engine's `Connection`, or a stand-in of a test. */
+/** The connection that the endpoint drives: the engine's `Connection`, or a fake of a test. */
 export interface Drivable {
   readonly state: string;
-  /** Eight bytes that the peer puts on its packets. */
+  /** The destination connection ID of the peer's packets, 8 bytes. */
   readonly connectionId: Uint8Array;
-  /** All such IDs, where there are more than the first. */
+  /** All connection IDs, if there are more than the first. */
   readonly connectionIds?: readonly Uint8Array[];
   /** The path in use. */
   readonly path?: Path | undefined;
   handleDatagram(now: number, path: Path, bytes: Uint8Array): void;
-  /** The machine has slept: what was known of the path may be void. */
+  /** The machine has slept: the state of the path may be stale. */
   handleWake?(now: number): void;
   handleTimeout(now: number): void;
   pollTransmit(now: number, into: Transmit): boolean;
@@ -25,22 +25,22 @@ export interface Drivable {
   pollEvent(into: ConnectionEvent): boolean;
 }
 
-/** Whoever a connection's events are for at the moment: a link, or who waits for one. */
+/** Receives a connection's events: a link, or an attempt to get one. */
 export interface ConnectionOwner {
   /** `event` is reused for the next one. Commands may be given from in here. */
   handleEvent(event: ConnectionEvent): void;
-  /** The connection is over for good and the endpoint has let go of it. */
+  /** The endpoint has detached the connection. */
   handleDetached(): void;
-  /** A fault showed while the connection was served: ends it, and tells whoever waits for it. */
+  /** A fault occurred while the connection was served: ends the connection and reports the fault. */
   handleFault(fault: unknown): void;
-  /** Where it exists, datagrams come here instead of to the connection. */
+  /** If present, receives datagrams instead of the connection. */
   handleDatagram?(now: number, path: Path, bytes: Uint8Array): void;
 }
 
 /** The owner of a new connection, or a function that makes it from the connection's handle. */
 export type OwnerOf = ConnectionOwner | ((connectionHandle: ConnectionHandle) => ConnectionOwner);
 
-/** What an attachment asks of its endpoint. */
+/** The endpoint, as its handles use it. */
 export interface ConnectionHandleHost {
   now(): number;
   touch(connectionHandle: ConnectionHandle): void;
@@ -50,24 +50,24 @@ export interface ConnectionHandleHost {
   failByListener(connectionHandle: ConnectionHandle, thrown: unknown): void;
 }
 
-/** Paths that one connection is remembered on; someone who replays its packets cannot grow the list. */
+/** Paths kept per connection; replayed packets from other addresses cannot grow the list. */
 const PATHS_LIMIT = 16;
 
 export class ConnectionHandle {
   readonly connection: Drivable;
   owner: ConnectionOwner;
-  /** IDs that the endpoint finds this connection by. */
+  /** Connection IDs that route to this connection. */
   ids: readonly Uint8Array[];
-  /** When the connection wants `handleTimeout`, monotonic milliseconds. */
+  /** When `handleTimeout` is due, monotonic milliseconds. */
   deadlineMs: number = Number.POSITIVE_INFINITY;
-  /** Touched, and waiting for its turn. */
+  /** Queued to be drained. */
   dirty = false;
-  /** Waits until its socket has passed queued datagrams on. */
+  /** Waits until its socket has sent queued datagrams. */
   blocked = false;
   detached = false;
   /** Called once after the owner, when the endpoint has detached the connection. */
   readonly onDetached: (() => void) | undefined;
-  /** The peer ended it: no reason any more to keep the process running. */
+  /** The peer has closed it; it does not keep the process running any more. */
   ending = false;
   /** A fault has ended it. */
   hasFailed = false;
@@ -96,27 +96,27 @@ export class ConnectionHandle {
     return this.#host.now();
   }
 
-  /** After every command to the connection: what follows from it is done soon, and once for many. */
+  /** Must be called after every command to the connection. The endpoint drains it soon, once for many commands. */
   touch(): void {
     this.#host.touch(this);
   }
 
-  /** Does at once what is due, so that it has left before the process may end. */
+  /** Drains the connection now, so that its packets are sent before the process may exit. */
   flush(): void {
     this.#host.flush();
   }
 
-  /** Lets the connection go as it is; nothing further is sent for it. */
+  /** Detaches the connection; nothing more is sent for it. */
   detach(): void {
     this.#host.detach(this);
   }
 
-  /** A fault showed while this connection was served: it ends, and no other (`fault.ts`). */
+  /** A fault occurred while this connection was served: this connection ends, and no other (`fault.ts`). */
   fail(fault: unknown): void {
     this.#host.fail(this, fault);
   }
 
-  /** A listener threw, perhaps one of the user's. */
+  /** An event listener threw, perhaps one of the user's. */
   failByListener(thrown: unknown): void {
     this.#host.failByListener(this, thrown);
   }
@@ -126,12 +126,12 @@ export class ConnectionHandle {
     return guarded(work, (error) => this.fail(error));
   }
 
-  /** The path of the datagram that came last. */
+  /** The path of the last datagram received. */
   get latestPath(): Path | undefined {
     return this.#lastPath;
   }
 
-  /** The path that a datagram came on; engines compare paths by identity, so each is made once. */
+  /** The path of a received datagram. Engines compare paths by identity, so each is created once. */
   pathOf(socket: number, address: string, port: number): Path {
     const last = this.#lastPath;
     if (last !== undefined && last.port === port && last.socket === socket && last.address === address)
@@ -142,7 +142,7 @@ export class ConnectionHandle {
     );
     if (path === undefined) {
       path = { address, port, socket };
-      // The path in use is never forgotten: its next packet would seem to come over another one.
+      // The path in use is never evicted: its next packet would seem to arrive on another path.
       const inUse = this.connection.path;
       if (paths.length >= PATHS_LIMIT) {
         paths.splice(

@@ -17,13 +17,13 @@ export type LinkStats = ConnectionStats;
 
 /** Events of a link beside those of every Duplex. */
 export interface LinkEvents {
-  /** The peer opened a stream. Without a listener it is refused. */
+  /** The peer opened a stream. Without an event listener the stream is refused. */
   stream: [stream: Stream];
-  /** A datagram came. */
+  /** A datagram arrived. */
   datagram: [bytes: Uint8Array];
   /** The link goes another way than before, or again. */
   path: [move: PathMove];
-  /** The peer certifies what its output took. */
+  /** The peer certifies the bytes that its output accepted. */
   receipt: [receipt: Receipt];
   /** The peer, which opened the link, has opened its pipe. */
   pipe: [];
@@ -31,23 +31,23 @@ export interface LinkEvents {
   forward: [stream: Stream];
   /** The peer opened a stream to measure the link with. Without a listener it is refused. */
   bench: [stream: Stream];
-  /** A control record came that the link itself has no use for. */
+  /** A control record arrived that the link does not handle itself. */
   record: [type: number, body: Uint8Array];
 }
 
 /**
- * An authenticated, encrypted link, used like a socket: what is written here is read there, in order, and
- * each direction ends on its own.
+ * An authenticated, encrypted link, used like a socket. The peer reads the written bytes in order, and each direction
+ * ends on its own.
  *
  * When both have ended, the link closes by itself as soon as the peer has acknowledged everything ('close').
- * `destroy()` before that breaks it off. Failures are SrudpErrors: ERR_LINK_LOST, ERR_PEER_RESET,
- * ERR_PEER_OUTPUT_CLOSED (the peer closed without having read all), protocol errors. What had arrived before
- * is delivered before the error, as long as somebody reads.
+ * `destroy()` before that resets it. Failures are SrudpErrors: ERR_LINK_LOST, ERR_PEER_RESET,
+ * ERR_PEER_OUTPUT_CLOSED (the peer closed without having read all), protocol errors. Bytes that
+ * had arrived are delivered before the error if they are read.
  */
 export class Link extends Stream {
-  /** The peer's public key, 32 bytes: its long-lived one, or one made for this link. */
+  /** The peer's public key, 32 bytes: its static key, or one made for this link. */
   readonly peer: Uint8Array;
-  /** How the two ends proved themselves to each other. */
+  /** How the two sides authenticated each other. */
   readonly auth: Auth;
   readonly #core: LinkCore;
 
@@ -76,12 +76,12 @@ export class Link extends Stream {
     return super.once(event, listener);
   }
 
-  /** Where the peer is at present; it may move. */
+  /** The peer's current address; the peer may migrate. */
   get remote(): RemoteAddress {
     return remoteOf(this.#core.engine.path);
   }
 
-  /** How packets get there. */
+  /** The kind of the path in use. */
   get path(): PathKind {
     return this.#core.keeper?.kind ?? "direct";
   }
@@ -90,12 +90,12 @@ export class Link extends Stream {
     return this.#core.engine.stats;
   }
 
-  /** Bytes that were written, on whatever stream, and are not acknowledged by the peer yet. */
+  /** Bytes written on any stream that the peer has not acknowledged yet. */
   get unacknowledgedBytes(): number {
     return this.writableLength + this.#core.engine.bufferedBytes.sending;
   }
 
-  /** Whether the pipe is there: whoever initiated the link opens it, unless the link is for forwarding only. */
+  /** Whether the pipe is open. The initiator opens it, unless the link is for forwarding only. */
   get hasPipe(): boolean {
     return this.streamId >= 0;
   }
@@ -122,7 +122,7 @@ export class Link extends Stream {
     return this.#core.sendDatagram(datagram);
   }
 
-  /** Certifies to the peer what was taken of one of its directions; event `receipt` there. */
+  /** Certifies to the peer the bytes that the output accepted; event `receipt` there. */
   sendReceipt(receipt: Receipt): void {
     this.#core.sendReceipt(receipt);
   }
@@ -132,7 +132,7 @@ export class Link extends Stream {
     this.#core.sendRecord(type, body);
   }
 
-  /** Asks the peer for a sign of life; `stats().receivedPackets` grows when it comes. */
+  /** Elicits an acknowledgement from the peer; `stats().receivedPackets` grows when it arrives. */
   ping(): void {
     this.#core.ping();
   }
@@ -142,7 +142,7 @@ export class Link extends Stream {
     return this.#core.hold();
   }
 
-  /** Has `close()` wait, and control records still go out, until the returned function is called. */
+  /** Delays `close()` until the returned function is called; control records are still sent. */
   deferClose(): () => void {
     return this.#core.deferEnd();
   }
@@ -182,7 +182,7 @@ export class Link extends Stream {
     this.destroy();
   }
 
-  /** A listener that was handed this link threw. */
+  /** An event listener that received this link threw. */
   failByListener(thrown: unknown): void {
     this.#core.failByListener(thrown);
   }

@@ -1,16 +1,16 @@
 /**
- * A flow joins one stream of the engine to a Duplex: bytes and backpressure both ways, the end of each
- * direction, and the ways in which a stream breaks.
+ * Adapts one stream of the engine to a Duplex: bytes and back-pressure in both directions, the end of each direction,
+ * and resets.
  *
- * Out: the Duplex hands a chunk over and waits while the engine says blocked. In: bytes leave the engine only
- * as the Duplex is read, because the engine grants the peer credit for what has left it.
+ * Out: the Duplex passes a chunk on and waits while the engine is blocked. In: bytes leave the engine only as the Duplex
+ * is read, because the engine grants the peer credit for the bytes that have left it.
  *
- * When the link is over, what had arrived is still delivered; the error, or the close, comes after it.
+ * When the link is over, the bytes that had arrived are delivered before the error or the close.
  */
 import type { Duplex } from "node:stream";
 import { ERRORS, type ErrorCode, errorReceivedAs, SrudpError } from "../base/errors.ts";
 
-/** What a flow needs of the engine's connection. */
+/** The commands of the engine's connection that an adapter uses. */
 export interface StreamEngine {
   write(streamId: number, bytes: Uint8Array): boolean;
   finish(streamId: number): void;
@@ -22,16 +22,16 @@ export interface StreamEngine {
   readFinished(streamId: number): boolean;
 }
 
-/** Where the flow is at home. */
+/** The link that an adapter belongs to. */
 export interface StreamHost {
   readonly engine: StreamEngine;
-  /** After every command to the engine. */
+  /** Must be called after every command to the engine. */
   touch(): void;
-  /** A fault showed: the link ends (`fault.ts`). */
+  /** A fault occurred: the link ends (`fault.ts`). */
   fail(fault: unknown): void;
-  /** A listener, or a callback of the writer's, threw. */
+  /** An event listener or a writer's callback threw. */
   failByListener(thrown: unknown): void;
-  /** Something ended; `flow.isSettled` tells whether all of it has. */
+  /** A direction of the stream has ended; `isSettled` says whether the whole stream has. */
   streamChanged(flow: StreamAdapter): void;
 }
 
@@ -43,27 +43,27 @@ type Callback = (error?: Error | null) => void;
 export class StreamAdapter {
   /** The engine's stream, −1 until it is known. */
   streamId = -1;
-  /** Bytes that were handed to the engine. */
+  /** Bytes written to the engine. */
   writtenBytes = 0;
-  /** The end of our direction was handed to the engine. */
+  /** The local direction was finished at the engine. */
   isFinished = false;
-  /** Nothing of ours is on its way any more: acknowledged with its end, or given up. */
+  /** The local direction was acknowledged with its end, or was given up. */
   isDelivered = false;
-  /** The end of the peer's direction was handed to the Duplex. */
+  /** The Duplex has the end of the peer's direction. */
   isReadEnded = false;
 
   readonly #host: StreamHost;
   #duplex: Duplex | undefined;
   #wantsBytes = false;
   #isPulling = false;
-  /** Bytes that left the engine and have no reader yet: came with the kind, or outlived the link. */
+  /** Bytes that left the engine before they were read: they followed the kind, or the link is over. */
   readonly #held: Uint8Array[] = [];
-  /** The writer's callback while it has to wait: for room, or for the stream to open. */
+  /** The writer's callback while the engine is blocked or the stream is not open. */
   #waiting: Callback | undefined;
   #unopened: readonly Uint8Array[] | undefined;
   #isClosed = false;
   #deliversFirst = false;
-  /** Set when the link is over; what is left to be read is in `#held` then. */
+  /** Set when the link is over; the unread bytes are in `#held` then. */
   #over: { readonly error: SrudpError | undefined; readonly isComplete: boolean } | undefined;
 
   constructor(host: StreamHost) {
@@ -77,7 +77,7 @@ export class StreamAdapter {
 
   // ------------------------------------------------------------------ from the Duplex
 
-  /** Where a fault of the Duplex's goes. */
+  /** Receives faults of the Duplex. */
   get host(): StreamHost {
     return this.#host;
   }
@@ -129,22 +129,22 @@ export class StreamAdapter {
     this.#pull();
   }
 
-  /** After each read of the Duplex: it may have been the last. */
+  /** Must be called after each read of the Duplex, which may have been the last. */
   noteRead(): void {
     if (this.#over !== undefined) this.#endAfterLastByte();
   }
 
-  /** What read() gave up to here is used no more. */
+  /** The reader does not use `bytes` any more. */
   recycle(bytes: Uint8Array): void {
     this.#host.engine.recycle(bytes);
   }
 
-  /** The next `close` lets the peer have what was written before it learns that the stream broke off. */
+  /** The next `close` delivers the written bytes before it resets the stream. */
   deliverFirst(): void {
     this.#deliversFirst = true;
   }
 
-  /** `_destroy`: whatever has not ended breaks off, at the peer too. */
+  /** `_destroy`: resets each direction that has not ended. */
   close(error: Error | null): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -171,7 +171,7 @@ export class StreamAdapter {
 
   // ------------------------------------------------------------------ from the link
 
-  /** The stream is there; `bytes` came with its kind and belong to the reader. */
+  /** The stream was opened; `bytes` followed its kind and belong to the reader. */
   open(streamId: number, bytes?: Uint8Array): void {
     this.streamId = streamId;
     if (bytes !== undefined && bytes.length > 0) this.#held.push(bytes);
@@ -199,12 +199,12 @@ export class StreamAdapter {
     this.#host.streamChanged(this);
   }
 
-  /** The peer gave its direction up. */
+  /** The peer has reset its direction. */
   handleReset(errorCode: number): void {
     this.#duplex?.destroy(errorFor(errorCode, "ERR_PEER_RESET"));
   }
 
-  /** The peer takes nothing more; the engine has reset our direction. */
+  /** The peer has stopped reading; the engine has reset the local direction. */
   handleStopSending(errorCode: number): void {
     this.isDelivered = true;
     this.#duplex?.destroy(errorFor(errorCode, "ERR_PEER_OUTPUT_CLOSED"));
@@ -212,9 +212,9 @@ export class StreamAdapter {
   }
 
   /**
-   * The connection is over, with `error`, or in order.
+   * The connection has ended, with `error` or in order.
    *
-   * @param isAbrupt nothing more is to be delivered: it was our side that ended it
+   * @param isAbrupt this side ended it: bytes that have arrived are not delivered
    */
   handleOver(error: SrudpError | undefined, isAbrupt: boolean): void {
     if (this.#over !== undefined) return;
@@ -229,7 +229,7 @@ export class StreamAdapter {
     this.#host.streamChanged(this);
     const duplex = this.#duplex;
     if (duplex === undefined || this.#isClosed) return;
-    // A failure that nobody would learn of by reading is told at once.
+    // Without a reader, a failure is reported at once.
     const isRead = duplex.readableFlowing !== null || duplex.listenerCount("readable") > 0;
     if (isAbrupt || duplex.readableEnded || (this.#over.error !== undefined && !isRead)) {
       duplex.destroy(this.#over.error);
@@ -241,11 +241,11 @@ export class StreamAdapter {
     this.#endAfterLastByte();
   }
 
-  /** Why an orderly close is none for this stream, if it is none. */
+  /** The error of a stream that an orderly close has truncated. */
   #truncation(isComplete: boolean): SrudpError | undefined {
     if (this.streamId < 0) return undefined;
     if (!isComplete) return new SrudpError("ERR_PEER_RESET");
-    // A peer that read to our end closes; one that closes before it has not taken everything.
+    // A peer that closes before the end of the local direction has not read everything.
     return this.isFinished || this.writtenBytes === 0 ? undefined : new SrudpError("ERR_PEER_OUTPUT_CLOSED");
   }
 
@@ -258,7 +258,7 @@ export class StreamAdapter {
       const bytes = this.#next();
       if (bytes === undefined) break;
       taken = true;
-      // Whoever gets these bytes may ask for more before push() returns: that wish must not get lost.
+      // The reader may request more bytes before push() returns; that request must not be lost.
       this.#wantsBytes = false;
       if (duplex.push(bytes)) this.#wantsBytes = true;
     }
@@ -284,7 +284,7 @@ export class StreamAdapter {
     return this.streamId >= 0 && this.#host.engine.readFinished(this.streamId);
   }
 
-  /** The link broke in the middle of the peer's direction: the error comes behind the last byte that arrived. */
+  /** The link failed before the end of the peer's direction: the error follows the last byte that arrived. */
   #endAfterLastByte(): void {
     const duplex = this.#duplex;
     if (duplex === undefined || this.#over === undefined || this.#over.isComplete) return;
@@ -298,7 +298,7 @@ export class StreamAdapter {
     try {
       waiting?.(error);
     } catch (thrown) {
-      // Node calls the callback that was given to write() from in here.
+      // Node calls the callback of write() synchronously here.
       this.#host.failByListener(thrown);
     }
   }
@@ -309,7 +309,7 @@ function errorFor(errorCode: number, fallback: "ERR_PEER_RESET" | "ERR_PEER_OUTP
   return new SrudpError(errorReceivedAs(errorCode) ?? fallback);
 }
 
-/** The wire code that tells the peer why a stream or a link breaks off. */
+/** The wire code that a stream or link is reset with because of `error`. */
 export function wireOf(error: unknown): number {
   const code = error instanceof SrudpError ? error.code : "ERR_PEER_RESET";
   return wireOfCode(code);

@@ -3,7 +3,7 @@ import { Duplex } from "node:stream";
 import { faultError, guarded } from "./fault.ts";
 import type { StreamAdapter } from "./stream-adapter.ts";
 
-/** Bytes that wait for the reader before the engine is left to hold them, and so the peer. */
+/** Unread bytes in the Duplex. Further bytes stay in the engine, which then stops the peer. */
 const READ_AHEAD_BYTES = 16 * 1024;
 /**
  * Bytes of the writer that wait here before `write` returns false; the engine holds its own share beyond. More of
@@ -24,7 +24,7 @@ const WRITE_BEHIND_BYTES = 16 * 1024;
 export class Stream extends Duplex {
   readonly #flow: StreamAdapter;
 
-  /** Made by the library only: `Link.openStream()`, or the link's event `stream`. */
+  /** Constructed by the library only: `Link.openStream()`, or the link's event `stream`. */
   constructor(flow: StreamAdapter) {
     super({ readableHighWaterMark: READ_AHEAD_BYTES, writableHighWaterMark: WRITE_BEHIND_BYTES });
     this.#flow = flow;
@@ -37,8 +37,8 @@ export class Stream extends Duplex {
   }
 
   /**
-   * Breaks the stream off as `destroy()` does, but the peer's reader has what was written before it learns of it,
-   * as long as it makes room for that.
+   * Resets the stream as `destroy()` does, but delivers the written bytes before, as long as the peer's reader makes
+   * room for them.
    */
   breakOff(error: Error): void {
     this.#flow.deliverFirst();
@@ -94,7 +94,7 @@ export class Stream extends Duplex {
     return guarded(work, (fault) => this.fail(fault));
   }
 
-  /** A listener that throws does so beside this call, never into it (`fault.ts`). */
+  /** An exception of an event listener is reported separately and never reaches the caller (`fault.ts`). */
   // biome-ignore lint/suspicious/noExplicitAny: as every Duplex has it
   override emit(event: string | symbol, ...values: any[]): boolean {
     try {
@@ -105,7 +105,7 @@ export class Stream extends Duplex {
     }
   }
 
-  // What Node calls from here on may be called from anywhere, so that a fault must not leave it.
+  // Node may call these methods from any stack, so they must not throw.
 
   override _read(): void {
     try {
