@@ -1,11 +1,11 @@
 /**
- * What a link carries, measured over itself: a stream of its own for each question, opened by whoever asks and
- * answered by whoever listens. Only a peer that has proved itself can ask; it costs the answerer what a pipe
- * would, a few streams at a time, and never longer than a minute.
+ * Measures a link over the link itself: a stream for each request, opened by the measuring side and served by the
+ * other. Only an authenticated peer can send requests. They cost the server what a pipe would, a few streams at a
+ * time, and never longer than a minute.
  *
- * A question is one byte, what is wanted, and for `source` the time in milliseconds (32 bits). `sink` counts
- * what comes and says so at the end (bytes and milliseconds, 64 bits each as IEEE 754); `source` sends as much
- * as goes; `echo` sends back what comes.
+ * A request is one byte, its kind, and for `source` the time in milliseconds (32 bits). `sink` counts the received
+ * bytes and reports them at the end (bytes and milliseconds, 64 bits each as IEEE 754). `source` sends as fast as the
+ * link permits. `echo` sends back each byte.
  */
 
 import { concatBytes, writeU32 } from "../base/bytes.ts";
@@ -17,11 +17,11 @@ import type { Stream } from "../link/stream.ts";
 export const QUESTION = { sink: 1, source: 2, echo: 3 } as const;
 const SOURCE_BYTES = 5;
 const ANSWER_BYTES = 16;
-/** Nobody is kept busy for longer. */
+/** The longest time for which a request is served. */
 const MAX_MS = 60_000;
 /** Questions answered at once: one, and those before it that are about to close. */
 const STREAMS_LIMIT = 4;
-/** What an echo has in hand at most. */
+/** The most bytes that an echo buffers. */
 const MAX_ECHO_BYTES = 1024;
 /** Slow start and the search for the packet size: carried, but not counted. */
 const WARM_UP_MS = 500;
@@ -40,7 +40,7 @@ export interface BenchResult {
   readonly mtuBytes: number;
 }
 
-/** Answers the peer's questions from now on. */
+/** Serves the peer's requests from now on. */
 export function serveBench(link: Link): void {
   let answering = 0;
   link.on("bench", (stream) => {
@@ -66,7 +66,7 @@ export function serveBench(link: Link): void {
   });
 }
 
-/** Refuses the peer's questions, with a code that tells it the remedy. */
+/** Refuses the peer's requests with ERR_BENCH_FORBIDDEN. */
 export function refuseBench(link: Link, onRefused: (error: SrudpError) => void): void {
   link.on("bench", (stream) => {
     const error = new SrudpError("ERR_BENCH_FORBIDDEN");
@@ -164,7 +164,7 @@ export async function measure(link: Link, forMs: number): Promise<BenchResult> {
 /** For a second at most, or this often. */
 const ROUND_TRIPS = 1000;
 const ROUND_TRIPS_MS = 1000;
-/** The first ones find V8 cold. */
+/** The first round trips run before V8 has optimized the code. */
 const ROUND_TRIPS_UNCOUNTED = 50;
 
 async function roundTrips(link: Link): Promise<BenchResult["roundTripMs"]> {

@@ -1,4 +1,4 @@
-/** Counts the bytes of one direction and the time that they took, and hashes them on the way. */
+/** Counts and hashes the bytes of one direction, and measures their transfer time. */
 import { createHash, type Hash } from "node:crypto";
 
 /** How many bytes, and their SHA-256 in hexadecimal. */

@@ -16,7 +16,7 @@ import { type Bridge, type BridgeResult, bridge } from "./pipe.ts";
 import { ProgramGroup } from "./program-group.ts";
 
 export interface ProgramOptions {
-  /** Breaks the link off and hangs the program up; `done` rejects with the signal's reason. */
+  /** Resets the link and sends SIGHUP to the program; `done` rejects with the signal's reason. */
   readonly signal?: AbortSignal;
   /** See `BridgeOptions`. */
   readonly quitAfterMs?: number;
@@ -40,7 +40,7 @@ export interface ProgramBridge {
 const SIGNAL_STATUS = 128;
 
 /**
- * Starts `command` with `words` (no shell in between) and joins the link to it. Its stderr is ours.
+ * Starts `command` with `words`, without a shell, and joins the link to it. It inherits stderr.
  *
  * It runs in a session of its own, without a controlling terminal. When the link ends, its process group is
  * hung up. A program that closed its output before that may finish its work first.
@@ -80,7 +80,7 @@ async function runToEnd(
       resolve(status ?? SIGNAL_STATUS + (signalName === null ? 0 : constants.signals[signalName]));
     });
   });
-  // At once: the goodbye to a peer that is gone takes seconds.
+  // At once: closing a link to a dead peer takes seconds.
   const release = onAbort(signal, endGroup);
   link.once("close", () => {
     if (!child.stdout.readableEnded) endGroup();

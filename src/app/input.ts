@@ -1,9 +1,9 @@
 /**
- * Standard input as a stream whose buffers come back.
+ * Standard input as a stream that reuses its buffers.
  *
- * What is read here stays in use until the peer has acknowledged it. As garbage it would outlive the young
- * generation and pile up to what V8 lets pile up, tens of megabytes at full rate; so whoever consumes the
- * stream may say how far it is done, and buffers are read into again.
+ * A chunk stays in use until the peer has acknowledged it. As garbage it would outlive V8's young generation and
+ * accumulate, tens of megabytes at full rate. The consumer of the stream may therefore report how many bytes it no
+ * longer needs, and their buffers are read into again.
  *
  * A pipe is read by the event loop, never by a blocked thread, which would hold the process at its end.
  */
@@ -15,14 +15,14 @@ import { SrudpError } from "../base/errors.ts";
 import { TerminalInput } from "./terminal-input.ts";
 
 const BUFFER_BYTES = 64 * 1024;
-/** What is shorter is copied out, so that a slow trickle does not pin a large buffer for each piece. */
+/** Shorter reads are copied, so that slow input does not pin a large buffer for each chunk. */
 const COPIED_BYTES = 16 * 1024;
-/** Buffers that are waited for; those beyond are left to the garbage collector. */
+/** Buffers that are kept for reuse; the garbage collector takes further ones. */
 const BUFFERS_LIMIT = 256;
 /** How soon a descriptor that somebody made non-blocking is tried again when it has nothing. */
 const EMPTY_RETRY_MS = 10;
 
-/** A Readable that is told how many of its bytes, from the first on, nobody needs any more. */
+/** A Readable whose consumer reports how many of its bytes, from the first on, it no longer needs. */
 export interface RecyclingInput extends Readable {
   recycle(bytes: number): void;
 }

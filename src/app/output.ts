@@ -1,5 +1,5 @@
 /**
- * Standard output as a stream that may be closed for real.
+ * Standard output as a stream whose descriptor can be closed.
  *
  * Node never closes descriptors 0–2, so the next program in a shell's pipe would not see the end before
  * this process ends. Here the end of the stream closes the descriptor, once everything is written, and puts
@@ -40,7 +40,7 @@ class StreamOutput extends Writable {
     this.#descriptor = descriptor;
     this.#isSocket = stats.isSocket();
     this.#socket = new Socket({ fd: descriptor, readable: false, writable: true });
-    // What goes wrong is told by the write that it goes wrong for.
+    // The failing write reports the error.
     this.#socket.on("error", () => undefined);
   }
 
@@ -59,7 +59,7 @@ class StreamOutput extends Writable {
   }
 
   override _final(done: Done): void {
-    // A socket may be shared (as inetd shares it), and then only a shutdown tells the other side.
+    // A socket may be shared (as inetd does); then only a shutdown signals the end to its peer.
     if (this.#isSocket) this.#socket.end(() => this.#close(done));
     else this.#close(done);
   }

@@ -1,13 +1,13 @@
 /**
- * The pipe: standard input to the link, the link to standard output, and the certainty that both arrived.
+ * The pipe: standard input to the link, the link to standard output, and receipts for both directions.
  *
- * Each direction ends on its own. When this side's output has taken every byte and is closed, it certifies
- * that by a receipt (count and SHA-256). The pipe is done when the peer's receipt agrees with what was sent
- * and one's own is on its way; then, and only then, it ends well. It ends well too when the peer stops early
- * in order (`quitAfterMs`, `sendOnly`), as long as its receipt covers every byte that was sent to it.
+ * Each direction ends on its own. When the local output has accepted every byte and is closed, the pipe sends a
+ * receipt (count and SHA-256). The pipe succeeds only when the peer's receipt matches the sent bytes and the local
+ * receipt has been sent. It also succeeds when the peer stops early in order (`quitAfterMs`, `sendOnly`), as long as
+ * its receipt covers every byte that was sent to it.
  *
- * A receipt for less means that the peer's output closed early. The peer's own direction is still received to
- * its end. The pipe then fails, unless the peer says that its output was a program which ended by itself.
+ * A receipt for fewer bytes means that the peer's output closed early. The peer's direction is still received to its
+ * end. The pipe then fails, unless the peer reports that its output was a program that ended by itself.
  */
 import { type Readable, Writable } from "node:stream";
 import { equalBytes } from "../base/bytes.ts";
@@ -27,33 +27,33 @@ export interface BridgeOptions {
   readonly input?: Readable;
   /** Where the peer's bytes go; ended at the peer's end. Default: descriptor 1, which is then closed. */
   readonly output?: Writable;
-  /** Takes nothing: what comes is dropped, and the end of input is the end (`--send-only`). */
+  /** Drops received bytes; the end of input ends the pipe (`--send-only`). */
   readonly sendOnly?: boolean;
   /** Sends nothing: input is not touched (`--recv-only`). */
   readonly recvOnly?: boolean;
   /**
-   * The end of a peer that has sent anything is the end of the input too, after what was entered until then: for an
-   * input at a terminal, which nobody ends otherwise.
+   * The end of a peer that has sent data also ends the input, after the lines that were entered before. For input at a
+   * terminal, which does not end by itself.
    */
   readonly endsWithPeer?: boolean;
-  /** After the end of input the other direction gets so long, ms (`-q`); left out, as long as it takes. */
+  /** Time for the other direction after the end of input, ms (`-q`); left out, unlimited. */
   readonly quitAfterMs?: number;
   /**
    * Input and output are those of a program. It may close its input early; what the peer sends after that is
    * dropped. The peer is told how the program ended, so call `programEnded()`.
    */
   readonly isProgram?: boolean;
-  /** Breaks the link off; `done` rejects with the signal's reason. */
+  /** Resets the link; `done` rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
 export interface BridgeResult {
   readonly sent: ByteDigestResult;
-  /** What the output took. */
+  /** Bytes that the output accepted. */
   readonly received: ByteDigestResult;
   /** Bytes of `sent` that the peer's program left unread when it ended by itself. */
   readonly unreadBytes: number;
-  /** Time in which bytes were on their way, without idle time. */
+  /** Time during which bytes were transferred, without idle time. */
   readonly transferMs: { readonly sent: number; readonly received: number };
   /** Since the bridge began. */
   readonly durationMs: number;
@@ -70,9 +70,9 @@ export function bridge(link: Link, options: BridgeOptions = {}): Bridge {
 }
 
 export class Bridge {
-  /** Fulfilled when both sides have everything; the link is closed then. */
+  /** Fulfilled when both sides have received every byte; the link is closed then. */
   readonly done: Promise<BridgeResult>;
-  /** Fulfilled when input and output are not used any more, which is before the goodbye to the peer is over. */
+  /** Fulfilled when input and output are no longer used, which is before the link has closed. */
   readonly released: Promise<void>;
   readonly #link: Link;
   readonly #options: BridgeOptions;
@@ -128,9 +128,9 @@ export class Bridge {
     this.released = new Promise((resolve) => {
       this.#resolveReleased = resolve;
     });
-    // Whoever only looks at the counters must not be struck by a rejection.
+    // A caller that reads only the counters must not get an unhandled rejection.
     this.done.catch(() => undefined);
-    // The link would close by itself before the receipts have crossed.
+    // The link would close by itself before the receipts are exchanged.
     this.#release = link.hold();
     link.on("receipt", this.#onReceipt);
     link.on("record", this.#onRecord);
@@ -147,12 +147,12 @@ export class Bridge {
     return this.#sent.bytes;
   }
 
-  /** Bytes that the output took. */
+  /** Bytes that the output accepted. */
   get receivedBytes(): number {
     return this.#received.bytes;
   }
 
-  /** How far it has come, or how far it came. */
+  /** The counts so far, or at the end. */
   result(): BridgeResult {
     return {
       sent: this.#sent.result(),
@@ -337,7 +337,7 @@ export class Bridge {
     if (receipt.streamId === this.#link.streamId) {
       this.#receipt = receipt;
       if (this.#sent.bytes > 0) this.#sent.noteTime(this.#isInputEnded);
-      // The peer's output is closed: more input would go nowhere.
+      // The peer's output is closed, so further input is not sent.
       this.#stopInput();
     }
     this.#advance();
@@ -359,7 +359,7 @@ export class Bridge {
     this.#advance();
   }
 
-  /** Looks whether that was all. */
+  /** Ends the pipe when both directions are complete. */
   #advance(): void {
     if (this.#isSettled) return;
     const isTaken = this.#isTaken();
@@ -381,7 +381,7 @@ export class Bridge {
   /** The link has ended before this side was done with it. */
   #conclude(isTaken: boolean): void {
     const { error } = this.#over!;
-    // With both receipts across, a peer that has gone has gone in order: only its goodbye was lost.
+    // With both receipts exchanged, a lost link is an orderly end: only the close was lost.
     const code = (error as SrudpError | undefined)?.code;
     const isOrderly = error === undefined || code === "ERR_PEER_OUTPUT_CLOSED" || code === "ERR_LINK_LOST";
     const isWell = isTaken && this.#isReceiveEnded && isOrderly;
@@ -422,7 +422,7 @@ export class Bridge {
     );
   }
 
-  /** What input, output and timers call: a fault ends the link (`link/fault.ts`), and the bridge with it. */
+  /** Wraps handlers of input, output and timers: a fault ends the link (`link/fault.ts`) and the bridge. */
   #guard<Values extends unknown[]>(work: (...values: Values) => void): (...values: Values) => void {
     return guarded(work, (fault) => {
       this.#link.fail(fault);
@@ -430,7 +430,7 @@ export class Bridge {
     });
   }
 
-  /** Lets everything go, so that nothing keeps the process running, ends the link, and settles when that is done. */
+  /** Releases input, output and timers, ends the link, and settles `done` when that has completed. */
   #settle(end: (() => void) | undefined, settle: (result: BridgeResult) => void): void {
     if (this.#isSettled) return;
     this.#isSettled = true;
@@ -445,7 +445,7 @@ export class Bridge {
   }
 }
 
-/** An output that takes everything and keeps nothing. */
+/** An output that discards everything. */
 function newDrain(): Writable {
   return new Writable({ write: (_chunk, _encoding, done) => done() });
 }

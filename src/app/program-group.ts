@@ -12,7 +12,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 const GRACE_MS = 5000;
 /** Orphans that have ended stay visible until init reaps them. From here on they no longer count. */
 const REAPED_AFTER_MS = 2000;
-/** Nobody reports the end of a grandchild, so the group is looked at this often, first and later. */
+/** The end of a grandchild is not reported, so the group is polled at these intervals, first and later. */
 const LOOK_INTERVAL_MS = 20;
 const LATE_LOOK_INTERVAL_MS = 250;
 
@@ -25,7 +25,7 @@ export class ProgramGroup {
 
   constructor(leaderPid: number) {
     this.#leaderPid = leaderPid;
-    // Whatever ends this process must not leave them behind.
+    // The group must not outlive this process.
     if (groups.size === 0) process.once("exit", killPrograms);
     groups.add(this);
   }

@@ -9,7 +9,7 @@ import { once } from "node:events";
 import { fstatSync, readFileSync } from "node:fs";
 import { Readable } from "node:stream";
 
-/** A shell that puts a running job into the foreground does not tell it. */
+/** A running job is not notified when the shell puts it into the foreground. */
 const FOREGROUND_LOOK_INTERVAL_MS = 500;
 /** One turn of the event loop reads one line. A stream between needs a turn more to ask for the next one. */
 const QUIET_TURNS = 4;
@@ -20,7 +20,7 @@ export class TerminalInput extends Readable {
   #timer: NodeJS.Timeout | undefined;
 
   constructor() {
-    // A chunk at a time: what is not wanted yet stays with the terminal.
+    // One chunk at a time: unread input stays in the terminal.
     super({ highWaterMark: 1 });
     this.#source.on("data", this.#onData);
     this.#source.on("end", this.#onEnd);

@@ -1,4 +1,4 @@
-/** Asks the running processes of this user. */
+/** Sends requests to the control sockets of this user's running processes. */
 import { unlink } from "node:fs/promises";
 import { connect } from "node:net";
 import { SrudpError } from "../../base/errors.ts";
@@ -14,11 +14,11 @@ import { onLine } from "./lines.ts";
 /** A process that does not answer for so long is stopped, or overloaded. */
 const ANSWER_TIMEOUT_MS = 3000;
 
-/** A process that runs, how to ask it, and what it says of itself. */
+/** A running process, its control socket and its status. */
 export interface RunningProcess {
   readonly pid: number;
   readonly path: string;
-  /** What it says, or why that is not known: ERR_CONTROL_TIMEOUT or ERR_CONTROL_ANSWER. */
+  /** Its status, or why it is not known: ERR_CONTROL_TIMEOUT or ERR_CONTROL_ANSWER. */
   readonly state: ProcessStatus | SrudpError;
 }
 

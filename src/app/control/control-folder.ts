@@ -1,6 +1,6 @@
 /**
- * Where the running processes of one user can be found and spoken to: a Unix socket each, named after the process,
- * in a folder that nobody else can write to.
+ * The control sockets of one user's running processes: a Unix socket each, named after the process ID, in a folder
+ * that no other user can write to.
  *
  * The folder's name can be guessed, so another user may have made it first. Both sides therefore check owner and
  * mode before they use it: the process that listens there, and the command that connects.
@@ -49,7 +49,7 @@ export async function controlPath(folder: string, pid: number): Promise<string> 
   return path;
 }
 
-/** Where a socket is bound before it gets its name. */
+/** The temporary path at which a socket is bound. */
 export function draftPath(path: string): string {
   return `${path}.new`;
 }

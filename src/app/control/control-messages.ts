@@ -1,8 +1,8 @@
 /**
- * What is asked and answered over a control socket: one object of JSON each, a line long.
+ * Requests and answers of a control socket: one JSON object each, on one line.
  *
  * Both sides check what they read before they use it: a socket may belong to another version of srudp, or to
- * another program. Fields that nobody here knows are passed over.
+ * another program. Unknown fields are ignored.
  */
 
 import { SrudpError } from "../../base/errors.ts";
@@ -20,7 +20,7 @@ export type ControlRequest =
       readonly link?: number | undefined;
     };
 
-/** A link as `status` shows it. Rates are of the moment, of UDP payloads. */
+/** A link as `status` reports it. Rates are current, of UDP payloads. */
 export interface LinkStatus {
   /** Its number among those of the process. */
   readonly id: number;
@@ -58,8 +58,7 @@ export interface ProcessStatus {
 }
 
 /**
- * What a process holds, to be compared with what it held before: after a link ends it is the same. For tests and for
- * the search for leaks.
+ * The resources of a process. After a link has ended they are the same as before. For tests and for finding leaks.
  */
 export interface ProcessResources {
   /** What keeps the event loop running, by its type (`process.getActiveResourcesInfo`). */

@@ -25,7 +25,7 @@ export async function serveControl(
   if (await isAnswered(path)) throw new SrudpError("ERR_CONTROL_FOLDER", "Another process has that socket");
   const server = createServer((socket) => converse(socket, answer));
   await listenAt(server, path);
-  // It is there for whoever asks; nobody waits for it.
+  // The socket does not keep the process running.
   server.unref();
   process.once("exit", () => {
     server.close();

@@ -1,7 +1,7 @@
 /** Lines of text on a socket. */
 import type { Socket } from "node:net";
 
-/** No honest line is longer. */
+/** No valid line is longer. */
 const MAX_LINE_CHARACTERS = 4 * 1024 * 1024;
 
 /**

@@ -1,11 +1,11 @@
-/** The peer of whichever link stands at the moment: local ports stay open while links come and go. */
+/** The peer of the current link: local ports stay open while links end and are replaced. */
 import { SrudpError } from "../../base/errors.ts";
 import type { Target } from "../../link/forward-records.ts";
 import type { Dialer, DialResult } from "./dialer.ts";
 import type { ForwardPeer } from "./forward-peer.ts";
 import type { FlowOptions, UdpAssociation } from "./udp/udp-association.ts";
 
-/** A connection that comes while there is no link waits so long for the next one, and is reset then. */
+/** How long a connection waits for a link while there is none; then it is reset. */
 const TIMEOUT_MS = 10_000;
 
 interface Waiting {
@@ -28,14 +28,14 @@ export class CurrentPeer implements Dialer {
     return this.#waiting.size;
   }
 
-  /** The peer of the link that stands now; undefined while there is none. */
+  /** The peer of the current link; undefined while there is none. */
   set(peer: ForwardPeer | undefined): void {
     this.#peer = peer;
     if (peer === undefined) return;
     for (const one of this.#takeWaiting()) one.resolve(peer);
   }
 
-  /** There will be no further link: nobody waits for one, now or later. */
+  /** No further link follows: present and later waits fail. */
   close(): void {
     this.#peer = undefined;
     this.#isClosed = true;

@@ -1,10 +1,10 @@
-/** The way to targets at the peer: one link, or whichever link stands at the moment. */
+/** Dials targets at the peer: over one link, or over the current one. */
 import type { SrudpError } from "../../base/errors.ts";
 import type { Target } from "../../link/forward-records.ts";
 import type { Stream } from "../../link/stream.ts";
 import type { FlowOptions, UdpAssociation } from "./udp/udp-association.ts";
 
-/** A stream on its way to a target. */
+/** A stream that is being connected to a target. */
 export interface DialResult {
   /** Takes the connection's bytes at once; gives those of the target once `answered` is fulfilled. */
   readonly stream: Stream;

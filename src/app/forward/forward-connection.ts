@@ -1,4 +1,4 @@
-/** Carries what comes in at a forwarded port to what the port leads to. */
+/** Forwards the connections of a port to their destination. */
 import type { Socket } from "node:net";
 import { SrudpError } from "../../base/errors.ts";
 import { formatTarget, type Target } from "../../link/forward-records.ts";
@@ -13,8 +13,8 @@ import type { ForwardWatcher } from "./watcher.ts";
 export type Connections = Set<Socket>;
 
 /**
- * Carries `socket` until both directions have ended. A target that cannot be reached resets it before any byte
- * (with SOCKS it is told instead), and the watcher hears why.
+ * Forwards `socket` until both directions have ended. When the target cannot be reached, the socket is reset before
+ * any byte (a SOCKS client receives an error instead), and the watcher receives the reason.
  */
 export async function carry(
   socket: Socket,

@@ -1,6 +1,6 @@
 /**
- * The peer of one link, for forwarding: reaches targets through it, has ports opened there, and does the same for
- * it here, as far as it is permitted. Both sides of a link have one; neither is the server.
+ * The peer of one link, for forwarding: dials targets through it and requests ports there, and serves its requests
+ * here as permitted. Both sides of a link have one.
  */
 import { SrudpError } from "../../base/errors.ts";
 import { type Address, decodeAnswer, encodeHead, type Target } from "../../link/forward-records.ts";
@@ -94,7 +94,7 @@ export class ForwardPeer implements Dialer {
   }
 
   /**
-   * Has the peer open `bind` and lead what comes in there to `lead` at this side.
+   * Requests that the peer opens `bind` and forwards its connections to `destination` on this side.
    *
    * @returns the port that was opened, 0 for a socket's path, and how to have it closed
    * @throws SrudpError ERR_TARGET_FORBIDDEN, ERR_FORWARD_BIND; what the link ended with

@@ -1,6 +1,6 @@
 /**
- * All forwards to one peer. Local ports are opened once and stay while links come and go; ports at the peer are
- * asked for on every link anew.
+ * All forwards to one peer. Local ports are opened once and stay open while links are replaced; ports at the peer are
+ * requested again on every link.
  */
 import { SrudpError } from "../../base/errors.ts";
 import { type Address, formatTarget } from "../../link/forward-records.ts";
@@ -13,7 +13,7 @@ import { type OpenPort, openStreamPort } from "./stream-port.ts";
 import { openUdpPort } from "./udp/udp-port.ts";
 import type { ForwardWatcher } from "./watcher.ts";
 
-/** A forward as it stands. */
+/** The state of a forward. */
 export interface ForwardStatus {
   readonly name: string;
   readonly kind: ForwardKind;

@@ -1,11 +1,11 @@
-/** Reads what stands before the bytes of a connection, and not one byte more. */
+/** Reads the head of a connection, and not one byte more. */
 import type { Readable } from "node:stream";
 import { concatBytes } from "../../base/bytes.ts";
 import { SrudpError } from "../../base/errors.ts";
 import { HEAD_LIMIT_BYTES } from "../../link/forward-records.ts";
 
 /**
- * The next `byteLength` bytes of `source`, which nobody else may be reading.
+ * The next `byteLength` bytes of `source`, which must have no other reader.
  *
  * @throws SrudpError ERR_PEER_RESET when it ends before; what it fails with
  */

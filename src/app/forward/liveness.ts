@@ -1,12 +1,12 @@
-/** Whether the peer of a link is there at this moment. */
+/** Checks whether the peer of a link is alive. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Link } from "../../link/link.ts";
 
 const LOOK_INTERVAL_MS = 50;
-/** A lost question is asked again after this. */
+/** A ping is repeated after this time. */
 const REPEAT_MS = 500;
 
-/** Asks the peer for a sign of life; false when none comes within `withinMs`, or the link is over. */
+/** Pings the peer; false when no packet arrives within `withinMs`, or the link has ended. */
 export async function answers(link: Link, withinMs: number): Promise<boolean> {
   const before = link.stats().receivedPackets;
   const startMs = performance.now();

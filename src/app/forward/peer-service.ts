@@ -1,4 +1,4 @@
-/** Serves the forwarded streams of one peer: finds out where each may lead, goes there, and answers. */
+/** Serves the forwarded streams of one peer: checks each target's permission, dials it, and answers. */
 import { SrudpError } from "../../base/errors.ts";
 import {
   type Address,
@@ -36,7 +36,7 @@ export class PeerService {
     this.#options = options;
   }
 
-  /** Never rejects: what goes wrong is told to the peer and to the watcher. */
+  /** Never rejects: failures are reported to the peer and to the watcher. */
   async serve(stream: Stream): Promise<void> {
     stream.on("error", () => undefined);
     const gone = new AbortController();
@@ -141,5 +141,5 @@ export class PeerService {
   }
 }
 
-/** The peer is told of each refusal; this side hears of the first of a kind only. */
+/** A refusal that was already reported on this side; the peer is told of each one. */
 class RefusalAlreadyReported extends SrudpError {}

@@ -1,6 +1,6 @@
 /**
- * Ports that one side of a link has the other open: those that were asked of the peer, with what they lead to
- * here, and those that the peer asked for, which are open on this machine.
+ * Remote forward requests of both sides of a link: ports that the peer opens, with their local destinations, and ports
+ * that the peer requested, which are open on this machine.
  */
 import { isRemoteError, SrudpError } from "../../base/errors.ts";
 import {
@@ -40,7 +40,7 @@ interface Question {
   readonly reject: (error: Error) => void;
 }
 
-/** A port that the peer asked for, from its record until it is closed or refused. */
+/** A port that the peer requested, from its record until it is closed or refused. */
 interface Opening {
   readonly requestId: number;
   /** Undefined while it is being opened. */
@@ -156,7 +156,7 @@ export class RemoteForwardRequests {
     }
   }
 
-  /** @param said what the peer is told */
+  /** @param said the failure that is reported to the peer */
   #refuse(requestId: number, bind: Address, error: SrudpError, said: SrudpError): void {
     this.#options.watcher.failed({ by: "peer", what: "port", target: formatTarget(bind), error });
     this.#answer(requestId, 0, said);

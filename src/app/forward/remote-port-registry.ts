@@ -1,14 +1,14 @@
 /**
- * The ports that peers have had opened on this machine, over all links of the process. A port belongs to the link
- * that asked for it; when another asks for the same and the first one's peer has gone without a word, it changes
- * hands, so that a peer that comes back finds its port free.
+ * The ports that peers have opened on this machine, over all links of the process. A port belongs to the link that
+ * requested it. When another link requests the same port and the first link's peer is dead, the port is reassigned, so
+ * that a peer that reconnects gets its port again.
  */
 import { type Address, formatTarget } from "../../link/forward-records.ts";
 import type { Link } from "../../link/link.ts";
 import { answers } from "./liveness.ts";
 import type { OpenPort } from "./stream-port.ts";
 
-/** How long a holder may take to show that it is there. */
+/** How long the holder of a port may take to answer a ping. */
 const SIGN_OF_LIFE_MS = 1500;
 
 interface PortOwnership {
@@ -24,7 +24,7 @@ export class RemotePortRegistry {
   }
 
   /**
-   * What `open` opens, after whoever holds the port and does not answer has lost it.
+   * The port that `open` opens, after a holder whose peer does not answer has lost it.
    *
    * @throws SrudpError ERR_FORWARD_BIND
    */
@@ -36,7 +36,7 @@ export class RemotePortRegistry {
       !(await answers(ownership.link, SIGN_OF_LIFE_MS))
     ) {
       this.release(ownership.port);
-      // Its peer is gone for good: what else hangs on that link need not wait any longer.
+      // The holder's peer is dead, so its whole link is destroyed.
       ownership.link.destroy();
     }
     const port = await open();

@@ -21,7 +21,7 @@ export interface StdioOptions {
 }
 
 /**
- * Carries input to `target` and what comes from there to output, until both have ended.
+ * Forwards input to `target` and the target's bytes to output, until both have ended.
  *
  * @throws SrudpError ERR_TARGET_…, ERR_PEER_RESET, ERR_LINK_LOST, ERR_OUTPUT_CLOSED, ERR_FILE_UNREADABLE (of input);
  * the signal's reason

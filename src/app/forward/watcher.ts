@@ -1,9 +1,9 @@
-/** What forwarding tells whoever runs it. */
+/** What forwarding reports to its caller. */
 import type { SrudpError } from "../../base/errors.ts";
 
-/** A connection, a port or a measurement that did not come about. */
+/** A connection, a port or a measurement that failed. */
 export interface ForwardFailure {
-  /** Who wanted it: a client on this side, or the peer. */
+  /** Who requested it: a client on this side, or the peer. */
   readonly by: "own" | "peer";
   readonly what: "connection" | "port" | "bench";
   readonly target: string;

@@ -1,4 +1,4 @@
-/** A UDP port whose senders each get a flow of their own to what the port leads to. */
+/** A UDP port with a flow to its destination for each sender. */
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { SrudpError } from "../../../base/errors.ts";
 import { type Address, formatTarget, type Target } from "../../../link/forward-records.ts";
@@ -21,7 +21,7 @@ export interface UdpPort extends OpenPort {
 /**
  * Opens `bind`, whose flows go `via` the peer to `target`.
  *
- * @param watcher hears why a flow did not come about, or was refused later
+ * @param watcher receives the reason when a flow fails or is refused later
  * @throws SrudpError ERR_FORWARD_BIND
  */
 export async function openUdpPort(
