@@ -1,16 +1,16 @@
-/** Whoever a server talks to: an address behind a UDP socket, or an open WebSocket. */
+/** A client of the server: an address behind a UDP socket, or an open WebSocket. */
 
 import { quotaKey } from "../platform/source-rates.ts";
 import type { UdpSocket } from "../platform/udp/udp-socket.ts";
 
 export interface Client {
-  /** Source address, what quotas are counted by. */
+  /** Source address, by which quotas are counted. */
   readonly address: string;
-  /** Whether what is sent arrives or the connection ends. */
+  /** Whether each message arrives or the connection ends. */
   readonly isReliable: boolean;
   /** Sends one message and never throws; it may be lost. */
   send(bytes: Uint8Array): void;
-  /** Whether both are the same: messages to one reach the other. */
+  /** Whether both are the same client: messages to one reach the other. */
   equals(other: Client): boolean;
 }
 
@@ -41,8 +41,9 @@ export class UdpClient implements Client {
 }
 
 /**
- * What each connection owns, so that all of it is given back when the connection ends. Owners by UDP are not in it:
- * what they own expires. An item is here exactly as long as it is owned, so this needs no bound of its own.
+ * The items that each connection owns, so that all are released when it ends. Clients over UDP are
+ * not in it: their items expire. An item is here exactly as long as it is owned, so no further
+ * bound is needed.
  */
 export class OwnedItems<T> {
   readonly #itemsOf: Map<Client, Set<T>> = new Map();
@@ -65,7 +66,7 @@ export class OwnedItems<T> {
   }
 }
 
-/** Counts per address, against a bound. */
+/** Bounded counts per address. */
 export class Quota {
   readonly #limit: number;
   readonly #counts: Map<string, number> = new Map();
@@ -74,7 +75,7 @@ export class Quota {
     this.#limit = limit;
   }
 
-  /** Takes one; false, and none taken, when the address has all that it may have. */
+  /** Takes one; false, and none taken, when the address has reached its limit. */
   take(address: string): boolean {
     const key = quotaKey(address);
     const count = this.#counts.get(key) ?? 0;

@@ -1,6 +1,6 @@
 /**
- * Cookies: what proves, without any state, that whoever asks receives at the address it asks from. A server
- * says nothing else to an address that has not echoed one.
+ * Cookies prove without state that a client receives at its source address. Before a client has
+ * echoed one, a server answers its address with nothing else.
  */
 import { createHmac, randomBytes } from "node:crypto";
 import { equalBytes } from "../base/bytes.ts";
@@ -31,7 +31,7 @@ export class Cookies {
 
   #renew(nowMs: number): void {
     if (nowMs < this.#renewAtMs) return;
-    // Nobody asked for two spans: the earlier secret is too old, too.
+    // No request for two spans: the earlier secret has expired, too.
     this.#earlier = nowMs < this.#renewAtMs + COOKIE_SPAN_MS ? this.#secret : randomBytes(32);
     this.#secret = randomBytes(32);
     this.#renewAtMs = nowMs + COOKIE_SPAN_MS;

@@ -1,9 +1,9 @@
 /**
- * The mailbox of a rendezvous server: at each place two entries, one a side, with a sealed blob in it that
- * the other side gets at once. It holds no sockets and no clock.
+ * The mailbox of a rendezvous server: each rendezvous point has two entries, one for each side,
+ * holding a sealed blob that is pushed to the peer at once. It holds no sockets and no clock.
  *
- * An entry lives two minutes from the last time that its owner asked for it. Whoever asks from elsewhere
- * takes the entry over: the name of a place is a secret of 256 bits, and its owner may have moved.
+ * An entry lives two minutes from its owner's last request. A request from another address takes
+ * the entry over: the name of a point is a secret of 256 bits, and its owner may have moved.
  */
 import { copyBytes, equalBytes } from "../base/bytes.ts";
 import { digestOf, nameKey } from "../platform/blob-digest.ts";
@@ -21,7 +21,7 @@ import { type Client, OwnedItems, Quota } from "./client.ts";
 import { ENTRY_LIFE_MS, PUSH_AGAIN_AFTER_MS, type RendezvousLimits } from "./limits.ts";
 import type { RendezvousStatistics } from "./statistics.ts";
 
-/** Of a state that nobody asked for. */
+/** Transaction of a state that no request asked for. */
 const NO_TRANSACTION: Uint8Array = new Uint8Array(TRANSACTION_BYTES);
 const NONE: Uint8Array = new Uint8Array(DIGEST_BYTES);
 const EMPTY: Uint8Array = new Uint8Array(0);
@@ -31,12 +31,12 @@ interface Entry {
   readonly side: MailboxSide;
   owner: Client;
   blob: Uint8Array;
-  /** Names `blob`; zeros while there is none. */
+  /** Digest of `blob`; zeros while there is none. */
   digest: Uint8Array;
-  /** The newest blob of the other side that the owner is known to have. */
+  /** The newest blob of the peer that the owner has confirmed. */
   knownDigest: Uint8Array;
   expiresAtMs: number;
-  /** When the owner is told again of what it has not confirmed, and how often it was. */
+  /** When an unconfirmed change is pushed to the owner again, and how often it was. */
   pushAtMs: number;
   pushes: number;
 }
@@ -48,9 +48,9 @@ interface RendezvousPoint {
 }
 
 export class Mailbox {
-  /** By name, the one that was asked for longest ago first. */
+  /** By name; the point whose last request is oldest comes first. */
   readonly #points: Map<string, RendezvousPoint> = new Map();
-  /** Places where somebody has something to be told again. */
+  /** Points with an unconfirmed change. */
   readonly #pushing: Set<RendezvousPoint> = new Set();
   readonly #ownerships: OwnedItems<Entry> = new OwnedItems();
   readonly #limits: RendezvousLimits;
@@ -63,7 +63,7 @@ export class Mailbox {
     this.#statistics = statistics;
   }
 
-  /** Takes a request from a proved address and answers it; @returns why not, if not. */
+  /** Handles a request from a validated address; @returns the reason of a refusal. */
   meet(nowMs: number, from: Client, request: Meet): Refusal | undefined {
     const { side } = request;
     const peerSide = side === 0 ? 1 : 0;
@@ -85,13 +85,13 @@ export class Mailbox {
       point.entries[side] = entry;
       this.#statistics.waiting++;
     }
-    // The same object over again, or its successor from elsewhere.
+    // The entry is re-added under its present owner.
     this.#ownerships.delete(entry.owner, entry);
     this.#ownerships.add(from, entry);
     entry.owner = from;
     entry.expiresAtMs = nowMs + ENTRY_LIFE_MS;
     entry.knownDigest = copyBytes(request.peerDigest);
-    // At the end of the map: the order of places is that of their last requests.
+    // Moved to the end of the map, whose order is that of the last requests.
     this.#points.delete(key);
     this.#points.set(key, point);
     this.#statistics.points = this.#points.size;
@@ -116,17 +116,17 @@ export class Mailbox {
   leave(from: Client, request: Leave): void {
     const point = this.#points.get(nameKey(request.point));
     const entry = point?.entries[request.side];
-    // Its successor from elsewhere may have the entry by now.
+    // A later owner may have taken the entry over.
     if (point === undefined || entry === undefined || !entry.owner.equals(from)) return;
     this.#remove(point, request.side);
   }
 
-  /** Lets go of everything that belongs to a connection which has ended. */
+  /** Removes everything that belongs to a connection which has ended. */
   forget(owner: Client): void {
     for (const { point, side } of this.#ownerships.of(owner)) this.#remove(point, side);
   }
 
-  /** Tells again what was not confirmed. @returns when to call next, Infinity for never */
+  /** Pushes unconfirmed changes again. @returns when to call next, Infinity for never */
   pushDue(nowMs: number): number {
     let nextMs = Infinity;
     for (const point of this.#pushing) {
@@ -149,7 +149,7 @@ export class Mailbox {
     return nextMs;
   }
 
-  /** Forgets entries whose owners have fallen silent. */
+  /** Removes expired entries. */
   sweep(nowMs: number): void {
     for (const point of this.#points.values()) {
       let newestMs = 0;
@@ -159,7 +159,7 @@ export class Mailbox {
         newestMs = Math.max(newestMs, entry.expiresAtMs);
         if (entry.expiresAtMs <= nowMs) this.#remove(point, side);
       }
-      // The places behind it were asked for later.
+      // The points after it have later requests.
       if (newestMs > nowMs) return;
     }
   }
@@ -168,7 +168,7 @@ export class Mailbox {
     if (isNewPoint && this.#points.size >= this.#limits.points) return REFUSAL.full;
     if (earlier !== undefined) this.#quota.release(earlier.owner.address);
     if (this.#quota.take(from.address)) return undefined;
-    // It had its place before.
+    // Refused: the earlier owner keeps its entry.
     if (earlier !== undefined) this.#quota.take(earlier.owner.address);
     return REFUSAL.tooMany;
   }

@@ -1,10 +1,10 @@
 /**
- * The relay of a rendezvous server: rooms of two ends, between which it passes datagrams that it cannot read,
+ * The relay of a rendezvous server: rooms with two ends, between which it passes sealed datagrams,
  * up to a rate and a quota. It holds no sockets and no clock.
  *
- * The name of a room comes from the secret of the place where its peers meet, so that it is the proof of the
- * right to enter, too. What is over the rate is dropped, as any bottleneck does: the peers' congestion control
- * finds it.
+ * The name of a room is derived from the secret of its peers' rendezvous point, so knowing it
+ * proves the right to enter. Datagrams over the rate are dropped, as at any bottleneck: the peers'
+ * congestion control reacts.
  */
 import { randomBytes } from "node:crypto";
 import { copyBytes } from "../base/bytes.ts";
@@ -33,9 +33,9 @@ import {
 } from "./limits.ts";
 import type { RendezvousStatistics } from "./statistics.ts";
 
-/** Of a reply that nobody asked for. */
+/** Transaction of a reply that no request asked for. */
 const NO_TRANSACTION: Uint8Array = new Uint8Array(TRANSACTION_BYTES);
-/** However low the rate in bytes is. */
+/** Lower limit, for low rates in bytes. */
 const MIN_DATAGRAMS_PER_S = 40;
 
 interface End {
@@ -57,16 +57,16 @@ interface Room {
 
 export class Relay {
   readonly #rooms: Map<string, Room> = new Map();
-  /** By session, as `nameKey` has it. */
+  /** Keyed by session, through `nameKey`. */
   readonly #ends: Map<string, End> = new Map();
-  /** What rooms without ends have carried, the one that was left longest ago first. */
+  /** Bytes relayed by rooms without ends; the room that was left first comes first. */
   readonly #spent: Map<string, { readonly relayedBytes: number; readonly forgetAtMs: number }> = new Map();
   readonly #ownerships: OwnedItems<End> = new OwnedItems();
   readonly #limits: RendezvousLimits;
   readonly #quota: Quota;
   readonly #total: TokenBucket;
   readonly #statistics: RendezvousStatistics;
-  /** The time of the latest call that told it. */
+  /** The time of the latest call. */
   #nowMs: number;
 
   constructor(nowMs: number, limits: RendezvousLimits, statistics: RendezvousStatistics) {
@@ -77,14 +77,14 @@ export class Relay {
     this.#nowMs = nowMs;
   }
 
-  /** Gives a proved address an end, or keeps it for it; @returns why not, if not. */
+  /** Gives an end to a validated address, or extends it; @returns the reason of a refusal. */
   open(nowMs: number, from: Client, request: RelayOpen): Refusal | undefined {
     const key = nameKey(request.point);
     this.#nowMs = nowMs;
     let room = this.#rooms.get(key);
     let end = room?.ends[request.side];
     const relayedBytes = (room ?? this.#spent.get(key))?.relayedBytes ?? 0;
-    // Before anything is counted for the address, which would stay counted.
+    // Checked before the address is charged for anything.
     if (relayedBytes >= this.#limits.relayQuotaBytes) return REFUSAL.quota;
     if (end === undefined || !end.owner.equals(from)) {
       const refusal = this.#makeRoom(from, room, end);
@@ -127,10 +127,11 @@ export class Relay {
   }
 
   /**
-   * Passes a relayed datagram on to the other end.
+   * Passes a relayed datagram on to the peer's end.
    *
    * @param bytes changed in place and sent
-   * @returns whether it was; false for a sender without an end, without a peer, or beyond its rate or quota
+   * @returns whether it was passed on; false for a sender without an end or a peer, or beyond its
+   * rate or quota
    */
   pass(nowMs: number, from: Client, bytes: Uint8Array): boolean {
     const end = this.#ends.get(nameKey(sessionOfRelayed(bytes)));
@@ -159,12 +160,12 @@ export class Relay {
     return true;
   }
 
-  /** Lets go of everything that belongs to a connection which has ended. */
+  /** Removes everything that belongs to a connection which has ended. */
   forget(owner: Client): void {
     for (const end of this.#ownerships.of(owner)) this.#remove(end);
   }
 
-  /** Forgets ends whose owners have fallen silent. */
+  /** Removes expired ends. */
   sweep(nowMs: number): void {
     this.#nowMs = nowMs;
     for (const end of this.#ends.values()) if (end.expiresAtMs <= nowMs) this.#remove(end);
@@ -183,7 +184,7 @@ export class Relay {
     return REFUSAL.tooMany;
   }
 
-  /** Leaving and coming back does not start a new quota. */
+  /** Leaving and returning does not start a new quota. */
   #rememberQuota({ key, relayedBytes }: Room): void {
     if (relayedBytes === 0) return;
     if (this.#spent.size >= MAX_REMEMBERED_QUOTAS) this.#spent.delete(this.#spent.keys().next().value!);
@@ -204,7 +205,7 @@ export class Relay {
     );
   }
 
-  /** The room stays, known to have had its share, until its ends have expired. */
+  /** The room stays, with its quota exhausted, until its ends have expired. */
   #exhaust(room: Room): void {
     for (const end of room.ends) {
       if (end === undefined) continue;
@@ -237,7 +238,7 @@ export class Relay {
   }
 }
 
-/** Datagrams that a relayed connection may send each way. */
+/** Datagrams a second that a relayed connection may send in each direction. */
 function datagramsPerSecond(rateBytes: number): number {
   return Math.max(MIN_DATAGRAMS_PER_S, rateBytes / RELAY_SMALL_DATAGRAM_BYTES);
 }

@@ -1,12 +1,13 @@
 /**
- * A rendezvous server: one process where peers behind NAT learn their addresses (STUN), leave sealed blobs for
- * one another (mailbox), and have datagrams passed on where no direct path exists (relay).
+ * A rendezvous server: one process where peers behind NAT learn their addresses (STUN), exchange
+ * sealed blobs (mailbox), and have datagrams relayed where no direct path exists (relay).
  *
- *     UDP N, N + 1    STUN on both, so that a client can tell how its NAT maps and filters; mailbox and relay on N
+ *     UDP N, N + 1    STUN on both, so that clients can test their NAT's mapping and filtering; mailbox and relay on N
  *     TCP N           the same messages over WebSocket, for networks that block UDP
  *
- * It can read nothing of what it carries and writes nothing down. Several servers share the load by a hash over
- * a place's name that their clients work out; they know nothing of each other.
+ * The server can read none of the sealed contents and stores nothing on disk. Several servers share
+ * the load by a hash of the rendezvous point's name, which clients compute; servers do not know
+ * each other.
  */
 import { isIP } from "node:net";
 import { SrudpError } from "../base/errors.ts";
@@ -22,11 +23,11 @@ import type { RendezvousStatistics } from "./statistics.ts";
 import { StunResponder } from "./stun-responder.ts";
 import { type TlsFiles, WebSocketListener } from "./web-socket-listener.ts";
 
-/** Times that free ports are asked for until two that follow each other are free in both families. */
+/** How often free ports are tried until two consecutive ones are free in both families. */
 const PORT_TRIES = 32;
 const MAX_PUSH_WAIT_MS = 250;
 const MAX_PORT = 65_535;
-/** What a system without IPv6 answers. */
+/** Errors of a system without IPv6. */
 const NO_FAMILY: ReadonlySet<string | undefined> = new Set([
   "EAFNOSUPPORT",
   "EPROTONOSUPPORT",
@@ -37,11 +38,12 @@ export interface RendezvousOptions {
   /** The first of the two UDP ports, and the TCP port; 0 takes free ones. */
   readonly port: number;
   /**
-   * Addresses to listen at; none, all of both families. With two of a family clients can tell all kinds of NAT
-   * apart, and a machine that has several has to name them, or answers leave by another than was asked.
+   * Addresses to listen on; by default all of both families. With two addresses of a family,
+   * clients can identify every kind of NAT. A machine with several addresses has to name them, or
+   * answers leave from another address than was asked.
    */
   readonly hosts?: readonly string[];
-  /** Certificate and key, PEM; with them the TCP port takes wss:// beside ws://. */
+  /** PEM certificate and key; with them the TCP port also accepts wss://. */
   readonly tls?: TlsFiles;
   readonly limits?: Partial<RendezvousLimits>;
 }
@@ -103,7 +105,7 @@ export class RendezvousServer {
 
   #receive(socket: UdpSocket, address: string, port: number, bytes: Uint8Array): void {
     if (kindOf(bytes[0] ?? 0) !== PACKET_RENDEZVOUS || socket.local.port !== this.port) {
-      // Looked at before it is parsed: whatever is not STUN costs its sender as much.
+      // Rate-limited before parsing: junk costs its sender as much.
       if (!this.#handler.admitUnvalidated(performance.now(), address)) return;
       const isStun = this.#stun?.handle(socket, address, port, bytes) ?? false;
       if (isStun) this.#handler.statistics.stunRequests++;
@@ -114,7 +116,7 @@ export class RendezvousServer {
     this.#schedulePushes();
   }
 
-  /** Wakes up when something has to be told again. */
+  /** Schedules the next push of unconfirmed changes. */
   #schedulePushes(): void {
     if (this.#pusher !== undefined) return;
     const now = performance.now();
@@ -124,14 +126,14 @@ export class RendezvousServer {
       () => {
         this.#pusher = undefined;
         this.#schedulePushes();
-        // What comes meanwhile may be due earlier.
+        // A change that arrives meanwhile may be due earlier.
       },
       Math.min(nextMs - now, MAX_PUSH_WAIT_MS),
     );
   }
 }
 
-/** UDP ports N and N + 1 at every address, the first address's N first, and TCP port N. */
+/** Binds UDP ports N and N + 1 on every address, the first address's N first, and TCP port N. */
 async function bindPorts(
   { port, hosts = [] }: RendezvousOptions,
   webSocketListener: WebSocketListener,
@@ -161,7 +163,7 @@ async function bindPorts(
 
 interface BindPlace {
   readonly family: 4 | 6;
-  /** Left out, all addresses of the family, where the system has it. */
+  /** By default all addresses of the family, if the system supports it. */
   readonly address?: string;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Where messages come in, whatever carries them: it asks UDP for a proof of address first, limits the rate of each
- * source, hands requests to mailbox and relay, and says no where they do.
+ * Handles messages from all transports: requires a proof of address over UDP, limits the rate of
+ * each source, and passes requests to mailbox and relay and their refusals back.
  */
 
 import { SourceRates } from "../platform/source-rates.ts";
@@ -25,9 +25,9 @@ export class RequestHandler {
   readonly mailbox: Mailbox;
   readonly relay: Relay;
   readonly #cookies: Cookies;
-  /** By addresses that may be forged. */
+  /** Rates of addresses that may be forged. */
   readonly #unvalidated: SourceRates = new SourceRates(UNVALIDATED_RATE);
-  /** By proved addresses: whoever forges an address cannot use up its rate. */
+  /** Rates of validated addresses, kept apart: forged packets cannot use them up. */
   readonly #validated: SourceRates;
 
   readonly #utcMs: () => number;
@@ -42,7 +42,7 @@ export class RequestHandler {
     this.#validated = new SourceRates({ perSecond, burst: perSecond * MESSAGE_BURST_S });
   }
 
-  /** A message by UDP, whose sender's address may be forged. */
+  /** Handles a message over UDP, whose source address may be forged. */
   handleDatagram(nowMs: number, from: Client & { readonly port: number }, bytes: Uint8Array): void {
     if (isRelayed(bytes)) {
       this.relay.pass(nowMs, from, bytes);
@@ -62,7 +62,7 @@ export class RequestHandler {
   }
 
   /**
-   * A message by a connection, which has proved the address by being there.
+   * Handles a message over a connection, which validates its address.
    *
    * @returns false when its address sends too fast, and the message was dropped
    */
@@ -80,21 +80,21 @@ export class RequestHandler {
     return true;
   }
 
-  /** Whether an address that may be forged is answered now. */
+  /** Whether an unvalidated address is within its rate. */
   admitUnvalidated(nowMs: number, address: string): boolean {
     const isWithin = this.#unvalidated.take(nowMs, address);
     if (!isWithin) this.statistics.overRate++;
     return isWithin;
   }
 
-  /** Whether a proved address is served now. @param tokens what it costs, in messages */
+  /** Whether a validated address is within its rate. @param tokens the cost in messages */
   admitValidated(nowMs: number, address: string, tokens = 1): boolean {
     const isWithin = this.#validated.take(nowMs, address, tokens);
     if (!isWithin) this.statistics.overRate++;
     return isWithin;
   }
 
-  /** A connection has ended: its entries and ends of relays are removed. */
+  /** Removes the entries and relay ends of a connection that has ended. */
   forget(owner: Client): void {
     this.mailbox.forget(owner);
     this.relay.forget(owner);

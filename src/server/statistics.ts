@@ -1,23 +1,23 @@
-/** What a rendezvous server has seen, in numbers that say nothing about anybody. */
+/** Counters of a rendezvous server, which identify no client. */
 export interface RendezvousStatistics {
-  /** Places with at least one entry, and entries, now. */
+  /** Current number of points with at least one entry, and of entries. */
   points: number;
   waiting: number;
-  /** Blobs left, and changes told to a waiting peer. */
+  /** Blobs published, and changes pushed to a waiting peer. */
   published: number;
   pushed: number;
   cookies: number;
-  /** Requests that were refused, by reason. */
+  /** Refused requests, by reason. */
   refusedFull: number;
   refusedTooMany: number;
   refusedRelay: number;
-  /** Requests and connections that were dropped because their address sends too many. */
+  /** Requests and connections dropped because their address exceeds its rate. */
   overRate: number;
-  /** Datagrams and messages that mean nothing here. */
+  /** Datagrams and messages that could not be parsed. */
   malformed: number;
   webSockets: number;
   stunRequests: number;
-  /** Relayed connections with at least one end, now. */
+  /** Current number of relayed connections with at least one end. */
   relays: number;
   relayedBytes: number;
   relayedDatagrams: number;

@@ -1,16 +1,17 @@
 /**
- * The STUN part of a rendezvous server: it tells whoever asks what address the question came from, and answers
- * from another port or address where that is wished, so that clients can tell how their NAT maps and filters.
+ * The STUN part of a rendezvous server: reports the source address of a request, and answers from
+ * another port or address on request, so that clients can test how their NAT maps and filters.
  *
- * An answer to a stranger has 32 to 100 bytes, at most 2.6 times those of the smallest question; the RFC has
- * no proof of address here, and leaving parts out would break clients.  // RFC 8489 §6.3, RFC 5780 §6.1
+ * An answer to an unvalidated address has 32 to 100 bytes, at most 2.6 times the smallest request.
+ * The RFC has no proof of address here, and omitting attributes would break clients.  // RFC 8489
+ * §6.3, RFC 5780 §6.1
  */
 import { networkInterfaces } from "node:os";
 import type { UdpSocket } from "../platform/udp/udp-socket.ts";
 import { addressScope } from "../punch/address-scope.ts";
 import { parseStun, STUN_ATTRIBUTE, STUN_CHANGE, STUN_CLASS, STUN_METHOD, StunWriter } from "../wire/stun.ts";
 
-/** Attributes of a request that are understood, among those that have to be. */
+/** The comprehension-required attributes that are understood. */
 const KNOWN: ReadonlySet<number> = new Set([
   STUN_ATTRIBUTE.changeRequest,
   STUN_ATTRIBUTE.mappedAddress,
@@ -21,10 +22,10 @@ const UNKNOWN_ATTRIBUTE = 420;
 export class StunResponder {
   readonly #sockets: readonly UdpSocket[];
   readonly #firstPort: number;
-  /** Own address, by socket; missing where it cannot be told. */
+  /** Local address by socket; missing where it cannot be determined. */
   readonly #addresses: Map<UdpSocket, string> = new Map();
 
-  /** @param sockets of the ports `firstPort` and the one behind it, at one or more addresses */
+  /** @param sockets on `firstPort` and the following port, at one or more addresses */
   constructor(sockets: readonly UdpSocket[], firstPort: number) {
     this.#sockets = sockets;
     this.#firstPort = firstPort;
@@ -64,7 +65,7 @@ export class StunResponder {
     return true;
   }
 
-  /** The socket that differs from `socket` by what is to be changed; undefined where there is none. */
+  /** The socket that differs from `socket` as CHANGE-REQUEST asks; undefined where there is none. */
   #change(socket: UdpSocket, change: number): UdpSocket | undefined {
     const { local, family } = socket;
     const port = (change & STUN_CHANGE.port) === 0 ? local.port : this.#otherPort(local.port);
@@ -82,10 +83,10 @@ export class StunResponder {
   }
 }
 
-/** Unknown attributes that an answer names at most: it stays smaller than the question. */
+/** Limits the unknown attributes in an answer, which must stay smaller than the request. */
 const MAX_UNKNOWN_REPORTED = 2;
 
-/** The address that a socket is bound to, or for a wildcard the only one that it can stand for. */
+/** The address that a socket is bound to, or for a wildcard the only external one. */
 function localAddress({ local, family }: UdpSocket): string | undefined {
   if (local.address !== "0.0.0.0" && local.address !== "::") return local.address;
   const external: string[] = [];
@@ -99,13 +100,13 @@ function localAddress({ local, family }: UdpSocket): string | undefined {
   return external.length === 1 ? external[0] : undefined;
 }
 
-/** A server behind a NAT of its own has an address that means nothing to those outside. */
+/** The address of a server behind a NAT is useless to clients outside. */
 function isUsefulTo(own: string, requester: string): boolean {
   const scope = addressScope(own);
   return scope === "global" || scope === addressScope(requester);
 }
 
-/** Without the zone, which means nothing to the other side. */
+/** Without the zone, which is meaningful only on this machine. */
 function plainAddress(address: string): string {
   return address.split("%")[0]!;
 }

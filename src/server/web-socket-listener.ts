@@ -1,7 +1,7 @@
 /**
- * A rendezvous server's TCP port: WebSockets that carry the same messages as UDP does, one in each binary
- * message, for networks that let nothing else out. With a certificate the port takes TLS as well; what a
- * connection begins with tells which it is.
+ * A rendezvous server's TCP port: WebSockets that carry the same messages as UDP, one in each
+ * binary message, for networks that block UDP. With a certificate the port also accepts TLS; the
+ * first byte of a connection tells which it is.
  */
 import { readFile, stat } from "node:fs/promises";
 import { createServer as createHttpServer, type Server as HttpServer, type IncomingMessage } from "node:http";
@@ -27,7 +27,7 @@ import type { RequestHandler } from "./request-handler.ts";
 /** First byte of a TLS connection: a handshake record.  // RFC 8446 §5.1 */
 const TLS_HANDSHAKE = 22;
 const CHECK_EVERY_MS = 15_000;
-/** How often a renewed certificate is looked for. */
+/** How often to check for a renewed certificate. */
 const CERTIFICATE_EVERY_MS = 600_000;
 
 export interface TlsFiles {
@@ -37,7 +37,10 @@ export interface TlsFiles {
 
 export class WebSocketListener {
   readonly #handler: RequestHandler;
-  /** WebSockets by address, and connections that are not one yet: from elsewhere, and from this machine. */
+  /**
+   * WebSockets by address, and connections that are not WebSockets yet: remote ones, and those from
+   * this machine.
+   */
   readonly #quota: Quota;
   readonly #pending: Quota;
   readonly #localPending: Quota;
@@ -48,7 +51,7 @@ export class WebSocketListener {
   readonly #webSockets: WebSocketServer;
   readonly #clients: Set<WebSocketClient> = new Set();
   readonly #sockets: Set<Socket> = new Set();
-  /** By its source, what a connection stops to be that becomes a WebSocket. */
+  /** By socket: takes a connection off the pending ones when it becomes a WebSocket. */
   readonly #waiting: Map<string, () => void> = new Map();
   readonly #checker: NodeJS.Timeout;
   #renewer: NodeJS.Timeout | undefined;
@@ -89,7 +92,7 @@ export class WebSocketListener {
       throw new SrudpError("ERR_KEY_FILE", `${files.certFile} and ${files.keyFile}`, error);
     }
     this.#serve(this.#https);
-    // Certificates are renewed every few weeks; a server that runs for years takes the new one.
+    // Certificates are renewed every few weeks; a long-running server loads the new one.
     this.#renewer = setInterval(async () => {
       try {
         const { mtimeMs } = await stat(files.certFile);
@@ -97,15 +100,16 @@ export class WebSocketListener {
         readAtMs = Date.now();
         this.#https?.setSecureContext(await readCertificate(files));
       } catch {
-        // Half written, or gone for a moment: the one in use goes on, and the next look finds it.
+        // Incomplete or missing for a moment: the current certificate stays in use until the next
+        // check.
       }
     }, CERTIFICATE_EVERY_MS);
   }
 
   /**
-   * Listens at one more address; rejects with the system's error.
+   * Listens on one more address; rejects with the system's error.
    *
-   * @param host left out, all addresses of both families
+   * @param host by default all addresses of both families
    */
   listen(port: number, host: string | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -120,7 +124,7 @@ export class WebSocketListener {
     });
   }
 
-  /** Stops listening, as before a second try at other ports. */
+  /** Stops listening, before other ports are tried. */
   async stopListening(): Promise<void> {
     const closing = this.#tcp.splice(0).map((tcp) => new Promise((resolve) => tcp.close(resolve)));
     for (const socket of this.#sockets) socket.destroy();
@@ -134,7 +138,7 @@ export class WebSocketListener {
     await this.stopListening();
   }
 
-  /** A fresh TCP connection, which has some seconds to become a WebSocket. */
+  /** Admits a new TCP connection, which must become a WebSocket within a deadline. */
   #admit(socket: Socket): void {
     const address = socket.remoteAddress ?? "";
     if (this.#sockets.size >= this.#limits.webSockets || !this.#mayWait(address)) {
@@ -172,9 +176,10 @@ export class WebSocketListener {
     });
   }
 
-  /** Whether an address may have one more connection that is not a WebSocket yet, and takes it. */
+  /** Whether an address may have one more pending connection; if so, counts it. */
   #mayWait(address: string): boolean {
-    // A proxy on this machine connects for many; it is counted by whom it names, at the upgrade.
+    // A proxy on this machine connects for many clients; the upgrade names the client that is
+    // counted.
     const isWithinRate =
       isLocal(address) || this.#handler.admitValidated(performance.now(), address, CONNECTION_TOKENS);
     return isWithinRate && this.#pendingOf(address).take(address);
@@ -227,7 +232,7 @@ export class WebSocketListener {
       client.lastReceivedAtMs = nowMs;
       if (!this.#handler.admitValidated(nowMs, address)) client.pause();
     });
-    // Nothing was asked, so it is junk.
+    // The server sends no pings, so every pong is unsolicited.
     webSocket.on("pong", () => {
       if (!this.#handler.admitValidated(performance.now(), address)) client.pause();
     });
@@ -263,7 +268,7 @@ class WebSocketClient implements Client {
     if (readyState === OPEN && bufferedAmount <= WEBSOCKET_BACKLOG_BYTES) this.#webSocket.send(bytes);
   }
 
-  /** Reads nothing for a moment, so that TCP slows the sender. */
+  /** Pauses reading, so that TCP slows the sender. */
   pause(): void {
     if (this.#pause !== undefined) return;
     this.#webSocket.pause();
@@ -281,18 +286,18 @@ class WebSocketClient implements Client {
     this.#webSocket.terminate();
   }
 
-  /** It has closed. */
+  /** The connection has closed. */
   stop(): void {
     clearTimeout(this.#pause);
   }
 }
 
-/** What a connection is known by, with or without the TLS around it. */
+/** Identifies a connection, with or without TLS. */
 function connectionOf({ remoteAddress, remotePort, localAddress }: Socket): string {
   return `${remoteAddress} ${remotePort} ${localAddress}`;
 }
 
-/** Whose connection it is: behind a proxy on this machine, whoever the proxy names. */
+/** The client's address: behind a proxy on this machine, the one that the proxy names. */
 function sourceOf(request: IncomingMessage): string {
   const direct = request.socket.remoteAddress ?? "";
   const forwarded = request.headers["x-forwarded-for"];

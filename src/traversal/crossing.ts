@@ -1,13 +1,14 @@
 /**
- * Crossing: calling a peer from the port number that is called, so that two sides which both `connect` to each
- * other's address meet without either listening.
+ * Crossed calls: dials a peer from the local port that has the dialled port's number, so that two
+ * sides which both `connect` to each other's address meet without a listener.
  *
- * The number belongs to this machine's services, not to this link: a listener here may want it next. It is
- * therefore bound only while a link is being made, only for a peer on another machine, and never instead of the
- * ephemeral port, which calls first. A listener nearby has answered before the number is bound at all.
+ * The port number belongs to this machine's services, not to this link: a listener may want it
+ * next. It is therefore bound only during the handshake, only for a peer on another machine, and
+ * never instead of the ephemeral port, which dials first. A nearby listener has answered before the
+ * number is bound at all.
  *
- * A peer on this machine is called from the ephemeral port alone: a listener that starts later needs the number,
- * and two connectors that wait for it must not find each other.
+ * A peer on this machine is dialled from the ephemeral port only: a listener that starts later
+ * needs the number, and two connectors that wait for it must not find each other.
  */
 import type { Connection } from "../engine/connection/connection.ts";
 import type { ConnectionHandle } from "../link/connection-handle.ts";
@@ -15,17 +16,17 @@ import type { Endpoint } from "../link/endpoint.ts";
 import type { HostAddress } from "../platform/udp/address.ts";
 import { UdpSocket } from "../platform/udp/udp-socket.ts";
 
-/** The ephemeral port calls alone for this long. */
+/** How long the ephemeral port dials alone. */
 const HEAD_START_MS = 50;
-/** Pause before the next address of the peer is called, as for the ephemeral port.  // RFC 8305 §5 */
+/** Delay before the peer's next address is dialled, as for the ephemeral port.  // RFC 8305 §5 */
 const ADDRESS_PAUSE_MS = 250;
 
-/** An attempt that is under way, and what it may reach. */
+/** An attempt in progress and what it may use. */
 export interface CrossingOptions {
   readonly endpoint: Endpoint;
   readonly connection: Connection;
   readonly connectionHandle: ConnectionHandle;
-  /** The peer's addresses, none of them this machine's. */
+  /** The peer's addresses, none of them local. */
   readonly remotes: readonly HostAddress[];
   /** The port number that both sides use. */
   readonly port: number;
@@ -42,14 +43,14 @@ export class Crossing {
     this.#options = options;
   }
 
-  /** Begins after the head start; `close` ends it. */
+  /** Starts a timer; `close` ends it. */
   static start(options: CrossingOptions): Crossing {
     const crossing = new Crossing(options);
     crossing.#timer = setTimeout(() => void crossing.#begin(), HEAD_START_MS);
     return crossing;
   }
 
-  /** Releases the port number, except in the family in which the link uses it. */
+  /** Releases the port number, except in the family that the link uses. */
   close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
@@ -64,7 +65,7 @@ export class Crossing {
       try {
         sockets.push(await UdpSocket.bind({ family, address, port }));
       } catch {
-        // The number is taken or reserved here: the ephemeral port goes on alone.
+        // The number is in use or reserved here: the ephemeral port continues alone.
       }
     }
     if (!this.#isOpen) {
@@ -76,7 +77,7 @@ export class Crossing {
     if (sockets.length > 0) this.#callFrom(0);
   }
 
-  /** Calls the address at `index`, and after a pause those behind it. */
+  /** Dials the address at `index`, and the following ones after a delay. */
   #callFrom(index: number): void {
     const { connection, connectionHandle, remotes, port } = this.#options;
     const { address, family } = remotes[index]!;

@@ -1,6 +1,6 @@
 /**
- * The meetings of a listener: it waits where whoever has its code will look, and where each peer that it is paired
- * with will. Who comes there finds a path and knocks at the door like everybody else.
+ * The rendezvous of a listener: it waits at the points of its code and at those that it shares with
+ * each paired peer. A peer found there connects to the listener like any other.
  */
 import type { SrudpError } from "../base/errors.ts";
 import type { KeyPair } from "../crypto/primitives.ts";
@@ -17,9 +17,12 @@ import { PAIR_SPAN_MS, pointOfTicket, pointsOfCode, pointsOfPair } from "./signa
 import { type SignallingObserver, SignallingSession } from "./signalling-session.ts";
 import { TraversalContext } from "./traversal.ts";
 
-/** How often the own addresses are looked at while a person carries them: so often that no NAT forgets them. */
+/**
+ * How often local addresses are refreshed while a person passes a ticket on: often enough to keep
+ * NAT mappings alive.
+ */
 const REFRESH_INTERVAL_MS = 20_000;
-/** Peers that are waited for by their keys; each costs a place or two. */
+/** Peers that the listener waits for by key; each costs one or two rendezvous points. */
 const PEERS_LIMIT = 64;
 
 export class ListenerRendezvous implements SignallingObserver {
@@ -27,9 +30,9 @@ export class ListenerRendezvous implements SignallingObserver {
   readonly #pathManagers: Set<PathManager> = new Set();
   #codeSession: SignallingSession | undefined;
   #peerSessions: SignallingSession[] = [];
-  /** Counts codes: the places of one that was replaced come too late. */
+  /** Counts codes, so that points of a replaced code are discarded. */
   #codeGeneration = 0;
-  /** Ends when the places of the code before are not being made any more. */
+  /** Resolves when the points of the previous code are no longer being derived. */
   #pointsDerived: Promise<void> = Promise.resolve();
   #hourly: NodeJS.Timeout | undefined;
   #ticketSession: SignallingSession | undefined;
@@ -41,14 +44,14 @@ export class ListenerRendezvous implements SignallingObserver {
 
   constructor(traversal: TraversalContext) {
     this.#traversal = traversal;
-    // The places of a server's clock come on top of those of this machine's.
+    // Points of a server's clock are added to those of the local clock.
     this.#endWatch = traversal.clocks.watch(() => {
       void this.#joinCode?.();
       this.#joinPeers?.();
     });
   }
 
-  /** Why nobody could be met at all until now; undefined once a carrier has worked. */
+  /** Why no signalling channel has worked so far; undefined once one has. */
   get failure(): SrudpError | undefined {
     return this.#traversal.failure;
   }
@@ -61,8 +64,9 @@ export class ListenerRendezvous implements SignallingObserver {
   }
 
   /**
-   * Waits where `code` leads, in normal form; those who came by the one before may still find better paths. The
-   * places of one code are made at a time, and none of a code that was replaced meanwhile: each takes scrypt.
+   * Waits at the rendezvous points of `code`, in normal form. Peers that arrived by the previous
+   * code may still find better paths. Points are derived for one code at a time and never for a
+   * replaced one, because each costs a run of scrypt.
    */
   async setCode(code: string | undefined): Promise<void> {
     const count = ++this.#codeGeneration;
@@ -102,7 +106,7 @@ export class ListenerRendezvous implements SignallingObserver {
     }
   }
 
-  /** Waits where the peers with these keys will look. */
+  /** Waits at the rendezvous points shared with the peers that have these keys. */
   setPeers(identity: KeyPair, peers: readonly Uint8Array[]): void {
     clearTimeout(this.#hourly);
     for (const session of this.#peerSessions) this.#retire(session);
@@ -117,24 +121,24 @@ export class ListenerRendezvous implements SignallingObserver {
       }
       this.#peerSessions.push(session);
     }
-    // The places change with the hour, and the nearer neighbour with its half.
+    // Points change every hour, and the nearer neighbouring span every half hour.
     this.#joinPeers = () => this.setPeers(identity, peers);
     const halfMs = PAIR_SPAN_MS / 2;
     this.#hourly = setTimeout(() => this.setPeers(identity, peers), halfMs - (times[0]! % halfMs) + 1);
     this.#hourly.unref();
   }
 
-  /** Makes an offer, and waits for whoever takes it up. */
+  /** Makes an offer and waits for a peer that accepts it. */
   setTicket({ psk, expiresAtS }: TicketTerms): void {
     this.#ticketSession = this.#newSession();
     this.#ticketSession.join(pointOfTicket(psk, expiresAtS * 1000));
-    // Here the one who waits speaks first.
+    // With a ticket the listener publishes first.
     this.#ticketSession.restart();
     this.#refreshTimer = setInterval(() => this.#traversal.refresh(), REFRESH_INTERVAL_MS);
     this.#refreshTimer.unref();
   }
 
-  /** A link of the listener's: it is kept on the best path from now on. */
+  /** Keeps a link of the listener on its best path from now on. */
   adopt(core: LinkCore, connectionHandle: ConnectionHandle): void {
     clearInterval(this.#refreshTimer);
     const traversal = this.#traversal;
@@ -150,15 +154,15 @@ export class ListenerRendezvous implements SignallingObserver {
   }
 
   onPair(): void {
-    // The peer, who found it too, knocks there.
+    // The peer, which found the pair too, connects to it.
   }
 
   onBest(): void {
-    // The peer moves.
+    // The peer migrates.
   }
 
   onIndirect(): void {
-    // The peer may come by relay.
+    // The peer may use a relay.
   }
 
   wantsRelay(): boolean {
@@ -174,7 +178,7 @@ export class ListenerRendezvous implements SignallingObserver {
     this.#traversal.endpoint.noteFault(fault, undefined);
   }
 
-  /** Waits for nobody any more; links go on. */
+  /** Stops waiting; existing links continue. */
   close(): void {
     this.#isOpen = false;
     this.#endWatch();
@@ -198,13 +202,16 @@ export class ListenerRendezvous implements SignallingObserver {
     });
   }
 
-  /** Whoever has just come may still be looking for a better path. */
+  /** A peer that has just connected may still be looking for a better path. */
   #retire(session: SignallingSession): void {
     setTimeout(() => void session.close(), FURTHER_SEARCH_MS).unref();
   }
 }
 
-/** The meetings that a listener's options ask for; they end with the endpoint. @throws SrudpError ERR_USAGE */
+/**
+ * The rendezvous that a listener's options ask for; it ends with the endpoint. @throws SrudpError
+ * ERR_USAGE
+ */
 export function listenerRendezvousOf(endpoint: Endpoint, options: ListenOptions): ListenerRendezvous {
   const { code, identity, peer = [], meetPeers = [], meet = {} } = options;
   const traversal = new TraversalContext(endpoint, meet, options);

@@ -1,11 +1,12 @@
 /**
- * Keeps a link on the best path there is: moves it from a relay to a direct path, and finds a new path when the
- * one in use has died because a NAT forgot or an address changed.
+ * Keeps a link on the best path available: moves it from a relay to a direct path, and finds a new
+ * path when the current one has died because a NAT lost its mapping or an address changed.
  *
- * Path migration alone repairs little: behind a NAT that lets in only whom its host has spoken to, a peer whose
- * port has changed is not heard. So the two keep a place to meet that only this link's ends know, and when
- * nothing comes any more they look at their own addresses again, tell each other and punch anew, with the
- * same keys and the same streams. The initiator moves, the responder follows its packets.
+ * Path migration alone is not enough: behind a NAT that filters by address and port, packets from a
+ * peer whose port has changed are dropped. Both ends therefore share a rendezvous point known only
+ * to this link. When packets stop arriving, they gather their local addresses again, exchange them
+ * there and punch anew, with the same keys and streams. The initiator migrates; the responder
+ * follows its packets.
  */
 import type { Path, PathKind, PathMove } from "../base/path.ts";
 import { LABELS } from "../crypto/labels.ts";
@@ -16,20 +17,23 @@ import { pointOfLink } from "./signalling/rendezvous-point.ts";
 import { SignallingSession } from "./signalling-session.ts";
 import type { TraversalContext } from "./traversal.ts";
 
-/** How often it is looked whether answers are overdue. */
+/** How often to check whether answers are overdue. */
 const STALL_CHECK_INTERVAL_MS = 250;
-/** Overdue answers that let it act, long before the path counts as dead; acting on nothing costs little. */
+/**
+ * How overdue answers must be before a new round starts. This is long before the path counts as
+ * dead: a needless round costs little.
+ */
 const STALLED_MS = 700;
-/** A round of punching that led to nothing is followed by another: first after this, and ever later. */
+/** Delay before the next round after one that found nothing; the delay grows each time. */
 const ROUND_MS = 4000;
 const ROUND_GROWTH = 1.5;
 const MAX_ROUND_MS = 15_000;
-/** While the link is relayed, a direct path is looked for again after this, and ever later. */
+/** While the link is relayed, delay before the next search for a direct path; the delay grows each time. */
 const RELAYED_MS = 12_000;
 const MAX_RELAYED_MS = 120_000;
 /** The link moves to a path of the same kind only if its round trip is shorter by this.  // docs/nat-traversal.md, "Schedule" */
 const HYSTERESIS_MS = 5;
-/** A relay is kept so long after the link has left it. */
+/** How long a relay is kept after the link has left it. */
 const RELAY_LINGER_MS = 10_000;
 const RANKS: Readonly<Record<PathKind, number>> = { lan: 0, direct: 1, relay: 2 };
 
@@ -46,13 +50,13 @@ export class PathManager {
   #looking: NodeJS.Timeout | undefined;
   #endWatch: () => void = () => undefined;
   #kind: PathKind;
-  /** Where to move as soon as it has answered, with its round trip. */
+  /** The pair to move to as soon as it has answered, with its round trip. */
   #wanted: { readonly path: Path; readonly pair: WorkingPair } | undefined;
   #stalledSinceMs: number | undefined;
   #nextRoundAtMs = Number.POSITIVE_INFINITY;
   #roundMs = ROUND_MS;
   #relayedMs = RELAYED_MS;
-  /** The relay that the link takes, or took lately. */
+  /** The relay that the link uses or has just left. */
   #relaySocket: number | undefined;
   #relayTimer: NodeJS.Timeout | undefined;
   #isOpen = true;
@@ -101,7 +105,7 @@ export class PathManager {
     return this.#kind;
   }
 
-  /** An event of the connection that concerns its paths. */
+  /** Handles a connection event about paths. */
   handlePathEvent(kind: number, path: Path | undefined): void {
     const { engine, connectionHandle } = this.#options;
     const now = connectionHandle.now();
@@ -128,7 +132,8 @@ export class PathManager {
   }
 
   onPair(pair: WorkingPair): void {
-    // Any path is better than a dead one or a relay; among good ones the race decides.
+    // Any path is better than a dead one or a relay; among working direct paths the round-trip time
+    // decides.
     if (this.#stalledSinceMs !== undefined || RANKS[pair.path] < RANKS[this.#kind]) this.#moveTo(pair);
   }
 
@@ -141,7 +146,7 @@ export class PathManager {
   }
 
   onIndirect(_reason: PunchFailure): void {
-    // The rounds go on by the clock.
+    // The timer starts the next round.
   }
 
   wantsRelay(): boolean {
@@ -206,7 +211,7 @@ export class PathManager {
     this.#session?.restart();
   }
 
-  /** A relay that the link has left is given back, once the other path has proved that it lasts. */
+  /** Releases a relay that the link has left, once the new path has lasted. */
   #releaseRelay(path: Path | undefined): void {
     const { traversal, connectionHandle } = this.#options;
     clearTimeout(this.#relayTimer);
@@ -221,7 +226,7 @@ export class PathManager {
     this.#relayTimer.unref();
   }
 
-  /** The link has a path that works: which, and how long was there none? */
+  /** Reports the working path and how long the link had none. */
   #settle(now: number): void {
     const { traversal, engine, onPath } = this.#options;
     const from = this.#kind;

@@ -1,6 +1,7 @@
 /**
- * Drives one punching agent over an endpoint's sockets: its checks out and in, its timer, and the sockets that
- * it asks for. The agent (`src/punch/agent.ts`) decides everything; this knows how.
+ * Drives one punching agent over an endpoint's sockets: sends and receives its checks, runs its
+ * timer and opens the sockets that it asks for. The agent (`src/punch/agent.ts`) makes all
+ * decisions.
  */
 
 import type { Endpoint } from "../link/endpoint.ts";
@@ -10,13 +11,13 @@ import type { PunchAgent } from "../punch/agent.ts";
 import type { PunchEvent, PunchTransmit, SocketPurpose } from "../punch/punch-events.ts";
 import { firstBytesOf, PACKET_NOTICE } from "../wire/packet.ts";
 
-/** Connectivity checks are of the notice kind, and so is the packet that opens a timed punch. */
+/** First bytes of connectivity checks (docs/nat-traversal.md). */
 const FIRST_BYTES = firstBytesOf(PACKET_NOTICE);
 
-/** What an agent tells beyond its wish for sockets. */
+/** Agent events other than requests for sockets. */
 export type PunchEvents = Exclude<PunchEvent, { kind: "needSockets" } | { kind: "dropSockets" }>;
 
-/** What an agent wishes for. */
+/** Requests of the agent. */
 interface Wish {
   readonly count: number;
   readonly family: 4 | 6;
@@ -29,11 +30,11 @@ export interface PunchDriverOptions {
   /** Source address of further sockets; undefined for any. */
   readonly localAddress: string | undefined;
   readonly onEvents: (events: PunchEvents) => void;
-  /** Sockets that take the place of those before: what leads to them is to be found out. */
+  /** Called with sockets that replace the earlier ones; their addresses have to be gathered. */
   readonly onFreshSockets: (sockets: readonly UdpSocket[]) => void;
-  /** Whether a socket carries a link by now, and has to stay when the agent is done with it. */
+  /** Whether a link uses the socket, so that it must stay open when the agent is done. */
   readonly isInUse: (socket: number) => boolean;
-  /** A fault showed: the punching is over. */
+  /** Called on an internal fault; punching has ended. */
   readonly onFault: (fault: unknown) => void;
 }
 
@@ -49,7 +50,7 @@ export class PunchDriver {
     ttl: 0,
     bytes: new Uint8Array(0),
   };
-  /** Sockets that were opened for the agent. */
+  /** Sockets opened for the agent. */
   readonly #opened: Set<number> = new Set();
   #isPumping = false;
   #isOpen = true;
@@ -73,9 +74,9 @@ export class PunchDriver {
     );
   }
 
-  /** To be called after every command to the agent. */
+  /** Call it after every command to the agent. */
   pump(): void {
-    // What an event leads to may be another command: it is seen by the round that is under way.
+    // Handling an event may issue another command; the loop in progress picks it up.
     if (!this.#isOpen || this.#isPumping) return;
     this.#isPumping = true;
     const { endpoint, onEvents } = this.#options;
@@ -110,7 +111,7 @@ export class PunchDriver {
     }
   }
 
-  /** Ends the punching; sockets that carry nothing are closed. */
+  /** Ends punching and closes sockets that no link uses. */
   close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
@@ -127,7 +128,7 @@ export class PunchDriver {
       try {
         socket = await UdpSocket.bind({ family, address, port: 0 });
       } catch {
-        // Out of descriptors or ports: it goes on with what there is.
+        // No descriptors or ports are left: punching continues with the open sockets.
         break;
       }
       if (!this.#isOpen) {

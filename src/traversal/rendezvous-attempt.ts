@@ -1,6 +1,7 @@
 /**
- * From a place to a link: the connector's way to a peer whose address it does not know. The first pair that works
- * carries the handshake; better ones that come later are moved to while data flows.
+ * From a rendezvous point to a link: how a connector reaches a peer whose address it does not know.
+ * The first working pair carries the handshake; the connection migrates to a better pair while data
+ * flows.
  */
 import { type Deferred, deferred } from "../base/deferred.ts";
 import { SrudpError } from "../base/errors.ts";
@@ -20,9 +21,12 @@ import { type SignallingObserver, SignallingSession } from "./signalling-session
 import { TraversalContext } from "./traversal.ts";
 import { describeDifference, type WallClocks } from "./wall-clocks.ts";
 
-/** A relay that works waits so long for a direct path, which would spare the move. */
+/** How long a working relay waits for a direct path, which would save a migration. */
 const DIRECT_PATH_WAIT_MS = 250;
-/** The search for a better path than the first goes on for so long; after that it is the link's own affair. */
+/**
+ * How long the search for a better path continues after the first; later the link's path manager
+ * takes over.
+ */
 export const FURTHER_SEARCH_MS = 40_000;
 
 export class RendezvousAttempt implements SignallingObserver {
@@ -69,7 +73,7 @@ export class RendezvousAttempt implements SignallingObserver {
     return this.#link.promise;
   }
 
-  /** Goes to one more place, by every carrier or on the local network only. */
+  /** Joins one more rendezvous point, by all channels or on the local network only. */
   join(point: RendezvousPoint, reaches: "everywhere" | "lan" = "everywhere"): void {
     if (this.#isOver) return;
     const traversal = this.#traversal;
@@ -84,12 +88,12 @@ export class RendezvousAttempt implements SignallingObserver {
     this.#session.join(point, reaches === "lan" ? channels.filter(({ name }) => name === "lan") : channels);
   }
 
-  /** By which times the peer may wait. */
+  /** The clocks by which the peer may have derived its points. */
   get clocks(): WallClocks {
     return this.#traversal.clocks;
   }
 
-  /** Whether there is still a peer to be looked for on the local network. */
+  /** Whether the peer may still be found on the local network. */
   get isLookingOnLan(): boolean {
     return !this.#isOver && !this.#hasContact && this.#traversal.channels.some(({ name }) => name === "lan");
   }
@@ -131,7 +135,7 @@ export class RendezvousAttempt implements SignallingObserver {
     this.#fail(faultError(fault));
   }
 
-  /** What to say to somebody who has waited in vain. */
+  /** The error for an attempt that timed out. */
   explain(error: SrudpError): SrudpError {
     if (error.code !== "ERR_TIMEOUT") return error;
     const { failure, troubles } = this.#traversal;
@@ -149,7 +153,7 @@ export class RendezvousAttempt implements SignallingObserver {
     return new SrudpError("ERR_TIMEOUT", `${detail} (${reasons})`, error);
   }
 
-  /** Ends the attempt; the promise is left to whoever gave up. */
+  /** Ends the attempt; the caller settles the promise. */
   giveUp(): void {
     if (this.#isOver) return;
     this.#isOver = true;

@@ -1,10 +1,10 @@
 /**
- * Two sides looking for each other at a place: signals out and in, an agent for whoever answers, and the pairs
- * that come of it.
+ * Two sides that look for each other at a rendezvous point: publishes and receives signals, runs
+ * one punching agent for each peer that answers, and reports the working pairs.
  *
- * The initiator publishes its signal as soon as it knows its public address, or after 300 ms; the responder,
- * who waits, answers each with its own once its openings have left (`docs/nat-traversal.md`). Both publish again
- * when they learn more. A rally knows nothing of links: whoever made it uses the pairs.
+ * The initiator publishes its signal once it knows its public address, or after 300 ms. The
+ * responder answers each signal once its openings have left (docs/nat-traversal.md). Both publish
+ * again when they learn more. A session knows nothing of links: its observer uses the pairs.
  */
 import { hkdfSync } from "node:crypto";
 import { concatBytes, toHex } from "../base/bytes.ts";
@@ -24,46 +24,46 @@ import type {
 } from "./signalling/channel.ts";
 import type { OpenedRelay, TraversalContext } from "./traversal.ts";
 
-/** The initiator publishes without its public address after this.  // docs/nat-traversal.md, "Gathering" */
+/** How long the initiator waits for its public address before it publishes without one. */
 const GATHER_MS = 300;
-/** What is learned within this goes into one signal. */
+/** Changes within this time are published in one signal. */
 const TRICKLE_MS = 20;
-/** Without a direct path by then, a relay is asked for; it has to carry data by 2 s. */
+/** Without a direct path by then, a relay is requested; it has to carry data by 2 s. */
 const RELAY_AFTER_MS = 150;
-/** Peers at one place that are answered at a time; who knows of the place is trusted to be one of few. */
+/** Peers served at one rendezvous point at a time. Only a few peers can know the point. */
 const SESSIONS_LIMIT = 4;
-/** How long an answer may take by the DHT: a put, and the next look of the other side. */
+/** How long an answer may take over the DHT: one put and the peer's next get. */
 const SLOW_ANSWER_MS = 8000;
 const KEY_BYTES = 32;
 
 export interface SignallingObserver {
-  /** What a peer tells of itself; again when it knows more. */
+  /** Called with each signal of the peer, and again when the peer publishes more. */
   onSignal?(signal: Signal): void;
   /** A pair works. */
   onPair(pair: WorkingPair): void;
-  /** The race is over: the pair to be on. Comes again when a better one turns up. */
+  /** The best pair of the race; called again when a better one turns up. */
   onBest(pair: WorkingPair): void;
-  /** There is no direct path, as far as could be found out. */
+  /** No direct path was found. */
   onIndirect(reason: PunchFailure): void;
-  /** Whether a relay would be of use, should no direct path come about soon. */
+  /** Whether a relay would be useful if no direct path is found soon. */
   wantsRelay(): boolean;
   /** Whether a link uses this socket of the endpoint. */
   isInUse(socket: number): boolean;
-  /** A fault showed, for the link that the rally is held for (`fault.ts`). */
+  /** An internal fault, reported to the link that the session serves. */
   onFault(fault: unknown): void;
 }
 
 export interface SignallingSessionOptions {
   readonly traversal: TraversalContext;
   readonly side: SignallingRole;
-  /** What its signals travel by. */
+  /** The channels that carry its signals. */
   readonly channels: readonly SignallingChannel[];
   readonly watcher: SignallingObserver;
-  /** Whether the initiator speaks at once; otherwise both wait for `restart`, of either side. */
+  /** Whether the initiator publishes at once; otherwise both sides wait for `restart` on either side. */
   readonly isEager: boolean;
 }
 
-/** What is under way with one peer. */
+/** The state kept for one peer. */
 interface Session {
   readonly key: string;
   readonly point: RendezvousPoint;
@@ -77,7 +77,7 @@ interface Session {
 interface Announcement {
   readonly point: RendezvousPoint;
   readonly subscription: Subscription;
-  /** What was said last, without the time. */
+  /** The signal published last, without its time. */
   published: string;
 }
 
@@ -89,7 +89,7 @@ export class SignallingSession {
   readonly #endWatch: () => void;
   #publishTimer: NodeJS.Timeout | undefined;
   #publishAtMs = Number.POSITIVE_INFINITY;
-  /** Whether this side speaks without having been spoken to. */
+  /** Whether this side publishes before it has received a signal. */
   #isPublishing: boolean;
   #isOpen = true;
 
@@ -101,7 +101,7 @@ export class SignallingSession {
     this.#endWatch = traversal.watch(this.#guard(() => this.#handleGathered()));
   }
 
-  /** Goes to one more place, by every carrier unless told otherwise. */
+  /** Joins one more rendezvous point, by all channels unless some are named. */
   join(point: RendezvousPoint, channels: readonly SignallingChannel[] = this.#options.channels): void {
     if (!this.#isOpen) return;
     const { traversal, side } = this.#options;
@@ -115,7 +115,7 @@ export class SignallingSession {
     if (this.#isPublishing) this.#publishWhenGathered();
   }
 
-  /** Starts a round with whoever is there, or comes: from the first step, with what is known of the addresses by now. */
+  /** Starts a new round with present and future peers, from the addresses known by now. */
   restart(): void {
     if (!this.#isOpen) return;
     this.#isPublishing = true;
@@ -128,7 +128,7 @@ export class SignallingSession {
     this.#publishWhenGathered();
   }
 
-  /** Leaves the place; sockets that a link uses stay. */
+  /** Leaves the rendezvous points; sockets that a link uses stay open. */
   async close(): Promise<void> {
     if (!this.#isOpen) return;
     this.#isOpen = false;
@@ -163,7 +163,8 @@ export class SignallingSession {
       const { point, subscription } = announcement;
       const session = this.#latestAt(point);
       const agent = session?.driver.agent;
-      // Who waits has nothing to say before somebody has come, and an answer is none before the openings have left.
+      // A responder publishes nothing before it has received a signal, and an answer counts only
+      // after the openings have left.
       if (!this.#isPublishing && agent?.hasOpened !== true) continue;
       const candidates = [...localSignal, ...relayedCandidates(session)];
       const generation = agent?.generation ?? 1;
@@ -190,12 +191,15 @@ export class SignallingSession {
     if (isPublished) traversal.note({ kind: "signal", from: "self", candidates: localSignal.length });
   }
 
-  /** What is called by timers, carriers and promises: its faults are those of the rally's link. */
+  /**
+   * Runs a callback of a timer, channel or promise; a fault in it is reported as one of the
+   * session's link.
+   */
   #guard<Values extends unknown[]>(work: (...values: Values) => void): (...values: Values) => void {
     return guarded(work, (fault) => this.#options.watcher.onFault(fault));
   }
 
-  /** The session with whoever came last to a place. */
+  /** The session with the peer that published last at a point. */
   #latestAt(point: RendezvousPoint): Session | undefined {
     let latest: Session | undefined;
     for (const session of this.#sessions.values()) if (session.point === point) latest = session;
@@ -216,21 +220,22 @@ export class SignallingSession {
     session.newestS = signal.sentAtS;
     const { agent } = session.driver;
     if (known !== undefined && signal.generation > agent.generation) {
-      // The peer begins anew, so its view of the network may be newer than ours.
+      // The peer starts anew, so its view of the network may be newer than ours.
       session.hasDirect = false;
       traversal.refresh();
       this.#askForRelay(session);
     }
     agent.setRemote(traversal.now(), signal);
     session.driver.pump();
-    // Whoever is spoken to answers: the initiator at once, the responder when its openings have left.
+    // A received signal is answered: by the initiator at once, by the responder when its openings
+    // have left.
     if (side === "initiator") {
       this.#isPublishing = true;
       this.#publishWhenGathered();
     }
   }
 
-  /** More is known of the own addresses than before. */
+  /** Handles new knowledge of local addresses. */
   #handleGathered(): void {
     for (const { driver } of this.#sessions.values()) {
       this.#publishLocally(driver.agent);
@@ -257,7 +262,8 @@ export class SignallingSession {
       local: traversal.behaviour,
       allowSpray: traversal.options.spray !== false,
       isTicket: this.#options.channels.some(({ name }) => name === "ticket"),
-      // Whoever is near is reached without an answer having to cross first: a DHT alone is for those far away.
+      // On a local network the peer can be reached before it has answered; a DHT alone serves
+      // distant peers.
       ...(this.#isSlow && { answerDelayMs: SLOW_ANSWER_MS }),
     });
     this.#publishLocally(agent);
@@ -287,7 +293,7 @@ export class SignallingSession {
     return session;
   }
 
-  /** Whether signals beyond this network take seconds. */
+  /** Whether signals beyond the local network take seconds. */
   get #isSlow(): boolean {
     const { channels } = this.#options;
     return channels.every(({ name }) => name === "dht" || name === "lan");
@@ -320,7 +326,7 @@ export class SignallingSession {
     }
   }
 
-  /** A relay is asked for only where the direct way takes its time. */
+  /** Requests a relay only when a direct path takes long. */
   #askForRelay(session: Session): void {
     const { only } = this.#options.traversal.options;
     clearTimeout(session.relayTimer);
@@ -355,7 +361,7 @@ export class SignallingSession {
     const local = { socket: index, family, kind: "relay", candidates } as const;
     session.driver.agent.addLocal(traversal.now(), onlyPeer === undefined ? local : { ...local, onlyPeer });
     session.driver.pump();
-    // A relay with an address is of use to the peer only when it is told.
+    // A relay with an address is useless until the peer has been told the address.
     if (candidate !== undefined) this.#publishBy(TRICKLE_MS);
   }
 
@@ -369,7 +375,7 @@ export class SignallingSession {
   }
 }
 
-/** Where the peer's packets reach this side by its relays. */
+/** The addresses at which relays deliver the peer's packets. */
 function relayedCandidates(session: Session | undefined): Candidate[] {
   return (session?.relays ?? []).flatMap(({ candidate }) => (candidate === undefined ? [] : [candidate]));
 }

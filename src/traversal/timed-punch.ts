@@ -1,16 +1,19 @@
 /**
- * How two who connect to each other's address meet through NATs that break when one side comes too early.
+ * Lets two peers that `connect` to each other's address meet through NATs that fail when one side
+ * starts too early.
  *
- * Both send from the port that they send to, which is enough for most pairs: each side's packets open its own
- * NAT for the other's. But a NAT that accepts strangers' packets keeps an entry for one that came before its
- * own host spoke, and that host's packets then leave from another port; as long as the peer goes on sending,
- * the entry stays (`docs/nat-traversal.md`, poisoning). Packets that die before they reach the peer's NAT
- * open one's own all the same, but nobody knows when the other side has done so.
+ * Both send from the port that they send to, which is enough for most pairs: each side's packets
+ * open its NAT for the peer's packets. But some NATs accept an unexpected packet and keep an entry
+ * for it. If the peer's packet arrives before the host behind the NAT has sent, the host's packets
+ * leave from another port for as long as the peer keeps sending (docs/nat-traversal.md, poisoning).
+ * Packets with a low TTL open the local NAT without reaching the peer's, but neither side knows
+ * when the peer has done so.
  *
- * The clock does: every five seconds UTC a slot begins, with a port of its own that both sides derive. In its
- * first 1.5 s only openings leave, that a few routers let through; then the handshake is sent there too. A slot's
- * port has no past, so whoever has come by its beginning finds the other unharmed. It needs clocks that agree
- * to a second, and NATs that preserve ports; where they do not, nothing is lost, since the first port is tried all the time.
+ * The clock decides: a slot begins every 5 s UTC, with a port that both sides derive. In its first
+ * 1.5 s only openings with a low TTL leave; then the handshake is sent to the slot's port too.
+ * Neither NAT has an entry for a new slot's port, so two sides that are both present at its start
+ * meet unharmed. This needs clocks that agree to a second, and NATs that preserve ports. Elsewhere
+ * nothing is lost: the first port is tried all the time.
  */
 import { createHash } from "node:crypto";
 import { LABELS, labelOf } from "../crypto/labels.ts";
@@ -21,23 +24,26 @@ import { type CrossingOptions, releaseSockets } from "./crossing.ts";
 
 /** Slots begin at multiples of this, UTC. */
 const SLOT_MS = 5000;
-/** A slot's beginning, in which only openings leave; the clocks of the two may differ by about as much. */
+/**
+ * First part of a slot, in which only openings leave; the clocks of the two sides may differ by
+ * about as much.
+ */
 const OPENING_MS = 1500;
 const OPENING_PAUSE_MS = 50;
-/** Hops of an opening: past the own NAT, and hardly as far as the peer's. */
+/** TTL of an opening: past the local NAT, and unlikely to reach the peer's. */
 const OPENING_TTL = 4;
-/** A peer that listens, or whose NAT lets us in, has answered before that. */
+/** A listening peer, or one whose NAT lets packets in, has answered before that. */
 const TIMEOUT_MS = 1500;
-/** Slots whose ports are kept open: one may be answered when the next has begun. */
+/** Slots whose ports stay open: an answer may arrive after the next slot has begun. */
 const KEPT_SLOTS = 2;
 /** Addresses of the peer's name that take part. */
 const REMOTES_LIMIT = 2;
 const MIN_PORT = 1024;
-/** An opening says nothing: whoever gets it drops it. */
+/** An opening carries nothing: its receiver drops it. */
 const OPENING: Uint8Array = Uint8Array.of(PACKET_NOTICE);
 
 export interface TimedPunchOptions extends CrossingOptions {
-  /** UTC milliseconds; another clock for tests. */
+  /** UTC milliseconds; tests inject another clock. */
   readonly utcMs?: () => number;
 }
 
@@ -62,7 +68,7 @@ export class TimedPunch {
     return punch;
   }
 
-  /** No further slots; the socket on which the peer has answered stays. */
+  /** Starts no further slots; the socket on which the peer has answered stays open. */
   close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
@@ -86,7 +92,7 @@ export class TimedPunch {
       try {
         sockets.push(await UdpSocket.bind({ family, address, port }));
       } catch {
-        // Somebody else has this port: the next slot has another.
+        // Another process has this port: the next slot has another.
       }
     }
     if (!this.#isOpen) {
@@ -112,7 +118,7 @@ export class TimedPunch {
     }, goMs);
   }
 
-  /** Sends the handshake's message over the slot's port as well. */
+  /** Sends the handshake's message over the slot's port too. */
   #ask(sockets: readonly UdpSocket[], remotes: readonly HostAddress[], port: number): void {
     const { connection, connectionHandle } = this.#options;
     for (const { address, family } of remotes) {
@@ -124,7 +130,7 @@ export class TimedPunch {
   }
 }
 
-/** The port of a slot: any unprivileged one, the same for all who were given `port`. */
+/** The port of a slot: an unprivileged port, the same for both sides, which know `port`. */
 export function slotPort(port: number, slot: number): number {
   const digest = createHash("sha256")
     .update(labelOf(LABELS.slot, port, slot))

@@ -1,6 +1,6 @@
 /**
- * What an endpoint has for meeting peers and for finding paths to them: the knowledge of its own addresses, the
- * carriers of signals, and relays. One for each endpoint; rallies and links share it.
+ * What an endpoint needs to find peers and paths to them: knowledge of local addresses, signalling
+ * channels and relays. Each endpoint has one; its sessions and links share it.
  */
 
 import { randomBytes } from "node:crypto";
@@ -29,28 +29,31 @@ import { orderServers, parseRendezvousUrl, type RendezvousUrl } from "./signalli
 import { TicketChannel } from "./signalling/ticket-channel.ts";
 import { describeDifference, WallClocks } from "./wall-clocks.ts";
 
-/** A relay's socket, and where the other end of a relay is that joins two sides without showing addresses. */
+/**
+ * A relay's socket, and the address of its remote end where the relay joins two sides without
+ * addresses.
+ */
 export interface OpenedRelay {
   readonly socket: DatagramSocket;
   readonly onlyPeer?: { readonly address: string; readonly port: number };
-  /** What to tell the peer, of a relay that has an address (TURN). */
+  /** The candidate to publish, for a relay that has an address (TURN). */
   readonly candidate?: Candidate;
 }
 
-/** Pairs whose kind is remembered. */
+/** Pairs whose path kind is remembered. */
 const PAIRS_LIMIT = 256;
 
 export class TraversalContext {
   readonly endpoint: Endpoint;
   readonly options: TraversalOptions;
   readonly localAddress: string | undefined;
-  /** All that signals can travel by. */
+  /** All signalling channels. */
   readonly channels: readonly SignallingChannel[];
-  /** Those that cost little to stay at. */
+  /** The channels that cost little to stay subscribed to. */
   readonly warmChannels: readonly SignallingChannel[];
   readonly clocks: WallClocks = new WallClocks();
   isGathered = false;
-  /** Told when a carrier has got into trouble. */
+  /** Called when a channel begins to fail. */
   onTrouble: (() => void) | undefined;
 
   readonly #rendezvous: readonly RendezvousUrl[];
@@ -60,16 +63,16 @@ export class TraversalContext {
   readonly #isNumeric: boolean;
   readonly #watchers: Set<() => void> = new Set();
   readonly #networkWatchers: Set<() => void> = new Set();
-  /** What kind of path the agents found a pair to be. */
+  /** The path kind of each pair that an agent found. */
   readonly #kinds: Map<string, PathKind> = new Map();
-  /** Carriers that fail now, with the reason, and those that have worked at any time. */
+  /** Channels that fail now, with the reason, and channels that have ever worked. */
   readonly #troubles: Map<string, SrudpError> = new Map();
   readonly #contacts: Set<string> = new Set();
-  /** Those whose addresses the peer is told: one of each family. */
+  /** The sockets whose addresses are published: one of each family. */
   #sockets: DatagramSocket[] = [];
   #isOpen = true;
 
-  /** @throws SrudpError ERR_USAGE for what is no server */
+  /** @throws SrudpError ERR_USAGE for an invalid server */
   constructor(endpoint: Endpoint, options: TraversalOptions, common: CommonOptions) {
     this.endpoint = endpoint;
     this.options = options;
@@ -89,7 +92,8 @@ export class TraversalContext {
       };
     }
     if (options.lan !== false) channels.push(new LanChannel());
-    // Staying costs a put every hour in the DHT: links stay there only where they have no server of their own.
+    // Staying subscribed costs a DHT put every hour, so links do it only where they have no
+    // rendezvous server.
     this.warmChannels = channels.slice();
     const { dhtBootstrap } = options;
     if (options.dht !== false) {
@@ -129,19 +133,19 @@ export class TraversalContext {
     return { watchers: this.#watchers.size, networkWatchers: this.#networkWatchers.size };
   }
 
-  /** Own addresses, best first. */
+  /** Local candidates, best first. */
   get candidates(): Candidate[] {
     if (this.options.only === "relay") return [];
     return inPreferenceOrder(this.#gatherer.candidates.map(({ candidate }) => candidate));
   }
 
-  /** How the NATs in front of this side behave: those of IPv4, which is where they matter. */
+  /** Behaviour of the NATs in front of this side: those of IPv4, where they matter. */
   get behaviour(): NatBehaviour {
     const hasV4 = this.endpoint.sockets.some(({ family, kind }) => family === 4 && kind === "udp");
     return hasV4 ? this.#gatherer.behaviour(4) : UNKNOWN_BEHAVIOUR;
   }
 
-  /** The sockets in use as an agent takes them. */
+  /** The sockets in use, as a punching agent takes them. */
   get locals(): LocalSocket[] {
     if (this.options.only === "relay") return [];
     const found = this.#gatherer.candidates;
@@ -153,23 +157,23 @@ export class TraversalContext {
     }));
   }
 
-  /** Whether the options leave nothing to meet by. */
+  /** Whether the options leave no signalling channel. */
   get hasNoChannel(): boolean {
     if (this.channels.some(({ name }) => name !== "mailbox")) return false;
     return !this.#rendezvous.some(({ host }) => !this.#isNumeric || isIP(host) !== 0);
   }
 
-  /** Why nothing has ever worked to meet by; undefined once a carrier has, or while none has failed. */
+  /** Why no channel has ever worked; undefined once one has, or while none has failed. */
   get failure(): SrudpError | undefined {
     return this.#contacts.size > 0 ? undefined : this.troubles[0];
   }
 
-  /** Why carriers fail now, in the order in which they are tried. */
+  /** Why channels fail now, in the order in which they are tried. */
   get troubles(): SrudpError[] {
     return this.channels.flatMap(({ name }) => this.#troubles.get(name) ?? []);
   }
 
-  /** Whether all carriers fail now. */
+  /** Whether all channels fail now. */
   get hasNoWorkingChannel(): boolean {
     return this.channels.every(({ name }) => this.#troubles.has(name));
   }
@@ -180,24 +184,24 @@ export class TraversalContext {
     return this.endpoint.now();
   }
 
-  /** Calls `told` whenever more is known of the own addresses. Returns what ends that. */
+  /** Calls `told` whenever more is known of local addresses. Returns a function that stops it. */
   watch(reported: () => void): () => void {
     this.#watchers.add(reported);
     return () => this.#watchers.delete(reported);
   }
 
-  /** Calls `told` when this machine's addresses have changed. Returns what ends that. */
+  /** Calls `told` when this machine's addresses have changed. Returns a function that stops it. */
   watchNetwork(reported: () => void): () => void {
     this.#networkWatchers.add(reported);
     return () => this.#networkWatchers.delete(reported);
   }
 
-  /** Looks at the own addresses again. */
+  /** Gathers local addresses again. */
   refresh(): void {
     if (this.#isOpen) this.#gather();
   }
 
-  /** The kind of a path that a link takes. */
+  /** The kind of the path that a link uses. */
   kindOf(path: Path | undefined): PathKind {
     if (path === undefined) return "direct";
     if (this.endpoint.socketAt(path.socket)?.kind === "relay") return "relay";
@@ -217,7 +221,7 @@ export class TraversalContext {
   reportTrouble(channel: string, error: SrudpError): void {
     const isKnown = this.#troubles.has(channel);
     this.#troubles.set(channel, error);
-    // Once for each outage: places and servers each have their own words for the same one.
+    // Once for each outage: points and servers each report the same one.
     if (!isKnown) this.note({ kind: "meeting", channel, trouble: error.detail || error.message });
     this.onTrouble?.();
   }
@@ -231,17 +235,20 @@ export class TraversalContext {
     this.options.onNote?.(note);
   }
 
-  /** Takes these sockets in the place of those before, whose NATs may be spoilt; they are the endpoint's already. */
+  /**
+   * Replaces the sockets in use, whose NAT mappings may be poisoned. The endpoint owns the new ones
+   * already.
+   */
   useSockets(sockets: readonly DatagramSocket[]): void {
     const families = new Set(sockets.map(({ family }) => family));
     this.#sockets = [...this.#sockets.filter(({ family }) => !families.has(family)), ...sockets];
     if (this.#isOpen) this.#gather();
   }
 
-  /** Relays for whoever meets at `place`, each as it is got; undefined for one that cannot be had. */
+  /** Opens relays for a rendezvous point; each is passed on as it opens, undefined for one that failed. */
   openRelays(point: RendezvousPoint, side: SignallingRole): Promise<OpenedRelay | undefined>[] {
     if (this.options.only === "direct") return [];
-    // Both sides begin at the same server.
+    // Both sides begin with the same server.
     const [server] = orderServers(this.#rendezvous, point.id);
     const isNumeric = this.#isNumeric;
     return [
@@ -273,7 +280,7 @@ export class TraversalContext {
     }
   }
 
-  /** Ends all meetings; sockets are the endpoint's. */
+  /** Ends all subscriptions; the endpoint closes the sockets. */
   async close(): Promise<void> {
     if (!this.#isOpen) return;
     this.#isOpen = false;
@@ -287,7 +294,7 @@ export class TraversalContext {
   #gather(): void {
     this.isGathered = false;
     const isThere = (socket: DatagramSocket): boolean => this.endpoint.socketAt(socket.index) === socket;
-    // Sockets of an attempt go when it has led to nothing: then the first ones serve again.
+    // When a failed attempt closes its sockets, the first ones are used again.
     for (const family of [4, 6] as const) {
       if (this.#sockets.some((socket) => socket.family === family && isThere(socket))) continue;
       const first = this.endpoint.sockets.find((socket) => socket.family === family && socket.kind === "udp");
@@ -307,7 +314,7 @@ export class TraversalContext {
   }
 }
 
-/** Those that were named; else the meeting places' own; else public ones. */
+/** The named STUN servers, else the rendezvous servers, else public ones. */
 export function stunServersOf({ stun, rendezvous = [] }: TraversalOptions): readonly StunServer[] {
   if (stun !== undefined && stun.length > 0) return stun.map(parseStunServer);
   const named = rendezvous

@@ -1,18 +1,19 @@
 /**
- * The times by which places are worked out: this machine's clock, and those of rendezvous servers that differ from it.
+ * The clocks by which rendezvous points are derived: the local clock, and those of rendezvous
+ * servers that differ from it.
  *
- * Two peers whose clocks disagree have no place in common by their own time. When a server tells both its time, both
- * also wait at the places of that time. A server's word moves nobody away from the places of the own clock, and counts
- * within a day and two hours only (a wrong time zone, not a clock without battery), so that a server cannot prepare
- * the places of all codes once and for all.
+ * Two peers whose clocks disagree share no point. When a server reports its time to both, both also
+ * wait at the points of that time. A server's time adds points and replaces none, and counts only
+ * within 26 hours (a wrong time zone, not a machine without a battery), so that a server cannot
+ * precompute the points of all codes.
  */
 
-/** Smaller differences leave two peers a place in common; half a span of a code's places is five minutes. */
+/** Peers that differ by less still share a point; half a span of a code's points is 5 min. */
 const MIN_DIFFERENCE_MS = 60_000;
-/** What a person is told of: from here on two codes' places may have nothing in common. */
+/** From this difference on the user is told: the points of two peers may not overlap. */
 const REPORTED_DIFFERENCE_MS = 300_000;
 const MAX_DIFFERENCE_MS = 26 * 3_600_000;
-/** Servers whose time is used, beside the own clock. */
+/** Servers whose clock is used, in addition to the local clock. */
 const MAX_SERVER_CLOCKS = 3;
 
 export class WallClocks {
@@ -20,21 +21,24 @@ export class WallClocks {
   readonly #watchers: Set<() => void> = new Set();
   #reportedMs: number | undefined;
 
-  /** The times by which to work out places, UTC in ms, the own clock's first. */
+  /** The times to derive points for, UTC in ms; that of the local clock first. */
   get times(): number[] {
     const now = Date.now();
     return this.#aheadMs.map((aheadMs) => now + aheadMs);
   }
 
-  /** How far a server's clock is ahead of this machine's, where that keeps peers from meeting; undefined otherwise. */
+  /**
+   * How far a server's clock is ahead of the local clock, where the difference keeps peers apart;
+   * undefined otherwise.
+   */
   get differenceMs(): number | undefined {
     return this.#reportedMs;
   }
 
   /**
-   * Takes what a server told. Calls those who watch when there are more times.
+   * Takes a server's time and notifies watchers when it adds a time.
    *
-   * @returns whether a person is to be told of the difference, once
+   * @returns whether to report the difference to the user, which happens once
    */
   learn(aheadMs: number): boolean {
     const differenceMs = Math.abs(aheadMs);
@@ -48,14 +52,14 @@ export class WallClocks {
     return isNews;
   }
 
-  /** Calls `told` when there are more times. Returns what ends that. */
+  /** Calls `told` when there are more times. Returns a function that stops it. */
   watch(reported: () => void): () => void {
     this.#watchers.add(reported);
     return () => this.#watchers.delete(reported);
   }
 }
 
-/** "1 h 5 min behind udp://…", of this machine's clock. */
+/** "1 h 5 min behind udp://…", about the local clock. */
 export function describeDifference(aheadMs: number): string {
   const minutes = Math.round(Math.abs(aheadMs) / 60_000);
   const [days, hours] = [Math.floor(minutes / 1440), Math.floor(minutes / 60) % 24];

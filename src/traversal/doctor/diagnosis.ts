@@ -1,4 +1,4 @@
-/** Looks at this machine's place in the network: addresses, NATs, the router, relays. */
+/** Diagnoses this machine's network: addresses, NATs, the router and relays. */
 import { SrudpError } from "../../base/errors.ts";
 import { bindListening } from "../../link/bind.ts";
 import type { CommonOptions } from "../../link/link-options.ts";
@@ -23,18 +23,18 @@ export interface DiagnosisOptions {
 
 /** One address family. */
 export interface FamilyDiagnosis {
-  /** `absent`: this machine has no address of it; `silent`: no server answered. */
+  /** `absent`: this machine has no address of the family; `silent`: no server answered. */
   readonly udp: "works" | "silent" | "absent";
   readonly hosts: readonly string[];
-  /** As servers saw it, `address:port`. */
+  /** As seen by servers, `address:port`. */
   readonly public: readonly string[];
-  /** Whether the public address is another than this machine's own. */
+  /** Whether the public address differs from all local ones. */
   readonly isTranslated: boolean;
   readonly behaviour: NatBehaviour;
 }
 
 export interface RelayDiagnosis {
-  /** Without user and password. */
+  /** Without user name and password. */
   readonly relay: string;
   readonly works: boolean;
   readonly tookMs?: number;
@@ -44,19 +44,19 @@ export interface RelayDiagnosis {
 export interface Diagnosis {
   readonly ipv4: FamilyDiagnosis;
   readonly ipv6: FamilyDiagnosis;
-  /** Undefined: not asked; null: no router gave one. */
+  /** Undefined: not asked; null: no router granted one. */
   readonly mappedPort:
     | { readonly address: string; readonly port: number; readonly by: string }
     | null
     | undefined;
   readonly relays: readonly RelayDiagnosis[];
   readonly silentServers: readonly string[];
-  /** What a peer would be told. */
+  /** What a peer would be sent. */
   readonly side: Side;
 }
 
 /**
- * Takes about five seconds at most. What it asks routers for is given back.
+ * Takes about five seconds at most. Port mappings are released at the end.
  *
  * @throws SrudpError ERR_BIND; the options' signal's reason
  */

@@ -1,6 +1,6 @@
 /**
- * Asks the peer how it stands, by the very way that a link to it would be found, and tries the paths. No link is
- * made: the peer's code stays good.
+ * Asks a listening peer for its network's state over the same rendezvous that a link would use, and
+ * tries the paths. It makes no link, so the peer's code stays valid.
  */
 import { SrudpError } from "../../base/errors.ts";
 import { bindListening } from "../../link/bind.ts";
@@ -23,21 +23,21 @@ export interface TriedPath {
 }
 
 export interface PeerProbe {
-  /** What the peer tells of itself. */
+  /** The peer's own report. */
   readonly peer: Side;
-  /** Paths that worked when they were tried, the best last. */
+  /** Paths that worked when tried, the best last. */
   readonly paths: readonly TriedPath[];
   /** Why no direct path was found. */
   readonly indirect: PunchFailure | undefined;
 }
 
-/** How long paths are tried once the peer has spoken; birthday probing takes a few seconds. */
+/** How long paths are tried after the peer's first signal; birthday probing takes a few seconds. */
 const TRY_MS = 12_000;
-/** What comes behind the first path that works: a better one, or what the peer learned meanwhile. */
+/** How long to wait after the first working path for a better one or a newer signal. */
 const LINGER_MS = 1500;
 
 /**
- * @param code of a peer that listens
+ * @param code of a listening peer
  * @throws SrudpError ERR_CODE_FORMAT, ERR_NO_MEETING_PLACE, ERR_TIMEOUT; the signal's reason
  */
 export async function probePeer(
@@ -83,7 +83,7 @@ export async function probePeer(
   }
 }
 
-/** Listens to a rally until there is enough to tell. */
+/** Observes a signalling session until it has seen enough. */
 class Visit implements SignallingObserver {
   readonly over: Promise<PeerProbe>;
   #peer: Side | undefined;
@@ -98,7 +98,7 @@ class Visit implements SignallingObserver {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    // Whoever gave up first has its own error.
+    // An aborted caller has its own error.
     this.over.catch(() => undefined);
   }
 

@@ -1,28 +1,28 @@
 /**
- * From how two sides stand in the network to whether a link between them will be direct, and the one thing that
- * would help most. Codes only; the command finds the words.
+ * Predicts from the network state of two sides whether a link between them will be direct, and
+ * names the one change that would help most. Codes only; the command words them.
  */
 import type { PathKind } from "../../base/path.ts";
 import { addressScope, isOnSameSite } from "../../punch/address-scope.ts";
 import { type Forecast, forecast, type NatBehaviour } from "../../punch/nat-behaviour.ts";
 import type { Candidate } from "../../wire/candidate-codec.ts";
 
-/** What is known of one side: what its signal tells a peer. */
+/** What is known of one side: the contents of its signal. */
 export interface Side {
   readonly behaviour: NatBehaviour;
   readonly candidates: readonly Candidate[];
 }
 
-/** How one side stands by itself. */
+/** Where one side stands in the network. */
 export type Standing =
-  /** A public address of its own, and whoever sends there gets in. */
+  /** A public address without a filter. */
   | "open"
   /** A public address behind a filter. */
   | "firewall"
-  /** The router leads a public port in. */
+  /** The router forwards a public port. */
   | "mappedPort"
   | "easyNat"
-  /** A public port for each peer, counted up. */
+  /** A public port per peer, allocated sequentially. */
   | "countingNat"
   | "hardNat"
   /** No server answers by UDP. */
@@ -31,16 +31,16 @@ export type Standing =
 
 export type Remedy =
   | "none"
-  /** UPnP, NAT-PMP or PCP on the router, or a port opened by hand: at this side, or the other. */
+  /** UPnP, NAT-PMP or PCP on the router, or a port opened by hand: at this side, or at the peer's. */
   | "openPortHere"
   | "openPortThere"
-  /** A relay that both can reach. */
+  /** A relay that both sides can reach. */
   | "relay"
-  /** One that is reached by TCP or TLS. */
+  /** A relay that is reached by TCP or TLS. */
   | "relayByTcp"
-  /** Without --no-spray. */
+  /** Running without --no-spray. */
   | "spray"
-  /** More servers to learn from. */
+  /** More STUN servers. */
   | "moreStun";
 
 export interface Verdict {
@@ -51,12 +51,12 @@ export interface Verdict {
 export interface Prediction {
   readonly path: PathKind;
   readonly outcome: Forecast["outcome"];
-  /** What makes it so. */
+  /** The technique or obstacle that decides it. */
   readonly reason: "sameNetwork" | "ipv6" | "reachable" | "udpBlocked" | Forecast["technique"];
   readonly remedy: Remedy;
 }
 
-/** How a side stands, and what would help it. */
+/** The standing of a side, and what would help it. */
 export function judge(side: Side): Verdict {
   const standing = standingOf(side);
   switch (standing) {
@@ -72,7 +72,7 @@ export function judge(side: Side): Verdict {
   }
 }
 
-/** What becomes of a link between the two. @param allowSpray as `--no-spray` has it */
+/** Predicts the link between two sides. @param allowSpray as `--no-spray` sets it */
 export function predict(local: Side, peer: Side, allowSpray = true): Prediction {
   if (shareNetwork(local, peer)) return likely("lan", "sameNetwork");
   if (hasGlobalV6(local) && hasGlobalV6(peer)) return likely("direct", "ipv6");
@@ -110,14 +110,14 @@ function standingOf({ behaviour, candidates }: Side): Standing {
   return isLocal ? "firewall" : "easyNat";
 }
 
-/** The side whose router can help; a carrier's NAT asks nobody. */
+/** The side whose router can help; a carrier-grade NAT takes no requests. */
 function remedyFor(local: Side, peer: Side, obstacle: Forecast["obstacle"]): Remedy {
   if (obstacle !== "b" && !isBehindCarrier(local)) return "openPortHere";
   if (obstacle !== "a" && !isBehindCarrier(peer)) return "openPortThere";
   return "relay";
 }
 
-/** Whether the provider has a NAT of its own, as far as it shows: its range, or ports out of a block. */
+/** Whether the provider runs a NAT, as far as it shows: its address range, or ports from a block. */
 function isBehindCarrier({ behaviour, candidates }: Side): boolean {
   return (
     behaviour.portBlock !== undefined || candidates.some(({ address }) => addressScope(address) === "shared")
@@ -133,7 +133,7 @@ function shareNetwork(local: Side, peer: Side): boolean {
       .filter(({ kind, isTunnel }) => kind === "host" && isTunnel !== true)
       .map(({ address }) => address);
   const [ours, theirs] = [publicOf(local), publicOf(peer)];
-  // Half of the world's homes are 192.168.1: without the same router around it, that says nothing.
+  // Half of the world's homes use 192.168.1: without a common public address that proves nothing.
   const isOneRouter =
     ours.some((address) => theirs.includes(address)) || (ours.length === 0 && theirs.length === 0);
   if (!isOneRouter) return false;

@@ -1,11 +1,11 @@
 /**
- * Finds out under which addresses this side may be reached and how its NATs behave, and keeps looking as the
- * network changes. It sends from the endpoint's own sockets, which stay the endpoint's.
+ * Finds the addresses at which this side can be reached and how its NATs behave, and keeps watching
+ * for network changes. It sends from the endpoint's sockets, which the endpoint owns.
  *
- *     start(sockets) ─► onCandidate, onBehaviour as they come ─► ready: worth publishing ─► done: nothing more comes
+ *     start(sockets) ─► onCandidate, onBehaviour as found ─► ready: worth publishing ─► done: nothing more follows
  *
- * What is known is worth publishing after 300 ms; later finds trickle. `refresh()` begins anew, on the same
- * sockets or, for a fresh attempt, on others.
+ * The results so far are worth publishing after 300 ms; later candidates trickle. `refresh()`
+ * starts a new round, on the same sockets or, for a new attempt, on others.
  */
 
 import { networkInterfaces } from "node:os";
@@ -22,13 +22,13 @@ import { type RouteHost, StunClient } from "./stun-client.ts";
 import type { StunServer } from "./stun-server.ts";
 
 export interface GathererOptions {
-  /** Servers to ask, at most 8 of them; none: only what this machine knows by itself. */
+  /** Servers to ask, at most 8; none: only local knowledge. */
   readonly stunServers: readonly StunServer[];
   /** No name is looked up. */
   readonly isNumeric?: boolean;
-  /** Routers are asked for a public port (PCP, NAT-PMP, UPnP). Default false. */
+  /** Whether routers are asked for a public port (PCP, NAT-PMP, UPnP). Default false. */
   readonly portMapping?: boolean;
-  /** Where routers are, for tests: they are asked even where this machine has no private address. */
+  /** Addresses of routers, for tests: asked even where this machine has no private address. */
   readonly routers?: RouterLocations;
 }
 
@@ -38,43 +38,52 @@ export interface SocketCandidate {
   readonly candidate: Candidate;
 }
 
-/** When what was found is published. */
+/** When results are published. */
 const PUBLISH_AFTER_MS = 300;
-/** Asking more would only burden them. */
+/** More servers would only add load. */
 const SERVERS_LIMIT = 8;
 
 export class Gatherer {
-  /** Told of each candidate once in a round, host addresses during `start` itself. */
+  /** Called once a round with each candidate; with host addresses during `start`. */
   onCandidate: ((found: SocketCandidate) => void) | undefined;
-  /** Told whenever more is known of the NATs of a family. */
+  /** Called whenever more is known of the NATs of a family. */
   onBehaviour: ((family: 4 | 6, behaviour: NatBehaviour) => void) | undefined;
-  /** Told when this machine's addresses have changed; the caller calls `refresh` when it suits. */
+  /** Called when this machine's addresses have changed; the caller decides when to `refresh`. */
   onNetworkChange: (() => void) | undefined;
-  /** Told of a server that did not answer in time, or whose name is unknown, once in a round for each socket. */
+  /**
+   * Called with a server that did not answer in time or whose name is unknown, once a round for
+   * each socket.
+   */
   onSilentServer: ((server: StunServer, family: 4 | 6) => void) | undefined;
-  /** Resolves when what is known is worth publishing: 300 ms after the start, or sooner when all have answered. */
+  /**
+   * Resolves when the results are worth publishing: after 300 ms, or sooner when all servers have
+   * answered.
+   */
   ready: Promise<void> = Promise.resolve();
-  /** Resolves when nothing more will come in this round, about 5 s after the start at the latest. */
+  /** Resolves when this round is complete, about 5 s after its start at the latest. */
   done: Promise<void> = Promise.resolve();
 
   readonly #client: StunClient;
   readonly #options: GathererOptions;
   readonly #watch: InterfaceWatch;
   #round: readonly SocketGathering[] = [];
-  /** Outlives rounds: a router's port stays as long as its socket. */
+  /** Outlives rounds: a router's port mapping lasts as long as its socket. */
   readonly #mappers: Map<DatagramSocket, PortMapper> = new Map();
   #publishTimer: NodeJS.Timeout | undefined;
   #endWaiting: (() => void) | undefined;
   #open = true;
 
-  /** @param host gives the gatherer what STUN servers answer to its sockets: the endpoint */
+  /** @param host passes the STUN answers of its sockets to the gatherer: the endpoint */
   constructor(host: RouteHost, options: GathererOptions) {
     this.#client = new StunClient(host);
     this.#options = options;
     this.#watch = new InterfaceWatch(() => this.onNetworkChange?.());
   }
 
-  /** Begins a round; what an earlier one found is forgotten. @param sockets relays among them are passed over */
+  /**
+   * Starts a round and forgets the results of the previous one. @param sockets relays among them
+   * are skipped
+   */
   start(sockets: readonly DatagramSocket[]): void {
     this.#endRound();
     if (!this.#open) return;
@@ -87,25 +96,25 @@ export class Gatherer {
     this.done = answered.then(async () => void (await Promise.all(round.map((one) => one.probed()))));
   }
 
-  /** Begins anew on the sockets of the last round. */
+  /** Starts a round on the sockets of the previous one. */
   refresh(): void {
     this.start(this.#round.map(({ socket }) => socket));
   }
 
-  /** All that is known in this round, by socket. */
+  /** All candidates of this round, by socket. */
   get candidates(): SocketCandidate[] {
     return this.#round.flatMap(({ socket, candidates }) =>
       candidates.map((candidate) => ({ socket, candidate })),
     );
   }
 
-  /** What is known of the NATs of a family. */
+  /** The known behaviour of the NATs of a family. */
   behaviour(family: 4 | 6): NatBehaviour {
     const gathering = this.#round.find(({ socket }) => socket.family === family);
     return gathering?.behaviour ?? UNKNOWN_BEHAVIOUR;
   }
 
-  /** Ends what is under way and gives routers their ports back, which may take a second; the sockets stay open. */
+  /** Ends the round and releases port mappings, which may take a second; the sockets stay open. */
   async close(): Promise<void> {
     if (!this.#open) return;
     this.#open = false;
@@ -116,7 +125,7 @@ export class Gatherer {
     this.#mappers.clear();
   }
 
-  /** Asks routers on behalf of each socket that has a private address, and drops what other sockets had. */
+  /** Requests port mappings for each socket with a private address, and drops those of other sockets. */
   #mapPorts(): void {
     if (this.#options.portMapping !== true) return;
     for (const [socket, mapper] of this.#mappers) {
@@ -182,14 +191,14 @@ function hasPrivateAddress({ local }: DatagramSocket): boolean {
   return hostCandidates(local).some(({ address }) => addressScope(address) === "private");
 }
 
-/** Node tells nobody of such changes, so they are looked for; a look takes a tenth of a millisecond. */
+/** Node reports no address changes, so they are polled for; a poll takes 0.1 ms. */
 const LOOK_EVERY_MS = 1000;
 
 export class InterfaceWatch {
   readonly #timer: NodeJS.Timeout;
   #seen: string;
 
-  /** @param onChange called after each change, never at once */
+  /** @param onChange called after each change, never synchronously */
   constructor(
     onChange: () => void,
     look: () => Interfaces = networkInterfaces,

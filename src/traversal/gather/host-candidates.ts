@@ -1,22 +1,22 @@
-/** This machine's own addresses as candidates, likeliest first. */
+/** This machine's addresses as candidates, likeliest first. */
 import { networkInterfaces } from "node:os";
 import type { RemoteAddress } from "../../platform/udp/address.ts";
 import { addressScope } from "../../punch/address-scope.ts";
 import type { Candidate } from "../../wire/candidate-codec.ts";
 
-/** Wants `node:os`' answer, for tests. */
+/** The result of `os.networkInterfaces`, injected by tests. */
 export type Interfaces = ReturnType<typeof networkInterfaces>;
 
-/** Interfaces that lead through another tunnel: WireGuard, OpenVPN, Tailscale, ZeroTier and their like. */
+/** Interfaces of other tunnels: WireGuard, OpenVPN, Tailscale, ZeroTier and similar. */
 const TUNNEL_NAME = /^(?:tun|tap|wg|utun|ipsec|tailscale|zt|nordlynx|proton|warp|CloudflareWARP)/i;
-/** Bridges to containers and virtual machines of this host: others hardly ever come in there. */
+/** Bridges to containers and virtual machines on this host: other machines rarely reach them. */
 const BRIDGE_NAME = /^(?:docker|br-|veth|virbr|vmnet|vboxnet|lxc|lxd|cni|podman|flannel|cali)/i;
-/** More would fill the signal without reaching anybody. */
+/** More would fill the signal without adding a path. */
 const LIMIT = 16;
 
 /**
- * Where a socket bound to `local` can be reached from the networks that this machine is in. A socket bound to
- * one address has that one only; loopback counts where there is nothing else.
+ * Where a socket bound to `local` can be reached from the local networks. A socket bound to one
+ * address has only that one; loopback counts where there is no other.
  */
 export function hostCandidates(
   local: RemoteAddress,
@@ -40,7 +40,7 @@ export function hostCandidates(
   return (outside.length > 0 ? outside : found).slice(0, LIMIT).map(({ candidate }) => candidate);
 }
 
-/** Whether this machine itself has the address: nothing translated it on the way. */
+/** Whether this machine has the address itself, so that no NAT translated it. */
 export function isOwnAddress(address: string, interfaces: Interfaces = networkInterfaces()): boolean {
   return Object.values(interfaces).some((entries) => entries?.some((entry) => entry.address === address));
 }
@@ -52,7 +52,7 @@ function rankOf(name: string, address: string, isAny: boolean): number | undefin
   switch (scope) {
     case "unusable":
       return undefined;
-    // It means something on one wire only, and of IPv6 not even that without the interface's name.
+    // Valid on one link only; an IPv6 link-local address also needs the interface's name.
     case "linkLocal":
       return isAny ? undefined : RANK.near;
     case "loopback":

@@ -1,12 +1,13 @@
 /**
- * From what several servers saw of a socket to how the NAT in front of it maps ports.  // RFC 4787 §4, RFC 5780 §4.3
+ * Infers how a NAT maps ports from what several servers saw of a socket.  // RFC 4787 §4, RFC 5780
+ * §4.3
  *
- * A reply that is missing proves nothing, so only answers count: three, from two addresses where there are as
- * many, or what there is once no more can come. One odd answer out of four is taken for the server's fault.
+ * A missing reply proves nothing, so only answers count: three, from two addresses where available,
+ * or fewer when no more can arrive. One deviating answer of four is taken for the server's mistake.
  */
 import type { Dependence, NatBehaviour, PortPattern } from "../../wire/nat-behaviour-codec.ts";
 
-/** What one server saw, in the order in which they were asked. */
+/** What one server saw, in the order of the requests. */
 export interface MappingSample {
   readonly serverAddress: string;
   readonly serverPort: number;
@@ -19,12 +20,12 @@ export type MappingBehaviour = Pick<
   "mapping" | "portPattern" | "portStep" | "portBlock" | "isHard"
 >;
 
-/** Answers after which nobody has to wait for more. */
+/** Enough answers to decide without waiting for more. */
 export const ENOUGH_SAMPLES = 4;
 const MIN_SAMPLES = 3;
-/** Largest distance of two mappings made one after the other that still counts as counting up. */
+/** Largest distance between consecutive mappings that counts as sequential allocation. */
 const LARGEST_STEP = 10;
-/** Ports that lie closer than this, by chance once in 30,000 times for four samples, are a block. */
+/** Ports within this distance form a block; four random ports do so once in 30,000 times. */
 const LARGEST_BLOCK = 2048;
 const MIN_BLOCK_SAMPLES = 4;
 const MIN_PORT = 1024;
@@ -33,10 +34,10 @@ const MAX_PORT = 65535;
 const UNKNOWN: MappingBehaviour = { mapping: "unknown", portPattern: "unknown", isHard: false };
 
 /**
- * @param localPort of the socket that was asked about
- * @param samples of that socket, in the order of the questions
- * @param extraPorts public ports of other sockets that were opened right afterwards, in order
- * @param isFinal no more answers can come, so two have to do
+ * @param localPort of the socket
+ * @param samples of that socket, in the order of the requests
+ * @param extraPorts public ports of further sockets that were opened right afterwards, in order
+ * @param isFinal no more answers can arrive, so two are enough
  */
 export function classifyMapping(
   localPort: number,
@@ -73,7 +74,7 @@ export function mostFrequent(samples: readonly MappingSample[]): MappingSample {
   return best.sample;
 }
 
-/** The ports that the next mappings will have, as far as one can tell. */
+/** The likely ports of the next mappings. */
 export function predictPorts(behaviour: MappingBehaviour, lastPort: number, count: number): number[] {
   const { portStep } = behaviour;
   if (behaviour.portPattern !== "sequential" || portStep === undefined) return [];
@@ -89,7 +90,8 @@ function dependenceOf(samples: readonly MappingSample[]): Dependence {
   const usual = mostFrequent(samples);
   const agreeing = samples.filter(({ address, port }) => address === usual.address && port === usual.port);
   if (agreeing.length === samples.length) return "endpointIndependent";
-  // Four samples, three equal: the odd one is a server's mistake, or of a mapping that was just given up.
+  // Three of four samples agree: the deviating one is a server's mistake, or belongs to a mapping
+  // that was just dropped.
   if (samples.length >= ENOUGH_SAMPLES && agreeing.length >= MIN_SAMPLES) return "endpointIndependent";
   const firstOfServer = new Map<string, MappingSample>();
   let hasSeveralPorts = false;
@@ -101,15 +103,16 @@ function dependenceOf(samples: readonly MappingSample[]): Dependence {
       if (first.port !== sample.port) return "addressAndPortDependent";
     }
   }
-  // Two servers at one port each cannot tell the two dependences apart; the worse one is by far the commoner.
+  // Two servers on the same port cannot distinguish the two dependences; address and port
+  // dependence is by far the commoner.
   return hasSeveralPorts ? "addressDependent" : "addressAndPortDependent";
 }
 
-/** The step of ports that count up or down, other traffic's steps among them; undefined for any others. */
+/** The step of sequential ports, including steps by other traffic; undefined for other ports. */
 function stepOf(ports: readonly number[]): number | undefined {
   const steps: number[] = [];
   for (let i = 1; i < ports.length; i++) steps.push(ports[i]! - ports[i - 1]!);
-  // Servers that see the same port (address-dependent mappings) say nothing about the next.
+  // Servers that see the same port (address-dependent mapping) do not predict the next.
   const moving = steps.filter((step) => step !== 0);
   const first = moving[0];
   if (first === undefined) return undefined;
@@ -118,14 +121,14 @@ function stepOf(ports: readonly number[]): number | undefined {
   return moving.reduce((least, step) => (Math.abs(step) < Math.abs(least) ? step : least));
 }
 
-/** The range that all ports seem to come from, where it is a narrow one. */
+/** The narrow range that all ports come from, if there is one. */
 function blockOf(ports: readonly number[]): { low: number; high: number } | undefined {
   const distinct = [...new Set(ports)];
   if (distinct.length < MIN_BLOCK_SAMPLES) return undefined;
   const low = Math.min(...distinct);
   const high = Math.max(...distinct);
   if (high - low >= LARGEST_BLOCK) return undefined;
-  // The ends of the block lie about as far beyond the outermost samples as those lie apart.
+  // The block extends about as far beyond the outermost samples as the samples lie apart.
   const margin = Math.ceil((high - low) / (distinct.length - 1));
   return { low: Math.max(MIN_PORT, low - margin), high: Math.min(MAX_PORT, high + margin) };
 }

@@ -1,9 +1,10 @@
 /**
- * What a NAT lets in, asked with sockets of its own: the sockets of a link have sent to these servers already,
- * and whoever was sent to is let in.  // RFC 5780 §4.4, RFC 4787 §5, §6
+ * Probes what a NAT lets in, from fresh sockets: a link's sockets have sent to these servers
+ * already, so the NAT lets the servers' packets in.  // RFC 5780 §4.4, RFC 4787 §5, §6
  *
- * Silence is the usual answer of a filter and also what a lost packet looks like, so each question is repeated
- * and counts only where the same server answered an ordinary one from the same socket.
+ * Silence is a filter's usual answer and also the effect of a lost packet. Each request is
+ * therefore repeated, and counts only where the same server answered an ordinary request from the
+ * same socket.
  */
 
 import type { DatagramSocket } from "../../platform/udp/datagram-socket.ts";
@@ -12,7 +13,7 @@ import type { Dependence } from "../../wire/nat-behaviour-codec.ts";
 import { STUN_ATTRIBUTE, STUN_CHANGE, STUN_CLASS, type StunAddress } from "../../wire/stun.ts";
 import type { StunClient, StunReply } from "./stun-client.ts";
 
-/** A server that can answer from another port, and where it has two, from another address. */
+/** A server that can answer from another port, and, where it has two addresses, from another address. */
 export interface ServerWithOther {
   readonly address: string;
   readonly port: number;
@@ -20,18 +21,18 @@ export interface ServerWithOther {
   readonly other: StunAddress;
 }
 
-/** How long a filter's silence has to last; four requests are sent in this time. */
+/** How long a filter's silence must last; four requests are sent in this time. */
 const FILTER_WAIT_MS = 1700;
 const HAIRPIN_WAIT_MS = 1000;
 
-/** Where `server` can answer from besides, as it said; undefined where it cannot. */
+/** The other addresses of `server`, as it reported them; undefined where it has none. */
 export function otherAddressOf(reply: StunReply): StunAddress | undefined {
   const other = reply.message.address(STUN_ATTRIBUTE.otherAddress);
   if (other === undefined || other.port === reply.port || other.port === 0) return undefined;
   return other;
 }
 
-/** Whose packets come in by a mapping that was made for `server`; "unknown" where nothing can be said. */
+/** Which packets the mapping towards `server` lets in; "unknown" where nothing is proved. */
 export async function probeFiltering(
   client: StunClient,
   like: DatagramSocket,
@@ -53,16 +54,16 @@ export async function probeFiltering(
           waitMs: FILTER_WAIT_MS,
         })
       : Promise.resolve(undefined);
-    // Let in from elsewhere: nothing else has to be waited for.
+    // A packet from elsewhere was let in: no further waiting is needed.
     const elsewhere = await fromElsewhere;
     if (elsewhere !== undefined && isRefusal(elsewhere)) return "unknown";
     if (elsewhere !== undefined && elsewhere.address !== address) return "endpointIndependent";
     const [plain, otherPort] = await Promise.all([ordinary, fromOtherPort]);
     if (plain === undefined || isRefusal(plain)) return "unknown";
     if (otherPort === undefined) return "addressAndPortDependent";
-    // A server that does not know CHANGE-REQUEST answers from where it was asked.
+    // A server that ignores CHANGE-REQUEST answers from the address that was asked.
     if (isRefusal(otherPort) || otherPort.port === port) return "unknown";
-    // A server with one address cannot ask for more: this is the narrowest filter that fits.
+    // A server with one address cannot test more: this is the narrowest filter that fits.
     return "addressDependent";
   } finally {
     socket.close();
@@ -84,7 +85,7 @@ export async function probeHairpin(
   }
 }
 
-/** The public ports of fresh sockets, one after the other: what a NAT that picks ports at random picks them from. */
+/** The public ports of fresh sockets in sequence, to find the range of a NAT that picks ports at random. */
 export async function probePorts(
   client: StunClient,
   like: DatagramSocket,

@@ -1,8 +1,10 @@
 /**
- * One round of questions about one socket: where it can be reached, and how the NAT in front of it maps.
+ * One round of STUN requests for one socket: where it can be reached, and how the NAT in front of
+ * it maps.
  *
- * Servers are asked one after the other, a few milliseconds apart, because the order of the questions is what
- * shows a NAT that counts its ports up. Read `mapping-samples.ts` and `nat-probe.ts` with it.
+ * Servers are asked one after the other, a few milliseconds apart, because the order of the
+ * requests reveals sequential port allocation. Read `mapping-samples.ts` and `nat-probe.ts` with
+ * it.
  */
 
 import { resolveHost } from "../../link/resolve.ts";
@@ -28,19 +30,19 @@ import {
 import { STUN_WAIT_MS, type StunClient } from "./stun-client.ts";
 import type { StunServer } from "./stun-server.ts";
 
-/** What a round tells, as it comes. */
+/** Called with the results of a round as they are found. */
 export interface GatheringListener {
   candidate(candidate: Candidate): void;
   behaviour(behaviour: NatBehaviour): void;
-  /** A server that was named and did not answer, or is unknown. */
+  /** A named server that did not answer or whose name is unknown. */
   silentServer(server: StunServer): void;
 }
 
-/** Between two questions, so that a NAT sees them in their order. */
+/** Interval between requests, so that a NAT sees them in order. */
 const QUESTION_GAP_MS = 5;
-/** Ports guessed ahead of a NAT that counts up. */
+/** Ports predicted for a NAT that allocates sequentially. */
 const PREDICTED_PORTS = 16;
-/** Fresh sockets that show from which block a NAT picks ports at random. */
+/** Fresh sockets that show from which range a NAT picks random ports. */
 const EXTRA_PORTS = 4;
 
 interface Target {
@@ -54,7 +56,7 @@ export class SocketGathering {
   readonly #listener: GatheringListener;
   readonly #isNumeric: boolean;
   readonly #known: Map<string, Candidate> = new Map();
-  /** By the order of the questions; holes where there is no answer (yet). */
+  /** In the order of the requests; holes where no answer has arrived. */
   readonly #samples: (MappingSample | undefined)[] = [];
   readonly #targets: Set<string> = new Set();
   #behaviour: NatBehaviour = UNKNOWN_BEHAVIOUR;
@@ -85,7 +87,7 @@ export class SocketGathering {
     return this.#behaviour;
   }
 
-  /** Asks them all; resolves when every question is answered or out of time, 3 s at the latest. */
+  /** Asks all servers; resolves when every request is answered or timed out, after 3 s at the latest. */
   async ask(servers: readonly StunServer[]): Promise<void> {
     for (const candidate of hostCandidates(this.socket.local)) this.#report(candidate);
     await Promise.all(servers.map((server) => this.#askServer(server)));
@@ -93,30 +95,31 @@ export class SocketGathering {
     this.conclude();
   }
 
-  /** Resolves when what followed from the answers is known too: what the NAT lets in. */
+  /** Resolves when the follow-up is complete too: what the NAT lets in. */
   async probed(): Promise<void> {
     await Promise.all(this.#probes);
   }
 
-  /** Takes a candidate that somebody else found for this socket. */
+  /** Takes a candidate for this socket from another source. */
   add(candidate: Candidate): void {
     this.#report(candidate);
   }
 
   /**
-   * Guesses what can be guessed from the answers so far, and begins to probe what the NAT lets in; called
-   * again, it guesses anew. Probes make mappings too, which would come between those that are looked at.
+   * Predicts ports from the answers so far and starts probing the NAT's filter; repeated calls
+   * predict anew. Probes create mappings too, so they must not run between the requests that are
+   * compared.
    */
   conclude(): void {
     this.#predict();
     if (!this.#open) return;
     this.#mayProbe = true;
-    // The next ports of a NAT that counts are promised to the peer: nothing of ours may take them.
+    // The next ports of a sequential NAT are promised to the peer: no local probe may take them.
     if (this.#behaviour.portPattern === "sequential") this.#waitingProbes.length = 0;
     for (const probe of this.#waitingProbes.splice(0)) this.#probes.push(probe());
   }
 
-  /** Nothing is told any more. */
+  /** Ends all reports. */
   close(): void {
     this.#open = false;
     this.#lookups.abort();
@@ -138,7 +141,7 @@ export class SocketGathering {
     }
   }
 
-  /** Whether there was an answer. Other addresses of the server are asked too while there are few. */
+  /** Whether an answer arrived. Other addresses of the server are asked too while there are few. */
   async #ask(target: Target, server: StunServer): Promise<boolean> {
     const key = `${target.address} ${target.port}`;
     if (this.#targets.has(key)) return true;
@@ -172,7 +175,7 @@ export class SocketGathering {
     return true;
   }
 
-  /** Waits for this question's turn behind the ones before it. */
+  /** Waits for the turn of this request. */
   async #turn(): Promise<void> {
     const now = performance.now();
     const atMs = Math.max(now, this.#nextQuestionMs);
@@ -189,7 +192,7 @@ export class SocketGathering {
     for (const [key, candidate] of this.#known) if (candidate.kind === "predicted") this.#known.delete(key);
     for (const port of predictPorts(this.#behaviour, last.port, PREDICTED_PORTS))
       this.#report({ kind: "predicted", address, port, family });
-    // Somebody may have opened the same port on the router by hand.
+    // The user may have opened the same port on the router by hand.
     if (!isOwnAddress(address)) this.#report({ kind: "predicted", address, port: localPort, family });
   }
 

@@ -1,9 +1,9 @@
 /**
- * Asks STUN servers how they see a socket: one request, repeated until it is answered or its time is over.
+ * Asks STUN servers how they see a socket: one request, repeated until it is answered or timed out.
  *
- * The question has to leave by the very socket whose address is wanted, so the client owns none: it shares
- * the endpoint's by their first byte (`route`), and takes what others receive for it (`take`). Read
- * `../../wire/stun.ts` first; what follows from the answers is in `gatherer.ts`.
+ * A request has to leave by the very socket whose address is wanted, so the client owns none. It
+ * shares the endpoint's sockets by first byte (`route`) and takes datagrams that others receive for
+ * it (`take`). Read `../../wire/stun.ts` first; `gatherer.ts` draws the conclusions.
  */
 import { randomBytes } from "node:crypto";
 import { copyBytes } from "../../base/bytes.ts";
@@ -21,12 +21,12 @@ import {
   StunWriter,
 } from "../../wire/stun.ts";
 
-/** Who shares sockets with others by the first byte of what comes: the endpoint. */
+/** Shares sockets by the first byte of received datagrams: the endpoint. */
 export interface RouteHost {
   route(minFirstByte: number, maxFirstByte: number, handle: ProtocolHandler): () => void;
 }
 
-/** What came back, from where (CHANGE-REQUEST asks for another place), and how long after the last request. */
+/** The answer, its source (CHANGE-REQUEST asks for another one), and its delay after the last request. */
 export interface StunReply {
   readonly message: StunMessage;
   readonly address: string;
@@ -35,19 +35,19 @@ export interface StunReply {
 }
 
 export interface ForwardRequestOptions {
-  /** Bits of STUN_CHANGE: from where the answer shall come. */
+  /** Bits of STUN_CHANGE: the source wanted for the answer. */
   readonly change?: number;
-  /** When to give up. Default 3 s. */
+  /** Deadline. Default 3 s. */
   readonly waitMs?: number;
 }
 
 /**
- * When a request is repeated, ms after the first. Deviates from RFC 8489 §6.2.1, which begins with 500 ms and
- * ends after 39.5 s: gathering is over after 3 s, several servers are asked for the same thing, and a request of
- * 20 bytes burdens nobody.
+ * When a request is repeated, ms after the first. Deviates from RFC 8489 §6.2.1, which begins with
+ * 500 ms and ends after 39.5 s: gathering ends after 3 s, several servers are asked the same, and a
+ * request has only 20 bytes.
  */
 const REPEAT_AFTER_MS: readonly number[] = [200, 600, 1400];
-/** How long answers are waited for; the end of gathering. */
+/** How long to wait for answers; the end of gathering. */
 export const STUN_WAIT_MS = 3000;
 /** First bytes of STUN messages.  // RFC 7983 §7 */
 const FIRST_BYTES = { low: 0, high: STUN_FIRST_BYTE_LIMIT - 1 } as const;
@@ -71,7 +71,7 @@ export class StunClient {
   }
 
   /**
-   * The answer to a binding request, be it an error; undefined when none came in time.
+   * The answer to a binding request, which may be an error; undefined when none arrived in time.
    *
    * @param address of the socket's family
    */
@@ -88,8 +88,8 @@ export class StunClient {
   }
 
   /**
-   * Whether a packet from `from` to the public address of `to` comes in there: the two are behind the same
-   * NAT, which then hairpins.
+   * Whether a packet from `from` to the public address of `to` arrives there: both are behind the
+   * same NAT, which then hairpins.
    */
   async askHairpin(
     from: DatagramSocket,
@@ -102,13 +102,13 @@ export class StunClient {
     return reply?.message.class === STUN_CLASS.request;
   }
 
-  /** Takes a datagram that came by `socket`; false when it answers nothing that was asked. */
+  /** Takes a datagram that arrived on `socket`; false when it answers no request. */
   take(socket: DatagramSocket, address: string, port: number, bytes: Uint8Array): boolean {
     if (this.#pending.size === 0 || !looksLikeStun(bytes)) return false;
     const key = keyOf(bytes.subarray(8, 8 + STUN_TRANSACTION_ID_BYTES));
     const pending = this.#pending.get(key);
     if (pending === undefined || pending.socket !== socket) return false;
-    // A copy: whoever asked looks at it later, when the socket's memory holds something else.
+    // Copied: the caller reads it later, when the socket's buffer has been reused.
     const message = parseStun(copyBytes(bytes));
     if (message === undefined || message.method !== STUN_METHOD.binding) return false;
     if (message.class === STUN_CLASS.indication) return false;
@@ -116,7 +116,7 @@ export class StunClient {
     return true;
   }
 
-  /** Gives up whatever is asked; each answer is undefined then. */
+  /** Gives up all requests; each answer is undefined then. */
   close(): void {
     this.#open = false;
     this.#unroute();

@@ -1,4 +1,4 @@
-/** STUN servers: which are asked unless others are named, and how one is written on a command line. */
+/** The default STUN servers, and the form of a server on the command line. */
 import { SrudpError } from "../../base/errors.ts";
 
 export interface StunServer {
@@ -10,8 +10,8 @@ export interface StunServer {
 export const STUN_PORT = 3478;
 
 /**
- * Servers that their operators offer to the public, of different networks so that one outage is not all of
- * them; the last two answer from a second address too, which tells how a NAT filters.
+ * Public servers, on different networks so that one outage does not affect all; the last two also
+ * answer from a second address, which reveals how a NAT filters.
  */
 export const PUBLIC_STUN_SERVERS: readonly StunServer[] = [
   { host: "stun.cloudflare.com", port: STUN_PORT },

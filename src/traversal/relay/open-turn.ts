@@ -1,4 +1,4 @@
-/** Gets a relayed address from a TURN server: by UDP where that works, else by TCP or TLS. */
+/** Allocates a relayed address on a TURN server: by UDP where that works, else by TCP or TLS. */
 import { isIP } from "node:net";
 import type { ConnectionOptions } from "node:tls";
 import { SrudpError } from "../../base/errors.ts";
@@ -17,13 +17,13 @@ export interface TurnOptions extends TurnSocketOptions {
   readonly family?: 4 | 6;
   /** No name is looked up. */
   readonly isNumeric?: boolean;
-  /** Whom to trust for `turns:` in place of the system's authorities. */
+  /** Certificate authorities for `turns:`, in place of the system's. */
   readonly tls?: Pick<ConnectionOptions, "ca">;
-  /** Gives up, with the signal's reason. */
+  /** Gives up with the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
-/** UDP has so long before TCP is tried beside it. */
+/** UDP's head start over TCP. */
 const TCP_AFTER_MS = 500;
 /** REQUESTED-TRANSPORT for UDP: the protocol's number in the first byte.  // RFC 8656 §18.7 */
 const TRANSPORT_UDP = 17 * 0x1000000;
@@ -31,7 +31,7 @@ const TRANSPORT_UDP = 17 * 0x1000000;
 const FAMILY_IPV6 = 2 * 0x1000000;
 const TRY_ALTERNATE = 300;
 const ALLOCATION_MISMATCH = 437;
-/** Tries in all: one may be sent on to another server, the others meet a server that takes a fresh socket for an old one. */
+/** Attempts in all: a server may redirect to another, or take a fresh socket for an old one. */
 const ATTEMPTS = 3;
 
 type TransportAttempt = "udp" | "tcp" | "tls";
@@ -41,7 +41,7 @@ interface Target extends HostAddress {
 }
 
 /**
- * A socket whose datagrams leave from the server's address; its `relayed` is what to tell the peer.
+ * A socket whose datagrams leave from the server's address; publish its `relayed` to the peer.
  *
  * @param uri see `turn-server.ts`
  * @throws SrudpError ERR_USAGE, ERR_HOST_UNKNOWN, ERR_RELAY_REFUSED; the signal's reason
@@ -55,7 +55,7 @@ export async function openTurn(uri: string, options: TurnOptions = {}): Promise<
   const target: Target = { ...address!, port: server.port };
   const { transport } = server;
   if (transport !== "any") return await openBy(transport, server, target, options);
-  // What loses is given up, and what it had got given back.
+  // The losing attempt is aborted, and its allocation released.
   const loser = new AbortController();
   const { signal } = loser;
   const release = onAbort(options.signal, () => loser.abort(options.signal?.reason));
@@ -65,7 +65,7 @@ export async function openTurn(uri: string, options: TurnOptions = {}): Promise<
       pause(TCP_AFTER_MS, signal).then(() => openBy("tcp", server, target, { ...options, signal })),
     ]);
   } catch (error) {
-    // Both failed; what UDP ran into says more, unless it was silence.
+    // Both failed: the UDP error says more, unless it is a timeout.
     const [byUdp, byTcp] = (error as AggregateError).errors;
     throw byUdp instanceof SrudpError && byUdp.cause === SILENCE ? byTcp : byUdp;
   } finally {
@@ -116,7 +116,7 @@ async function openCarriage(
   signal?.throwIfAborted();
   try {
     if (way === "udp") return await openUdpCarriage(target);
-    // A name is proved by the certificate, an address too where the certificate has it.
+    // The certificate proves a name, and an address where it lists one.
     const name = isIP(server.host) === 0 ? { servername: server.host } : {};
     return await openStreamCarriage(target, way === "tls" ? { ...tls, ...name } : undefined, signal);
   } catch (error) {
@@ -156,7 +156,7 @@ function allocationIn(message: StunMessage): Allocation | undefined {
   return { relayed, mapped: message.mappedAddress, lifetimeMs: lifetimeS * 1000 };
 }
 
-/** Where to try next after this answer; undefined when there is nowhere. */
+/** The server to try next after this answer; undefined when there is none. */
 function detourOf(answer: TurnAnswer, target: Target): Target | undefined {
   if (answer.kind !== "error") return undefined;
   if (answer.code === ALLOCATION_MISMATCH) return target;
@@ -165,9 +165,9 @@ function detourOf(answer: TurnAnswer, target: Target): Target | undefined {
 }
 
 /**
- * Whether a server may send its clients on to an address. Nothing authenticates that answer but TLS, so a forged one could
- * send user name and a keyed hash to any host: those of this machine and of private networks are followed only from a
- * server of the same kind.  // RFC 8489 §10
+ * Whether a server may redirect its clients to an address. Only TLS authenticates that answer, so a
+ * forged one could send the user name and a keyed hash to any host. Addresses of this machine and
+ * of private networks are followed only from a server of the same kind.  // RFC 8489 §10
  */
 export function mayFollow(serverAddress: string, alternateAddress: string): boolean {
   const scope = addressScope(alternateAddress);
@@ -192,7 +192,7 @@ function refusal(server: TurnServer, answer: TurnAnswer): SrudpError {
   }
 }
 
-/** Cause of an error that says no more than that nobody answered. */
+/** Cause of an error that means a timeout. */
 const SILENCE: unique symbol = Symbol("silence");
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -1,9 +1,10 @@
 /**
- * One end of a connection that a rendezvous server relays: a datagram socket with one address behind it, the
- * peer's end in the same room. What goes through is sealed end to end; the server sees sizes and times.
+ * One end of a connection relayed by a rendezvous server: a datagram socket with a single remote
+ * address, the peer's end in the same room. Datagrams are sealed end to end; the server sees sizes
+ * and times.
  *
- * The end is asked for again every 15 s, and at once when nothing comes back, so that the server learns of a
- * changed address or NAT mapping within a second or two.
+ * The end is requested again every 15 s, and at once when no packets come back, so that the server
+ * learns of a changed address or NAT mapping within a second or two.
  */
 import { copyBytes, equalBytes } from "../../base/bytes.ts";
 import { SrudpError } from "../../base/errors.ts";
@@ -28,21 +29,21 @@ import { RetriedRequest } from "../signalling/retried-request.ts";
 /** The peer's address behind every relay; paths tell relays apart by their sockets. */
 export const RELAY_ADDRESS: RemoteAddress = { address: "relay", port: 1, family: 4 };
 
-/** While something is sent and nothing comes for so long, the server may know an old address. */
+/** While packets are sent and none arrive for so long, the server may have an outdated address. */
 const SUSPECT_AFTER_MS = 1500;
 
 export interface RelayOptions extends RendezvousClientOptions {
-  /** Gives up asking, with the signal's reason. */
+  /** Gives up with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Gets an end of the relay's room that goes with a place. The peer may not be there yet: what is sent to it
- * until then is lost.
+ * Opens an end of the relay room that belongs to a rendezvous point. Until the peer opens its end,
+ * datagrams to it are lost.
  *
  * @param url of the rendezvous server, as `udp://host:3478`
- * @throws SrudpError ERR_RELAY_REFUSED when the server relays nothing (more), ERR_NO_MEETING_PLACE when it does
- *   not answer for 3 s
+ * @throws SrudpError ERR_RELAY_REFUSED when the server relays nothing (more), ERR_NO_MEETING_PLACE
+ * when it does not answer for 3 s
  */
 export function openRelay(
   url: string,
@@ -75,9 +76,9 @@ export class RelaySocket implements DatagramSocket {
   index = 0;
   onDatagram: DatagramHandler | undefined;
   onSent: (() => void) | undefined;
-  /** Told when the relay ends what it had begun: its quota is used up. */
+  /** Called when the relay ends the connection because its quota is exhausted. */
   onEnded: ((error: SrudpError) => void) | undefined;
-  /** Datagrams that found no room on their way to the relay. */
+  /** Datagrams dropped for want of room on the way to the relay. */
   dropped = 0;
 
   readonly #channel: RendezvousClient;
@@ -108,28 +109,28 @@ export class RelaySocket implements DatagramSocket {
     this.#onGranted = onGranted;
     const parsed = parseRendezvousUrl(url);
     this.url = parsed.text;
-    // By a socket of its own: what is relayed has nothing to do with the mappings of the endpoint's.
+    // Its own socket: relayed traffic is independent of the mappings of the endpoint's sockets.
     this.#channel = new RendezvousClient(parsed, { ...options, shared: undefined });
     this.#retriedRequest = new RetriedRequest(this.#channel, () => this.#ask());
     this.#channel.onReady = () => this.#retriedRequest.begin();
     this.#channel.onMessage = (bytes) => this.#receive(bytes);
     this.#channel.onTrouble = (error) => {
-      // Later on the link itself notices, and may well have another path.
+      // Later the link itself notices a failure and may have another path.
       if (this.#session === undefined) this.#onFailed(error);
     };
   }
 
-  /** Whether the peer has taken its end, as far as the server has told. */
+  /** Whether the peer has opened its end, as last reported by the server. */
   get isPeerPresent(): boolean {
     return this.#isPeerPresent;
   }
 
-  /** What the relay carries each way, bytes a second. */
+  /** The relay's rate limit in each direction, bytes a second. */
   get rateBytes(): number {
     return this.#rateBytes;
   }
 
-  /** How the relay is reached; undefined while it is not. */
+  /** The transport to the relay; undefined while there is none. */
   get transport(): "udp" | "webSocket" | undefined {
     return this.#channel.transport;
   }
@@ -141,7 +142,7 @@ export class RelaySocket implements DatagramSocket {
       this.dropped++;
       return;
     }
-    // A copy, because of the head, and because what carries it may hold on to it.
+    // Copied, to add the header and because the transport may keep it.
     const relayed = new Uint8Array(RELAY_HEAD_BYTES + bytes.length);
     writeRelayHead(relayed, session);
     relayed.set(bytes, RELAY_HEAD_BYTES);
@@ -153,14 +154,14 @@ export class RelaySocket implements DatagramSocket {
 
   sendLast(bytes: Uint8Array): void {
     this.send(bytes);
-    // Behind the caller, as a socket would tell it.
+    // Deferred, as a socket would report it.
     setImmediate(() => this.onSent?.());
   }
 
-  /** A relay cannot let a datagram die on the way: nothing is sent. */
+  /** A relay cannot drop a datagram by TTL: nothing is sent. */
   sendWithTtl(): void {}
 
-  /** Always none: what finds no room is dropped, as at any bottleneck, and congestion control finds out. */
+  /** Always 0: datagrams without room are dropped, as at any bottleneck, and congestion control reacts. */
   get queuedDatagrams(): number {
     return 0;
   }
@@ -195,7 +196,7 @@ export class RelaySocket implements DatagramSocket {
     this.#channel.send(encodeRequest(this.#request("relayOpen")));
   }
 
-  /** @returns whether it was for this end */
+  /** @returns whether the reply was for this end */
   #receive(bytes: Uint8Array): boolean {
     if (!this.#open) return false;
     if (isRelayed(bytes)) {
@@ -229,7 +230,8 @@ export class RelaySocket implements DatagramSocket {
       this.#retriedRequest.end();
       this.onEnded?.(error);
     } else {
-      // The address has changed and the new one may not have the end yet: it is asked for again.
+      // The address has changed, and the server may not know the new one yet: the end is requested
+      // again.
       this.#retriedRequest.postpone();
     }
   }

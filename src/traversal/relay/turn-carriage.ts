@@ -1,6 +1,6 @@
 /**
- * What carries messages between this machine and a TURN server: UDP, or a stream that is cut into messages
- * again (TCP, TLS).  // RFC 8656 §3.1, §12.5; RFC 8489 §6.2.2
+ * The transport of messages to a TURN server: UDP, or a byte stream (TCP, TLS) split into messages.
+ * // RFC 8656 §3.1, §12.5; RFC 8489 §6.2.2
  */
 import { connect as connectTcp, type Socket } from "node:net";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
@@ -17,28 +17,34 @@ import {
 } from "../../wire/turn-channel.ts";
 
 export interface TurnCarriage {
-  /** Whether messages arrive in order or the connection ends; on such a stream channel data is padded. */
+  /**
+   * Whether messages arrive in order until the connection ends; on such a stream channel data is
+   * padded.
+   */
   readonly isStream: boolean;
-  /** Takes one message; the bytes are the callee's. */
+  /** Takes one message; the callee owns the bytes. */
   onMessage: ((bytes: Uint8Array) => void) | undefined;
-  /** Told when a stream has ended, whatever the cause; UDP does not. */
+  /** Called when a stream has ended, for any reason; never for UDP. */
   onEnd: (() => void) | undefined;
-  /** Told when what `sendLast` took has left or failed. */
+  /** Called when the message given to `sendLast` has left or failed. */
   onSent: (() => void) | undefined;
-  /** Sends one message, which stays as it is from now on; never throws. */
+  /** Sends one message, whose bytes must not change afterwards; never throws. */
   send(message: Uint8Array): void;
   sendLast(message: Uint8Array): void;
-  /** Messages that wait in this process. */
+  /** Messages queued in this process. */
   readonly queuedMessages: number;
   holdProcess(hold: boolean): void;
   close(): void;
 }
 
-/** A TCP connection, and TLS over it, has to stand by then. */
+/** Deadline for a TCP connection, including TLS. */
 const CONNECT_WAIT_MS = 10_000;
-/** What waits in a stream is counted in messages of this size. */
+/** The queue of a stream is counted in messages of this size. */
 const USUAL_MESSAGE_BYTES = 1200;
-/** Bytes waiting in a stream beyond which what is not the last of a batch is let go, as a router would. */
+/**
+ * Queued bytes of a stream beyond which messages other than the last of a batch are dropped, as a
+ * router would.
+ */
 const STREAM_BACKLOG_BYTES = 1 << 20;
 
 /** @throws the system's error */
@@ -47,7 +53,7 @@ export async function openUdpCarriage(to: RemoteAddress): Promise<TurnCarriage> 
 }
 
 /**
- * @param tls the server's name and whom to trust; undefined for plain TCP
+ * @param tls the server's name and the trusted authorities; undefined for plain TCP
  * @param signal gives up
  * @throws the system's error, or that of TLS
  */
@@ -92,7 +98,7 @@ class UdpCarriage implements TurnCarriage {
     this.#port = port;
     socket.onDatagram = (_socket, from, fromPort, bytes) => {
       if (from !== address || fromPort !== port) return;
-      // The socket's memory is used again for what comes next.
+      // The socket reuses its buffer for the next datagram.
       for (const message of messagesIn(bytes)) this.onMessage?.(copyBytes(message));
     };
   }
@@ -132,7 +138,7 @@ class StreamCarriage implements TurnCarriage {
   onEnd: (() => void) | undefined;
   onSent: (() => void) | undefined;
   readonly #socket: Socket;
-  /** What has come of a message that is not whole yet. */
+  /** The bytes of an incomplete message. */
   #rest: Buffer = Buffer.alloc(0);
 
   constructor(socket: Socket) {
@@ -166,7 +172,7 @@ class StreamCarriage implements TurnCarriage {
     this.onMessage = undefined;
     this.onEnd = undefined;
     this.#socket.end();
-    // A server that does not close its side would keep the process from ending.
+    // A server that does not close its side would keep the process running.
     this.#socket.unref();
   }
 
@@ -176,7 +182,7 @@ class StreamCarriage implements TurnCarriage {
       const isChannel = isChannelByte(all[0]!);
       const length = isChannel ? streamedChannelBytes(all) : stunMessageBytes(all);
       if (!isChannel && all[0]! >= STUN_FIRST_BYTE_LIMIT) {
-        // Nobody can find the next message in a stream that has lost its place.
+        // The position of the next message in the stream is unknown.
         this.#socket.destroy();
         return;
       }
@@ -184,12 +190,12 @@ class StreamCarriage implements TurnCarriage {
       this.onMessage?.(all.subarray(0, length));
       all = all.subarray(length);
     }
-    // A copy, so that a few bytes do not keep a large chunk alive.
+    // Copied, so that a few bytes do not keep a large chunk alive.
     this.#rest = Buffer.from(all);
   }
 }
 
-/** The messages of one buffer, each by its own length: the kernel may have joined several (UDP GRO). */
+/** The messages in one buffer, each by its length: the kernel may have joined several (UDP GRO). */
 function* messagesIn(bytes: Uint8Array): Generator<Uint8Array> {
   for (let at = 0; at + CHANNEL_HEAD_BYTES <= bytes.length; ) {
     const rest = bytes.subarray(at);

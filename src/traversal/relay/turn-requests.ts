@@ -1,6 +1,6 @@
 /**
- * Requests to a TURN server: repeated until answered, and proved with the user's password once the server has
- * said for which realm and with which nonce.  // RFC 8489 §6.2, §9.2
+ * Requests to a TURN server: repeated until answered, and authenticated with the user's password
+ * once the server has sent its realm and a nonce.  // RFC 8489 §6.2, §9.2
  */
 import { createHash, createHmac, randomBytes } from "node:crypto";
 import type { Redacted } from "../../store/redacted.ts";
@@ -15,7 +15,7 @@ import {
 import type { TurnCarriage } from "./turn-carriage.ts";
 import type { TurnCredentials } from "./turn-server.ts";
 
-/** What a server said to a request: its answer, or why there is none. */
+/** The server's answer to a request, or why there is none. */
 export type TurnAnswer =
   | { readonly kind: "success"; readonly message: StunMessage }
   | {
@@ -26,13 +26,13 @@ export type TurnAnswer =
     }
   | { readonly kind: "silence" };
 
-/** First repetition of a request over UDP, doubled each time; RFC 8489 §6.2.1 has 500 ms for slower days. */
+/** First repetition of a request over UDP, doubled each time; RFC 8489 §6.2.1 has 500 ms. */
 const FIRST_REPEAT_MS = 250;
 /** Requests in all, over UDP.  // RFC 8489 §6.2.1 (Rc) */
 const TRIES = 6;
-/** How long a stream may take.  // RFC 8489 §6.2.2 has 39.5 s, which nobody waits for */
+/** Timeout over a stream; RFC 8489 §6.2.2 has 39.5 s, which is too long for a user. */
 const STREAM_WAIT_MS = 10_000;
-/** Challenges in a row that a request answers: one 401, then a nonce that went stale on the way. */
+/** Challenges in a row that a request answers: one 401, then a stale nonce. */
 const CHALLENGES = 3;
 
 const UNAUTHENTICATED = 401;
@@ -51,7 +51,7 @@ export class TurnRequests {
   readonly #pending: Map<string, Pending> = new Map();
   #realm: string | undefined;
   #nonce: Uint8Array | undefined;
-  /** What the password and the realm give.  // RFC 8489 §9.2.2 */
+  /** The key from user name, realm and password.  // RFC 8489 §9.2.2 */
   #key: Buffer | undefined;
   #held = true;
   readonly #timers: Set<NodeJS.Timeout> = new Set();
@@ -61,7 +61,7 @@ export class TurnRequests {
     this.#credentials = credentials;
   }
 
-  /** Sends a request and answers the server's challenges. @param fill adds the request's own attributes */
+  /** Sends a request and answers the server's challenges. @param fill adds the request's attributes */
   async request(method: number, fill: (writer: StunWriter) => void): Promise<TurnAnswer> {
     for (let challenges = 0; ; challenges++) {
       const message = await this.#exchange(method, fill);
@@ -76,7 +76,7 @@ export class TurnRequests {
     }
   }
 
-  /** Sends one message that nothing answers. */
+  /** Sends one message that gets no answer. */
   indicate(method: number, fill: (writer: StunWriter) => void, isLast: boolean): void {
     const writer = new StunWriter(method, STUN_CLASS.indication, newTransactionId());
     fill(writer);
@@ -85,13 +85,14 @@ export class TurnRequests {
     else this.#carriage.send(bytes);
   }
 
-  /** Takes an answer; false when it is none to what was asked here, or not from who has the password. */
+  /** Takes an answer; false when it matches no request or is not authenticated. */
   take(message: StunMessage): boolean {
     const id = idOf(message.transactionId);
     const pending = this.#pending.get(id);
     if (pending === undefined) return false;
     if (message.class !== STUN_CLASS.success && message.class !== STUN_CLASS.error) return false;
-    // Errors may come without; a forged one costs a request, a forged success would cost the link.
+    // Errors may be unauthenticated; a forged one costs a request, a forged success would cost the
+    // link.
     const { key } = pending;
     if (key !== undefined && message.class === STUN_CLASS.success && !message.isIntact(key, hmacSha1)) {
       return false;
@@ -108,7 +109,7 @@ export class TurnRequests {
     }
   }
 
-  /** Whatever is asked meets silence. */
+  /** Ends all requests without an answer. */
   close(): void {
     for (const { settle } of [...this.#pending.values()]) settle(undefined);
   }

@@ -1,17 +1,18 @@
 /**
- * TURN servers as people name them, and where their passwords come from.  // RFC 7065
+ * URIs of TURN servers, and the sources of their passwords.  // RFC 7065
  *
  *     turn:host[:port][?transport=udp|tcp]      turns:host[:port]        turn:user:password@host…
  *
- * Everybody on a machine can read the command line of a process. So a URI with a password may also come out of
- * a private file, one a line, or the variable SRUDP_TURN, several of them apart by blanks; the variable is taken
- * away so that no child inherits it. In user and password, `%40` stands for an @, and so on.
+ * Every user of a machine can read the command line of a process. A URI with a password may
+ * therefore also come from a private file, one URI a line, or from the variable SRUDP_TURN, several
+ * separated by blanks. The variable is removed so that no child process inherits it. User name and
+ * password are percent-encoded: `%40` stands for @.
  */
 import { SrudpError } from "../../base/errors.ts";
 import { quotePath, readPrivateFile } from "../../platform/private-file.ts";
 import { Redacted } from "../../store/redacted.ts";
 
-/** "any": UDP, and TCP too when that takes long. */
+/** "any": UDP, and TCP too when UDP takes long. */
 export type TurnTransport = "any" | "udp" | "tcp" | "tls";
 
 export interface TurnCredentials {
@@ -23,7 +24,7 @@ export interface TurnServer {
   readonly host: string;
   readonly port: number;
   readonly transport: TurnTransport;
-  /** Undefined: the server is to serve everybody. */
+  /** Undefined: the server needs no credentials. */
   readonly credentials: Redacted<TurnCredentials> | undefined;
 }
 
@@ -33,7 +34,7 @@ const SHAPE =
   /^(turns?):(?:([^\s@]*)@)?(?:\[([0-9a-f:.]+)\]|([^\s:/?@[\]]+))(?::(\d{1,5}))?(?:\?transport=(udp|tcp))?$/i;
 
 /**
- * The server that a URI names. The message of the error repeats nothing of it, for the password's sake.
+ * Parses a URI. The error message repeats none of it, since it may hold a password.
  *
  * @throws SrudpError ERR_USAGE
  */
@@ -56,7 +57,7 @@ export function parseTurnUri(text: string): TurnServer {
 }
 
 /**
- * The URIs in a private file, one a line; empty lines and those that begin with # do not count.
+ * The URIs in a private file, one a line; empty lines and lines that begin with # are ignored.
  *
  * @throws SrudpError ERR_FILE_UNREADABLE, ERR_KEY_FILE, ERR_USAGE
  */
@@ -80,7 +81,7 @@ export function takeEnvironmentTurn(environment: NodeJS.ProcessEnv): string[] {
   return uris;
 }
 
-/** The server without what is secret, for messages. */
+/** The server without its credentials, for messages. */
 export function describeTurn({ host, port, transport }: TurnServer): string {
   const shown = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
   if (transport === "tls") return `turns:${shown}`;

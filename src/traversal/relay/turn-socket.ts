@@ -1,11 +1,12 @@
 /**
- * A relayed datagram socket: what is sent by it leaves from an address at a TURN server, and what arrives there
- * comes in here.  // RFC 8656
+ * A relayed datagram socket: its datagrams leave from an address on a TURN server, and datagrams
+ * that arrive there are delivered here.  // RFC 8656
  *
- *     Allocate ─► relayed address;  each peer: ChannelBind, which lets it in too ─► ChannelData both ways
+ *     Allocate ─► relayed address;  each peer: ChannelBind, which also permits it ─► ChannelData both ways
  *
- * Allocation, permissions and channels run out by themselves; each is renewed at 80 % of its time, those of
- * peers only while they are sent to. `turn-requests.ts` has the proofs, `turn-carriage.ts` what lies below.
+ * Allocation, permissions and channels expire; each is renewed at 80 % of its lifetime, those of
+ * peers only while data is sent to them. `turn-requests.ts` authenticates requests;
+ * `turn-carriage.ts` is the transport.
  */
 import { copyBytes } from "../../base/bytes.ts";
 import type { RemoteAddress } from "../../platform/udp/address.ts";
@@ -16,33 +17,33 @@ import { CHANNELS, channelData, isChannelByte, parseChannelData } from "../../wi
 import type { TurnCarriage } from "./turn-carriage.ts";
 import type { TurnRequests } from "./turn-requests.ts";
 
-/** What the server granted. */
+/** The server's grant. */
 export interface Allocation {
-  /** Where peers send to. */
+  /** The address that peers send to. */
   readonly relayed: RemoteAddress;
-  /** How the server sees this side. */
+  /** The local address as the server sees it. */
   readonly mapped: RemoteAddress | undefined;
   readonly lifetimeMs: number;
 }
 
-/** Time of an allocation, as it is asked for.  // RFC 8656 §3.2 */
+/** Requested lifetime of an allocation.  // RFC 8656 §3.2 */
 export const ALLOCATION_LIFETIME_S = 600;
-/** A permission's fixed time, which a channel's (600 s) contains twice.  // RFC 8656 §9, §12 */
+/** Fixed lifetime of a permission, half that of a channel (600 s).  // RFC 8656 §9, §12 */
 const PERMISSION_LIFETIME_MS = 300_000;
 const RENEW_AT = 0.8;
 /** A server may grant up to 2^32 − 1 seconds, which no timer can wait. */
 const MAX_RENEWAL_MS = 86_400_000;
-/** A peer that was not sent to for so long is left to run out. */
+/** The channel of a peer that was not sent to for so long is not renewed. */
 const PEER_IDLE_MS = 300_000;
-/** A server that renews nothing is asked so often before the relay counts as lost. */
+/** Failed renewals before the relay counts as lost. */
 const RENEWALS = 2;
-/** Peers that are sent to, each with its channel; an agent has 64 pairs at most. */
+/** Peers that are sent to, each with a channel; an agent has 64 pairs at most. */
 const PEERS_LIMIT = 256;
-/** Datagrams kept for a peer while the server is told of it. */
+/** Datagrams queued for a peer while its channel is being bound. */
 const WAITING_DATAGRAMS = 16;
-/** The server knows of no allocation from this address.  // RFC 8656 §19 */
+/** The server has no allocation for this address.  // RFC 8656 §19 */
 const ALLOCATION_MISMATCH = 437;
-/** How long the farewell may take. */
+/** How long the release on closing may take. */
 const RELEASE_TIMEOUT_MS = 1000;
 
 interface Peer {
@@ -56,22 +57,28 @@ interface Peer {
 }
 
 export interface TurnSocketOptions {
-  /** For tests: what the server's time for permissions is, ms. */
+  /** The server's lifetime of permissions, ms; for tests. */
   readonly permissionLifetimeMs?: number;
 }
 
 export class TurnSocket implements DatagramSocket {
   readonly kind = "relay";
   readonly family: 4 | 6;
-  /** The relayed address: what this socket is to the world. */
+  /** The relayed address, under which others see this socket. */
   readonly local: RemoteAddress;
   readonly relayed: RemoteAddress;
-  /** How the server sees this side; a server-reflexive address, of another socket than the link's. */
+  /**
+   * The local address as the server sees it: a server-reflexive address, of another socket than the
+   * link's.
+   */
   readonly mapped: RemoteAddress | undefined;
   index = 0;
   onDatagram: DatagramHandler | undefined;
   onSent: (() => void) | undefined;
-  /** Told once when the server has forgotten the relay or its stream has ended; the owner closes it. */
+  /**
+   * Called once when the server has lost the allocation or its stream has ended; the owner closes
+   * the socket.
+   */
   onLost: (() => void) | undefined;
 
   readonly #carriage: TurnCarriage;
@@ -85,7 +92,7 @@ export class TurnSocket implements DatagramSocket {
   #isHeld = true;
   #open = true;
 
-  /** @param carriage with what was allocated over it; the socket closes it */
+  /** @param carriage with an allocation; the socket closes it */
   constructor(
     carriage: TurnCarriage,
     requests: TurnRequests,
@@ -113,7 +120,7 @@ export class TurnSocket implements DatagramSocket {
     this.#send(bytes, address, port, true);
   }
 
-  /** Sends nothing: whatever TTL it had, the relay would pass it on with one of its own. */
+  /** Sends nothing: the relay would send it on with a TTL of its own. */
   sendWithTtl(_bytes: Uint8Array, _address: string, _port: number, _ttl: number): void {}
 
   get queuedDatagrams(): number {
@@ -130,7 +137,7 @@ export class TurnSocket implements DatagramSocket {
     }
   }
 
-  /** Gives the relay back: the server is told, and does not have to wait for its time to run out. */
+  /** Releases the allocation at once, instead of letting it expire. */
   close(): void {
     if (!this.#open) return;
     this.#end();
@@ -163,7 +170,10 @@ export class TurnSocket implements DatagramSocket {
     if (isLast) setImmediate(() => this.onSent?.());
   }
 
-  /** The peer there, whom the server is told of when it is new; undefined for nobody that can be sent to. */
+  /**
+   * The peer at an address, whose channel is bound when it is new; undefined for an address that
+   * cannot be sent to.
+   */
   #peerAt(address: string, port: number): Peer | undefined {
     const key = `${address} ${port}`;
     let peer = this.#peers.get(key);
@@ -181,7 +191,7 @@ export class TurnSocket implements DatagramSocket {
     return peer;
   }
 
-  /** Binds a peer's channel, or once more: its permission and its channel have their full time again. */
+  /** Binds or renews a peer's channel, which also renews its permission. */
   async #bind(peer: Peer): Promise<void> {
     const answer = await this.#requests.request(STUN_METHOD.channelBind, (writer: StunWriter) => {
       writer
@@ -198,7 +208,7 @@ export class TurnSocket implements DatagramSocket {
     }
     peer.waiting = [];
     if (answer.kind === "error" && answer.code === ALLOCATION_MISMATCH) this.#lose();
-    // The server lets nobody talk to that address; after silence, whoever sends again tries again.
+    // The server forbids that address; after a timeout, the next datagram tries again.
     else if (answer.kind === "error") peer.state = "refused";
     else this.#forget(peer);
   }
@@ -233,7 +243,7 @@ export class TurnSocket implements DatagramSocket {
     this.#lose();
   }
 
-  /** The time that the server gives, ms; 0 when it has forgotten the relay, undefined when it says nothing. */
+  /** The lifetime that the server grants, ms; 0 when it has lost the allocation, undefined on a timeout. */
   async #refresh(lifetimeS: number): Promise<number | undefined> {
     const answer = await this.#requests.request(STUN_METHOD.refresh, (writer: StunWriter) => {
       writer.u32(STUN_ATTRIBUTE.lifetime, lifetimeS);
@@ -253,7 +263,7 @@ export class TurnSocket implements DatagramSocket {
     const message = parseStun(bytes);
     if (message === undefined || this.#requests.take(message)) return;
     if (message.method !== STUN_METHOD.data || message.class !== STUN_CLASS.indication) return;
-    // Comes only from a peer whose channel is being bound: anybody else has no permission.
+    // Only from a peer whose channel is being bound: all others have no permission.
     const from = message.xorAddress(STUN_ATTRIBUTE.xorPeerAddress);
     const payload = message.attribute(STUN_ATTRIBUTE.data);
     if (from === undefined || from.port === 0 || payload === undefined) return;

@@ -1,4 +1,4 @@
-/** What is used of bittorrent-dht 11, which comes without types. */
+/** The used part of bittorrent-dht 11, which has no types. */
 declare module "bittorrent-dht" {
   import type { EventEmitter } from "node:events";
 
@@ -18,7 +18,7 @@ declare module "bittorrent-dht" {
 
   export class Client extends EventEmitter {
     constructor(options: {
-      /** `host:port` of nodes to begin with; false for none. */
+      /** `host:port` of the bootstrap nodes; false for none. */
       readonly bootstrap: readonly string[] | false;
       readonly verify: (signature: Buffer, bytes: Buffer, publicKey: Buffer) => boolean;
     });

@@ -1,9 +1,9 @@
 /**
- * The carrier by way of the Mainline DHT, which nobody has to run: each side keeps its blob there as a mutable
- * item and looks for the other's. Both know the key pair, since it comes from their place; who is who is told by
- * the salt, and the newest blob by the item's sequence number.
+ * The signalling channel over the Mainline DHT, which needs no server: each side stores its blob
+ * there as a mutable item and looks for the peer's. Both derive the item's key pair from their
+ * rendezvous point; the salt names the role, and the sequence number the newest blob.
  *
- * A look or a put takes seconds, so this is the slow one of the carriers and the one that is always there.
+ * A get or put takes seconds: this is the slowest channel, and the one that is always available.
  */
 import { copyBytes } from "../../base/bytes.ts";
 import { SrudpError } from "../../base/errors.ts";
@@ -17,16 +17,16 @@ import {
 } from "./channel.ts";
 import { DhtKey, DhtNode, type DhtOptions } from "./dht-node.ts";
 
-/** Pauses between one look and the next; each asks some twenty nodes, which do it for nothing. */
+/** Interval between gets; each asks some twenty nodes, whose operators are volunteers. */
 const EARLY_GET_INTERVAL_MS = 2000;
 const LATE_GET_INTERVAL_MS = 10_000;
-/** After so long the peer is not on the point of coming. */
+/** How long gets are frequent: after that the peer is unlikely to arrive soon. */
 const EARLY_PHASE_MS = 60_000;
-/** Nodes come and go: what was put is put again. */
+/** Nodes come and go: a stored item is put again. */
 const PUT_INTERVAL_MS = 300_000;
-/** A put that no node took is tried again after so long. */
+/** Delay before a put that no node accepted is repeated. */
 const RETRY_MS = 3000;
-/** A node that fails to start is tried again after so long. */
+/** Delay before a node that failed to start is started again. */
 const RESTART_AFTER_MS = 15_000;
 
 const SALTS: Readonly<Record<SignallingRole, Buffer>> = {
@@ -68,7 +68,7 @@ export class DhtChannel implements SignallingChannel {
     );
   }
 
-  /** One node serves all meetings, and stays for those to come. */
+  /** One node serves all subscriptions and stays up for later ones. */
   #start(): Promise<DhtNode> {
     this.#node ??= DhtNode.start(this.#options, this.#starting.signal);
     this.#node.catch(() => {
@@ -106,14 +106,14 @@ class DhtSubscription implements Subscription {
     this.#key = new DhtKey(point.seed);
     this.#side = side;
     this.#onClosed = onClosed;
-    // Not at once: whoever made this wants to be told.
+    // Deferred: the caller has yet to set its callbacks.
     this.#after(0, () => void this.#look());
   }
 
   publish(blob: Uint8Array): void {
     if (!this.#open) return;
     this.#blob = checkBlob(blob);
-    // Higher than before even across restarts, and within one second.
+    // Increases across restarts and within one second.
     this.#sequence = Math.max(this.#sequence + 1, Math.floor(Date.now() / 1000));
     void this.#put();
   }
@@ -127,7 +127,7 @@ class DhtSubscription implements Subscription {
   }
 
   async #put(): Promise<void> {
-    // One at a time: the newest goes out behind the one on its way.
+    // One put at a time: the newest blob follows the one in progress.
     if (this.#isPutting || !this.#open) return;
     const node = await this.#node();
     if (node === undefined || this.#isPutting || this.#blob === undefined || !this.#open) return;
@@ -156,7 +156,7 @@ class DhtSubscription implements Subscription {
     const other = this.#side === "initiator" ? "responder" : "initiator";
     const blob = await node.get(this.#key, SALTS[other]);
     if (!this.#open) return;
-    // A listener puts nothing before somebody has come: for it only this shows whether the DHT works.
+    // A listener puts nothing before a peer has come: only a get shows whether the DHT works.
     if (node.neighbours > 0) this.#handleContact();
     else this.#report(new SrudpError("ERR_NO_MEETING_PLACE", "No node of the DHT answers"));
     const isSoon = performance.now() - this.#begunAtMs < EARLY_PHASE_MS;

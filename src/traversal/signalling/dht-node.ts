@@ -1,36 +1,40 @@
 /**
- * A node of a Mainline DHT that keeps and looks for mutable items.  // BEP 5, BEP 44
+ * A node of a Mainline DHT that stores and looks up mutable items.  // BEP 5, BEP 44
  *
- * bittorrent-dht is an optional dependency and takes a while to load: it is loaded when a node is wanted.
+ * bittorrent-dht is an optional dependency and slow to load: it is loaded when a node is first
+ * needed.
  */
 import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 import type { Client } from "bittorrent-dht";
 import { SrudpError } from "../../base/errors.ts";
 import { resolveHost } from "../../link/resolve.ts";
 
-/** Where a node begins when nothing else is said; what the routers' operators ask to be used for. */
+/** Default bootstrap nodes, run for this purpose. */
 const PUBLIC_NODES: readonly string[] = [
   "router.bittorrent.com:6881",
   "router.utorrent.com:6881",
   "dht.transmissionbt.com:6881",
 ];
 const SEED_BYTES = 32;
-/** An Ed25519 key in DER is this head and the 32 bytes of its seed.  // RFC 8410 §7 */
+/** The DER prefix of an Ed25519 key, followed by the 32 bytes of its seed.  // RFC 8410 §7 */
 const PKCS8_HEAD: Uint8Array = Uint8Array.of(
   ...[0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06],
   ...[0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20],
 );
 
 export interface DhtOptions {
-  /** `host:port` of the nodes to begin with; left out, the public ones. */
+  /** `host:port` of the bootstrap nodes; by default the public ones. */
   readonly bootstrap?: readonly string[] | undefined;
   /** False: hosts are addresses, and no name is looked up. */
   readonly names?: boolean | undefined;
-  /** Own address; left out, all. */
+  /** Local address; by default all. */
   readonly address?: string | undefined;
 }
 
-/** The key under which both peers of a place keep their items: only they have its secret half. */
+/**
+ * The key under which both peers of a rendezvous point store their items; only they have its secret
+ * half.
+ */
 export class DhtKey {
   readonly publicKey: Buffer;
   readonly #secretKey: KeyObject;
@@ -48,7 +52,7 @@ export class DhtKey {
     return sign(null, bytes, this.#secretKey);
   }
 
-  /** Where an item lies.  // BEP 44, "mutable items" */
+  /** Where an item is stored.  // BEP 44, "mutable items" */
   target(salt: Buffer): Buffer {
     return createHash("sha1").update(this.publicKey).update(salt).digest();
   }
@@ -60,12 +64,15 @@ export class DhtNode {
 
   private constructor(client: Client) {
     this.#client = client;
-    // Sockets and strangers misbehave; whether the node gets on shows in what it finds.
+    // Errors of sockets and other nodes are expected; lookups show whether the node works.
     client.on("error", () => undefined);
     client.on("warning", () => undefined);
   }
 
-  /** Joins; resolves when the nodes to begin with have answered or have not. @throws SrudpError ERR_NO_MEETING_PLACE */
+  /**
+   * Joins the DHT; resolves when the bootstrap nodes have answered or timed out. @throws SrudpError
+   * ERR_NO_MEETING_PLACE
+   */
   static async start(options: DhtOptions = {}, signal?: AbortSignal): Promise<DhtNode> {
     const { bootstrap = PUBLIC_NODES, address } = options;
     let library: typeof import("bittorrent-dht");
@@ -89,7 +96,7 @@ export class DhtNode {
     return node;
   }
 
-  /** Nodes that it knows of. */
+  /** Number of known nodes. */
   get neighbours(): number {
     return this.#client.nodes.toArray().length;
   }
@@ -99,10 +106,10 @@ export class DhtNode {
   }
 
   /**
-   * Keeps a value of at most 990 bytes at the nodes nearest to its target.
+   * Stores a value of at most 990 bytes at the nodes nearest to its target.
    *
-   * @param sequence higher than that of the value before
-   * @returns how many nodes took it
+   * @param sequence higher than that of the previous value
+   * @returns how many nodes accepted it
    */
   put(key: DhtKey, salt: Buffer, sequence: number, value: Uint8Array): Promise<number> {
     return new Promise((resolve) => {
@@ -144,7 +151,10 @@ export class DhtNode {
   }
 }
 
-/** Their addresses: the library would look names up in the worker threads, which cannot be cancelled. */
+/**
+ * Resolves the nodes' names here: the library would use worker threads, whose look-ups cannot be
+ * cancelled.
+ */
 async function resolveNodes(
   nodes: readonly string[],
   { names }: DhtOptions,
@@ -165,7 +175,7 @@ async function resolveNodes(
   return resolved.filter((node) => node !== undefined);
 }
 
-/** Whether the holder of the key has signed this: a node that keeps an item may have changed it. */
+/** Whether the holder of the key signed this: a node may have changed the item that it stores. */
 export function isSigned(signature: Buffer, bytes: Buffer, publicKey: Buffer): boolean {
   try {
     const key = createPublicKey({

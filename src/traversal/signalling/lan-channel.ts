@@ -1,13 +1,14 @@
 /**
- * The carrier on a local network: multicast to a group of its own, on each interface by itself, so that it works
- * without a default route and with the Internet down.
+ * The signalling channel on a local network: multicast to a group, on each interface separately, so
+ * that it works without a default route and without the Internet.
  *
- * Each side says its blob often in the first seconds, later every five, and at once when it hears that the other
- * has not got it, so that whoever comes late learns all within a round trip. The place goes by a name of its own
- * here: who listens in on the network cannot use it at a rendezvous server.
+ * Each side announces its blob often in the first seconds and every 5 s later. It announces at once
+ * when it receives an announcement which shows that the peer lacks its blob, so a side that arrives
+ * late learns everything within a round trip. The rendezvous point has a different name here: an
+ * eavesdropper on the network cannot use it at a rendezvous server.
  *
- * Not DNS-SD: the port of mDNS is shared with the system's responder, whose names and caches are of no use to two
- * programs that look for each other for some seconds.
+ * Not DNS-SD: the mDNS port is shared with the system's responder, whose names and caches do not
+ * help two programs that look for each other for some seconds.
  */
 import { createHash } from "node:crypto";
 import { copyBytes, equalBytes } from "../../base/bytes.ts";
@@ -27,14 +28,15 @@ import {
 } from "./channel.ts";
 import { LanGroup, type LanGroupOptions } from "./lan-group.ts";
 
-/** When a side says its blob again after it has changed, ms from one time to the next; then every `ANNOUNCE_INTERVAL_MS`. */
+/** Intervals at which a side announces a changed blob, ms; then every `ANNOUNCE_INTERVAL_MS`. */
 const ANNOUNCE_AFTER_MS: readonly number[] = [250, 250, 500, 1000, 2000];
 const ANNOUNCE_INTERVAL_MS = 5000;
-/** Nothing is said more often because of what others say: two could drive each other on. */
+/** Least interval between announcements that answer others: two sides must not drive each other on. */
 const ANSWER_GAP_MS = 100;
 /**
- * New blobs that are taken from one address, and from all. Anybody on the network can make them up, and opening one costs
- * some microseconds; the share of each address keeps one that does so from using up the peer's.
+ * New blobs accepted per second from one address and from all. Any host on the network can forge
+ * them, and opening one costs some microseconds. The limit per address keeps a flooding host from
+ * using up the peer's share.
  */
 const SOURCE_RATE = { perSecond: 10, burst: 20 } as const;
 const MAX_SOURCES = 256;
@@ -96,7 +98,7 @@ class LanSubscription implements Subscription {
   readonly #side: MailboxSide;
   readonly #onClosed: () => void;
   readonly #allBlobs: TokenBucket = new TokenBucket(performance.now(), BLOBS_PER_S, BURST_MS);
-  // On one network every address is a host of its own, also within a /64.
+  // On a local network every address is a separate host, also within a /64.
   readonly #blobsBySource: SourceRates = new SourceRates(SOURCE_RATE, MAX_SOURCES, (address) => address);
   #blob: Uint8Array = NOTHING;
   #localDigest: Uint8Array = NO_DIGEST;
@@ -139,7 +141,8 @@ class LanSubscription implements Subscription {
       if (!this.#blobsBySource.take(nowMs, source) || !this.#allBlobs.take(nowMs, 1)) return;
       this.#peerDigest = digest;
     }
-    // The other says what it has: whether ours is missing there.
+    // The message names the digest of the blob that the peer has: an older digest means that it
+    // lacks ours.
     if (isNews || !equalBytes(message.peerDigest, this.#localDigest)) this.#announceBy(ANSWER_GAP_MS);
     if (isNews) this.onBlob?.(copyBytes(message.blob));
   }
@@ -166,7 +169,7 @@ class LanSubscription implements Subscription {
     this.#announcedCount++;
   }
 
-  /** At once, or as soon as `gapMs` have passed since the last time. */
+  /** Announces at once, or as soon as `gapMs` have passed since the last announcement. */
   #announceBy(gapMs: number): void {
     const waitMs = Math.max(0, this.#announcedAtMs + gapMs - performance.now());
     if (performance.now() + waitMs < this.#nextAtMs) this.#arm(waitMs);

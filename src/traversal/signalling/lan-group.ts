@@ -1,39 +1,39 @@
 /**
- * A multicast group on every network that this machine is in: it is joined on each interface and spoken to by a
- * socket for each, so that neither needs a default route. Interfaces that come and go are noticed.
+ * A multicast group on every network that this machine is in. It is joined on each interface, with
+ * a sending socket for each, so that no default route is needed. Interfaces may come and go.
  */
 import { createSocket, type Socket } from "node:dgram";
 import { networkInterfaces } from "node:os";
 import { addressScope } from "../../punch/address-scope.ts";
 
-/** In the block that an organisation has to itself.  // RFC 2365 §6.2 */
+/** In the block for organisation-local use.  // RFC 2365 §6.2 */
 const GROUP_V4 = "239.255.83.82";
-/** On one link only, and not set aside for anything.  // RFC 4291 §2.7 */
+/** Link-local and unassigned.  // RFC 4291 §2.7 */
 const GROUP_V6 = "ff02::5352:4450";
 export const LAN_PORT = 34_784;
-/** What is said stays on the network it is said on. */
+/** Messages stay on the local network. */
 const TTL = 1;
 const CHECK_INTERVAL_MS = 5000;
-/** Interfaces that are spoken to at most. */
+/** Interfaces in use at most. */
 const INTERFACES_LIMIT = 32;
 
 /** An interface in one family. */
 export interface LanInterface {
   readonly family: 4 | 6;
-  /** An address of its own (IPv4), or its name as a zone (IPv6). */
+  /** Its address (IPv4), or its name as a zone (IPv6). */
   readonly by: string;
 }
 
 export interface LanGroupOptions {
   readonly port?: number | undefined;
-  /** Which interfaces to use; by default all that are up, or loopback where there is nothing else. */
+  /** Which interfaces to use; by default all that are up, or loopback where there is no other. */
   readonly interfaces?: (() => readonly LanInterface[]) | undefined;
 }
 
 export class LanGroup {
-  /** Told of each datagram, with its source address, which may be forged. */
+  /** Called with each datagram and its source address, which may be forged. */
   onMessage: ((bytes: Uint8Array, source: string) => void) | undefined;
-  /** Told when there is no network to speak to, and again when there is one. */
+  /** Called with 0 when no network is left to send on, and again when there is one. */
   onNetworks: ((count: number) => void) | undefined;
   readonly #port: number;
   readonly #interfaces: () => readonly LanInterface[];
@@ -47,16 +47,16 @@ export class LanGroup {
     this.#port = options.port ?? LAN_PORT;
     this.#interfaces = options.interfaces ?? lanInterfaces;
     this.#checkTimer = setInterval(() => void this.#look(), CHECK_INTERVAL_MS);
-    // Not at once: whoever made this wants to be told.
+    // Deferred: the caller has yet to set its callbacks.
     setImmediate(() => void this.#look());
   }
 
-  /** Says something on every network. */
+  /** Sends a message on every network. */
   send(bytes: Uint8Array): void {
     for (const [key, socket] of this.#senders) {
       const [family, by] = splitKey(key);
       socket.send(bytes, this.#port, groupAt(family, by), (error) => {
-        // The interface has gone, or never could; the next look finds out.
+        // The interface is gone or never worked; the next check finds out.
         if (error !== null) this.#drop(key);
       });
     }
@@ -92,7 +92,7 @@ export class LanGroup {
       try {
         receiver.addMembership(family === 4 ? GROUP_V4 : GROUP_V6, joined);
       } catch (error) {
-        // It was left open when the interface went away for a moment.
+        // It stayed open while the interface was down for a moment.
         if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
       }
       const sender = await bound(family, { port: 0, ...(family === 4 ? { address: by } : {}) });
@@ -105,12 +105,13 @@ export class LanGroup {
       sender.setMulticastLoopback(true);
       this.#senders.set(key, sender);
     } catch {
-      // No multicast there (a tunnel), or the port is somebody's alone: the others may do.
+      // No multicast on this interface (a tunnel), or another process holds the port exclusively;
+      // other interfaces may work.
     }
   }
 
   async #listen(family: 4 | 6): Promise<Socket> {
-    // Shared, as every process on this machine that looks for a peer has to hear.
+    // Shared: every process on this machine that looks for a peer has to receive.
     const socket = await bound(family, { port: this.#port, reuse: true });
     const known = this.#receivers.get(family);
     if (known !== undefined || !this.#open) {
@@ -131,13 +132,13 @@ export class LanGroup {
       const joined = family === 4 ? by : `::%${by}`;
       this.#receivers.get(family)?.dropMembership(family === 4 ? GROUP_V4 : GROUP_V6, joined);
     } catch {
-      // It has gone with the interface.
+      // It closed with the interface.
     }
     socket.close();
   }
 }
 
-/** The interfaces that are up: each address of IPv4, and each link that has an address of IPv6. */
+/** The interfaces that are up: each IPv4 address, and each link with an IPv6 address. */
 function lanInterfaces(): LanInterface[] {
   const all = Object.entries(networkInterfaces()).flatMap(([name, addresses]) =>
     (addresses ?? []).map(({ address, family, internal }) => ({ name, address, family, internal })),
@@ -177,7 +178,7 @@ function bound(
     socket.once("error", refused);
     socket.bind({ port, ...(address === undefined ? {} : { address }) }, () => {
       socket.off("error", refused);
-      // What fails on the way is a lost datagram.
+      // A failed send is a lost datagram.
       socket.on("error", () => undefined);
       resolve(socket);
     });

@@ -1,7 +1,8 @@
 /**
- * The carrier by way of rendezvous servers. Of several servers each place has its own order; a meeting begins
- * at the first and goes on to the next when that one does not answer or nobody comes, so that two peers find
- * each other although one of them cannot reach the first, and the load still spreads.
+ * The signalling channel over rendezvous servers. Each rendezvous point has its own order of the
+ * servers. A subscription begins at the first and adds the next when that one does not answer or no
+ * peer arrives. So two peers meet although one of them cannot reach the first server, and the load
+ * is spread.
  */
 import { SrudpError } from "../../base/errors.ts";
 import { nameKey } from "../../platform/blob-digest.ts";
@@ -17,34 +18,34 @@ import { MailboxSubscription } from "./mailbox-subscription.ts";
 import { RendezvousClient, type RendezvousClientOptions } from "./rendezvous-client.ts";
 import { orderServers, parseRendezvousUrl, type RendezvousUrl } from "./rendezvous-url.ts";
 
-/** Servers that one meeting uses at most. */
+/** Servers that one subscription uses at most. */
 const SERVERS_LIMIT = 3;
-/** A server that has not answered for so long is not waited for. */
+/** How long to wait for a server that does not answer. */
 const SILENT_AFTER_MS = 2000;
-/** Where nobody has come for so long, the peer may be at the next server. */
+/** When no peer has arrived for so long, it may be at the next server. */
 const NEXT_SERVER_AFTER_MS = 5000;
 
-/** A channel and the meetings that share it. */
+/** A client connection and the subscriptions that share it. */
 interface Shared {
   readonly channel: RendezvousClient;
   readonly subscriptions: Set<PointSubscription>;
-  /** Why there is no way to the server, for meetings that come later. */
+  /** Why the server cannot be reached, for later subscriptions. */
   trouble: SrudpError | undefined;
 }
 
 export class MailboxChannel implements SignallingChannel {
   readonly name = "mailbox";
-  /** Told how far a server's clock is ahead of this machine's, each time that it is learned. */
+  /** Called with how far a server's clock is ahead of the local clock, each time that it is learned. */
   onClock: ((server: string, aheadMs: number) => void) | undefined;
   readonly #urls: readonly RendezvousUrl[];
   readonly #options: RendezvousClientOptions;
-  /** By the server's URL. */
+  /** Keyed by the server's URL. */
   readonly #channels: Map<string, Shared> = new Map();
   readonly #subscriptions: Set<PointSubscription> = new Set();
 
   /**
    * @param servers URLs, at least one; both peers have to name the same, in any order
-   * @throws SrudpError ERR_USAGE for what is no URL of a server
+   * @throws SrudpError ERR_USAGE for an invalid URL
    */
   constructor(servers: readonly string[], options: RendezvousClientOptions = {}) {
     this.#urls = servers.map(parseRendezvousUrl);
@@ -52,8 +53,8 @@ export class MailboxChannel implements SignallingChannel {
   }
 
   /**
-   * Looks for a way to the servers while it is still worked out where to meet: a code's place takes a while, and so
-   * does finding out that UDP is blocked.
+   * Connects to the servers while the rendezvous point is still being derived: a code's point takes
+   * a while, and so does detecting that UDP is blocked.
    */
   approach(): void {
     for (const url of this.#urls.slice(0, SERVERS_LIMIT)) this.#share(url);
@@ -69,7 +70,7 @@ export class MailboxChannel implements SignallingChannel {
     return subscription;
   }
 
-  /** Which way a server was reached; undefined while it is not. */
+  /** The transport by which a server was reached; undefined while it is not. */
   transportTo(server: RendezvousUrl): "udp" | "webSocket" | undefined {
     return this.#channels.get(server.text)?.channel.transport;
   }
@@ -98,7 +99,7 @@ export class MailboxChannel implements SignallingChannel {
   #join(url: RendezvousUrl, subscription: PointSubscription): RendezvousClient {
     const { channel, subscriptions, trouble } = this.#share(url);
     subscriptions.add(subscription);
-    // Once the meeting is complete and whoever wanted it listens.
+    // Deferred until the subscription is complete and the caller has set its callbacks.
     if (trouble !== undefined) queueMicrotask(() => subscription.handleTrouble(channel, trouble));
     return channel;
   }
@@ -114,7 +115,7 @@ export class MailboxChannel implements SignallingChannel {
   }
 }
 
-/** Gives what a channel hears to those that it concerns. */
+/** Passes a reply to the subscriptions that it concerns. */
 function wire(shared: Shared): void {
   const { channel, subscriptions } = shared;
   channel.onReady = () => {
@@ -159,7 +160,7 @@ class PointSubscription implements Subscription {
   readonly #ends: Map<RendezvousClient, MailboxSubscription> = new Map();
   readonly #troubled: Set<RendezvousClient> = new Set();
   #blob: Uint8Array | undefined;
-  /** The latest of the peer's, from whichever server. */
+  /** The peer's latest blob, from any server. */
   #latestKey: string | undefined;
   #timer: NodeJS.Timeout | undefined;
   #open = true;
@@ -201,7 +202,7 @@ class PointSubscription implements Subscription {
     this.onContact?.();
   }
 
-  /** One server is in trouble: the next may serve. When all are, somebody is told. */
+  /** One server fails: adds the next. When all fail, reports it. */
   handleTrouble(channel: RendezvousClient, error: SrudpError): void {
     this.#troubled.add(channel);
     if (this.#ends.size < this.#servers.length) this.#joinNext();

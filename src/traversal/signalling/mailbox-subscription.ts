@@ -1,6 +1,6 @@
 /**
- * One side's presence at one place of one rendezvous server: it leaves its blob, asks for the peer's, and
- * keeps asking, so that the word of the peer's coming finds its way through a NAT.
+ * One side's presence at one rendezvous point of one server: it publishes its blob, asks for the
+ * peer's, and repeats the request so that the server's push can pass a NAT.
  */
 import { copyBytes, equalBytes } from "../../base/bytes.ts";
 import { digestOf } from "../../platform/blob-digest.ts";
@@ -17,14 +17,14 @@ import { RetriedRequest } from "./retried-request.ts";
 
 export class MailboxSubscription {
   readonly channel: RendezvousClient;
-  /** Told of each blob of the peer that the server shows and that was not the latest before. */
+  /** Called with each blob of the peer that differs from the previous one. */
   readonly #onBlob: (blob: Uint8Array) => void;
   readonly #onRefused: (reason: string) => void;
   readonly #point: Uint8Array;
   readonly #side: MailboxSide;
   #blob: Uint8Array = NOTHING;
   #localDigest: Uint8Array = NONE;
-  /** What the server has said that it holds of ours. */
+  /** The digest of the local blob that the server last confirmed. */
   #heldDigest: Uint8Array = NONE;
   #peerDigest: Uint8Array = NONE;
   readonly #retriedRequest: RetriedRequest;
@@ -52,7 +52,7 @@ export class MailboxSubscription {
     this.handleReady();
   }
 
-  /** The channel has found a way, or another one. */
+  /** The client is connected, or has changed its transport. */
   handleReady(): void {
     this.#retriedRequest.begin();
   }
@@ -61,8 +61,9 @@ export class MailboxSubscription {
     this.#heldDigest = copyBytes(state.localDigest);
     const isNews = state.blob.length > 0 && !equalBytes(state.peerDigest, this.#peerDigest);
     if (isNews) this.#peerDigest = copyBytes(state.peerDigest);
-    // News are confirmed at once. What the server has lost (a restart, two minutes offline) is left again with
-    // the next question, which is due soon as long as this is no answer.
+    // A new blob is confirmed at once. A blob that the server has lost (a restart, two minutes
+    // offline) is published again with the next request, which is due soon until the server
+    // confirms it.
     if (isNews) this.#retriedRequest.begin();
     else if (equalBytes(this.#heldDigest, this.#localDigest)) this.#retriedRequest.settle();
     if (isNews) this.#onBlob(state.blob);

@@ -1,9 +1,9 @@
 /**
- * A client's connection to one rendezvous server, whichever way it gets there: UDP first, to all addresses of
- * the server's name, and WebSocket a quarter of a second later, for networks that block UDP. The first answer wins.
- * While there is no way it goes on looking for one, ever more slowly.
+ * A client's connection to one rendezvous server: by UDP first, to all addresses of the server's
+ * name, and by WebSocket 250 ms later, for networks that block UDP. The first answer wins. Without
+ * a transport the search continues at growing intervals.
  *
- * It knows cookies and nothing else of the messages; `MailboxChannel` and `RelaySocket` make those.
+ * The client handles cookies; `MailboxSubscription` and `RelaySocket` make all other messages.
  */
 import { randomBytes } from "node:crypto";
 import { isIP } from "node:net";
@@ -19,7 +19,7 @@ import { type SharedSockets, UdpLine } from "./udp-line.ts";
 
 /** UDP's head start over WebSocket. */
 const WEBSOCKET_AFTER_MS = 250;
-/** Without an answer for so long the user is told, and the search goes on. */
+/** Without an answer for so long the failure is reported, and the search continues. */
 const TROUBLE_AFTER_MS = 3000;
 const HELLO_REPEAT_AFTER_MS = 250;
 const GROWTH = 1.5;
@@ -29,20 +29,20 @@ const ADDRESSES_LIMIT = 4;
 /** How long a WebSocket may take to open. */
 const WEBSOCKET_TIMEOUT_MS = 10_000;
 const WEBSOCKET_MESSAGE_BYTES = 2048;
-/** What may wait in this process for room below: in a WebSocket, and in a UDP socket. */
+/** Limits of what may queue in this process: in a WebSocket, and in a UDP socket. */
 const BACKLOG_BYTES = 131_072;
 const QUEUED_DATAGRAMS_LIMIT = 64;
-/** Bytes of a transaction that are the same for a whole channel; the rest counts. */
+/** Bytes of a transaction that are constant for a client; the rest is a counter. */
 const PREFIX_BYTES = 6;
 
 export interface RendezvousClientOptions {
-  /** Sockets to ask by; left out, the channel opens its own. */
+  /** Sockets to share; by default the client opens its own. */
   readonly shared?: SharedSockets | undefined;
   /** False: hosts are addresses, and no name is looked up. */
   readonly names?: boolean | undefined;
   /** Only addresses of this family. */
   readonly family?: 4 | 6 | undefined;
-  /** UDP is known not to get through: WebSocket does not wait for it. */
+  /** UDP is known to be blocked: WebSocket gets no delay. */
   readonly isUdpBlocked?: boolean | undefined;
 }
 
@@ -51,22 +51,22 @@ interface Transport {
   readonly kind: "udp" | "webSocket";
   readonly cookie: Uint8Array;
   send(bytes: Uint8Array): void;
-  /** Whether there is room below for one more message. */
+  /** Whether there is room in the queue for one more message. */
   hasRoom(): boolean;
-  /** Whether a UDP message is this way's server's. */
+  /** Whether a UDP message comes from this transport's server. */
   isFrom(address: string, port: number): boolean;
 }
 
 export class RendezvousClient {
   readonly url: RendezvousUrl;
-  /** Told of all that the server sends, except cookies; @returns whether it was meant for who is told. */
+  /** Called with each message of the server except cookies; @returns whether the callee expected it. */
   onMessage: ((bytes: Uint8Array) => boolean) | undefined;
-  /** Told that there is a way, or another one: what waits for an answer is to be asked again. */
+  /** Called when a transport is found or changes: unanswered requests are to be repeated. */
   onReady: (() => void) | undefined;
-  /** Told once each time that no way is found. */
+  /** Called once each time that no transport is found. */
   onTrouble: ((error: SrudpError) => void) | undefined;
 
-  /** Told how far the server's clock is ahead of this machine's, by servers that tell it. */
+  /** Called with how far the server's clock is ahead of the local clock. */
   onClock: ((aheadMs: number) => void) | undefined;
 
   readonly #options: RendezvousClientOptions;
@@ -76,7 +76,7 @@ export class RendezvousClient {
   #line: UdpLine | undefined;
   #addresses: readonly HostAddress[] = [];
   #webSocket: WebSocket | undefined;
-  /** Counts searches: what belongs to an earlier one is ignored. */
+  /** Counts searches: results of an earlier search are ignored. */
   #search = 0;
   #timers: Set<NodeJS.Timeout> = new Set();
   #lastFailure: string | undefined;
@@ -94,17 +94,17 @@ export class RendezvousClient {
     return this.#transport !== undefined;
   }
 
-  /** Which way was found; undefined while there is none. */
+  /** The transport in use; undefined while there is none. */
   get transport(): "udp" | "webSocket" | undefined {
     return this.#transport?.kind;
   }
 
-  /** What requests have to carry. */
+  /** The cookie that requests have to carry. */
   get cookie(): Uint8Array {
     return this.#transport?.cookie ?? NO_COOKIE;
   }
 
-  /** A fresh transaction; nobody who does not see our requests can guess it. */
+  /** A fresh transaction; unpredictable to anyone who does not see the requests. */
   newTransaction(): Uint8Array {
     const transaction = new Uint8Array(TRANSACTION_BYTES);
     transaction.set(this.#prefix);
@@ -114,22 +114,22 @@ export class RendezvousClient {
     return transaction;
   }
 
-  /** Sends a message; while there is no way it is lost. */
+  /** Sends a message; it is lost while there is no transport. */
   send(bytes: Uint8Array): void {
     this.#transport?.send(bytes);
   }
 
-  /** Whether one more message would leave soon; false too while there is no way. */
+  /** Whether one more message would leave soon; false while there is no transport. */
   get hasRoom(): boolean {
     return this.#transport?.hasRoom() ?? false;
   }
 
-  /** Whether sockets of its own keep the process running; a WebSocket always does. */
+  /** Whether the client's own sockets keep the process running; a WebSocket always does. */
   holdProcess(hold: boolean): void {
     this.#line?.holdProcess(hold);
   }
 
-  /** The server has not answered for a while: looks for a way anew. */
+  /** The server has not answered for a while: searches for a transport again. */
   suspect(): void {
     if (this.#transport !== undefined) this.#look();
   }
@@ -143,7 +143,7 @@ export class RendezvousClient {
     this.#transport = undefined;
     const socket = this.#webSocket;
     this.#webSocket = undefined;
-    // What was sent last is still to leave.
+    // Messages sent last still have to leave.
     if (socket?.readyState === socket?.OPEN) socket?.close();
     else socket?.terminate();
     this.#line?.close();
@@ -195,7 +195,8 @@ export class RendezvousClient {
     if (transport !== undefined ? !transport.isFrom(address, port) : !this.#isServer(address, port))
       return false;
     const cookie = this.#cookieIn(bytes);
-    // Another channel to the same server may share the sockets: what is not for this one may be for that.
+    // Another client of the same server may share the sockets: a message that this one does not
+    // expect may belong to the other.
     if (cookie === undefined) return transport !== undefined && (this.onMessage?.(bytes) ?? false);
     if (transport === undefined || !sameBytes(transport.cookie, cookie)) {
       const family = this.#addresses.find((one) => one.address === address)?.family ?? 4;
@@ -246,7 +247,7 @@ export class RendezvousClient {
         hasRoom: () => socket.bufferedAmount <= BACKLOG_BYTES,
         isFrom: () => false,
       });
-      // Nothing has to be proved here; it is asked for its time.
+      // A WebSocket needs no proof of address; the hello asks for the server's time.
       socket.send(this.#hello());
     });
     socket.on("message", (message) => {
@@ -283,7 +284,7 @@ export class RendezvousClient {
     this.onTrouble?.(new SrudpError("ERR_NO_MEETING_PLACE", `${this.url.text} does not answer${reason}`));
   }
 
-  /** The cookie in an answer to a request of this channel; undefined in anything else. */
+  /** The cookie in a reply to a request of this client; undefined in any other message. */
   #cookieIn(bytes: Uint8Array): Uint8Array | undefined {
     const reply = decodeReply(bytes);
     if (reply?.kind !== "cookie" || !sameBytes(reply.transaction.subarray(0, PREFIX_BYTES), this.#prefix)) {

@@ -1,14 +1,15 @@
 /**
- * Where two peers meet: what they share, turned into a name that says nothing about it and into the keys
- * that go with the place.
+ * Derives rendezvous points: from a secret that two peers share to a name that reveals nothing
+ * about it, and to the keys that belong to the point.
  *
- * A code has few bits, so its place is made by scrypt with the time in the salt: whoever sees the name of a
- * place pays 0.3 s and 64 MiB for each code tried, and no table helps, since it is good for ten minutes. All
- * else that two can share (a Diffie-Hellman secret, a ticket's psk, a link's exporter) has 256 bits.
+ * A code has few bits, so its point is derived by scrypt with the time in the salt: an attacker who
+ * sees a point's name pays 0.3 s and 64 MiB for each code tried, and no table helps, since a point
+ * is valid for ten minutes. All other shared secrets (a Diffie-Hellman result, a ticket's PSK, a
+ * link's exporter) have 256 bits.
  *
- * Clocks differ and time runs on, so each side uses its own span of time and the nearer neighbour: two whose
- * clocks are less than half a span apart have one in common. Those of a clock that is further off come on top, where
- * a rendezvous server has told the time (`reach/wall-clocks.ts`).
+ * Clocks differ and time passes, so each side uses the current span of time and the nearer
+ * neighbour: two sides whose clocks differ by less than half a span share a span. Points of a
+ * server's clock that differs by more are added (`wall-clocks.ts`).
  */
 import { hkdfSync } from "node:crypto";
 import { concatBytes, utf8Encode, writeU48 } from "../../base/bytes.ts";
@@ -18,21 +19,22 @@ import type { KeyPair } from "../../crypto/primitives.ts";
 import { nodePrimitives } from "../../platform/crypto/node-provider.ts";
 import type { RendezvousPoint } from "./channel.ts";
 
-/** A code's places change every ten minutes, which is as long as a code lives. */
+/** A code's points change every ten minutes, which is the lifetime of a code. */
 export const CODE_SPAN_MS = 600_000;
-/** Those of two that know each other's keys, every hour. */
+/** The points of two paired peers change every hour. */
 export const PAIR_SPAN_MS = 3_600_000;
 
-/** 64 MiB and about 0.34 s on one core. RFC 7914 §6 */
+/** 64 MiB and about 0.34 s on one core.  // RFC 7914 §6 */
 const CODE_COST = { N: 2 ** 16, r: 8, p: 2, dkLen: 32 };
 const KEY_BYTES = 32;
 
 /**
- * The two places of a code, the likelier one first and without waiting for the other.
+ * The two points of a code, the likelier one first, yielded before the second is derived.
  *
  * @param code in normal form
  * @param nowMs UTC in ms
- * @param known spans whose places are known and left out; new ones are added before the work for them begins
+ * @param known spans whose points are already derived; skipped here. New ones are added before
+ * their derivation begins
  */
 export async function* pointsOfCode(
   code: string,
@@ -49,13 +51,12 @@ export async function* pointsOfCode(
 }
 
 /**
- * The two places of two peers that have each other's public keys, the likelier one first.
+ * The two points of two peers that have each other's public keys, the likelier one first.
  *
- * @param own this side's key pair
  * @param peerKey the peer's public key, 32 bytes
  * @param nowMs UTC in ms
  * @param known as in `pointsOfCode`
- * @throws SrudpError ERR_KEY_FORMAT for a key that has no secret in common with any other
+ * @throws SrudpError ERR_KEY_FORMAT for a key of low order
  */
 export function pointsOfPair(
   localKeys: KeyPair,
@@ -65,7 +66,7 @@ export function pointsOfPair(
 ): RendezvousPoint[] {
   const shared = nodePrimitives.x25519.sharedSecret(localKeys.secretKey, peerKey);
   if (shared === undefined) throw new SrudpError("ERR_KEY_FORMAT");
-  // The secret alone would be the same for a key and its negative: the keys themselves belong to the name.
+  // A key and its negative give the same shared secret: the public keys are hashed too.
   const keys = inOrder(localKeys.publicKey, peerKey);
   const spans = spansAround(nowMs, PAIR_SPAN_MS).filter((span) => !known.has(span));
   return spans.map((span) => {
@@ -76,7 +77,7 @@ export function pointsOfPair(
 }
 
 /**
- * The place of a ticket.
+ * The rendezvous point of a ticket.
  *
  * @param psk its 32 bytes
  * @param expiresAtMs when the ticket expires, UTC in ms
@@ -88,13 +89,16 @@ export function pointOfTicket(psk: Uint8Array, expiresAtMs: number): RendezvousP
 /**
  * Where the two ends of a link find each other again when their path has died.
  *
- * @param exporter 32 secret bytes that the handshake gave both ends
+ * @param exporter 32 secret bytes exported from the handshake
  */
 export function pointOfLink(exporter: Uint8Array): RendezvousPoint {
   return derivePoint(exporter, LABELS.pointOfLink, Infinity);
 }
 
-/** The secret name of the relay's room that goes with a place; nothing that a carrier shows leads to it. */
+/**
+ * The secret name of the relay room that belongs to a point; it cannot be derived from what a
+ * channel sees.
+ */
 export function roomOfPoint(point: RendezvousPoint): Uint8Array {
   return expand(point.seed, new Uint8Array(0), LABELS.relayRoom);
 }
@@ -115,14 +119,14 @@ function expand(secret: Uint8Array, salt: Uint8Array, label: string): Uint8Array
   return new Uint8Array(hkdfSync("sha256", secret, salt, label, KEY_BYTES));
 }
 
-/** The span that `nowMs` falls into, and the neighbour that is nearer to it. */
+/** The span that contains `nowMs`, and the nearer neighbour. */
 function spansAround(nowMs: number, spanMs: number): [number, number] {
   const localKeys = Math.floor(nowMs / spanMs);
   const isFirstHalf = nowMs - localKeys * spanMs < spanMs / 2;
   return [localKeys, isFirstHalf ? localKeys - 1 : localKeys + 1];
 }
 
-/** When the last peer with a right clock leaves the place of a span: half a span behind its end. */
+/** When the last peer with a correct clock leaves the point of a span: half a span after its end. */
 function endOf(span: number, spanMs: number): number {
   return (span + 1.5) * spanMs;
 }
@@ -133,7 +137,7 @@ function salted(label: string, span: number): Uint8Array {
   return concatBytes(utf8Encode(label), bytes);
 }
 
-/** Both sides have to put the keys in the same order. */
+/** Sorts the keys, so that both sides hash them in the same order. */
 function inOrder(a: Uint8Array, b: Uint8Array): [Uint8Array, Uint8Array] {
   return Buffer.compare(a, b) < 0 ? [a, b] : [b, a];
 }

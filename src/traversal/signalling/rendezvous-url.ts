@@ -1,8 +1,8 @@
-/** How a rendezvous server is named, and which of several is the one for a place. */
+/** URLs of rendezvous servers, and the order of several servers for a rendezvous point. */
 import { createHash } from "node:crypto";
 import { SrudpError } from "../../base/errors.ts";
 
-/** Where `srudp rendezvous` listens by default; STUN's port.  // RFC 8489 §18.6 */
+/** Default port of `srudp rendezvous`; the STUN port.  // RFC 8489 §18.6 */
 export const RENDEZVOUS_PORT = 3478;
 
 const USUAL_PORTS: Readonly<Record<string, number>> = {
@@ -12,14 +12,14 @@ const USUAL_PORTS: Readonly<Record<string, number>> = {
 };
 
 export interface RendezvousUrl {
-  /** `udp` means UDP, and WebSocket at the same port where UDP does not get through. */
+  /** `udp` means UDP, and WebSocket on the same port where UDP is blocked. */
   readonly scheme: "udp" | "ws" | "wss";
   /** Name or address, without brackets. */
   readonly host: string;
   readonly port: number;
   /** In normal form: both sides have to sort servers alike. */
   readonly text: string;
-  /** For a WebSocket. */
+  /** URL for a WebSocket. */
   readonly webSocketUrl: string;
 }
 
@@ -50,8 +50,9 @@ export function parseRendezvousUrl(text: string): RendezvousUrl {
 }
 
 /**
- * The servers in the order in which the peers of a place try them: each place has its own order, so that the
- * load spreads, and a server that is added or taken away moves no more places than it must (rendezvous hashing).
+ * The order in which the peers of a rendezvous point try the servers. Each point has its own order,
+ * which spreads the load; adding or removing a server moves as few points as possible (rendezvous
+ * hashing).
  *
  * @param placeId 32 bytes
  */

@@ -1,6 +1,7 @@
 /**
- * A question to a rendezvous server that is asked until it is answered, quickly at first, and then every 15 s: the
- * answer is to stay true, and NATs forget a mapping after 30 s of silence.
+ * A request to a rendezvous server that is repeated until it is answered, quickly at first, and
+ * then every 15 s. The repetition keeps the answer current and NAT mappings open, which expire
+ * after 30 s of silence.
  */
 import type { RendezvousClient } from "./rendezvous-client.ts";
 
@@ -8,7 +9,7 @@ const KEEP_ALIVE_MS = 15_000;
 const FIRST_WAIT_MS = 250;
 const GROWTH = 1.5;
 const MAX_WAIT_MS = 8000;
-/** Questions without an answer after which another way to the server is looked for. */
+/** Unanswered requests after which the client searches for another transport. */
 const SUSPECT_AFTER = 4;
 
 export class RetriedRequest {
@@ -18,19 +19,19 @@ export class RetriedRequest {
   #isHeld = true;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param send sends the question by the channel, which is ready then */
+  /** @param send sends the request by the client, which is ready then */
   constructor(channel: RendezvousClient, send: () => void) {
     this.#channel = channel;
     this.#send = send;
   }
 
-  /** Begins anew: the channel has found a way, or there is something new to say. */
+  /** Starts anew: the client has a new transport, or the request has changed. */
   begin(): void {
     this.#unanswered = 0;
     this.ask();
   }
 
-  /** Asks now. Without a way to the server there is nobody to ask, and `begin` goes on. */
+  /** Asks now. Without a transport nothing is sent, and `begin` continues. */
   ask(): void {
     if (!this.#channel.isReady) return;
     this.#send();
@@ -38,13 +39,13 @@ export class RetriedRequest {
     this.#unanswered++;
   }
 
-  /** The answer is here, and nothing is missing in it. */
+  /** A complete answer has arrived. */
   settle(): void {
     this.#unanswered = 0;
     this.#wait(KEEP_ALIVE_MS);
   }
 
-  /** The server does not want to: it is asked again some seconds later. */
+  /** The server refused: the request is repeated some seconds later. */
   postpone(): void {
     this.#unanswered = 0;
     this.#wait(MAX_WAIT_MS);

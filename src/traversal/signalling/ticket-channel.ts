@@ -1,6 +1,7 @@
 /**
- * The carrier that is a person: what the listener prints is pasted at the connector, and what that prints at the
- * listener. One ticket each way, so it waits until what is to be said is worth a person's while.
+ * The signalling channel that is a person: the listener's output is pasted at the connector, and
+ * the connector's output at the listener. Each side can send one ticket, so it gathers candidates
+ * before it does.
  *
  *     listener  ── offer: psk, expiry, signal ──►  connector      confidential
  *     listener  ◄── answer: sealed signal ───────  connector      its openings are on their way by then
@@ -13,10 +14,10 @@ import { encodeTicket, type TicketAnswer } from "../../wire/ticket.ts";
 import type { RendezvousPoint, SignallingChannel, SignallingRole, Subscription } from "./channel.ts";
 import { pointOfTicket } from "./rendezvous-point.ts";
 
-/** So long for public addresses, and for what the NATs do with ports, to be found out: there is no second ticket. */
+/** How long gathering of public addresses and NAT behaviour may take: there is no second ticket. */
 const GATHER_MS = 1500;
 
-/** Whether `answer` was made for the offer of these terms, and not for another one. */
+/** Whether `answer` belongs to the offer with these terms. */
 export function isAnswerTo({ psk, expiresAtS }: TicketTerms, { sealedSignal }: TicketAnswer): boolean {
   const { sealKey } = pointOfTicket(psk, expiresAtS * 1000);
   return openSignal(sealKey, "initiator", sealedSignal) !== undefined;
@@ -58,13 +59,13 @@ class TicketSubscription implements Subscription {
       transport.side === "responder"
         ? transport.answer.then(({ sealedSignal }) => sealedSignal)
         : this.#offer();
-    // Where no answer comes, whoever was to give it says why.
+    // When no answer comes, the source of the ticket reports why.
     signals.then((blob) => this.onBlob?.(blob)).catch(() => undefined);
   }
 
   publish(blob: Uint8Array): void {
     const signal = openSignal(this.#point.sealKey, this.#side, blob);
-    // An answer is none before the openings have left; and nobody carries a second ticket.
+    // An answer counts only after the openings have left, and only one ticket can be sent.
     if (signal === undefined || this.#isReported || (this.#side === "initiator" && !signal.hasOpened)) return;
     this.#latest = { blob, signal };
     this.#timer ??= setTimeout(() => this.#report(), GATHER_MS);
@@ -89,7 +90,7 @@ class TicketSubscription implements Subscription {
     );
   }
 
-  /** The offer's signal, sealed as any other carrier would bring it. */
+  /** The offer's signal, sealed as any other channel would deliver it. */
   async #offer(): Promise<Uint8Array> {
     const random = (byteLength: number): Uint8Array => new Uint8Array(randomBytes(byteLength));
     if (this.#transport.side !== "initiator") return new Uint8Array(0);

@@ -1,6 +1,6 @@
 /**
- * A client's UDP way to a rendezvous server: by sockets of its own, or by those of an endpoint, so that the
- * server is asked through the very NAT mapping that data will use, which is thereby kept open.
+ * A client's UDP transport to a rendezvous server: by its own sockets, or by those of an endpoint.
+ * Shared sockets use the very NAT mapping that data will use, and keep it open.
  */
 
 import type { DatagramOrigin, ProtocolHandler } from "../../link/endpoint.ts";
@@ -10,14 +10,14 @@ import { firstBytesOf, PACKET_RENDEZVOUS } from "../../wire/packet.ts";
 
 const FIRST_BYTES = firstBytesOf(PACKET_RENDEZVOUS);
 
-/** What of an endpoint is shared. */
+/** The part of an endpoint that is shared. */
 export interface SharedSockets {
   readonly sockets: readonly DatagramSocket[];
   route(minFirstByte: number, maxFirstByte: number, handle: ProtocolHandler): () => void;
 }
 
 export class UdpLine {
-  /** Told of each message, and of nothing else that arrives. */
+  /** Called with each mailbox message and with no other datagram. */
   onMessage: ((address: string, port: number, bytes: Uint8Array) => boolean) | undefined;
   readonly #shared: SharedSockets | undefined;
   readonly #localSockets: UdpSocket[] = [];
@@ -33,7 +33,7 @@ export class UdpLine {
     );
   }
 
-  /** Gets ready for a family; false where the system or the endpoint does not have it. */
+  /** Prepares a socket of a family; false where the system or the endpoint has none. */
   async prepare(family: 4 | 6): Promise<boolean> {
     if (this.#shared !== undefined) return this.#socketOf(family) !== undefined;
     if (this.#socketOf(family) !== undefined) return true;
@@ -60,7 +60,7 @@ export class UdpLine {
     return this.#localSockets.reduce((sum, socket) => sum + socket.queuedDatagrams, 0);
   }
 
-  /** Whether sockets of its own keep the process running. */
+  /** Whether the line's own sockets keep the process running. */
   holdProcess(hold: boolean): void {
     for (const socket of this.#localSockets) socket.holdProcess(hold);
   }

@@ -1,16 +1,16 @@
-/** Who routes for this machine: the router that is asked for public ports. */
+/** Finds the local routers that can be asked for public ports. */
 import { readFile } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
 import { addressScope } from "../../../punch/address-scope.ts";
 import type { Interfaces } from "../host-candidates.ts";
 
 const ROUTES_FILE = "/proc/net/route";
-/** Flags of a route that is up and leads to a gateway. */
+/** Flags of a route that is up and has a gateway. */
 const UP_GATEWAY = 0x3;
 
 /**
- * Likely IPv4 routers, the most likely first: the default routes where the system shows them (Linux), elsewhere the first
- * address of each private network that this machine is in.
+ * Likely IPv4 routers, the most likely first: the default routes where the system lists them
+ * (Linux), elsewhere the first address of each private network.
  */
 export async function gateways(): Promise<string[]> {
   try {
@@ -22,7 +22,7 @@ export async function gateways(): Promise<string[]> {
   return guessGateways(networkInterfaces());
 }
 
-/** The gateways of the default routes in the text of /proc/net/route, those of the lowest metric first. */
+/** The gateways of the default routes in the text of /proc/net/route, lowest metric first. */
 export function parseRoutes(text: string): string[] {
   const routes: { gateway: string; metric: number }[] = [];
   for (const line of text.split("\n").slice(1)) {
@@ -44,7 +44,7 @@ export function guessGateways(interfaces: Interfaces): string[] {
   return [...found];
 }
 
-/** The kernel prints the number as its memory holds it, which is back to front on every machine of note. */
+/** The kernel prints the number in host byte order, which is little-endian here. */
 function littleEndianAddress(hex: string): string {
   return Array.from({ length: 4 }, (_, i) => Number.parseInt(hex.slice(6 - 2 * i, 8 - 2 * i), 16)).join(".");
 }

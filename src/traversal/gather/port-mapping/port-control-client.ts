@@ -1,4 +1,4 @@
-/** Asks one router for a public port, by PCP and where it speaks only that by NAT-PMP. */
+/** Asks one router for a public port: by PCP, or by NAT-PMP where the router supports only that. */
 import { randomBytes } from "node:crypto";
 import { createSocket, type Socket } from "node:dgram";
 import {
@@ -12,10 +12,13 @@ import {
 } from "../../../wire/port-control.ts";
 import type { PortMapping, PortMappingProtocol } from "./port-mapping.ts";
 
-/** When a request is repeated, ms after the first; nobody waits beyond the last.  // RFC 6886 §3.1 begins with 250 */
+/**
+ * When a request is repeated, ms after the first; the last is the deadline.  // RFC 6886 §3.1
+ * begins with 250
+ */
 const REPEAT_AT_MS: readonly number[] = [250, 750];
 const GIVE_UP_AFTER_MS = 1500;
-/** PCP has so long before NAT-PMP is asked beside it, for routers that answer nothing they do not know. */
+/** PCP's head start over NAT-PMP, for routers that ignore unknown protocols. */
 const NAT_PMP_AFTER_MS = 300;
 
 type Protocol = "pcp" | "natPmp";
@@ -24,7 +27,7 @@ export class PortControlClient implements PortMappingProtocol {
   readonly #router: string;
   readonly #routerPort: number;
   readonly #nonce: Uint8Array = new Uint8Array(randomBytes(PCP_NONCE_BYTES));
-  /** What the router turned out to speak. */
+  /** The protocol that the router supports. */
   #protocol: Protocol | undefined;
 
   constructor(router: string, routerPort: number) {
@@ -77,7 +80,7 @@ export class PortControlClient implements PortMappingProtocol {
   ): Promise<PortMapping | undefined> {
     const bytes = protocol === "pcp" ? pcpMapRequest(request) : natPmpMapRequest(request);
     const answer = await requester.ask(bytes, (one) => {
-      // PCP tells its answers from NAT-PMP's by their address; refusals of either have none and end both.
+      // PCP answers are told from NAT-PMP's by their address; refusals have none and end both.
       if (one.kind === "version") return protocol === "pcp";
       if (one.kind === "refused") return true;
       if (one.kind !== "mapped" || one.internalPort !== request.internalPort) return false;
@@ -109,7 +112,7 @@ export class PortControlClient implements PortMappingProtocol {
   }
 }
 
-/** A socket that hears this router only, and that a port nobody listens at is told to at once. */
+/** A socket connected to this router, which learns of a closed port at once. */
 class Asker {
   readonly localAddress: string;
   readonly #socket: Socket;
@@ -125,7 +128,7 @@ class Asker {
       this.#hasReceived = true;
       for (const reported of [...this.#waiting]) reported(answer);
     });
-    // Connected sockets are told of ports that nobody listens at: no use to wait any longer.
+    // A connected socket reports a closed port: waiting longer is useless.
     socket.on("error", () => {
       for (const reported of [...this.#waiting]) reported(undefined);
     });
@@ -139,7 +142,8 @@ class Asker {
         reject(error);
       };
       socket.once("error", refused);
-      // dgram hands a failure (no route) to the callback; a socket that is not connected must not be used.
+      // dgram passes a failure (no route) to the callback; a socket that is not connected must not
+      // be used.
       socket.connect(port, router, ((error?: Error) => {
         socket.removeAllListeners("error");
         if (error !== undefined) refused(error);
@@ -148,7 +152,7 @@ class Asker {
     });
   }
 
-  /** The first answer that fits; undefined when none comes in time or nobody is there. */
+  /** The first matching answer; undefined when none arrives in time or the port is closed. */
   ask(
     bytes: Uint8Array,
     fits: (answer: PortControlAnswer) => boolean,
@@ -167,7 +171,7 @@ class Asker {
     });
   }
 
-  /** "silent" once nothing at all has come for so long; never resolves otherwise. */
+  /** Resolves with "silent" when nothing at all has arrived for so long; never otherwise. */
   whenSilent(waitMs: number): Promise<"silent"> {
     return new Promise((resolve) => {
       const timer = setTimeout(() => {

@@ -1,6 +1,6 @@
 /**
- * Keeps a public port on the router for one of the link's own: by PCP or NAT-PMP, which routers answer in
- * milliseconds, or by UPnP where they do not. Asked for again at half its time, taken away at the end.
+ * Keeps a public port on the router for a local port: by PCP or NAT-PMP, which routers answer in
+ * milliseconds, or else by UPnP. Renewed at half its lifetime, released at the end.
  */
 import { PORT_CONTROL_PORT } from "../../../wire/port-control.ts";
 import { gateways } from "./gateway.ts";
@@ -8,19 +8,19 @@ import { PortControlClient } from "./port-control-client.ts";
 import type { PortMapping, PortMappingProtocol } from "./port-mapping.ts";
 import { UpnpRouter } from "./upnp.ts";
 
-/** Long enough to survive a night of missed renewals; what a crash leaves behind is gone after it. */
+/** Long enough to survive a night of missed renewals; a mapping left by a crash expires after it. */
 const LIFETIME_S = 7200;
 const RENEW_AT = 0.5;
-/** A router that gave no more is asked again after so long: it may have been restarting. */
+/** When a router that refused renewal is asked again: it may have been restarting. */
 const RETRY_MS = 60_000;
 const MIN_RENEWAL_MS = 1000;
-/** Some routers grant 2^32 − 1 seconds, "for ever". A timer cannot wait so long, and routers restart. */
+/** Some routers grant 2^32 − 1 seconds. A timer cannot wait so long, and routers restart. */
 const MAX_RENEWAL_MS = 86_400_000;
-/** Mappings without an end are looked after all the same: routers forget them when they restart. */
+/** Mappings without an expiry are renewed too: routers forget them when they restart. */
 const PERMANENT_RENEWAL_MS = 600_000;
 const ROUTERS_LIMIT = 2;
 
-/** Where to look for routers; for tests, since nobody else knows better than the system. */
+/** Addresses of routers, injected by tests. */
 export interface RouterLocations {
   readonly gateways?: () => Promise<string[]>;
   readonly controlPort?: number;
@@ -28,7 +28,7 @@ export interface RouterLocations {
 }
 
 export class PortMapper {
-  /** Told of a public port that leads to the internal one; again when it has become another. */
+  /** Called with a public port that leads to the internal one, and again when it changes. */
   onMapped: ((mapping: PortMapping, by: string) => void) | undefined;
   readonly internalPort: number;
   readonly #points: RouterLocations;
@@ -36,7 +36,7 @@ export class PortMapper {
   #mapping: PortMapping | undefined;
   #renewal: NodeJS.Timeout | undefined;
   #isOpen = true;
-  /** What is under way; the end waits for it, so that nothing is left on the router. */
+  /** Work in progress; closing waits for it, so that no mapping is left on the router. */
   #work: Promise<void> = Promise.resolve();
 
   constructor(internalPort: number, points: RouterLocations = {}) {
@@ -44,24 +44,24 @@ export class PortMapper {
     this.#points = points;
   }
 
-  /** Asks every router at once; resolves when there is a mapping, or when there is none to be had (about 3 s). */
+  /** Asks all routers at once; resolves when there is a mapping, or none can be had (about 3 s). */
   async start(): Promise<void> {
     this.#work = this.#seek();
     await this.#work;
   }
 
-  /** Asks again now: after a change of network the router may be another, or have forgotten. */
+  /** Asks again now: after a network change the router may be another, or have forgotten. */
   async refresh(): Promise<void> {
     this.#work = this.#work.then(() => this.#renew());
     await this.#work;
   }
 
-  /** The mapping as it is now. */
+  /** The current mapping. */
   get mapping(): PortMapping | undefined {
     return this.#mapping;
   }
 
-  /** Takes the mapping away; resolves when the router has said so or has had its time. */
+  /** Releases the mapping; resolves when the router has confirmed it or timed out. */
   async close(): Promise<void> {
     this.#isOpen = false;
     clearTimeout(this.#renewal);
@@ -82,7 +82,7 @@ export class PortMapper {
     if (this.#mapping === undefined) this.#renewIn(RETRY_MS);
   }
 
-  /** Whether this way gave a mapping, and was the first to. */
+  /** Whether this protocol granted a mapping, and was the first to. */
   async #try(protocol: PortMappingProtocol): Promise<boolean> {
     const mapping = await protocol.map(this.internalPort, this.internalPort, LIFETIME_S);
     if (mapping === undefined) return false;
@@ -131,7 +131,7 @@ export class PortMapper {
   }
 }
 
-/** Whether one of them is true, as soon as that is known. */
+/** Whether any of the promises is true, as soon as that is known. */
 async function someTrue(promises: readonly Promise<boolean>[]): Promise<boolean> {
   const trueOnes = promises.map(async (one) => {
     if (!(await one)) throw new Error("not this one");

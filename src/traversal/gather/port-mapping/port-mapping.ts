@@ -1,19 +1,19 @@
-/** What the protocols for public ports have in common. */
+/** Types shared by the port-mapping protocols. */
 
-/** A public port that leads here. */
+/** A public port that leads to this machine. */
 export interface PortMapping {
   readonly address: string;
   readonly port: number;
-  /** How long the router keeps it unless it is asked again; 0 for ever. */
+  /** Lifetime without renewal; 0 for unlimited. */
   readonly lifetimeS: number;
 }
 
-/** One way to ask one router. */
+/** One protocol to ask one router. */
 export interface PortMappingProtocol {
-  /** As people know it. */
+  /** The protocol's common name. */
   readonly name: string;
-  /** Asks for a public UDP port, or once more for one that is there; undefined when there is none to be had. */
+  /** Requests or renews a public UDP port; undefined when none is granted. */
   map(internalPort: number, externalPort: number, lifetimeS: number): Promise<PortMapping | undefined>;
-  /** Takes away what `map` got; says nothing when that fails. */
+  /** Releases what `map` got; ignores failures. */
   unmap(internalPort: number): Promise<void>;
 }

@@ -1,10 +1,12 @@
 /**
- * Public ports by UPnP: a router is found by multicast (SSDP), describes itself in XML over HTTP, and is told what
- * to do by SOAP.  // UPnP Device Architecture 1.1 §1.3, §2, §3; WANIPConnection:1 §2.4, :2 §2.5.20
+ * Public ports by UPnP: a router is found by multicast (SSDP), describes itself in XML over HTTP,
+ * and takes commands by SOAP.  // UPnP Device Architecture 1.1 §1.3, §2, §3; WANIPConnection:1
+ * §2.4, :2 §2.5.20
  *
- * Written here in place of a library: what exists pulls in some 36 packages, and of XML only the text between a handful
- * of known tags is needed. Routers are taken at their word no further than they have to be: a description is
- * fetched from the very address that answered, in few bytes, and the control address has to be there too.
+ * Written here in place of a library: existing ones bring some 36 packages, and of XML only the
+ * text between a few known tags is needed. Routers are trusted as little as possible: a description
+ * is fetched, with a size limit, from the very address that answered, and the control address has
+ * to be there too.
  */
 import { createSocket } from "node:dgram";
 import { request as httpRequest, type IncomingMessage } from "node:http";
@@ -16,7 +18,7 @@ const DISCOVERY_WAIT_MS = 1500;
 const SSDP_REPEAT_MS: readonly number[] = [250, 750];
 const HTTP_WAIT_MS = 2000;
 const RESPONSE_LIMIT_BYTES = 128 * 1024;
-/** Services that map ports, the better ones first. */
+/** Services that map ports, preferred ones first. */
 const SERVICES: readonly string[] = [
   "urn:schemas-upnp-org:service:WANIPConnection:2",
   "urn:schemas-upnp-org:service:WANIPConnection:1",
@@ -26,18 +28,18 @@ const SEARCH_TARGETS: readonly string[] = [
   "urn:schemas-upnp-org:device:InternetGatewayDevice:2",
   "urn:schemas-upnp-org:device:InternetGatewayDevice:1",
 ];
-/** The port is somebody else's.  // WANIPConnection:1 §2.4.16 */
+/** Another client has the port.  // WANIPConnection:1 §2.4.16 */
 const CONFLICT = 718;
-/** Only mappings without an end are supported.  // WANIPConnection:1 §2.4.16 */
+/** Only permanent mappings are supported.  // WANIPConnection:1 §2.4.16 */
 const ONLY_PERMANENT = 725;
-/** Other public ports that are tried when somebody has the one. */
+/** How many other public ports are tried when the wanted one is taken. */
 const OTHER_PORTS = 3;
 
 export class UpnpRouter implements PortMappingProtocol {
   readonly name = "UPnP";
   readonly #control: URL;
   readonly #service: string;
-  /** Own address as the router sees it. */
+  /** The local address, as the router sees it. */
   readonly #ownAddress: string;
   #mappedPort: number | undefined;
 
@@ -59,7 +61,7 @@ export class UpnpRouter implements PortMappingProtocol {
   }
 
   static async #at(location: URL, address: string): Promise<UpnpRouter | undefined> {
-    // A stranger on the network could have any server of its choice asked otherwise.
+    // Otherwise a host on the network could redirect the request to any server.
     if (location.protocol !== "http:" || location.hostname !== address) return undefined;
     const description = await fetchText(location, "GET", {}, undefined);
     if (description === undefined) return undefined;
@@ -134,7 +136,7 @@ function mappingName(port: number): Record<string, string | number> {
   return { NewRemoteHost: "", NewExternalPort: port, NewProtocol: "UDP" };
 }
 
-/** Routers that answer a search, each once, until the time is over. */
+/** Routers that answer a search, each once, until the deadline. */
 async function* search(options: {
   group?: string;
   port?: number;
@@ -232,7 +234,7 @@ function controlPathOf(description: string, service: string): string | undefined
   return undefined;
 }
 
-/** The text between the first pair of these tags, whatever their name space. */
+/** The text between the first pair of these tags, in any XML namespace. */
 function tag(text: string, name: string): string | undefined {
   return new RegExp(`<(?:\\w+:)?${name}(?:\\s[^>]*)?>([^<]*)</`, "i").exec(text)?.[1]?.trim();
 }
