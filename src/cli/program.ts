@@ -77,7 +77,7 @@ export async function run(words: readonly string[], version: string): Promise<vo
   process.on("uncaughtException", fail);
   try {
     checkDescriptorLimit();
-    await reporter.useColors();
+    await reporter.useColors(process.env);
     const faults = new FaultReports(reporter);
     const context: CommandContext = {
       reporter,

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { afterEach, describe, expect, it } from "vitest";
 import { CODE, loopback, startListener } from "../lib/pair.ts";
-import { endAll, SrudpProcess } from "../lib/srudp-process.ts";
+import { endAll, SrudpProcess, temporaryFolder } from "../lib/srudp-process.ts";
 import { canMakeTerminals, Terminal, terminalLauncher } from "../lib/terminal.ts";
 import { openUdp } from "../lib/udp.ts";
 
@@ -61,6 +61,36 @@ describe.skipIf(!canMakeTerminals)("a code typed at the terminal", () => {
     const { status, code, message } = await connector.failure();
     expect({ status, code }).toEqual({ status: 64, code: "ERR_CODE_NEEDED" });
     expect(message).not.toContain("no terminal");
+  });
+});
+
+describe.skipIf(!canMakeTerminals)("a spinner", () => {
+  it.each([
+    [{ LANG: "C.UTF-8" }, true, true],
+    [{ LANG: "C.UTF-8", NO_COLOR: "1" }, false, true],
+    [{ LC_ALL: "C" }, true, false],
+    [{ LC_ALL: "C", NO_COLOR: "1" }, false, false],
+  ])("with %j is coloured: %s, and has braille dots: %s", async (environment, isColoured, hasDots) => {
+    const silent = await openUdp();
+    const size = ["sh", "-c", 'stty cols 80 rows 24; exec "$0" "$@"'];
+    const words = [...terminalLauncher([0, 1, 2]), ...size, process.execPath, "bin/srudp.js"];
+    const env = { PATH: process.env.PATH, HOME: temporaryFolder(), TERM: "xterm-256color", ...environment };
+    const peer = loopback(silent.address().port);
+    const child = spawn(words[0]!, [...words.slice(1), "connect", peer, "-w", "2"], {
+      env: { ...env, SRUDP_CODE: CODE },
+    });
+    const ended = once(child, "close");
+    const terminal = new Terminal(child.stdin, child.stdout);
+    await terminal.shown(`reaching ${peer}`);
+    await ended;
+    silent.close();
+    // The spinner's colour is cyan.
+    expect(terminal.text.includes("\u001b[36m")).toBe(isColoured);
+    expect(/[\u2800-\u28ff]/.test(terminal.text)).toBe(hasDots);
+    // The cursor is shown again.
+    expect(terminal.text.lastIndexOf("\u001b[?25h")).toBeGreaterThan(
+      terminal.text.lastIndexOf("\u001b[?25l"),
+    );
   });
 });
 

@@ -1,9 +1,10 @@
 /** Each way to know the peer: code, secret, passphrase, keys; and both sides calling each other. */
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { keyCommand, newIdentity, secretFile, talk } from "../lib/identities.ts";
 import { CODE, loopback, startListener, startPair } from "../lib/pair.ts";
-import { endAll, SrudpProcess } from "../lib/srudp-process.ts";
+import { endAll, SrudpProcess, temporaryFolder } from "../lib/srudp-process.ts";
 import { unusedPort } from "../lib/udp.ts";
 
 afterEach(endAll);
@@ -50,6 +51,19 @@ describe("a code", () => {
 });
 
 describe("a secret", () => {
+  it("is written to a file that only its user can read, and never over another one", async () => {
+    const file = join(temporaryFolder(), "link.secret");
+    expect(await SrudpProcess.start(["key", "secret", file]).exit()).toBe(0);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    const secret = readFileSync(file, "utf8");
+    expect(secret).toMatch(/^srudps1[0-9a-z]{50,}\n$/);
+    expect((await SrudpProcess.start(["key", "secret", file]).failure()).status).toBe(78);
+    expect(readFileSync(file, "utf8")).toBe(secret);
+    const listener = await startListener(["--secret-file", file]);
+    const connector = SrudpProcess.start(["connect", loopback(listener.port), "--secret-file", file]);
+    expect(await connector.event("connected")).toMatchObject({ auth: "secret" });
+  });
+
   it("links two sides that share it", async () => {
     const file = secretFile(await keyCommand(["secret"]));
     const pair = await startPair({ trust: ["--secret-file", file] });

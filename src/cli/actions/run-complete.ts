@@ -33,6 +33,7 @@ const OPERANDS: Readonly<Record<string, readonly Kind[]>> = {
   help: ["command"],
   "peers forget": ["peer"],
   "peers check": ["peer"],
+  "key secret": ["file"],
 };
 
 /** By the option's name, or by the placeholder of its value. */

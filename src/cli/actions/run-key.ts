@@ -1,6 +1,7 @@
-/** `srudp key`: prints the key or the secret to stdout, and nothing else. */
+/** `srudp key`: prints the key to stdout, or the secret unless a file is named for it, and nothing else. */
 import { randomBytes } from "node:crypto";
 import { SrudpError } from "../../base/errors.ts";
+import { createPrivateFile } from "../../platform/private-file.ts";
 import { configurationFolder, createIdentity, KeyStore } from "../../store/key-store.ts";
 import { encodeKey, encodeSecret } from "../../wire/key-text.ts";
 import type { CommandContext } from "../context.ts";
@@ -9,14 +10,19 @@ import { printLines } from "../terminal/print-lines.ts";
 
 export type KeyAction = "show" | "new" | "secret";
 
-/** @returns the status to exit with */
+/**
+ * @param file the identity's, or where the secret goes
+ * @returns the status to exit with
+ */
 export async function runKey(
   context: CommandContext,
   action: KeyAction,
-  options: { identity?: string },
+  file: string | undefined,
 ): Promise<number> {
-  const text = await textOf(context, action, options.identity);
-  await printLines([text]);
+  const text = await textOf(context, action, file);
+  if (action !== "secret" || file === undefined) await printLines([text]);
+  // A secret that the peer has as well is never overwritten.
+  else if (!(await createPrivateFile(file, `${text}\n`))) throw new SrudpError("ERR_KEY_EXISTS", file);
   return 0;
 }
 

@@ -13,6 +13,7 @@ import type { CommandContext } from "../context.ts";
 import { asSrudpError } from "../exit.ts";
 import { escapeText } from "../terminal/escape.ts";
 import type { Reporter } from "../terminal/reporter.ts";
+import { hasUnicode } from "../terminal/terminal-style.ts";
 import { acceptTicket, ticketPatienceMs } from "../tickets.ts";
 import type { LinkOptions } from "./common-options.ts";
 import { trustForConnector } from "./connector-trust.ts";
@@ -180,10 +181,16 @@ function showWaiting(reporter: Reporter, text: string): () => void {
   let stopped = false;
   let stop = (): void => undefined;
   const timer = setTimeout(async () => {
-    const { default: ora } = await import("ora");
+    const { default: ora, spinners } = await import("ora");
     if (stopped) return;
-    // stdin is data for the peer, so the spinner must not discard it.
-    const spinner = ora({ text, stream: process.stderr, discardStdin: false });
+    const spinner = ora({
+      text,
+      stream: process.stderr,
+      color: reporter.hasColors && "cyan",
+      spinner: hasUnicode(process.env) ? spinners.dots : spinners.line,
+      // stdin is data for the peer, so the spinner must not discard it.
+      discardStdin: false,
+    });
     spinner.start();
     reporter.setLiveLine({
       clear: () => spinner.clear(),

@@ -8,6 +8,7 @@ import { ERRORS, type SrudpError } from "../../base/errors.ts";
 import { exitStatusOf, isQuiet } from "../exit.ts";
 import { messageOf } from "../failures.ts";
 import { escapeText, jsonLine } from "./escape.ts";
+import { wantsColors } from "./terminal-style.ts";
 
 /** The lowest volume at which an event is reported as prose. */
 export type Volume = "always" | "normal" | "detail" | "debug";
@@ -23,7 +24,7 @@ export interface ErrorStream {
   write(text: string): unknown;
   readonly isTTY?: boolean;
   readonly columns?: number;
-  hasColors?(): boolean;
+  hasColors?(count?: number, environment?: object): boolean;
 }
 
 export interface ReporterSettings {
@@ -65,10 +66,13 @@ export class Reporter {
     return this.stream.isTTY === true;
   }
 
-  /** Loads colours for prose on a terminal that has them; `hasColors()` respects `NO_COLOR`. */
-  async useColors(): Promise<void> {
-    // chalk ignores NO_COLOR; the stream respects it.
-    if (this.json || !this.isTerminal || this.stream.hasColors?.() !== true) return;
+  get hasColors(): boolean {
+    return this.palette !== PLAIN;
+  }
+
+  /** Loads the colours where they are wanted; JSON has none. */
+  async useColors(environment: NodeJS.ProcessEnv): Promise<void> {
+    if (this.json || !wantsColors(this.stream, environment)) return;
     const { Chalk } = await import("chalk");
     const chalk = new Chalk({ level: 1 });
     this.palette = { strong: chalk.bold.cyan, faint: chalk.dim, good: chalk.green, bad: chalk.red };
