@@ -22,6 +22,6 @@ const { version } = createRequire(import.meta.url)("srudp/package.json") as { ve
 if (words.length === 1 && (words[0] === "--version" || words[0] === "-V")) {
   process.stdout.write(`${version}\n`);
 } else {
-  const { run } = await import("./program.ts");
+  const { run } = await import("./run.ts");
   await run(words, version);
 }

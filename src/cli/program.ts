@@ -1,13 +1,9 @@
 /**
- * The commander program: the list of commands, and what becomes of an error. Each command registers itself and
+ * The commander program: the list of commands, and what becomes of a mistake in the command line. Each command registers itself and
  * loads its action when it runs, so that help costs nothing but commander.
  */
 import { Command, CommanderError } from "commander";
-import { endPrograms } from "../app/program-group.ts";
 import type { SrudpError } from "../base/errors.ts";
-import { unlessAborted } from "../platform/deadline.ts";
-import { checkDescriptorLimit } from "../platform/descriptors.ts";
-import { shutdownHooksDone } from "../platform/shutdown-hooks.ts";
 import { register as registerBench } from "./commands/bench-command.ts";
 import { register as registerComplete } from "./commands/complete-command.ts";
 import { register as registerCompletion } from "./commands/completion-command.ts";
@@ -21,11 +17,7 @@ import { register as registerPeers } from "./commands/peers-command.ts";
 import { register as registerRendezvous } from "./commands/rendezvous-command.ts";
 import { register as registerStatus } from "./commands/status-command.ts";
 import type { CommandContext } from "./context.ts";
-import { asSrudpError, exitStatusOf, outliveTerminal } from "./exit.ts";
-import { FaultReports } from "./faults.ts";
-import { hideCodes, splitWords, usage } from "./options/operands.ts";
-import { catchSignals, type Interrupt } from "./terminal/interrupt.ts";
-import { Reporter } from "./terminal/reporter.ts";
+import { hideCodes, usage } from "./options/operands.ts";
 
 /** In the order of `srudp --help`. */
 const REGISTRATIONS: readonly ((program: Command, context: CommandContext) => void)[] = [
@@ -53,58 +45,8 @@ Example:
 /** What commander puts before each of its messages. */
 const MESSAGE_PREFIX = "error: ";
 
-/**
- * Runs one command line to its end, and the process with it.
- *
- * @param words the command line without node and the script
- */
-export async function run(words: readonly string[], version: string): Promise<void> {
-  const { options, program } = splitWords(words);
-  // A mistake in the options is reported in the form that the options ask for, so both are known before commander
-  // parses them. The verbosity matters to actions only.
-  const settings = { json: options.includes("--json"), quiet: options.includes("--quiet"), verbosity: 0 };
-  const reporter = new Reporter(process.stderr, settings);
-  // The reader of the events may go away, which does not end a transfer.
-  process.stderr.on("error", () => undefined);
-  outliveTerminal();
-  const interrupt = catchSignals(() => reporter.setLiveLine(undefined));
-  const fail = (thrown: unknown): never => {
-    const error = asSrudpError(thrown);
-    reporter.setLiveLine(undefined);
-    reporter.error(error);
-    process.exit(exitStatusOf(error));
-  };
-  process.on("uncaughtException", fail);
-  try {
-    checkDescriptorLimit();
-    await reporter.useColors(process.env);
-    const faults = new FaultReports(reporter);
-    const context: CommandContext = {
-      reporter,
-      interrupt,
-      faults,
-      environment: process.env,
-      version,
-      program,
-    };
-    await parse(options, context);
-    await settleAll(interrupt);
-    process.exit();
-  } catch (thrown) {
-    await settleAll(interrupt);
-    fail(thrown);
-  }
-}
-
-/** Waits for what has to end before the process does. A signal ends the wait. */
-async function settleAll({ signal }: Interrupt): Promise<void> {
-  const settled = Promise.all([shutdownHooksDone(), endPrograms()]).then(() => undefined);
-  if (signal.aborted) await settled;
-  else await unlessAborted(signal, settled).catch(() => undefined);
-}
-
 /** Runs the command that `words` name. Its action sets `process.exitCode`. */
-async function parse(words: readonly string[], context: CommandContext): Promise<void> {
+export async function parse(words: readonly string[], context: CommandContext): Promise<void> {
   const program = new Command("srudp")
     .helpCommand("help [command]", "help for a command")
     .description("A secure pipe and port forwarder between two machines, each perhaps behind NAT.")

@@ -8,7 +8,7 @@ import { ERRORS, type SrudpError } from "../../base/errors.ts";
 import { exitStatusOf, isQuiet } from "../exit.ts";
 import { messageOf } from "../failures.ts";
 import { escapeText, jsonLine } from "./escape.ts";
-import { wantsColors } from "./terminal-style.ts";
+import { type ColorStream, wantsColors } from "./terminal-style.ts";
 
 /** The lowest volume at which an event is reported as prose. */
 export type Volume = "always" | "normal" | "detail" | "debug";
@@ -20,11 +20,9 @@ export interface LiveLine {
 }
 
 /** The part of `process.stderr` that is used. */
-export interface ErrorStream {
+export interface ErrorStream extends ColorStream {
   write(text: string): unknown;
-  readonly isTTY?: boolean;
   readonly columns?: number;
-  hasColors?(count?: number, environment?: object): boolean;
 }
 
 export interface ReporterSettings {

@@ -1,13 +1,17 @@
 /** Whether a terminal gets colours, and characters beyond ASCII. */
-import type { ErrorStream } from "./reporter.ts";
-
 type Environment = Readonly<Record<string, string | undefined>>;
+
+/** What of a stream tells whether it shows colours. */
+export interface ColorStream {
+  readonly isTTY?: boolean;
+  hasColors?(count?: number, environment?: object): boolean;
+}
 
 /**
  * Whether prose is coloured: a variable that forbids it comes before one that demands it, and both come before what
  * the stream is. See no-color.org and bixense.com/clicolors; FORCE_COLOR as Node and chalk read it.
  */
-export function wantsColors(stream: ErrorStream, environment: Environment): boolean {
+export function wantsColors(stream: ColorStream, environment: Environment): boolean {
   const { NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE, CLICOLOR, TERM } = environment;
   // An empty one does not count.
   if (NO_COLOR) return false;

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { hasUnicode, wantsColors } from "../../../src/cli/terminal/terminal-style.ts";
 
-const terminal = { isTTY: true, write: () => true, hasColors: (): boolean => true };
-const pipe = { write: () => true };
+const terminal = { isTTY: true, hasColors: (): boolean => true };
+const pipe = {};
 
 describe("colours", () => {
   it.each([
