@@ -1,6 +1,6 @@
 /**
- * How a connection ends: whoever closes says so until the other side has answered, because nothing else is
- * retransmitted any more, and a peer that never hears of the end waits for its idle timeout.
+ * How a connection ends: the closing side repeats its CLOSE until the peer has answered. Nothing else is retransmitted
+ * any more, and a peer that receives no CLOSE waits for its idle timeout.
  *
  * The closing side repeats CLOSE every probe timeout, a few times; the draining side answers each CLOSE with
  * one of its own, and with several at once over a path that loses packets, since it may be gone when the next
@@ -10,18 +10,18 @@
  * that a lost CLOSE costs, here it is minutes or for ever.
  */
 
-/** Times that CLOSE is sent without being answered. */
+/** Times that CLOSE is sent without an answer. */
 const TRIES = 8;
-/** What an orderly end, and any other, waits for its answer at most, unless round trips are longer. */
+/** Longest wait for an answer after an orderly end, and after any other, unless round trips are longer. */
 const MAX_ORDERLY_MS = 3000;
 const MAX_ABRUPT_MS = 1000;
 /** Draining lasts for this many probe timeouts, closing for no less.  // RFC 9000 §10.2 */
 const CLOSING_PTOS = 3;
-/** A peer that answers once a minute does not keep what is over. */
+/** A peer that answers only once a minute cannot keep a closed connection in memory. */
 const MAX_CLOSING_MS = 10_000;
-/** Answers that leave at once where packets get lost. */
+/** Answers that are sent at once on a path that loses packets. */
 const COPIES_OVER_LOSS = 3;
-/** CLOSE packets of one connection, whatever the peer sends. */
+/** Most CLOSE packets that one connection sends. */
 const PACKETS_LIMIT = 32;
 
 export interface ClosingOptions {
@@ -33,7 +33,7 @@ export interface ClosingOptions {
 }
 
 export class Closing {
-  /** When nothing more is expected. */
+  /** When the connection is forgotten. */
   endsAtMs: number;
   private readonly isOurs: boolean;
   private readonly ptoMs: number;
@@ -42,7 +42,7 @@ export class Closing {
   private tries = 0;
   private wanted = 0;
   private sentPackets = 0;
-  /** Packets of a peer that has not heard of the end, and which of them is answered next. */
+  /** Packets of a peer that has not received the CLOSE, and which of them is answered next. */
   private strays = 0;
   private nextStray = 1;
 
@@ -58,7 +58,7 @@ export class Closing {
     else this.want(this.copies);
   }
 
-  /** Whether a CLOSE packet is to leave now. */
+  /** Whether to send a CLOSE packet now. */
   get hasPacket(): boolean {
     return this.wanted > 0;
   }
@@ -76,18 +76,18 @@ export class Closing {
     this.sentPackets++;
   }
 
-  /** The peer closes as well, answers, or has not had our answer. */
+  /** A CLOSE arrived: the peer closes as well, answers, or has not received this side's answer. */
   onClose(nowMs: number): void {
     if (!this.isOurs) {
       this.want(this.copies);
       return;
     }
-    // Whether it was the answer or a CLOSE of the peer's own, which wants one, cannot be told.
+    // It may be the answer, or the peer's own CLOSE, which needs one: the two look the same.
     this.want(1);
     this.endsAtMs = nowMs;
   }
 
-  /** Any other packet came: its sender knows nothing yet. Answered ever less often.  // RFC 9000 §10.2.1 */
+  /** Another packet arrived: the peer has not received the CLOSE. Answers become rarer.  // RFC 9000 §10.2.1 */
   onStray(): void {
     if (!this.isOurs || ++this.strays < this.nextStray) return;
     this.nextStray *= 2;

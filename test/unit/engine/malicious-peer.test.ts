@@ -54,6 +54,18 @@ describe.each(ROLES)("a malicious peer of the %s", (role) => {
       },
     );
 
+    it("is traced once when it breaks the protocol, as the origin of the end", () => {
+      const peer = against(role);
+      const closed: unknown[][] = [];
+      const trace =
+        (name: string | symbol) => (_nowMs: number, state: unknown, origin: unknown, code: unknown) => {
+          if (name === "closed") closed.push([state, origin, code]);
+        };
+      Object.assign(peer.victim, { tracer: new Proxy({}, { get: (_target, name) => trace(name) }) });
+      peer.send(ack([LARGE, LARGE]));
+      expect(closed).toEqual([["closing", "remote", "ERR_PROTOCOL"]]);
+    });
+
     it("is refused when a range holds a number that was left out", () => {
       const peer = against(role, { peerParameters: WIDE });
       const { newest } = untilSkipped(peer);
