@@ -2,11 +2,11 @@
  * The endpoint: it owns the UDP sockets and one timer, finds the connection that a datagram belongs to, and
  * drives the connections. It alone performs *mutate → drain transmits → re-arm the timer → drain events*.
  *
- * Work comes in batches. A received datagram is handed over at once, but what follows from a whole batch
- * (acknowledgements, packets to send, the timer, events) is done once, in the `setImmediate` behind it; so
- * are commands of the application. One reading of the clock serves all of that.
+ * Work is batched. A received datagram is passed to its connection at once. The results of a whole batch
+ * (acknowledgements, packets to send, the timer, events) are handled once, in the following `setImmediate`;
+ * so are commands of the application. All of that uses one reading of the clock.
  *
- * Read `attachment.ts` first; `batch-sender.ts` has the sending.
+ * Read `connection-handle.ts` first; `batch-sender.ts` sends.
  */
 
 import { copyBytes, readU48 } from "../base/bytes.ts";
@@ -38,14 +38,14 @@ import {
 } from "./connection-handle.ts";
 import { type FaultHandler, throwLater } from "./fault.ts";
 
-/** Where a datagram came from, and by which socket. */
+/** The source of a datagram, and the socket that received it. */
 export interface DatagramOrigin {
   readonly socket: DatagramSocket;
   readonly address: string;
   readonly port: number;
 }
 
-/** Takes a datagram of another protocol on the same socket; false when it is none of its own. */
+/** Handles a datagram of another protocol on the same socket; false if it is not of that protocol. */
 export type ProtocolHandler = (now: number, from: DatagramOrigin, bytes: Uint8Array) => boolean;
 
 interface Route {
@@ -54,7 +54,7 @@ interface Route {
   readonly handle: ProtocolHandler;
 }
 
-/** Told of a handshake's first message, which names no connection yet. */
+/** Receives a handshake's first message, which has no connection ID of this side yet. */
 export type FirstMessageHandler = (now: number, from: DatagramOrigin, bytes: Uint8Array) => void;
 
 /** Rounds of commands answering events answering commands before other I/O gets its turn. */
@@ -63,9 +63,9 @@ const ROUNDS_LIMIT = 8;
 const NOWHERE: Path = { address: "", port: 0, socket: -1 };
 
 export class Endpoint implements ConnectionHandleHost {
-  /** Datagrams that belong to nothing here: of an unknown connection, or no packet of ours. */
+  /** Datagrams of unknown connections or unknown protocols. */
   strayDatagrams = 0;
-  /** Faults so far, of connections and of datagrams that belong to none. */
+  /** Number of faults, of connections and of datagrams without a connection. */
   faults = 0;
 
   /** By their index, which a path names; a socket that was closed leaves its place empty. */
@@ -76,7 +76,7 @@ export class Endpoint implements ConnectionHandleHost {
   readonly #connectionHandles: Set<ConnectionHandle> = new Set();
   /** By the first 48 of the 64 bits of each connection ID: as many as a number holds exactly. */
   readonly #byId: Map<number, ConnectionHandle> = new Map();
-  /** Datagrams mostly come for the same connection as the one before. */
+  /** Most datagrams are for the same connection as the previous one. */
   #latest: ConnectionHandle | undefined;
   #dirty: ConnectionHandle[] = [];
   #spare: ConnectionHandle[] = [];
@@ -125,7 +125,7 @@ export class Endpoint implements ConnectionHandleHost {
     else socket.close();
   }
 
-  /** Closes a socket; whoever still sends by it sends nothing. */
+  /** Closes a socket; connections that still use it send nothing. */
   removeSocket(index: number): void {
     const socket = this.#slots[index];
     if (socket === undefined) return;
@@ -291,7 +291,7 @@ export class Endpoint implements ConnectionHandleHost {
     }
   }
 
-  /** Lets every connection go as it is and closes the sockets. */
+  /** Detaches every connection and closes the sockets. */
   close(): void {
     if (!this.#open) return;
     this.#open = false;
@@ -410,7 +410,7 @@ export class Endpoint implements ConnectionHandleHost {
     return connectionHandle;
   }
 
-  /** The connection goes by other IDs from now on. */
+  /** The connection IDs have changed. */
   #learnIds(connectionHandle: ConnectionHandle): void {
     for (const id of connectionHandle.ids) this.#byId.delete(readU48(id, 0));
     // One too much like another connection's is left out: the peer has spares.
@@ -481,7 +481,7 @@ export class Endpoint implements ConnectionHandleHost {
     }
   }
 
-  /** A batch has left some socket: whoever had to wait may go on. */
+  /** A socket has sent its queue: blocked connections can continue. */
   #unblock(): void {
     if (!this.#someBlocked) return;
     this.#someBlocked = false;
@@ -516,7 +516,7 @@ export class Endpoint implements ConnectionHandleHost {
     this.flush();
   }
 
-  /** Closes what nobody needs, and holds the process only for what is not ending. */
+  /** Closes an unused endpoint; keeps the process running only for connections that are not ending. */
   #settle(): void {
     if (!this.#open) return;
     if (!this.#listening && this.#connectionHandles.size === 0) {

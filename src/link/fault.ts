@@ -1,14 +1,14 @@
 /**
- * Faults: exceptions that nothing expects, so bugs on this side. A fault ends the link that was being served, with
- * ERR_INTERNAL here and ERR_PEER_INTERNAL at the peer. No other link notices, and the process goes on.
+ * Faults: unexpected exceptions, which are bugs on this side. A fault ends the link that was being served, with
+ * ERR_INTERNAL here and ERR_PEER_INTERNAL at the peer. Other links and the process continue.
  *
- * Every way into code that serves a link is guarded at one of these places:
+ * Every entry into code that serves a link is guarded at one of these places:
  * - `Endpoint`: datagrams, the timer, and events of connections
  * - `Stream`: listeners of links and streams (`emit`), and what Node's streams call (`_read`, `_write`, …)
- * - `Link.guard`, `Attachment.guard`: other timers, sockets and callbacks that serve one link
+ * - `Stream.guard`, `ConnectionHandle.guard`: other timers, sockets and callbacks that serve one link
  *
- * A listener may be the user's own. Its exceptions are faults only where `onFault` is given; without it they are
- * uncaught exceptions of the process, as those of listeners of `node:net` are.
+ * An event listener may be the user's. Its exceptions are faults only if `onFault` is given; otherwise they are uncaught
+ * exceptions of the process, like those of listeners of `node:net`.
  */
 import { SrudpError } from "../base/errors.ts";
 import type { RemoteAddress } from "../platform/udp/address.ts";
@@ -16,7 +16,7 @@ import type { RemoteAddress } from "../platform/udp/address.ts";
 /**
  * Called with each fault.
  *
- * @param remote the peer that was being served; undefined where that is not known
+ * @param remote the peer that was being served; undefined if it is not known
  */
 export type FaultHandler = (error: unknown, remote: RemoteAddress | undefined) => void;
 
@@ -27,7 +27,7 @@ export function faultError(fault: unknown): SrudpError {
   return new SrudpError("ERR_INTERNAL", what, fault);
 }
 
-/** `work` with its exceptions given to `fail`. */
+/** Wraps `work` so that its exceptions are passed to `fail`. */
 export function guarded<Values extends unknown[]>(
   work: (...values: Values) => void,
   fail: (error: unknown) => void,
