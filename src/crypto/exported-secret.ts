@@ -1,4 +1,7 @@
-/** Secrets for uses beside the link itself, such as a place to meet again, out of one that both ends have. */
+/**
+ * Derives secrets for uses outside the link, such as a rendezvous point, from a secret that both
+ * ends share.
+ */
 import { hkdf } from "@noble/hashes/hkdf.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { utf8Encode } from "../base/bytes.ts";

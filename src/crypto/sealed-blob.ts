@@ -7,7 +7,7 @@ import { concatBytes } from "../base/bytes.ts";
 
 const NONCE_BYTES = 24;
 const TAG_BYTES = 16;
-/** What sealing adds. */
+/** Bytes that sealing adds. */
 export const BLOB_OVERHEAD_BYTES: number = NONCE_BYTES + TAG_BYTES;
 
 /** nonce ‖ sealed text ‖ tag. @param nonce 24 random bytes @param context told apart by it, not sent */
@@ -20,7 +20,7 @@ export function sealBlob(
   return concatBytes(nonce, xchacha20poly1305(key, nonce, context).encrypt(text));
 }
 
-/** The text, undefined where these bytes were not sealed under this key and context. */
+/** The text; undefined when the bytes were not sealed under this key and context. */
 export function openBlob(key: Uint8Array, context: Uint8Array, blob: Uint8Array): Uint8Array | undefined {
   if (blob.length < BLOB_OVERHEAD_BYTES) return undefined;
   try {

@@ -1,6 +1,6 @@
 /**
- * Who holds a port that cannot be bound, as far as this user may know. Linux only, and only asked when
- * binding has failed.
+ * Finds the process that holds a port which cannot be bound, as far as this user may see. Linux
+ * only, and used only after binding has failed.
  */
 import { readdir, readFile, readlink } from "node:fs/promises";
 import { basename } from "node:path";
@@ -59,7 +59,7 @@ async function socketAt(
   return undefined;
 }
 
-/** The first process that has the socket open; undefined where it is another user's. */
+/** The first process that has the socket open; undefined where it belongs to another user. */
 async function ownerOfSocket(root: string, inode: string): Promise<string | undefined> {
   for (const processId of await entriesOf(root)) {
     if (!/^\d+$/.test(processId)) continue;
@@ -72,7 +72,7 @@ async function ownerOfSocket(root: string, inode: string): Promise<string | unde
   return undefined;
 }
 
-/** The program's name without its arguments, which are nobody's business; for srudp also its command. */
+/** The program's name without its arguments, which are private; for srudp also its command. */
 async function nameOfProcess(root: string, processId: string): Promise<string | undefined> {
   const words = (await textOf(`${root}/${processId}/cmdline`)).split("\0");
   const at = words.findIndex((word) => /^srudp(?:\.js)?$/.test(basename(word.split(" ", 1)[0]!)));

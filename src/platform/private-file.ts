@@ -1,9 +1,9 @@
 /**
- * Files that nobody but their owner may touch: read only when that is so, written so that they never
- * exist half or with other permissions.
+ * Files that only their owner may access: read only if that holds, and written so that they never
+ * exist incomplete or with other permissions.
  *
- * The permissions are those of the open descriptor, not of the name: between a look at a name and its
- * opening another file can take its place.
+ * The permissions checked are those of the open descriptor, not of the name: another file can take
+ * the name between a check and the opening.
  */
 import { constants, type Stats } from "node:fs";
 import { type FileHandle, lstat, mkdir, open, rename, stat, unlink } from "node:fs/promises";
@@ -90,8 +90,8 @@ export async function changePrivateFile(
 }
 
 /**
- * Does all of `changePrivateFile` but the last step, which then is unlikely to fail: `change` is called, and what it makes
- * is written to the disk beside the file, and deleted.
+ * Does all of `changePrivateFile` except the final rename, so that the real call is unlikely to
+ * fail: calls `change`, writes the result to disk beside the file, and deletes it.
  */
 export async function rehearsePrivateFile(
   path: string,
@@ -104,7 +104,10 @@ export async function rehearsePrivateFile(
   });
 }
 
-/** Makes a folder (mode 0700) with those above it, or checks that nobody else can write to the one there is. */
+/**
+ * Creates a folder (mode 0700) and its parents, or checks that only this user can write to the
+ * existing one.
+ */
 export async function ensurePrivateFolder(path: string): Promise<void> {
   let status: Stats;
   try {
@@ -225,7 +228,8 @@ async function dropStaleDraft(draftPath: string): Promise<void> {
 async function settle(draft: FileHandle, draftPath: string, path: string, text: string): Promise<boolean> {
   await draft.writeFile(text);
   await draft.sync();
-  // A process that was stopped for long finds its draft deleted, and another's under the name: perhaps half written.
+  // A process that was suspended for long may find its draft deleted, and another process's
+  // incomplete draft under the name.
   if (!(await isSameFile(draft, draftPath))) return false;
   await rename(draftPath, path);
   await syncFolder(path);

@@ -1,14 +1,14 @@
 /**
- * What this user's command remembers: its identity, the peers it has met, and the peers that may come.
+ * The user's stored state: the local identity, known peers, and peers that may connect.
  *
- *     identity          srudpi1… , the secret key; made at first need
- *     known_peers       "host:port srudp1…" a line: trusted on first use, fatal when they change
+ *     identity          srudpi1… , the secret key; created when first needed
+ *     known_peers       "host:port srudp1…" a line: trusted on first use, a changed key is fatal
  *     authorized_peers  see authorized-peers.ts
  *     peers             see saved-peers.ts
  *
- * All under `$XDG_CONFIG_HOME/srudp`, mode 0700, the files 0600. Blank lines and lines that begin with #
- * mean nothing; a line that cannot be read refuses the whole file, because skipping it could turn a
- * changed key into a new one.
+ * All under `$XDG_CONFIG_HOME/srudp`, mode 0700, the files 0600. Blank lines and lines that begin
+ * with # are ignored. A line that cannot be read refuses the whole file, because skipping it could
+ * turn a changed key into a new one.
  */
 import { randomBytes } from "node:crypto";
 import { homedir } from "node:os";
@@ -74,9 +74,10 @@ export function configurationFolder(environment: NodeJS.ProcessEnv): string {
 }
 
 /**
- * The identity in a file of the user's choice.
+ * Reads the identity from a file named by the user.
  *
- * @throws SrudpError ERR_FILE_UNREADABLE when there is none, ERR_KEY_FILE when it cannot be trusted or holds no identity
+ * @throws SrudpError ERR_FILE_UNREADABLE when there is none, ERR_KEY_FILE when it cannot be trusted
+ * or holds no identity
  */
 export async function readIdentity(path: string): Promise<Identity> {
   const identity = await findIdentity(path);
@@ -97,7 +98,7 @@ export async function createIdentity(path: string): Promise<Identity | undefined
 export class KeyStore {
   readonly #folder: string;
 
-  /** @param folder absolute path; it is made when something is to be written */
+  /** @param folder absolute path; created on the first write */
   constructor(folder: string) {
     this.#folder = folder;
   }
@@ -136,7 +137,7 @@ export class KeyStore {
     for (const [number, line] of meaningfulLines(await this.#read(path))) {
       const [remote, key, ...rest] = line.split(/[ \t]+/);
       const publicKey = keyOfLine(path, number, rest.length === 0 ? key : undefined);
-      // A peer under another spelling would be taken for one that was never met.
+      // A peer under another spelling would count as unknown.
       if (!isRemote(remote!)) throw refusedLine(path, number, "has no host:port before the key");
       const other = known.get(remote!);
       if (other !== undefined && !equalBytes(other.publicKey, publicKey))
@@ -169,9 +170,9 @@ export class KeyStore {
   }
 
   /**
-   * Forgets a key wherever it stands: it may not connect any more, and where it was expected anything may come.
+   * Forgets a key everywhere: it may no longer connect, and is no longer expected at any address.
    *
-   * @returns the lines that went
+   * @returns the removed lines
    */
   async forget(publicKey: Uint8Array): Promise<number> {
     const key = encodeKey(publicKey);
@@ -192,7 +193,7 @@ export class KeyStore {
 
   async #read(path: string): Promise<string> {
     const text = await readPrivateFile(path);
-    // Who can write to the folder can put another file in place of this one.
+    // Anyone who can write to the folder can replace this file.
     if (text !== undefined) await ensurePrivateFolder(this.#folder);
     return text ?? "";
   }
@@ -219,7 +220,7 @@ async function findIdentity(path: string): Promise<Identity | undefined> {
   }
 }
 
-/** `host:port` in the spelling in which addresses are remembered. */
+/** `host:port` in the spelling under which addresses are remembered. */
 function isRemote(text: string): boolean {
   return /^(?:\[[0-9a-f:.]+(?:%[^\]\s]+)?\]|[^\s:/[\]]+):\d{1,5}$/.test(text) && text === text.toLowerCase();
 }

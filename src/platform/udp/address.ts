@@ -1,9 +1,9 @@
-/** Addresses as the sockets report them, so that the same address is always the same text. */
+/** Addresses as sockets report them, so that equal addresses have equal text. */
 import { isIPv4, isIPv6, SocketAddress } from "node:net";
 
-/** The other end of a link, or one's own. */
+/** The address of a peer, or a local address. */
 export interface RemoteAddress {
-  /** IPv4 in dotted form, or IPv6 without brackets, with its zone where it has one. */
+  /** IPv4 in dotted form, or IPv6 without brackets and with its zone, if any. */
   readonly address: string;
   readonly port: number;
   readonly family: 4 | 6;
