@@ -35,8 +35,8 @@ describe("docs/architecture.md", () => {
         return isFromSource ? `src/${file}` : `${folder}/${file}`;
       });
     const files = [
-      ...named(section("Meeting a peer and keeping a path"), "src/traversal"),
-      ...named(section("The way of the data"), "src"),
+      ...named(section("Finding a path and keeping it"), "src/traversal"),
+      ...named(section("Data flow"), "src"),
       ...named(section("Forwards"), "src/app/forward"),
     ];
     expect(files.length).toBeGreaterThan(40);
