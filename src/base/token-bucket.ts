@@ -1,4 +1,4 @@
-/** A rate with a little patience: what may go through now, and what is over it. */
+/** A token bucket: a rate with a burst. */
 export class TokenBucket {
   readonly #rateBytes: number;
   readonly #depthBytes: number;

@@ -1,9 +1,9 @@
 /**
  * What kind of address this is, and whether a check may be sent to it.
  *
- * Candidates come from the other side, or from a ticket that somebody made up. So that nobody can have a third
- * party hit, or the network behind one's own router scanned, only addresses of a single host are taken, and those
- * without meaning outside a site only where an own address makes them plausible.
+ * Candidates come from the peer, or from a ticket that an attacker may have made. Only unicast addresses are
+ * accepted, and site-local ones only if a local address makes them plausible. This protects third parties from
+ * packets, and the network behind the local router from scans.
  */
 import { ipToBytes } from "../wire/ip-address.ts";
 

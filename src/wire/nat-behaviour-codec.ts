@@ -33,7 +33,7 @@ export interface NatBehaviour {
   readonly portBlock?: { readonly low: number; readonly high: number };
   /** Whether a packet from inside to the own public address comes back in. */
   readonly hairpin?: boolean;
-  /** Each remote sees another port, and nobody can say which: the pair needs luck, or a relay. */
+  /** Each remote sees another, unpredictable port: the pair needs birthday probing or a relay. */
   readonly isHard: boolean;
 }
 

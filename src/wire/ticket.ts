@@ -8,7 +8,7 @@
  *     answer   1 ‖ signal, sealed under a key made of the offer's psk         says nothing to others
  *
  * Whoever has an offer can make the link, so it goes over a channel that others do not read. The answer may be read
- * by anyone; sealed, nobody can change the addresses in it either.
+ * by anyone. The seal also protects the addresses in it against changes.
  */
 import { base64urlnopad } from "@scure/base";
 import { concatBytes, copyBytes, writeU32, writeU48 } from "../base/bytes.ts";

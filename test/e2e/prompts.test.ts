@@ -40,7 +40,7 @@ describe.skipIf(!canMakeTerminals)("a code typed at the terminal", () => {
     const { listener, port } = await startListener([], { env: { SRUDP_CODE: CODE } });
     const { terminal } = await connectAtTerminal(port);
     terminal.type("42-ocean-lix");
-    // A bell tells of the wrong letter, which one key takes away.
+    // A bell reports the wrong letter, which one key takes away.
     await terminal.shown("\u0007");
     terminal.type("\u007fz\t");
     await terminal.shown("42-ocean-lizard-");

@@ -119,7 +119,7 @@ class World implements FrameOwner {
     return goesOn;
   }
 
-  // ------------------------------------------------------------------ what is told of frames
+  // ------------------------------------------------------------------ reports on frames
 
   frameAcknowledged(_kind: number, _stream: unknown, packetNumber: number): void {
     const packet = this.packets.get(packetNumber);

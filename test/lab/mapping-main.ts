@@ -1,5 +1,5 @@
 /**
- * A program for a lab's host: gets a public port for its UDP port as the product does, tells of it, answers what
+ * A program for a lab's host: gets a public port for its UDP port as the product does, prints it, answers what
  * comes in there, and gives it back when its stdin ends.  Arguments: which way ("any", "upnp").
  */
 import { createInterface } from "node:readline";

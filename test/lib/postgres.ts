@@ -23,7 +23,7 @@ const DEBIAN_FOLDER = "/usr/lib/postgresql";
 /** Starts a server that takes connections on `port`. */
 export async function startPostgres(): Promise<Postgres> {
   const port = await freePort();
-  // Nobody may not look into the temporary folder itself.
+  // The user "nobody" may not read the temporary folder itself.
   const folder = temporaryFolder();
   const data = join(folder, "data");
   mkdirSync(data);

@@ -95,7 +95,7 @@ describe("keys", () => {
     expect(await connector.failure()).toMatchObject({ status: 77, code: "ERR_PEER_KEY" });
   });
 
-  it("20 · never met are refused with 77 where nobody can be asked", async () => {
+  it("20 · unknown keys are refused with 77 when there is no person to ask", async () => {
     const [a, b] = [await newIdentity(), await newIdentity()];
     const { port } = await startListener(["--allow", b.key], { configHome: a.configHome });
     const identity = join(b.configHome, "srudp", "identity");

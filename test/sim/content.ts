@@ -21,7 +21,7 @@ function makeTable(): Uint8Array {
   return table;
 }
 
-/** Bytes [offset, offset + lengthBytes) of the content called `key`: a view that nobody may change. */
+/** Bytes [offset, offset + lengthBytes) of the content called `key`: a view that must not be changed. */
 export function contentOf(key: number, offset: number, lengthBytes: number): Uint8Array {
   const start = (key * 7919 + offset) % PERIOD_BYTES;
   return TABLE.subarray(start, start + lengthBytes);

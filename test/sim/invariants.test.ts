@@ -300,7 +300,7 @@ describe("wire tap", () => {
     ],
     ["cannot be read", (left) => left.onSend(numbers(0, 0x2d))],
     ["without frames", (left) => left.onSend(packet(0, (_bytes, at) => at))],
-  ])("tells of: %s", (message, act) => {
+  ])("reports: %s", (message, act) => {
     const [left, right] = taps();
     expect(() => act(left, right)).toThrow(message);
   });

@@ -61,7 +61,7 @@ interface Watched {
 }
 
 export class Invariants {
-  /** Shortest round trip that the links allow: nobody can measure less. */
+  /** Shortest round trip that the links allow: no measurement can be shorter. */
   leastRttMs = 0;
   readonly #world: World;
   readonly #nonces: NonceRecord;

@@ -21,7 +21,7 @@ describe("a link with another path beside the one in use", () => {
     expect(responder.connection.path).toBe(responder.paths[0]);
   });
 
-  it("tells of a path that does not answer", () => {
+  it("reports a path that does not answer", () => {
     const { initiator, ...paths } = spread(link());
     paths.wires[1].isUp = false;
     initiator.probe(1);

@@ -75,7 +75,7 @@ export function reportBurnt(reporter: Reporter, pauseMs: number): void {
   reporter.event("burnt", { nextInMs: pauseMs }, prose);
 }
 
-/** Tells of whoever did not get in. */
+/** Reports a rejected peer. */
 export function reportVisitors(reporter: Reporter, listener: Listener, trust: ListenerTrust): void {
   const guessed = trust.auths.filter((auth) => auth === "code" || auth === "passphrase").join(" or ");
   // A passphrase is not void after three: it has a pause after each.

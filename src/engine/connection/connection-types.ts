@@ -1,4 +1,4 @@
-/** What a connection is made of, gives out, and tells of itself. */
+/** Options, outputs and statistics of a connection. */
 
 import type { ErrorCode } from "../../base/errors.ts";
 import type { Path } from "../../base/path.ts";

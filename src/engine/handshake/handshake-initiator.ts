@@ -68,7 +68,7 @@ type InitiatorState =
       readonly request: RepeatedRequest;
       hint: Hint | undefined;
     }
-  /** noise1 is in the air; where a PAKE went before, the peer is known and patience has an end. */
+  /** noise1 has been sent; after a PAKE the peer is known, and the wait for noise2 is limited. */
   | {
       readonly kind: "confirming";
       readonly noise: NoiseOptions;

@@ -1,4 +1,4 @@
-/** What a transport under test has to do, what it tells of itself, and the messages between the processes. */
+/** The interface of a transport under test, its statistics, and the messages between the processes. */
 
 export const TRANSPORTS = ["bbr", "cubic", "udx"] as const;
 /** Ours with either controller, or UDX. */

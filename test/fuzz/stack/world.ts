@@ -28,7 +28,7 @@ export interface Deadline {
   readonly settleMs: number;
 }
 
-const PATIENCE: Deadline = { restMs: 1500, settleMs: 8000 };
+const DEADLINE: Deadline = { restMs: 1500, settleMs: 8000 };
 /** A link that was closed is remembered for some probe timeouts. */
 const OBJECTS_SETTLE_MS = 20_000;
 const LOOK_EVERY_MS = 4;
@@ -51,7 +51,7 @@ export class Ledger {
   #bytes = 0;
   #inputs = 0;
 
-  constructor(world: World, deadline: Deadline = PATIENCE) {
+  constructor(world: World, deadline: Deadline = DEADLINE) {
     this.#world = world;
     this.#deadline = deadline;
   }

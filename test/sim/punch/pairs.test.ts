@@ -73,7 +73,7 @@ describe("two hosts behind NATs", () => {
   });
 
   it.each(["port-restricted", "poison-prone", "double NAT"] as const)(
-    "one behind two NATs opens both of them before it loses patience: %s comes in a second",
+    "one behind two NATs opens both of them before its deadline: %s comes in a second",
     (other) => {
       for (const seed of SEEDS)
         expect(run(meet(other, "double NAT", seed)), `seed ${seed}`).toBeLessThan(1000);
@@ -145,7 +145,7 @@ describe("a NAT that takes early packets for its own", () => {
   });
 
   it("is met on fresh sockets when the first attempt poisoned it", () => {
-    // The answer comes after the responder has lost patience: its full-TTL packets are too early.
+    // The answer comes after the responder's deadline: its full-TTL packets are too early.
     const subscription = meet("poison-prone", "port-restricted", 2, { responder: { signalMs: 2500 } });
     expect(run(subscription)).toBeLessThan(25_000);
     expect(early(subscription)).toBeGreaterThan(0);

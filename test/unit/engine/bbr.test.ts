@@ -304,7 +304,7 @@ describe("BBR probing for the round trip (§5.3.4)", () => {
   it("halves the window for 200 ms when the shortest round trip has not been seen for five seconds", () => {
     const path = pathOf();
     path.run(4000);
-    // From now on others keep a queue standing, or the route is longer: nobody can tell without trying.
+    // From now on others keep a queue standing, or the route is longer: only a probe can show which.
     path.rttMs = 1.2 * RTT_MS;
     path.runUntil("probeRtt", 11_000);
     const startedMs = path.nowMs;

@@ -40,7 +40,7 @@ export class ControllerPath {
   queueBytes: number;
   /** Packets that are lost whatever the queue, by number. */
   isLost: (packetNumber: number) => boolean = () => false;
-  /** When the peer tells of what reached it at a time: at once, unless it stands still. */
+  /** When the peer acknowledges packets that arrived at a time: at once, unless it is stalled. */
   toldAt: (atMs: number) => number = (atMs) => atMs;
   nowMs = 0;
   deliveredBytes = 0;

@@ -216,7 +216,7 @@ describe.each(ROLES)("a malicious peer of the %s that floods", (role) => {
     expectUnharmed(peer);
   });
 
-  it("does not make the victim send keep-alives without end by a patience of a millisecond", () => {
+  it("does not make the victim send keep-alives without end for an idle timeout of a millisecond", () => {
     const peer = against(role, { peerParameters: { idleTimeoutMs: 1 } });
     peer.acknowledge();
     const before = peer.received.size;
@@ -225,8 +225,8 @@ describe.each(ROLES)("a malicious peer of the %s that floods", (role) => {
       peer.acknowledge();
     }
     const packets = peer.received.size - before;
-    measured.push(`${role}: ${packets} packets in 10 s to a peer with a patience of 1 ms`);
-    // One per answer, and ten a second besides: what an honest peer of little patience could want.
+    measured.push(`${role}: ${packets} packets in 10 s to a peer with an idle timeout of 1 ms`);
+    // One per answer, and ten a second besides: enough for an honest peer with a short idle timeout.
     expect(packets).toBeLessThan(1000 + 100);
   });
 });

@@ -37,7 +37,7 @@ it("scripts do everything that a peer can do, and mostly go on for long", () => 
   expect(steps / 300).toBeGreaterThan(40);
 });
 
-const PATIENCE = { restMs: 1, settleMs: 50 };
+const DEADLINE = { restMs: 1, settleMs: 50 };
 
 /** A world in which nothing happens. */
 function quietWorld(): World {
@@ -54,7 +54,7 @@ function quietWorld(): World {
 }
 
 it("a descriptor that is left behind is reported, once", async () => {
-  const ledger = new Ledger(quietWorld(), PATIENCE);
+  const ledger = new Ledger(quietWorld(), DEADLINE);
   await ledger.begin();
   expect(await ledger.settle(1)).toBe("");
   const socket = createSocket("udp4").bind(0, "127.0.0.1");
@@ -74,7 +74,7 @@ it("memory that grows with the inputs is reported", async () => {
         return residentBytes;
       },
     },
-    PATIENCE,
+    DEADLINE,
   );
   await ledger.begin();
   residentBytes += 40e6;
@@ -84,7 +84,7 @@ it("memory that grows with the inputs is reported", async () => {
 });
 
 it("what breaks the victim is reported before what is left behind", async () => {
-  const ledger = new Ledger({ ...quietWorld(), check: () => broken("the victim has ended") }, PATIENCE);
+  const ledger = new Ledger({ ...quietWorld(), check: () => broken("the victim has ended") }, DEADLINE);
   await ledger.begin();
   await expect(ledger.settle(1)).rejects.toThrow("the victim has ended");
 });

@@ -301,7 +301,7 @@ describe("the trace of a link", () => {
     const transmit = { buffer: new Uint8Array(1500), length: 0, segmentBytes: 0, path };
     expect(near.connection.pollTransmit(5000, transmit)).toBe(true);
     far.connection.handleDatagram(5010, path, transmit.buffer.slice(0, transmit.length));
-    near.connection.close(6000, 0, "no patience");
+    near.connection.close(6000, 0, "closed early");
     far.connection.close(6000, 0, "");
     expect(near.sink.named("quic:packet_sent").length).toBe(1);
     expect(near.sink.events.at(-1)).toMatchObject({ time: 1000, data: { new: "closed" } });

@@ -89,7 +89,7 @@ describe("a relayed connection", () => {
     }
   }
 
-  it("tells of the end of a batch, as an endpoint expects it", async () => {
+  it("reports the end of a batch, as an endpoint expects", async () => {
     const server = await startServer();
     const relay = await relayTo(server, newPlace(), "initiator");
     const reported = new Promise<void>((resolve) => {
