@@ -1,6 +1,6 @@
 /**
- * Birthday probing, for a pair of which one side is hard: its NAT gives each socket another public port that nobody
- * can foretell, and the other side's NAT lets in only what comes from a port that was sent to.
+ * Birthday probing, for a pair with one hard side: its NAT gives each socket another, unpredictable public port, and
+ * the peer's NAT admits only packets from a port that was sent to.
  *
  * So the hard side opens many sockets and sends from each to the easy side's one public address; the easy side
  * sends to random ports of the hard side until one of them is among those opened. With 256 sockets in 64512 ports
