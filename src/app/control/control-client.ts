@@ -1,4 +1,4 @@
-/** Sends requests to the control sockets of this user's running processes. */
+/** Sends requests to the control sockets of the current user's running processes. */
 import { unlink } from "node:fs/promises";
 import { connect } from "node:net";
 import { SrudpError } from "../../base/errors.ts";
@@ -11,21 +11,23 @@ import {
 } from "./control-messages.ts";
 import { onLine } from "./lines.ts";
 
-/** A process that does not answer for so long is stopped, or overloaded. */
+/** A process that does not answer within this time is stopped or overloaded. */
 const ANSWER_TIMEOUT_MS = 3000;
 
 /** A running process, its control socket and its status. */
 export interface RunningProcess {
   readonly pid: number;
   readonly path: string;
-  /** Its status, or why it is not known: ERR_CONTROL_TIMEOUT or ERR_CONTROL_ANSWER. */
+  /** The status, or the reason why it is unknown: ERR_CONTROL_TIMEOUT or ERR_CONTROL_ANSWER. */
   readonly state: ProcessStatus | SrudpError;
 }
 
 /**
- * All that run, in the order of their numbers. Sockets that killed processes left behind are deleted.
+ * All running processes, in the order of their IDs. Deletes the sockets that killed processes left
+ * behind.
  *
- * @throws SrudpError ERR_CONTROL_FOLDER when the sockets may be another user's; then nothing was sent
+ * @throws SrudpError ERR_CONTROL_FOLDER when the sockets may belong to another user; then nothing
+ * was sent
  */
 export async function runningProcesses(folder: string): Promise<RunningProcess[]> {
   const sockets = await controlSockets(folder);
@@ -48,7 +50,7 @@ export async function runningProcesses(folder: string): Promise<RunningProcess[]
 }
 
 /**
- * The answer of the process at `path`; undefined when there is no such process any more.
+ * The answer of the process at `path`, or undefined if the process no longer exists.
  *
  * @throws SrudpError ERR_CONTROL_TIMEOUT, ERR_CONTROL_ANSWER
  */
@@ -63,9 +65,9 @@ export function ask(path: string, request: ControlRequest): Promise<ControlAnswe
     const fail = (error: SrudpError): void => settle(() => reject(error));
     const timer = setTimeout(() => fail(new SrudpError("ERR_CONTROL_TIMEOUT")), ANSWER_TIMEOUT_MS);
     socket.once("error", ({ code }: NodeJS.ErrnoException) => {
-      // EAGAIN: so many wait for an answer already that there is no room for one more.
+      // EAGAIN: the accept queue of the process is full.
       if (code === "EAGAIN") return fail(new SrudpError("ERR_CONTROL_TIMEOUT"));
-      // A socket gets its name when it listens already, so this one's process is gone.
+      // A socket gets its final name only once it listens, so the process of this one has ended.
       if (code === "ECONNREFUSED") unlink(path).catch(() => undefined);
       settle(() => resolve(undefined));
     });

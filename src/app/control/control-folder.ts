@@ -1,9 +1,9 @@
 /**
- * The control sockets of one user's running processes: a Unix socket each, named after the process ID, in a folder
- * that no other user can write to.
+ * The control sockets of one user's running processes. Each process has a Unix socket, named after
+ * its process ID, in a folder that no other user can write to.
  *
- * The folder's name can be guessed, so another user may have made it first. Both sides therefore check owner and
- * mode before they use it: the process that listens there, and the command that connects.
+ * The name of the folder is predictable, so another user may have created it first. The listening
+ * process and the connecting command therefore both check its owner and mode before they use it.
  */
 import type { Stats } from "node:fs";
 import { lstat, readdir } from "node:fs/promises";
@@ -20,16 +20,19 @@ import {
 } from "../../platform/private-file.ts";
 
 const SOCKET_NAME = /^(\d{1,10})\.sock$/;
-/** `sun_path` holds 108 bytes on Linux and 104 on macOS and the BSDs, with a zero behind the path. */
+/**
+ * `sun_path` holds 108 bytes on Linux and 104 on macOS and the BSDs, including the terminating
+ * zero.
+ */
 const MAX_SOCKET_PATH_BYTES = process.platform === "linux" ? 107 : 103;
 
-/** The socket of a process that runs, or that was killed and left it behind. */
+/** The socket of a process that is running, or that was killed. */
 export interface ControlSocket {
   readonly pid: number;
   readonly path: string;
 }
 
-/** `$XDG_RUNTIME_DIR/srudp`, or a folder of this user's under the system's temporary one. */
+/** `$XDG_RUNTIME_DIR/srudp`, or a folder of the current user in the system's temporary folder. */
 export function controlFolder(environment: NodeJS.ProcessEnv): string {
   const runtime = environment.XDG_RUNTIME_DIR;
   if (runtime !== undefined && isAbsolute(runtime)) return join(runtime, "srudp");
@@ -37,9 +40,10 @@ export function controlFolder(environment: NodeJS.ProcessEnv): string {
 }
 
 /**
- * The path of a process's socket, in a folder that exists and is private.
+ * The path of a process's socket. Creates the folder if necessary and checks that it is private.
  *
- * @throws SrudpError ERR_KEY_FILE when the folder cannot be made, ERR_CONTROL_FOLDER when it, or the path, cannot be used
+ * @throws SrudpError ERR_KEY_FILE when the folder cannot be created, ERR_CONTROL_FOLDER when the
+ * folder or the path cannot be used
  */
 export async function controlPath(folder: string, pid: number): Promise<string> {
   await ensurePrivateFolder(folder);
@@ -55,9 +59,10 @@ export function draftPath(path: string): string {
 }
 
 /**
- * The sockets in the folder, in the order of the process numbers; none where there is no folder.
+ * The sockets in the folder, in the order of their process IDs. Empty if the folder does not exist.
  *
- * @throws SrudpError ERR_CONTROL_FOLDER when the folder, or a socket in it, belongs to another user or is open to others
+ * @throws SrudpError ERR_CONTROL_FOLDER when the folder, or a socket in it, belongs to another user
+ * or is open to others
  */
 export async function controlSockets(folder: string): Promise<ControlSocket[]> {
   if (!(await checkFolder(folder))) return [];
@@ -70,18 +75,18 @@ export async function controlSockets(folder: string): Promise<ControlSocket[]> {
   return sockets.sort((one, other) => one.pid - other.pid);
 }
 
-/** @returns whether there is one */
+/** @returns whether the folder exists */
 async function checkFolder(folder: string): Promise<boolean> {
   const status = await statusOf(folder);
   if (status === undefined) return false;
-  // A symbolic link of another user's could be turned elsewhere after this look.
+  // The owner of a symbolic link could change its target after this check.
   if (!status.isDirectory()) throw untrusted(folder, "is not a folder");
   if (!isOwnedByUser(status)) throw untrusted(folder, "belongs to another user");
   if (isOpenTo(status, WRITE_BY_OTHERS)) throw untrusted(folder, "can be written by others");
   return true;
 }
 
-/** @returns whether it is still there */
+/** @returns whether the socket still exists */
 async function checkSocket(path: string): Promise<boolean> {
   const status = await statusOf(path);
   if (status === undefined) return false;
@@ -92,7 +97,7 @@ async function checkSocket(path: string): Promise<boolean> {
   return true;
 }
 
-/** The system would cut a longer path, and so reach another socket. */
+/** The system would truncate a longer path and so reach another socket. */
 function checkLength(path: string): void {
   if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) {
     throw untrusted(

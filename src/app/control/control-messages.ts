@@ -1,8 +1,8 @@
 /**
- * Requests and answers of a control socket: one JSON object each, on one line.
+ * Requests and answers of a control socket. Each is one JSON object on one line.
  *
- * Both sides check what they read before they use it: a socket may belong to another version of srudp, or to
- * another program. Unknown fields are ignored.
+ * Both sides validate every message, because the socket may belong to another version of srudp or
+ * to another program. Unknown fields are ignored.
  */
 
 import { SrudpError } from "../../base/errors.ts";
@@ -16,20 +16,20 @@ export type ControlRequest =
       readonly do: "add" | "cancel";
       readonly option: "L" | "R" | "D";
       readonly forward: string;
-      /** Its number, where the process has several links with forwards of their own. */
+      /** The number of the link, if the process has several links with their own forwards. */
       readonly link?: number | undefined;
     };
 
-/** A link as `status` reports it. Rates are current, of UDP payloads. */
+/** A link as `status` reports it. Rates are current and count UDP payloads. */
 export interface LinkStatus {
-  /** Its number among those of the process. */
+  /** The number of the link within the process. */
   readonly id: number;
-  /** The peer's key. */
+  /** The public key of the peer. */
   readonly peer: string;
   readonly remote: string;
   readonly path: PathKind;
   readonly auth: string;
-  /** Whether the peer answered just now. */
+  /** Whether a packet arrived from the peer while this status was taken. */
   readonly isAlive: boolean;
   readonly rttMs: number;
   readonly lossPct: number;
@@ -37,9 +37,9 @@ export interface LinkStatus {
   readonly receivedBytes: number;
   readonly sentPerSecond: number;
   readonly receivedPerSecond: number;
-  /** Connections that the peer leads through this side. */
+  /** Connections that the peer opened through this machine. */
   readonly connections: number;
-  /** Ports that the peer had opened here. */
+  /** Ports that the peer opened here. */
   readonly ports: readonly string[];
   /** Forwards of this side that end with the link. */
   readonly forwards: readonly ForwardStatus[];
@@ -48,22 +48,23 @@ export interface LinkStatus {
 export interface ProcessStatus {
   readonly pid: number;
   readonly command: string;
-  /** The peer or port that the command was given. */
+  /** The peer or port that the command was started with. */
   readonly name: string;
-  /** Internal errors so far; each ended one link only. */
+  /** Number of internal errors. Each one ended only one link. */
   readonly faults: number;
   readonly links: readonly LinkStatus[];
-  /** Forwards that stay when the link is made again. */
+  /** Forwards that remain when the link is replaced. */
   readonly forwards: readonly ForwardStatus[];
 }
 
 /**
- * The resources of a process. After a link has ended they are the same as before. For tests and for finding leaks.
+ * The resources of a process. After a link has ended they are the same as before. Used in tests and
+ * to find leaks.
  */
 export interface ProcessResources {
-  /** What keeps the event loop running, by its type (`process.getActiveResourcesInfo`). */
+  /** The resources that keep the event loop running, by type (`process.getActiveResourcesInfo`). */
   readonly active: Readonly<Record<string, number>>;
-  /** Sizes of the maps of everything that outlives a link, and numbers of listeners, by name. */
+  /** The sizes of all collections that outlive a link and the numbers of listeners, by name. */
   readonly counts: Readonly<Record<string, number>>;
 }
 
@@ -73,7 +74,7 @@ export type ControlAnswer =
   | { readonly forward: ForwardStatus | undefined }
   | { readonly error: { readonly code: string; readonly message: string } };
 
-/** @throws SrudpError ERR_USAGE for a line that is no request */
+/** @throws SrudpError ERR_USAGE for an invalid request */
 export function parseRequest(line: string): ControlRequest {
   const request = parseJson(line);
   if (hasShape(request, { do: "string" })) {
@@ -85,7 +86,7 @@ export function parseRequest(line: string): ControlRequest {
   throw new SrudpError("ERR_USAGE", "That is not a request");
 }
 
-/** @throws SrudpError ERR_CONTROL_ANSWER for a line that is no answer */
+/** @throws SrudpError ERR_CONTROL_ANSWER for an invalid answer */
 export function parseAnswer(line: string): ControlAnswer {
   const answer = parseJson(line);
   if (hasShape(answer, {})) {
@@ -136,7 +137,7 @@ function isListOf<T>(value: unknown, isItem: (item: unknown) => item is T): valu
   return Array.isArray(value) && value.every(isItem);
 }
 
-/** Whether `value` is an object with fields of these types; "?" marks one that may be absent. */
+/** Whether `value` is an object with fields of these types. "?" marks an optional field. */
 function hasShape(value: unknown, shape: Shape): value is Readonly<Record<string, unknown>> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
   const fields = value as Readonly<Record<string, unknown>>;
@@ -146,7 +147,7 @@ function hasShape(value: unknown, shape: Shape): value is Readonly<Record<string
   });
 }
 
-/** The value, or undefined for a text that is no JSON. */
+/** The parsed value, or undefined if `line` is not JSON. */
 function parseJson(line: string): unknown {
   try {
     return JSON.parse(line) as unknown;

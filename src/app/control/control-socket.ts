@@ -10,18 +10,18 @@ import { type ControlAnswer, type ControlRequest, parseRequest } from "./control
 import { onLine } from "./lines.ts";
 
 /**
- * Answers on the socket of this process, which only its user may connect to, until the process ends. The socket
- * accepts connections when the promise settles.
+ * Answers requests on the socket of this process until the process ends. Only the current user may
+ * connect to the socket. The socket accepts connections when the promise settles.
  *
- * @throws SrudpError ERR_KEY_FILE, ERR_CONTROL_FOLDER when the folder cannot be used; what the system says when there
- *   can be no socket
+ * @throws SrudpError ERR_KEY_FILE, ERR_CONTROL_FOLDER when the folder cannot be used; a system
+ * error when the socket cannot be opened
  */
 export async function serveControl(
   folder: string,
   answer: (request: ControlRequest) => Promise<ControlAnswer>,
 ): Promise<void> {
   const path = await controlPath(folder, process.pid);
-  // Two containers may share the folder, and each have a process of this number.
+  // Two containers may share the folder and each have a process with this ID.
   if (await isAnswered(path)) throw new SrudpError("ERR_CONTROL_FOLDER", "Another process has that socket");
   const server = createServer((socket) => converse(socket, answer));
   await listenAt(server, path);
@@ -32,14 +32,15 @@ export async function serveControl(
     try {
       unlinkSync(path);
     } catch {
-      // The folder was cleared away before.
+      // The folder was deleted before.
     }
   });
 }
 
 /**
- * The socket gets its name when it listens already: a socket that refuses connections was left behind by a process that
- * was killed, and is replaced.
+ * Listens at a temporary path and then renames the socket to its final name. A socket with its
+ * final name that refuses connections was therefore left behind by a process that was killed, and
+ * is replaced.
  */
 async function listenAt(server: Server, path: string): Promise<void> {
   const draft = draftPath(path);
@@ -63,7 +64,7 @@ function isAnswered(path: string): Promise<boolean> {
       resolve(true);
       socket.destroy();
     });
-    // EAGAIN: it is there, with more callers than it has room for.
+    // EAGAIN: the socket exists, but its accept queue is full.
     socket.once("error", ({ code }: NodeJS.ErrnoException) => resolve(code === "EAGAIN"));
   });
 }

@@ -1,13 +1,13 @@
-/** Lines of text on a socket. */
+/** Reads lines of text from a socket. */
 import type { Socket } from "node:net";
 
-/** No valid line is longer. */
+/** Maximum length of a valid line. */
 const MAX_LINE_CHARACTERS = 4 * 1024 * 1024;
 
 /**
- * Calls `take` with each whole line that arrives, without its end.
+ * Calls `take` with each complete line, without its line break.
  *
- * @param refuse called once, in place of any further line, when a line is longer than 4 Mi characters
+ * @param refuse called once, instead of `take`, when a line is longer than 4 Mi characters
  */
 export function onLine(socket: Socket, take: (line: string) => void, refuse: () => void): void {
   let held = "";

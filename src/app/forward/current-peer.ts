@@ -1,11 +1,11 @@
-/** The peer of the current link: local ports stay open while links end and are replaced. */
+/** The peer of the current link. Local ports stay open while links end and are replaced. */
 import { SrudpError } from "../../base/errors.ts";
 import type { Target } from "../../link/forward-records.ts";
 import type { Dialer, DialResult } from "./dialer.ts";
 import type { ForwardPeer } from "./forward-peer.ts";
 import type { FlowOptions, UdpAssociation } from "./udp/udp-association.ts";
 
-/** How long a connection waits for a link while there is none; then it is reset. */
+/** How long a connection waits for a link before it is reset. */
 const TIMEOUT_MS = 10_000;
 
 interface Waiting {
@@ -28,14 +28,14 @@ export class CurrentPeer implements Dialer {
     return this.#waiting.size;
   }
 
-  /** The peer of the current link; undefined while there is none. */
+  /** Sets the peer of the current link, or undefined while there is no link. */
   set(peer: ForwardPeer | undefined): void {
     this.#peer = peer;
     if (peer === undefined) return;
     for (const one of this.#takeWaiting()) one.resolve(peer);
   }
 
-  /** No further link follows: present and later waits fail. */
+  /** Fails all present and later waits, because no further link follows. */
   close(): void {
     this.#peer = undefined;
     this.#isClosed = true;

@@ -1,4 +1,4 @@
-/** Reaching a target as its own client would, and saying why it could not be reached. */
+/** Dials a target, and maps the errors of a failed dial. */
 import { connect, type Socket } from "node:net";
 import { type ErrorCode, SrudpError } from "../../base/errors.ts";
 import { type Address, formatTarget, type Target } from "../../link/forward-records.ts";
@@ -7,14 +7,14 @@ import { socketLookup } from "../../platform/name-lookup.ts";
 import { socketPathError } from "../../platform/socket-path.ts";
 
 /**
- * A connection to `address`, with Nagle's algorithm off.
+ * Connects to `address`, with Nagle's algorithm off.
  *
- * @param signal gives the dial up
+ * @param signal cancels the dial
  * @throws SrudpError ERR_TARGET_…; the signal's reason
  */
 export function dial(address: Address, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    // Node would take it for this machine.
+    // Node would connect to this machine for an empty host.
     if (address.kind !== "unix" && address.host === "") throw new SrudpError("ERR_TARGET_UNKNOWN", "no host");
     const tooLong = address.kind === "unix" ? socketPathError(address.path) : undefined;
     if (tooLong !== undefined) throw targetError(address, tooLong);
@@ -40,9 +40,9 @@ export function dial(address: Address, signal: AbortSignal): Promise<Socket> {
   });
 }
 
-/** What a failed dial means to whoever asked for it. */
+/** The error code that a failed dial is reported with. */
 export function targetError(address: Address, thrown: NodeJS.ErrnoException): SrudpError {
-  // Of a name's addresses, the last one got all the time that it needed.
+  // Among a name's addresses, only the last one was given as much time as it needed.
   const error = thrown instanceof AggregateError ? (thrown.errors.at(-1) as NodeJS.ErrnoException) : thrown;
   const codes = address.kind === "unix" ? PATH_CODES : CODES;
   const code = codes[error.code ?? ""] ?? "ERR_TARGET_FAILED";
@@ -51,8 +51,9 @@ export function targetError(address: Address, thrown: NodeJS.ErrnoException): Sr
 }
 
 /**
- * The same failure in the words of the peer that asked for `target`: nothing of this side that the peer did not name
- * itself, be it a path, an address behind a name, or an unexpected error's text.
+ * The error that is sent to the peer that requested `target`. It reveals nothing about this machine
+ * that the peer did not name itself: no path, no address that a name resolved to, and no text of an
+ * unexpected error.
  */
 export function failureForPeer(target: Target | undefined, { code, cause }: SrudpError): SrudpError {
   const asked = target === undefined ? "" : formatTarget(target);
@@ -71,14 +72,14 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
   ECONNREFUSED: "ERR_TARGET_REFUSED",
   EHOSTUNREACH: "ERR_TARGET_UNREACHABLE",
   EHOSTDOWN: "ERR_TARGET_UNREACHABLE",
-  // A route, or over IPv6 a router, that prohibits it.
+  // A route, or an IPv6 router, prohibits the connection.
   EACCES: "ERR_TARGET_UNREACHABLE",
   ENETUNREACH: "ERR_TARGET_NO_NETWORK",
   EADDRNOTAVAIL: "ERR_TARGET_NO_NETWORK",
   ETIMEDOUT: "ERR_TARGET_TIMEOUT",
   ENOTFOUND: "ERR_TARGET_UNKNOWN",
   EAI_AGAIN: "ERR_TARGET_UNKNOWN",
-  // DNS; a connection's is ETIMEDOUT.
+  // A DNS timeout; a connection timeout is ETIMEDOUT.
   ETIMEOUT: "ERR_TARGET_UNKNOWN",
 };
 

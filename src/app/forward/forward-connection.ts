@@ -9,12 +9,13 @@ import type { Destination } from "./spec.ts";
 import { resetSocket, Splice } from "./splice.ts";
 import type { ForwardWatcher } from "./watcher.ts";
 
-/** The connections of one forward, or of one peer. */
+/** The connections of one forward or of one peer. */
 export type Connections = Set<Socket>;
 
 /**
- * Forwards `socket` until both directions have ended. When the target cannot be reached, the socket is reset before
- * any byte (a SOCKS client receives an error instead), and the watcher receives the reason.
+ * Forwards `socket` until both directions have ended. If the target cannot be reached, the watcher
+ * receives the reason and the socket is reset before it receives a byte; a SOCKS client receives an
+ * error reply instead.
  */
 export async function carry(
   socket: Socket,
@@ -28,7 +29,7 @@ export async function carry(
     const error = new SrudpError("ERR_DESCRIPTORS", "Connections are refused");
     watcher.failed({ by: "own", what: "connection", target, error });
   };
-  // The socket has its descriptor already; what counts is how many are left.
+  // The socket has its descriptor already. The budget limits the descriptors that remain.
   const release = processDescriptors.admit(onShort);
   if (release === undefined) {
     resetSocket(socket);
@@ -45,7 +46,7 @@ export async function carry(
       if (request !== undefined) await connectTo(socket, request.target, dialer, watcher, request);
     }
   } catch {
-    // A client that went away, or spoke no SOCKS.
+    // The client disconnected, or sent no valid SOCKS request.
     resetSocket(socket);
   }
 }
@@ -71,7 +72,8 @@ async function connectTo(
       new Splice(socket, stream, () => undefined).receive();
       return;
     }
-    // The client's bytes need not wait for the answer: they are there when the target is reached.
+    // The client's bytes are sent without waiting for the answer. They arrive as soon as the target
+    // is connected.
     const splice = new Splice(socket, stream, () => undefined);
     let isGone = false;
     socket.once("close", () => {
@@ -82,7 +84,7 @@ async function connectTo(
       splice.receive();
     } catch (error) {
       splice.breakOff();
-      // A client that gave up by itself needs no explanation.
+      // A client that disconnected needs no error.
       if (!isGone) refuse(error);
     }
   } catch (error) {

@@ -1,6 +1,6 @@
 /**
- * The peer of one link, for forwarding: dials targets through it and requests ports there, and serves its requests
- * here as permitted. Both sides of a link have one.
+ * The forwarding side of one link. It dials targets and requests ports at the peer, and serves the
+ * peer's requests as permitted. Both sides of a link have one.
  */
 import { SrudpError } from "../../base/errors.ts";
 import { type Address, decodeAnswer, encodeHead, type Target } from "../../link/forward-records.ts";
@@ -19,24 +19,27 @@ import { type FlowOptions, type Flows, readFlowDatagram, UdpAssociation } from "
 import type { ForwardWatcher } from "./watcher.ts";
 
 export interface ForwardPeerOptions {
-  /** What the peer may reach and have opened here. */
+  /** The targets that the peer may reach and the ports that it may open here. */
   readonly permissions: Permissions;
-  /** The process's one register of ports that peers had opened. */
+  /** The ports that peers have opened, shared by all links of the process. */
   readonly remotePorts: RemotePortRegistry;
   readonly watcher: ForwardWatcher;
 }
 
-/** How long a connection waits for a stream while the link has none left; then it is reset. */
+/** How long a connection waits for a stream while the stream limit is reached. Then it is reset. */
 const STREAM_TIMEOUT_MS = 30_000;
 
 export class ForwardPeer implements Dialer {
   readonly link: Link;
-  /** Connections that the peer leads through this side, and those of ports that it had opened here. */
+  /**
+   * Connections that the peer opened through this machine, and connections to the ports that it
+   * opened here.
+   */
   readonly connections: Connections = new Set();
   readonly #flows: Flows = new Map();
   readonly #asks: RemoteForwardRequests;
 
-  /** Takes part in `link` from now on; what the peer does before is refused by the link itself. */
+  /** Serves `link` from now on. The link itself refuses earlier requests of the peer. */
   constructor(link: Link, options: ForwardPeerOptions) {
     this.link = link;
     this.#asks = new RemoteForwardRequests(link, { dialer: this, connections: this.connections, ...options });
@@ -55,12 +58,12 @@ export class ForwardPeer implements Dialer {
     });
   }
 
-  /** Ports that the peer had opened here. */
+  /** Ports that the peer opened here. */
   get remotePorts(): readonly Address[] {
     return this.#asks.open;
   }
 
-  /** What it holds, by name. */
+  /** The numbers of entries it holds, by name. */
   get counts(): Readonly<Record<string, number>> {
     return { connections: this.connections.size, flows: this.#flows.size };
   }
@@ -96,8 +99,8 @@ export class ForwardPeer implements Dialer {
   /**
    * Requests that the peer opens `bind` and forwards its connections to `destination` on this side.
    *
-   * @returns the port that was opened, 0 for a socket's path, and how to have it closed
-   * @throws SrudpError ERR_TARGET_FORBIDDEN, ERR_FORWARD_BIND; what the link ended with
+   * @returns the port that was opened (0 for the path of a socket), and a function that closes it
+   * @throws SrudpError ERR_TARGET_FORBIDDEN, ERR_FORWARD_BIND; the error that the link ended with
    */
   ask(bind: Address, destination: Destination): Promise<{ port: number; cancel: () => void }> {
     return this.#asks.ask(bind, destination);

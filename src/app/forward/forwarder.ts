@@ -1,6 +1,6 @@
 /**
- * All forwards to one peer. Local ports are opened once and stay open while links are replaced; ports at the peer are
- * requested again on every link.
+ * All forwards to one peer. Local ports are opened once and stay open while links are replaced.
+ * Remote ports are requested again on every link.
  */
 import { SrudpError } from "../../base/errors.ts";
 import { type Address, formatTarget } from "../../link/forward-records.ts";
@@ -17,22 +17,25 @@ import type { ForwardWatcher } from "./watcher.ts";
 export interface ForwardStatus {
   readonly name: string;
   readonly kind: ForwardKind;
-  /** Where it listens, here or at the peer, with the port that was found for 0. */
+  /**
+   * The address of the listening port, here or at the peer, with the port that the system chose for
+   * port 0.
+   */
   readonly bind: string;
   readonly target: string;
-  /** False for a port at the peer that was refused, or while there is no link. */
+  /** False for a remote port that the peer refused, and while there is no link. */
   readonly isOpen: boolean;
   readonly connections: number;
 }
 
 export interface ForwarderWatcher extends ForwardWatcher {
-  /** A forward stands; for a port at the peer, on every link. */
+  /** A forward is open. For a remote port, called on every link. */
   forwarding(status: ForwardStatus): void;
 }
 
 interface Entry {
   readonly spec: ForwardSpec;
-  /** As it came out. */
+  /** The bound address. */
   bind: Address;
   isOpen: boolean;
   readonly connections: Connections;
@@ -53,17 +56,18 @@ export class Forwarder {
     return [...this.#entries.values()].map(statusOf);
   }
 
-  /** What it holds, by name. */
+  /** The numbers of entries it holds, by name. */
   get counts(): Readonly<Record<string, number>> {
     const connections = this.status.reduce((sum, one) => sum + one.connections, 0);
     return { forwards: this.#entries.size, connections, waiting: this.#current.waitingCount };
   }
 
   /**
-   * Adds a forward. A local one is open when this resolves; one at the peer is asked for at once where there is a
-   * link.
+   * Adds a forward. A local forward is open when the promise resolves. A remote forward is
+   * requested at once if there is a link.
    *
-   * @throws SrudpError ERR_USAGE when there is one of that name, ERR_FORWARD_BIND, ERR_TARGET_FORBIDDEN
+   * @throws SrudpError ERR_USAGE when a forward of that name exists, ERR_FORWARD_BIND,
+   * ERR_TARGET_FORBIDDEN
    */
   async add(spec: ForwardSpec): Promise<ForwardStatus> {
     if (this.#entries.has(spec.name)) throw new SrudpError("ERR_USAGE", `${spec.name} is there already`);
@@ -76,7 +80,7 @@ export class Forwarder {
         if (peer !== undefined) await this.#ask(peer, entry);
       } else {
         const port = await this.#open(entry);
-        // It may have been cancelled meanwhile, or everything closed.
+        // The forward may have been cancelled, or the forwarder closed, in the meantime.
         if (this.#entries.get(spec.name) !== entry) {
           port.close();
           throw new SrudpError("ERR_FORWARD_BIND", `${spec.name} was cancelled`);
@@ -93,17 +97,23 @@ export class Forwarder {
     return statusOf(entry);
   }
 
-  /** Ends a forward; connections that are there go on. False when there is none of that name. */
+  /**
+   * Ends a forward. Existing connections continue. Returns false if there is no forward of that
+   * name.
+   */
   cancel(name: string): boolean {
     const entry = this.#entries.get(name);
     entry?.close();
     return this.#entries.delete(name);
   }
 
-  /** From now on, and until its link is over, connections go by this peer. What it refuses to open is told to the watcher. */
+  /**
+   * Sends connections through `peer` until its link ends. Requests that the peer refuses are
+   * reported to the watcher.
+   */
   use(peer: ForwardPeer): void {
     const { link } = peer;
-    // Its end would not be reported again.
+    // The link has closed already and emits no further close event.
     if (link.closed) return;
     this.#current.set(peer);
     link.once("close", () => {
@@ -121,14 +131,14 @@ export class Forwarder {
     }
   }
 
-  /** Those that the peer has to open. */
+  /** The forwards whose port the peer opens. */
   #atPeer(): Entry[] {
     return [...this.#entries.values()].filter(({ spec }) => spec.kind === "remote");
   }
 
   /**
-   * Closes all ports and resets the connections that are left: clients that wait for a link, and SOCKS clients that
-   * have not asked for anything yet.
+   * Closes all ports. Resets the clients that wait for a link and the SOCKS clients that have not
+   * sent a request yet.
    */
   close(): void {
     const entries = [...this.#entries.values()];
@@ -157,12 +167,13 @@ export class Forwarder {
   async #ask(peer: ForwardPeer, entry: Entry): Promise<void> {
     const { bind, destination } = entry.spec;
     const wanted = [entry.bind];
-    // A port that was found for 0 is asked for again, and another one where it is taken.
+    // The port that was assigned for port 0 is requested again. If it is taken, any other port is
+    // requested.
     if (entry.bind !== bind) wanted.push(bind);
     for (const address of wanted) {
       try {
         const { port, cancel } = await peer.ask(address, destination);
-        // It may have been cancelled meanwhile.
+        // The forward may have been cancelled in the meantime.
         if (this.#entries.get(entry.spec.name) !== entry) return cancel();
         entry.isOpen = true;
         entry.bind = address.kind === "unix" ? address : { ...address, port };

@@ -1,20 +1,21 @@
-/** Reads the head of a connection, and not one byte more. */
+/** Reads the header of a connection without reading any byte after it. */
 import type { Readable } from "node:stream";
 import { concatBytes } from "../../base/bytes.ts";
 import { SrudpError } from "../../base/errors.ts";
 import { HEAD_LIMIT_BYTES } from "../../link/forward-records.ts";
 
 /**
- * The next `byteLength` bytes of `source`, which must have no other reader.
+ * Reads the next `byteLength` bytes of `source`, which must have no other reader.
  *
- * @throws SrudpError ERR_PEER_RESET when it ends before; what it fails with
+ * @throws SrudpError ERR_PEER_RESET when `source` ends early; otherwise the error of `source`
  */
 export async function readExactly(source: Readable, byteLength: number): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   let missing = byteLength;
   while (missing > 0) {
     if (source.errored) throw source.errored;
-    // Never more than is there: 'readable' would come at once, again and again, for what is left unread.
+    // Reads at most what is available. Otherwise unread bytes would make 'readable' fire at once,
+    // again and again.
     const available = Math.min(missing, source.readableLength);
     const piece: Uint8Array | null = available > 0 ? source.read(available) : null;
     if (piece !== null) {
@@ -26,7 +27,10 @@ export async function readExactly(source: Readable, byteLength: number): Promise
   return pieces.length === 1 ? pieces[0]! : concatBytes(...pieces);
 }
 
-/** A piece with its length, a varint, before it. @throws SrudpError ERR_PROTOCOL for one that is too long; as `readExactly` */
+/**
+ * Reads a piece that is preceded by its length, a varint. @throws SrudpError ERR_PROTOCOL for a
+ * piece that is too long; the errors of `readExactly`
+ */
 export async function readPiece(
   source: Readable,
   limitBytes: number = HEAD_LIMIT_BYTES,

@@ -3,10 +3,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Link } from "../../link/link.ts";
 
 const LOOK_INTERVAL_MS = 50;
-/** A ping is repeated after this time. */
+/** Interval between pings. */
 const REPEAT_MS = 500;
 
-/** Pings the peer; false when no packet arrives within `withinMs`, or the link has ended. */
+/** Pings the peer. Returns false if no packet arrives within `withinMs` or the link has ended. */
 export async function answers(link: Link, withinMs: number): Promise<boolean> {
   const before = link.stats().receivedPackets;
   const startMs = performance.now();

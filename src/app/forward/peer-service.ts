@@ -1,4 +1,7 @@
-/** Serves the forwarded streams of one peer: checks each target's permission, dials it, and answers. */
+/**
+ * Serves the forwarded streams of one peer: checks the permission for each target, dials it, and
+ * answers.
+ */
 import { SrudpError } from "../../base/errors.ts";
 import {
   type Address,
@@ -25,7 +28,7 @@ export interface PeerServiceOptions {
   readonly asks: RemoteForwardRequests;
   readonly connections: Connections;
   readonly watcher: ForwardWatcher;
-  /** Makes the flow of a UDP stream known, so that datagrams find it. */
+  /** Registers the flow of a UDP stream, so that the link's datagrams reach it. */
   readonly openFlow: (stream: Stream, flow: FlowOptions) => UdpAssociation;
 }
 
@@ -36,7 +39,7 @@ export class PeerService {
     this.#options = options;
   }
 
-  /** Never rejects: failures are reported to the peer and to the watcher. */
+  /** Never rejects. Failures are reported to the peer and to the watcher. */
   async serve(stream: Stream): Promise<void> {
     stream.on("error", () => undefined);
     const gone = new AbortController();
@@ -51,7 +54,7 @@ export class PeerService {
         thrown instanceof SrudpError ? thrown : new SrudpError("ERR_TARGET_FAILED", String(thrown), thrown);
       if (!(error instanceof RefusalAlreadyReported)) this.#report(target, error);
       stream.end(encodeAnswer(failureForPeer(target, error)));
-      // Whatever the asker has sent meanwhile goes nowhere.
+      // Discards the bytes that the peer has sent in the meantime.
       stream.resume();
     }
   }
@@ -61,7 +64,10 @@ export class PeerService {
     this.#options.watcher.failed({ by: "peer", what: "connection", target: name, error });
   }
 
-  /** Admits a connection to `target`; to be released when it has its socket. @throws RefusalAlreadyReported */
+  /**
+   * Admits a connection to `target`. The caller releases the result once the connection has its
+   * socket. @throws RefusalAlreadyReported
+   */
   #admit(target: Target): Release {
     const onShort = (): void =>
       this.#report(target, new SrudpError("ERR_DESCRIPTORS", "Connections are refused"));
@@ -99,7 +105,10 @@ export class PeerService {
     }
   }
 
-  /** The peer's port is a SOCKS proxy whose client is at its other end; it is served from here, as ssh does. */
+  /**
+   * Serves SOCKS on a port of the peer, like `ssh -R` with a port alone. The SOCKS client is at the
+   * remote end of the stream.
+   */
   async #serveSocks(stream: Stream, signal: AbortSignal): Promise<void> {
     stream.write(encodeAnswer());
     const request = await readSocksRequest(stream);
@@ -141,5 +150,5 @@ export class PeerService {
   }
 }
 
-/** A refusal that was already reported on this side; the peer is told of each one. */
+/** A refusal that was already reported on this side. The peer still receives each one. */
 class RefusalAlreadyReported extends SrudpError {}

@@ -1,19 +1,20 @@
 /**
- * Keeps a link to a peer: dials again when the link is lost, until that succeeds.
+ * Keeps a link to a peer. When the link is lost, the reconnector dials until a new link is open.
  *
- * A peer that vanished is noticed by its silence. Silence does not end the link, since its connections survive a
- * pause. The reconnector opens a second link, the rival, while the first one stands. If the peer answers on the
- * first link again, that one is kept, otherwise the rival replaces it.
+ * A peer that vanished is detected by its silence. Silence does not end the link, because its
+ * connections survive a pause. Instead the reconnector opens a second link, the rival, while the
+ * first one stays open. If the peer answers on the first link again, the first link is kept.
+ * Otherwise the rival replaces it.
  */
 import { SrudpError } from "../../base/errors.ts";
 import type { Link } from "../../link/link.ts";
 import { onAbort } from "../../platform/abort.ts";
 import { answers } from "./liveness.ts";
 
-/** What happens to the link. */
+/** A change in the state of the link. */
 export type ReconnectEvent =
   | { readonly kind: "connected"; readonly link: Link }
-  /** The link is lost; the next attempt begins after `pauseMs`. */
+  /** The link is lost. The next attempt begins after `pauseMs`. */
   | { readonly kind: "lost"; readonly error: SrudpError | undefined; readonly pauseMs: number }
   /** No packet has arrived from the peer for `silentMs`. */
   | { readonly kind: "silent"; readonly silentMs: number };
@@ -22,13 +23,13 @@ export type ReconnectEvent =
 export interface RedialSource {
   /** Whether another link could be opened if the present one were lost now. */
   readonly isRepeatable: boolean;
-  /** Opens a link. `isRival`: another link may still be alive and has the local port. */
+  /** Opens a link. With `isRival`, another link may still be alive and may hold the local port. */
   open(attempt: { signal: AbortSignal; isRival: boolean }): Promise<Link>;
 }
 
 export interface ReconnectOptions {
   readonly source: RedialSource;
-  /** Whether the first link is retried like later ones, not tried once. */
+  /** Whether the first link is retried like later ones. If false, it is tried once. */
   readonly retriesFirst: boolean;
   /** Whether no further attempt can succeed after this failure. */
   readonly isFinal: (error: unknown) => boolean;
@@ -37,17 +38,23 @@ export interface ReconnectOptions {
 }
 
 const LOOK_INTERVAL_MS = 500;
-/** Silence after which the peer is pinged, and the time that it gets to answer: a constant, and round trips. */
+/**
+ * The peer is pinged after this much silence, and has this much time to answer. Both grow with the
+ * round-trip time.
+ */
 const ASK_AFTER_MS = 1500;
 const ANSWER_MS = 1000;
 const ANSWER_ROUND_TRIPS = 3;
-/** The pause before an attempt, doubled each time up to the longest, with up to half as much again at random. */
+/**
+ * The pause before an attempt. It doubles with each attempt up to the maximum. Up to half of it is
+ * added at random.
+ */
 const MIN_PAUSE_MS = 250;
 const MAX_PAUSE_MS = 15_000;
 
 /**
- * Runs until the signal is aborted or a failure is final, and rejects with its reason; with ERR_CODE_SPENT where no
- * second link can be made.
+ * Runs until the signal is aborted or a failure is final, and rejects with the reason. Rejects with
+ * ERR_CODE_SPENT if a second link cannot be opened.
  */
 export async function keepLink(options: ReconnectOptions): Promise<never> {
   const { signal, isFinal, source, onEvent } = options;
@@ -68,7 +75,7 @@ export async function keepLink(options: ReconnectOptions): Promise<never> {
   }
 }
 
-/** Waits until `link` has ended; fulfilled with the link that replaced it, if there is one. */
+/** Waits until `link` has ended. Fulfilled with the link that replaced it, if there is one. */
 async function waitForEnd(link: Link, options: ReconnectOptions): Promise<Link | undefined> {
   const over = new AbortController();
   let end = (): void => undefined;
@@ -88,7 +95,7 @@ async function waitForEnd(link: Link, options: ReconnectOptions): Promise<Link |
   }
 }
 
-/** Watches a link; fulfilled with a new one when the peer vanished and could be reached again. */
+/** Watches a link. Fulfilled with a new link when the peer vanished and was reached again. */
 async function replaced(link: Link, options: ReconnectOptions, over: AbortSignal): Promise<Link | undefined> {
   const watch = new SilenceWatch(link);
   while (!over.aborted) {
@@ -169,9 +176,9 @@ function answerMs(link: Link): number {
   return ANSWER_MS + ANSWER_ROUND_TRIPS * link.stats().rttMs;
 }
 
-/** How long a link has been silent. */
+/** Measures how long a link has been silent. */
 class SilenceWatch {
-  /** The present silence has not been reported yet. */
+  /** Whether the present silence has not been reported yet. */
   isNews = true;
   readonly #link: Link;
   #packets: number;
@@ -182,7 +189,7 @@ class SilenceWatch {
     this.#packets = link.stats().receivedPackets;
   }
 
-  /** Milliseconds since a packet arrived, as far as the calls of this method show. */
+  /** Milliseconds since a packet arrived, with the resolution of the calls of this method. */
   look(): number {
     const { receivedPackets } = this.#link.stats();
     const now = performance.now();

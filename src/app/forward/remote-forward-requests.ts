@@ -1,6 +1,6 @@
 /**
- * Remote forward requests of both sides of a link: ports that the peer opens, with their local destinations, and ports
- * that the peer requested, which are open on this machine.
+ * The remote forward requests of both sides of a link: ports that the peer opens for this side,
+ * with their local destinations, and ports that this side opens for the peer.
  */
 import { isRemoteError, SrudpError } from "../../base/errors.ts";
 import {
@@ -27,7 +27,7 @@ import { openUdpPort } from "./udp/udp-port.ts";
 import type { ForwardWatcher } from "./watcher.ts";
 
 export interface RemoteForwardRequestsOptions {
-  /** The way back to the peer that asked. */
+  /** Dials the peer that requested the port. */
   readonly dialer: Dialer;
   readonly connections: Connections;
   readonly permissions: Permissions;
@@ -40,28 +40,31 @@ interface Question {
   readonly reject: (error: Error) => void;
 }
 
-/** A port that the peer requested, from its record until it is closed or refused. */
+/** A port that the peer requested, from the request until it is closed or refused. */
 interface Opening {
   readonly requestId: number;
-  /** Undefined while it is being opened. */
+  /** Undefined while the port is being opened. */
   port: OpenPort | undefined;
-  /** Cancelled, or its link is over: whatever opens is closed again. */
+  /** The request was cancelled or its link has ended. A port that opens later is closed again. */
   isCancelled: boolean;
 }
 
-/** Ports that one peer may have open here, those that are still being opened included. */
+/**
+ * Maximum number of ports that one peer may have open here, including those that are still being
+ * opened.
+ */
 const PORTS_LIMIT = 256;
 
 export class RemoteForwardRequests {
   readonly #link: Link;
   readonly #options: RemoteForwardRequestsOptions;
   #nextId = 0;
-  /** What was asked of the peer, and what its connections lead to. */
+  /** The destinations of the ports that the peer was asked to open, by request ID. */
   readonly #destinations: Map<number, Destination> = new Map();
   readonly #questions: Map<number, Question> = new Map();
-  /** What the peer asked for and has open, or will have. */
+  /** The ports that the peer requested and that are open or being opened. */
   readonly #openings: Set<Opening> = new Set();
-  /** The peer counts what it asks for; no number comes twice. */
+  /** The peer increments its request IDs, so no ID occurs twice. */
   #lastAskId = -1;
 
   constructor(link: Link, options: RemoteForwardRequestsOptions) {
@@ -72,12 +75,12 @@ export class RemoteForwardRequests {
     else link.once("close", () => this.#end());
   }
 
-  /** Ports of the peer that are open here. */
+  /** The ports that are open here for the peer. */
   get open(): Address[] {
     return [...this.#openings].flatMap(({ port }) => (port === undefined ? [] : [port.address]));
   }
 
-  /** What a connection of ask `requestId` leads to. */
+  /** The destination of the connections of request `requestId`. */
   destinationOf(requestId: number): Destination | undefined {
     return this.#destinations.get(requestId);
   }
@@ -180,7 +183,7 @@ export class RemoteForwardRequests {
 
   #cancel(opening: Opening): void {
     opening.isCancelled = true;
-    // One that is still being opened counts as a port until it is closed.
+    // A port that is still being opened counts against the limit until it is closed.
     if (opening.port === undefined) return;
     this.#openings.delete(opening);
     this.#options.remotePorts.release(opening.port);

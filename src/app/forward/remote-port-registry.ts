@@ -1,14 +1,14 @@
 /**
- * The ports that peers have opened on this machine, over all links of the process. A port belongs to the link that
- * requested it. When another link requests the same port and the first link's peer is dead, the port is reassigned, so
- * that a peer that reconnects gets its port again.
+ * The ports that peers have opened on this machine, over all links of the process. A port belongs
+ * to the link that requested it. If another link requests the same port and the peer of the first
+ * link is dead, the port is reassigned. This way a peer that reconnects gets its port again.
  */
 import { type Address, formatTarget } from "../../link/forward-records.ts";
 import type { Link } from "../../link/link.ts";
 import { answers } from "./liveness.ts";
 import type { OpenPort } from "./stream-port.ts";
 
-/** How long the holder of a port may take to answer a ping. */
+/** How long the peer that holds a port may take to answer a ping. */
 const SIGN_OF_LIFE_MS = 1500;
 
 interface PortOwnership {
@@ -24,7 +24,8 @@ export class RemotePortRegistry {
   }
 
   /**
-   * The port that `open` opens, after a holder whose peer does not answer has lost it.
+   * Opens a port with `open`. If another link holds the port and its peer does not answer, that
+   * link is destroyed first.
    *
    * @throws SrudpError ERR_FORWARD_BIND
    */
@@ -36,7 +37,7 @@ export class RemotePortRegistry {
       !(await answers(ownership.link, SIGN_OF_LIFE_MS))
     ) {
       this.release(ownership.port);
-      // The holder's peer is dead, so its whole link is destroyed.
+      // The peer that holds the port is dead, so its whole link is destroyed.
       ownership.link.destroy();
     }
     const port = await open();

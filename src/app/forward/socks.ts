@@ -1,6 +1,7 @@
 /**
- * The server's side of SOCKS, as far as `ssh -D` goes: CONNECT, to a name or an address, without authentication,
- * in versions 5 (RFC 1928), 4 and 4A. Names are resolved where the connection is made.
+ * The server side of SOCKS, with the subset that `ssh -D` supports: CONNECT to a name or an
+ * address, without authentication, in versions 5 (RFC 1928), 4 and 4A. Names are resolved on the
+ * machine that makes the connection.
  */
 import { SocketAddress } from "node:net";
 import type { Duplex } from "node:stream";
@@ -9,18 +10,21 @@ import type { ErrorCode, SrudpError } from "../../base/errors.ts";
 import type { Address } from "../../link/forward-records.ts";
 import { readExactly } from "./head-reader.ts";
 
-/** What a client wants; it waits for one of the two answers. */
+/** The request of a client that waits for `accept` or `refuse`. */
 export interface SocksRequest {
   readonly target: Address;
-  /** Tells the client that it is connected: what follows belongs to the target. */
+  /** Reports success to the client. All later bytes belong to the target. */
   accept(): void;
-  /** Tells the client why it is not, and ends. */
+  /** Reports the failure to the client and ends its connection. */
   refuse(error: SrudpError): void;
 }
 
 const CONNECT = 1;
 
-/** Undefined for a client that spoke no SOCKS or asked for something else, and was told so. */
+/**
+ * Reads the request of a client. Returns undefined if the client sent no SOCKS, or a command that
+ * is not supported; the client has then received an error.
+ */
 export async function readSocksRequest(client: Duplex): Promise<SocksRequest | undefined> {
   const [version] = await readExactly(client, 1);
   if (version === 5) return readVersion5(client);
@@ -88,22 +92,22 @@ async function readHost(client: Duplex, addressType: number): Promise<string | u
   }
 }
 
-/** The bound address, which no client looks at, is left at zero. */
+/** Clients ignore the bound address, so it stays zero. */
 function reply5(code: number): Uint8Array {
   return Uint8Array.of(5, code, 0, ADDRESS.ipv4, 0, 0, 0, 0, 0, 0);
 }
 
-/** Version 4 knows no more than these two answers. */
+/** Version 4 has only these two replies. */
 const GRANTED = 90;
 const REJECTED = 91;
-/** A user's or a host's name. */
+/** Maximum length of a user ID or a host name. */
 const TEXT_LIMIT_BYTES = 255;
 
 async function readVersion4(client: Duplex): Promise<SocksRequest | undefined> {
   const [command, ...rest] = await readExactly(client, 7);
   const address = rest.slice(2);
   const user = await readText(client);
-  // 4A: an address of 0.0.0.x announces a name.
+  // Version 4A marks a following host name with an address of the form 0.0.0.x.
   const isNamed = address[3] !== 0 && address.slice(0, 3).every((byte) => byte === 0);
   const host = isNamed ? await readText(client) : address.join(".");
   if (command !== CONNECT || user === undefined || host === undefined)
@@ -115,7 +119,7 @@ async function readVersion4(client: Duplex): Promise<SocksRequest | undefined> {
   };
 }
 
-/** What stands before the next zero; undefined when it is too long. */
+/** Reads up to the next zero byte. Returns undefined if the text is too long. */
 async function readText(client: Duplex): Promise<string | undefined> {
   const bytes: number[] = [];
   while (bytes.length <= TEXT_LIMIT_BYTES) {
@@ -136,6 +140,6 @@ function portIn([high, low]: Iterable<number>): number {
 
 function dismiss(client: Duplex, lastWords: Uint8Array = new Uint8Array(0)): undefined {
   client.end(lastWords);
-  // Only who reads to the client's end hears that it has gone.
+  // The end of the client's stream is only reported to a reader that reads up to it.
   client.resume();
 }

@@ -1,41 +1,48 @@
 /**
- * The grammar of -L, -R and -D, which is that of ssh(1), and two things beyond it: `/udp` behind a forward, and
- * a port alone, which leads to the peer's first exposed target.
+ * The grammar of -L, -R and -D. It is the grammar of ssh(1) with two additions: a forward may end
+ * in `/udp`, and a port alone leads to the peer's first exposed target.
  *
  *     -L [bind:]port:host:hostport   -L [bind:]port:socket   -L socket:host:hostport   -L socket:socket   -L [bind:]port
  *     -R the same, but [bind:]port alone is a SOCKS proxy here for the peer's programs
  *     -D [bind:]port                 -D socket
  *
- * A field with a slash is a socket's path; `\` takes the meaning from the character behind it; IPv6 addresses
- * stand in brackets. No bind address is the loopback; an empty one, or `*`, is every interface.
+ * A field that contains a slash is the path of a socket. `\` escapes the next character. IPv6
+ * addresses are written in brackets. Without a bind address the port is bound to loopback. An empty
+ * bind address, or `*`, means every interface.
  */
 import { SrudpError } from "../../base/errors.ts";
 import { type Address, formatTarget } from "../../link/forward-records.ts";
 import { socketPathError } from "../../platform/socket-path.ts";
 
-/** What a forwarded port leads to: an address, the peer's first exposed one, or whatever the client asks by SOCKS. */
+/**
+ * The destination of a forwarded port: an address, the peer's first exposed target, or the target
+ * of a SOCKS request.
+ */
 export type Destination = Address | { readonly kind: "first" } | { readonly kind: "socks" };
 
 export type ForwardKind = "local" | "remote" | "dynamic";
 
-/** One forward that was asked for. */
+/** A forward that the user requested. */
 export interface ForwardSpec {
   readonly kind: ForwardKind;
-  /** The option and what stood behind it, in one spelling: how a forward is named when it is cancelled. */
+  /**
+   * The option and its argument in canonical spelling. This name identifies the forward when it is
+   * cancelled.
+   */
   readonly name: string;
   readonly bind: Address;
   readonly destination: Destination;
 }
 
-/** The option that asks for each kind. */
+/** The option letter of each kind. */
 const OPTIONS: Readonly<Record<string, ForwardKind>> = { L: "local", R: "remote", D: "dynamic" };
 
-/** The forward that `-L text`, `-R text` or `-D text` asks for. @throws SrudpError ERR_USAGE */
+/** Parses the argument of `-L`, `-R` or `-D`. @throws SrudpError ERR_USAGE */
 export function parseForward(option: "L" | "R" | "D", text: string): ForwardSpec {
   const kind = OPTIONS[option]!;
   const name = `-${option} ${text}`;
   const suffix = /\/(udp|tcp)$/.exec(text);
-  // A path may well end like that; then it is one.
+  // The path of a socket may end in /udp or /tcp. Then the ending is part of the path.
   const isPath = suffix !== null && /(?:^|:)[^:]*\/[^:]*\/(?:udp|tcp)$/.test(text);
   const protocol = suffix !== null && !isPath ? suffix[1]! : "tcp";
   const fields = splitFields(suffix !== null && !isPath ? text.slice(0, suffix.index) : text, name);
@@ -43,7 +50,7 @@ export function parseForward(option: "L" | "R" | "D", text: string): ForwardSpec
   return protocol === "udp" ? asUdp(spec) : spec;
 }
 
-/** The target of `-W text`: host:port, or a socket's path. @throws SrudpError ERR_USAGE */
+/** The target of `-W text`: host:port, or the path of a socket. @throws SrudpError ERR_USAGE */
 export function parseTarget(text: string, option: string = "-W"): Address {
   const name = `${option} ${text}`;
   const [host, port, ...rest] = splitFields(text, name);
@@ -53,7 +60,7 @@ export function parseTarget(text: string, option: string = "-W"): Address {
   return { kind: "tcp", host: host.text, port: portOf(port, name, false) };
 }
 
-/** What a forward leads to, for people and events. */
+/** The text that shows a destination to users and in events. */
 export function formatDestination(destination: Destination): string {
   return destination.kind === "socks" ? "socks" : formatTarget(destination);
 }
@@ -91,7 +98,7 @@ function readFields(kind: ForwardKind, fields: readonly Field[], name: string): 
   if (c === undefined) {
     if (b.isPath) return { bind: a.isPath ? path(a) : bindAt(undefined, a), destination: path(b) };
     if (a.isPath) throw bad(name, "the target's port is missing");
-    // As other programs have it; here it would be a bind address, and an odd one.
+    // Other programs read this as port:host. Here `port` would be an unusual bind address.
     if (isNumber(a)) throw bad(name, `it lacks the target's host, as in ${a.text}:localhost:${b.text}`);
     return { bind: bindAt(a, b), destination: alone };
   }
@@ -110,7 +117,7 @@ function asUdp(spec: ForwardSpec): ForwardSpec {
   return { ...spec, bind: { ...bind, kind: "udp" }, destination: { ...destination, kind: "udp" } };
 }
 
-/** The parts between colons; none counts inside of brackets or behind a backslash. */
+/** Splits at colons, except within brackets and after a backslash. */
 function splitFields(text: string, name: string): Field[] {
   const fields: Field[] = [];
   let current = "";

@@ -1,29 +1,32 @@
 /**
- * Joins a TCP (or Unix) socket to a stream of the link so that neither program can tell: the end of each
- * direction on its own, a reset as a reset, and backpressure both ways.
+ * Joins a TCP or Unix socket to a stream of the link. Both programs see what a direct connection
+ * would show them: half-closes, resets as resets, and backpressure in both directions.
  *
- * What either side may hold is bounded: the socket's and the stream's own buffers, and the stream's window.
+ * The memory of a splice is bounded by the buffers of the socket and the stream and by the stream's
+ * receive window.
  */
 import { readSync } from "node:fs";
 import type { Socket } from "node:net";
 import { SrudpError } from "../../base/errors.ts";
 import type { Stream } from "../../link/stream.ts";
 
-/** After the link has ended, a program that takes nothing of what had arrived for so long is not waited for. */
+/**
+ * After the link has ended, the splice drops a socket whose program reads nothing for this long.
+ */
 const STALL_MS = 3000;
 
 export class Splice {
   readonly #socket: Socket;
   readonly #stream: Stream;
   readonly #onOver: () => void;
-  /** How many of the two are not closed yet. */
+  /** How many of the two are still open. */
   #open: number;
-  /** Chunks that the socket has taken. */
+  /** Chunks that were written to the socket. */
   #takenChunks = 0;
   #stallTimer: NodeJS.Timeout | undefined;
 
   /**
-   * The socket's bytes flow at once; those of the stream after `receive`.
+   * Forwards the socket's bytes at once, and the stream's bytes after `receive`.
    *
    * @param onOver called once, when both are closed
    */
@@ -51,7 +54,10 @@ export class Splice {
     socket.resume();
   }
 
-  /** The peer has reached its end: the stream's bytes are the connection's from here on. */
+  /**
+   * Starts to forward the stream's bytes. The peer has reached the target, so that they belong to
+   * the connection.
+   */
   receive(): void {
     const socket = this.#socket;
     const stream = this.#stream;
@@ -63,7 +69,7 @@ export class Splice {
     stream.resume();
   }
 
-  /** Ends both as a reset does: whatever has not arrived never will. */
+  /** Resets both. Bytes in flight are lost. */
   breakOff(): void {
     resetSocket(this.#socket);
     this.#stream.breakOff(new SrudpError("ERR_PEER_RESET"));
@@ -95,7 +101,10 @@ export class Splice {
     else this.#stream.end();
   };
 
-  /** One that closed before both of its directions had ended has broken off, and takes the other with it. */
+  /**
+   * If one of them closes before both of its directions have ended, it was reset, and the other is
+   * reset as well.
+   */
   #handleClose(one: Socket | Stream): void {
     if (!one.readableEnded || !one.writableFinished) this.breakOff();
     if (--this.#open > 0) return;
@@ -104,13 +113,16 @@ export class Splice {
   }
 }
 
-/** Ends a socket with a reset where there is such a thing, so that its program sees no orderly end. */
+/**
+ * Closes a socket with a reset if its kind supports one, so that the program at its remote end sees
+ * no orderly end.
+ */
 export function resetSocket(socket: Socket): void {
   if (socket.destroyed) return;
-  // Without a listener it would be thrown: whoever resets does not want to hear of it.
+  // Without a listener, an error of the socket would be thrown. Errors after a reset do not matter.
   socket.on("error", () => undefined);
-  // libuv refuses a reset (EINVAL) while a shutdown is under way, and Node then never closes the descriptor. All
-  // bytes are with the kernel by then, so that the shutdown ends within a turn of the event loop.
+  // During a shutdown libuv refuses a reset (EINVAL), and Node then never closes the descriptor.
+  // The kernel has all bytes by then, so the shutdown ends within one turn of the event loop.
   const isShuttingDown = socket.writableEnded && !socket.writableFinished && socket.writableLength === 0;
   if (isShuttingDown) {
     socket.pause();
@@ -123,14 +135,14 @@ function resetNow(socket: Socket): void {
   try {
     socket.resetAndDestroy();
   } catch {
-    // Unix sockets know no reset.
+    // Unix sockets have no reset.
     socket.destroy();
   }
 }
 
 /**
- * Whether the end that the socket has just told of was a reset. Node takes one that came while reading was paused
- * for an orderly end, without asking: the system still has it to tell, to whoever reads next.
+ * Whether the end that the socket has just reported was a reset. Node reports a reset as an orderly
+ * end if it arrives while reading is paused. The kernel still returns the error to the next read.
  */
 function wasReset(socket: Socket): boolean {
   const { _handle: handle } = socket as { readonly _handle?: { readonly fd?: number } | null };

@@ -1,4 +1,4 @@
-/** Standard input and output joined to a target at the peer, as ssh's `-W` does. */
+/** Joins standard input and output to a target at the peer, like `ssh -W`. */
 import type { Readable, Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { SrudpError } from "../../base/errors.ts";
@@ -13,7 +13,7 @@ import type { Dialer } from "./dialer.ts";
 export interface StdioOptions {
   /** Default: standard input. */
   readonly input?: Readable;
-  /** Default: descriptor 1, which is closed at the target's end. */
+  /** Default: descriptor 1. It is closed when the target ends. */
   readonly output?: Writable;
   /** See `BridgeOptions`. */
   readonly endsWithPeer?: boolean;
@@ -23,8 +23,8 @@ export interface StdioOptions {
 /**
  * Forwards input to `target` and the target's bytes to output, until both have ended.
  *
- * @throws SrudpError ERR_TARGET_…, ERR_PEER_RESET, ERR_LINK_LOST, ERR_OUTPUT_CLOSED, ERR_FILE_UNREADABLE (of input);
- * the signal's reason
+ * @throws SrudpError ERR_TARGET_…, ERR_PEER_RESET, ERR_LINK_LOST, ERR_OUTPUT_CLOSED,
+ * ERR_FILE_UNREADABLE (of input); the signal's reason
  */
 export async function joinStdio(dialer: Dialer, target: Target, options: StdioOptions = {}): Promise<void> {
   const { signal } = options;
@@ -44,7 +44,7 @@ export async function joinStdio(dialer: Dialer, target: Target, options: StdioOp
         throw new SrudpError("ERR_OUTPUT_CLOSED", undefined, error);
       }),
       finished(input, { writable: false }).catch((error: NodeJS.ErrnoException) => {
-        // Stopped here, at the target's end.
+        // The input was destroyed because the target has ended.
         if (stream.writableEnded) return;
         throw inputError(error);
       }),
@@ -59,7 +59,7 @@ export async function joinStdio(dialer: Dialer, target: Target, options: StdioOp
   }
 }
 
-/** The end of a target that has sent anything ends the input. */
+/** Ends the input when the target ends, if the target has sent any bytes. */
 function endWithPeer(input: Readable, stream: Stream): void {
   let hasReceived = false;
   stream.on("data", () => {

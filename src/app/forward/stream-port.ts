@@ -1,7 +1,8 @@
 /**
- * A TCP port or a Unix socket that is listened on, for forwards.
+ * Opens the listening TCP ports and Unix sockets of forwards.
  *
- * Without a host it is the loopback, of both families where the machine has them; `*` is every interface.
+ * An empty host means loopback, in both address families if the machine has them. `*` means every
+ * interface.
  */
 import { lstat, unlink } from "node:fs/promises";
 import { connect, createServer, type ListenOptions, type Server, type Socket } from "node:net";
@@ -9,21 +10,21 @@ import { SrudpError } from "../../base/errors.ts";
 import { type Address, formatTarget } from "../../link/forward-records.ts";
 import { MAX_SOCKET_PATH_BYTES, socketPathError } from "../../platform/socket-path.ts";
 
-/** What is listened on. */
+/** An open listening port. */
 export interface OpenPort {
-  /** As it came out: with the port that was found for 0. */
+  /** The bound address. It contains the port that the system chose for port 0. */
   readonly address: Address;
-  /** Takes no more connections; those that are there go on. */
+  /** Stops accepting connections. Existing connections continue. */
   close(): void;
 }
 
-/** Connections that wait to be accepted: a burst of a few hundred is nothing unusual. */
+/** Size of the accept queue. Bursts of a few hundred connections are common. */
 const BACKLOG_CONNECTIONS = 1024;
 
 /**
  * Listens on `bind`.
  *
- * @param onConnection takes each socket over
+ * @param onConnection takes ownership of each socket
  * @throws SrudpError ERR_FORWARD_BIND
  */
 export async function openStreamPort(
@@ -48,8 +49,8 @@ export async function openStreamPort(
         servers.push(server);
         port = (server.address() as { port: number }).port;
       } catch (error) {
-        // The second family is a welcome extra that a machine may lack; but clients that try it first must not
-        // find another program there.
+        // The second address family is optional. If its port is taken, however, clients that try
+        // that family first would reach another program.
         const isTaken = (error as NodeJS.ErrnoException).code === "EADDRINUSE";
         if (index === 0 || (isTaken && bind.port !== 0)) throw error;
       }
@@ -61,7 +62,7 @@ export async function openStreamPort(
   }
 }
 
-/** Why `bind` cannot be listened on. */
+/** The error that reports why binding to `bind` failed. */
 export function bindError(bind: Address, error: NodeJS.ErrnoException): SrudpError {
   const reason = REASONS[error.code ?? ""] ?? error.code ?? error.message;
   return new SrudpError("ERR_FORWARD_BIND", `${formatTarget(bind)} (${reason})`, error);
@@ -76,7 +77,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOTFOUND: "ENOTFOUND: no host of that name",
 };
 
-/** The addresses that a bind address stands for. */
+/** The addresses that a bind address expands to. */
 export function hostsOf(host: string): string[] {
   if (host === "" || host.toLowerCase() === "localhost") return ["127.0.0.1", "::1"];
   return host === "*" ? ["0.0.0.0", "::"] : [host];
@@ -85,24 +86,24 @@ export function hostsOf(host: string): string[] {
 function listen(where: ListenOptions, onConnection: (socket: Socket) => void): Promise<Server> {
   return new Promise((resolve, reject) => {
     const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) => {
-      // Whoever comes may break off before anybody listens.
+      // The client may reset the connection before another error listener is added.
       socket.on("error", () => undefined);
       onConnection(socket);
     });
     server.once("error", reject);
     server.listen({ ...where, backlog: BACKLOG_CONNECTIONS }, () => {
       server.off("error", reject);
-      // What goes wrong with one connection (too many descriptors) ends none of the others.
+      // An error of one connection, such as EMFILE, must not end the others.
       server.on("error", () => undefined);
       resolve(server);
     });
   });
 }
 
-/** A socket file that only its user may connect to. */
+/** Listens on a Unix socket that only the current user may connect to. */
 async function listenOnPath(path: string, onConnection: (socket: Socket) => void): Promise<Server> {
   const once = (): Promise<Server> => {
-    // The file is made within listen(), and nothing else runs before the mask is back.
+    // listen() creates the file synchronously, so no other code runs under this umask.
     const before = process.umask(0o177);
     try {
       return listen({ path }, onConnection);
@@ -114,10 +115,10 @@ async function listenOnPath(path: string, onConnection: (socket: Socket) => void
     return await once();
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    // Whoever typed a file's name by mistake keeps the file.
+    // A path that was typed by mistake may name a regular file, which must not be deleted.
     const mayBeDead = code === "EADDRINUSE" && (await lstat(path)).isSocket();
     if (!mayBeDead || (await isAlive(path))) throw error;
-    // Left behind by a process that was killed.
+    // A process that was killed left this socket behind.
     await unlink(path);
     return once();
   }

@@ -1,9 +1,9 @@
-/** What forwarding reports to its caller. */
+/** The events that forwarding reports to its caller. */
 import type { SrudpError } from "../../base/errors.ts";
 
 /** A connection, a port or a measurement that failed. */
 export interface ForwardFailure {
-  /** Who requested it: a client on this side, or the peer. */
+  /** The origin of the request: a client on this side, or the peer. */
   readonly by: "own" | "peer";
   readonly what: "connection" | "port" | "bench";
   readonly target: string;

@@ -1,18 +1,22 @@
 /**
- * The addresses of this machine and of the networks it is directly connected to, as they are now: patterns of an
- * exposure must not reach either by accident, since a firewall that protects them stands outside.
+ * The current addresses of this machine and of the networks it is directly connected to. A pattern
+ * of an exposure must not cover them by accident, because a firewall between this machine and the
+ * Internet does not protect them from this machine.
  */
 import { networkInterfaces } from "node:os";
 import { canonicalAddress, Network } from "./special-ranges.ts";
 
-/** What `os.networkInterfaces()` returns; tests give their own. */
+/** The type of `os.networkInterfaces()`. Tests pass a substitute. */
 export type Interfaces = () => ReturnType<typeof networkInterfaces>;
 
-/** A DHCPv6 address comes with /128; the neighbours are in its /64 all the same.  // RFC 4291 §2.5.1 */
+/**
+ * Prefix length assumed for IPv6 neighbours. A DHCPv6 address is listed with /128, but its
+ * neighbours are in the same /64.  // RFC 4291 §2.5.1
+ */
 const IPV6_LINK_BITS = 64;
 
 export class OwnNetworks {
-  /** Single addresses, and networks that a loopback interface answers for as a whole. */
+  /** Addresses of this machine, and networks that a loopback interface answers for as a whole. */
   readonly #own: readonly Network[];
   readonly #onLink: readonly Network[];
 
@@ -40,7 +44,7 @@ export class OwnNetworks {
     return this.#own.some((network) => network.has(address));
   }
 
-  /** Whether `address` (canonical) is reached without a router. */
+  /** Whether `address` (canonical) is reachable without a router. */
   isOnLink(address: string): boolean {
     return this.#onLink.some((network) => network.has(address));
   }

@@ -1,17 +1,20 @@
 /**
- * What peers may reach through this side, and which ports they may have opened here. Nothing else is reachable.
+ * Decides which targets a peer may reach through this machine and which ports a peer may open here.
+ * Everything else is refused.
  *
  *     --expose         host:port[/udp]   /path   network/bits:port   '*:port'
  *     --permit-listen  [bind:]port[/udp]   /path
  *
- * A port may also be a range, low-high. An entry with a host is matched by the asker's words, not by what they mean,
- * and what is dialled is the entry itself: no other spelling of an address, and no name that leads there, gets past
- * it. A pattern (a network or `*`) looks at the address behind the words, once, and that very address is dialled, so
- * that a name cannot mean two things.
+ * A port may also be a range, low-high. An entry with a host matches the text of the request, not
+ * the address it resolves to, and the entry itself is dialled. Another spelling of an address, or
+ * another name for it, does not match. A pattern (a network or `*`) is matched against the resolved
+ * address. The name is resolved once and that same address is dialled, so that a second look-up
+ * cannot return a different address.
  *
- * Patterns leave out special addresses unless they name them (special-ranges.ts). `*` reaches no address of this
- * machine and of the networks it is directly connected to; a network reaches those of its hosts that are on such a
- * network, but an address of this machine only as a whole: /32 or /128 (own-networks.ts).
+ * A pattern does not cover special addresses unless it names them (special-ranges.ts). `*` covers
+ * no address of this machine and none of its directly connected networks. A network pattern covers
+ * the hosts of a directly connected network, but covers an address of this machine only as a single
+ * host: /32 or /128 (local-networks.ts).
  */
 import { SrudpError } from "../../../base/errors.ts";
 import { type Address, formatTarget, type Target } from "../../../link/forward-records.ts";
@@ -40,16 +43,16 @@ type Entry =
 interface Pattern {
   readonly kind: "pattern";
   readonly protocol: Protocol;
-  /** Undefined for every address. */
+  /** Undefined if the pattern covers every address. */
   readonly network: Network | undefined;
   readonly ports: Ports;
 }
 
-/** What a peer that asks for a target gets, and by which entry. */
+/** The address that a request is allowed to reach, and the entry that allows it. */
 export interface Allowed {
-  /** What is dialled. */
+  /** The address to dial. */
   readonly address: Address;
-  /** The entry that allows it, as it was given. */
+  /** The entry that allows the request, as it was configured. */
   readonly entry: string;
 }
 
@@ -62,9 +65,9 @@ interface Permit {
 
 const ANY_PORT: Ports = { low: 0, high: 65_535 };
 
-/** What one peer, or any that has no list of its own, may do. */
+/** The permissions of one peer, or of all peers that have no list of their own. */
 export class Permissions {
-  /** The entries as they were given. */
+  /** The entries as they were configured. */
   readonly exposed: readonly string[];
   readonly permitted: readonly string[];
   readonly #entries: readonly Entry[];
@@ -72,8 +75,9 @@ export class Permissions {
   readonly #interfaces: Interfaces | undefined;
 
   /**
-   * @param interfaces for tests; by default those of this machine, looked at for each target anew
-   * @throws SrudpError ERR_USAGE for an entry that cannot be read
+   * @param interfaces for tests; default: the interfaces of this machine, read again for each
+   * target
+   * @throws SrudpError ERR_USAGE for an entry that cannot be parsed
    */
   constructor(
     exposed: readonly string[] = [],
@@ -88,16 +92,16 @@ export class Permissions {
   }
 
   /**
-   * What is to be dialled for a peer that asks for `target`.
+   * The address to dial for a peer that requests `target`.
    *
-   * @param signal gives the name's look-up up
+   * @param signal cancels the name look-up
    * @throws SrudpError ERR_TARGET_FORBIDDEN, ERR_TARGET_UNKNOWN
    */
   async dialFor(target: Target, signal?: AbortSignal): Promise<Address> {
     return (await this.allow(target, signal)).address;
   }
 
-  /** As `dialFor`, with the entry that allows it. */
+  /** Like `dialFor`, but also returns the entry that allows the target. */
   async allow(target: Target, signal?: AbortSignal): Promise<Allowed> {
     if (target.kind === "asked") throw forbidden(target);
     for (const [index, entry] of this.#entries.entries()) {
@@ -106,12 +110,12 @@ export class Permissions {
     }
     if (target.kind === "first" || target.kind === "unix") throw forbidden(target);
     const { host, port, kind } = target;
-    // An empty host would be this machine, and nothing can be sent to port 0.
+    // Node would dial this machine for an empty host, and port 0 cannot be a destination.
     if (host === "" || port === 0) throw forbidden(target);
     const hasPattern = this.#entries.some((entry) => isPatternFor(entry, target));
     if (!hasPattern) throw forbidden(target);
     const addresses = await addressesOf(host, target, signal);
-    // After the look-up: interfaces may have changed meanwhile.
+    // Read after the look-up, because the interfaces may have changed meanwhile.
     const own = new OwnNetworks(this.#interfaces);
     for (const address of addresses) {
       for (const [index, entry] of this.#entries.entries()) {
@@ -122,7 +126,7 @@ export class Permissions {
     throw forbidden(target);
   }
 
-  /** Whether a peer may have `bind` opened here. */
+  /** Whether a peer may open `bind` on this machine. */
   mayListen(bind: Address): boolean {
     return this.#permits.some((permit) => {
       if (permit.kind !== bind.kind) return false;
@@ -140,7 +144,7 @@ function isPatternFor(entry: Entry, target: Exclude<Address, { kind: "unix" }>):
 
 function reaches({ network }: Pattern, address: string, own: OwnNetworks): boolean {
   if (network?.has(address) === false || !isOpenTo(address, network)) return false;
-  // Loopback has been named, or it is not open.
+  // Only a pattern that names loopback covers a loopback address.
   if (isLoopback(address)) return true;
   if (own.isOwn(address)) return network?.isOneHost === true;
   return network !== undefined || !own.isOnLink(address);
@@ -153,8 +157,9 @@ function forbidden(target: Target): SrudpError {
 }
 
 /**
- * What an entry without a pattern has dialled for the asker's words, undefined where they mean something else: they
- * are compared letter by letter, but for case and the ways to write one IPv6 address.
+ * The address that an entry without a pattern allows for `target`, or undefined if the entry does
+ * not match. The text is compared exactly, except for case and the different spellings of one IPv6
+ * address.
  */
 function meantBy(entry: Entry, target: Target): Address | undefined {
   if (entry.kind === "path") {
@@ -175,7 +180,7 @@ function meantBy(entry: Entry, target: Target): Address | undefined {
 
 function literalHost(host: string): string {
   const lower = host.toLowerCase();
-  // Only written differently: the same 128 bits. What changes the family is another address.
+  // Another spelling of the same 128 bits matches. An address of the other family does not.
   const canonical = lower.includes(":") ? canonicalAddress(lower) : undefined;
   return canonical?.includes(":") ? canonical : lower;
 }

@@ -1,7 +1,10 @@
-/** Ranges that no pattern of an exposure covers by accident: loopback, link-local, private and metadata addresses. */
+/**
+ * Address ranges that a pattern of an exposure must name explicitly: loopback, link-local, private
+ * and metadata addresses.
+ */
 import { BlockList, isIPv4, isIPv6, SocketAddress } from "node:net";
 
-/** A network: an address and the number of its leading bits that count. */
+/** A network: an address and the length of its prefix in bits. */
 export class Network {
   readonly address: string;
   readonly prefixBits: number;
@@ -14,7 +17,7 @@ export class Network {
     this.#members.addSubnet(address, prefixBits, familyOf(address));
   }
 
-  /** The network that `text` spells in CIDR; undefined for anything else. */
+  /** Parses a network in CIDR notation. Returns undefined for any other text. */
   static parse(text: string): Network | undefined {
     const parts = /^([0-9a-f.:]+)\/(\d{1,3})$/i.exec(text);
     const address = canonicalAddress(parts?.[1] ?? "");
@@ -38,8 +41,8 @@ export class Network {
 }
 
 /**
- * The one spelling of an IP address; undefined for what is none. An IPv4 address in IPv6 clothes is one of IPv4:
- * the kernel treats it so.
+ * The canonical spelling of an IP address, or undefined if `text` is not an IP address. An
+ * IPv4-mapped IPv6 address becomes an IPv4 address, because the kernel treats it as one.
  */
 export function canonicalAddress(text: string): string | undefined {
   if (isIPv4(text)) return text;
@@ -48,7 +51,10 @@ export function canonicalAddress(text: string): string | undefined {
   return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(address)?.[1] ?? address;
 }
 
-/** Whether `address` may be reached by a pattern that covers it, `named` being the network that the pattern names. */
+/**
+ * Whether a pattern that covers `address` may reach it. `named` is the network that the pattern
+ * names.
+ */
 export function isOpenTo(address: string, named: Network | undefined): boolean {
   if (STATELESS_TRANSLATION.has(address)) return false;
   return SPECIAL.every(
@@ -56,7 +62,7 @@ export function isOpenTo(address: string, named: Network | undefined): boolean {
   );
 }
 
-/** Whether `address` is this machine by definition. */
+/** Whether `address` is a loopback address. */
 export function isLoopback(address: string): boolean {
   return LOOPBACK.some((network) => network.has(address));
 }
@@ -67,10 +73,14 @@ function familyOf(address: string): "ipv4" | "ipv6" {
 
 const LOOPBACK: readonly Network[] = [new Network("127.0.0.0", 8), new Network("::1", 128)];
 
-/** IPv4-translated addresses: no pattern reaches them, since each stands for an IPv4 address.  // RFC 7915, RFC 2765 */
+/**
+ * IPv4-translated addresses. No pattern reaches them, because each one stands for an IPv4
+ * address.  // RFC 7915, RFC 2765
+ */
 const STATELESS_TRANSLATION: Network = new Network("::ffff:0:0:0", 96);
 
-// RFC 6890, RFC 8190 and what clouds answer metadata on; IPv6 ranges that carry IPv4 addresses are closed as a whole.
+// The ranges of RFC 6890 and RFC 8190, and the metadata addresses of cloud providers. IPv6 ranges
+// that embed IPv4 addresses are closed as a whole.
 const SPECIAL: readonly Network[] = [
   ["0.0.0.0", 8],
   ["10.0.0.0", 8],

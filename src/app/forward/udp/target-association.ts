@@ -1,9 +1,10 @@
 /**
- * The exposing side of one UDP flow: the one owner of its socket, its idle timer and its channel on the link. All of
- * them are freed exactly once, however the flow ends, and nothing here throws into an event.
+ * The target side of one UDP flow. It owns the flow's socket, idle timer and association on the
+ * link. All of them are freed exactly once, however the flow ends, and no event handler throws.
  *
- * A name's addresses are tried in order. UDP has no handshake, so the kernel reports a refusal only after a datagram
- * was sent: the flow then goes on to the next address and sends the unanswered datagrams again.
+ * The addresses of a name are tried in order. UDP has no handshake, so the kernel reports a refusal
+ * only after a datagram was sent. The flow then switches to the next address and sends the
+ * unanswered datagrams again.
  */
 import { createSocket, type Socket } from "node:dgram";
 import { isIP } from "node:net";
@@ -13,12 +14,12 @@ import { lookUp } from "../../../platform/name-lookup.ts";
 import { targetError } from "../dial.ts";
 import type { FlowOptions, UdpAssociation } from "./udp-association.ts";
 
-/** A flow that was quiet for so long is over.  // RFC 4787 §4.3: not before two minutes */
+/** A flow without a datagram for this long ends.  // RFC 4787 §4.3: not before two minutes */
 export const FLOW_IDLE_MS = 120_000;
-/** Unanswered datagrams that are kept for the next address, in total. */
+/** Maximum total size of the unanswered datagrams that are kept for the next address. */
 const MAX_UNANSWERED_BYTES = 16 * 1024;
 
-/** Errors that lose a datagram and say nothing about the target. */
+/** Errors that mean a lost datagram but nothing about the target. */
 const LOST: ReadonlySet<string> = new Set(["EMSGSIZE", "ENOBUFS", "ENOMEM", "EAGAIN"]);
 
 /** An address with a host and a port. */
@@ -26,11 +27,11 @@ export type PortAddress = Exclude<Address, { kind: "unix" }>;
 
 export interface TargetFlowOptions {
   readonly address: PortAddress;
-  /** Makes the flow known to the link, so that the peer's datagrams reach it. */
+  /** Registers the flow with the link, so that the peer's datagrams reach it. */
   readonly openChannel: (options: FlowOptions) => UdpAssociation;
   /** The target refused the flow after it had been set up. */
   readonly onRefused: (error: SrudpError) => void;
-  /** For tests; default: the system's. */
+  /** For tests; default: the system's name look-up. */
   readonly addressesOf?: (host: string) => Promise<readonly TargetAddress[]>;
 }
 
@@ -66,7 +67,7 @@ export class TargetFlow {
   }
 
   /**
-   * Carries datagrams until the flow is over.
+   * Forwards datagrams until the flow ends.
    *
    * @param onReached called as soon as a socket is connected
    * @throws SrudpError ERR_TARGET_… before `onReached`
@@ -76,7 +77,7 @@ export class TargetFlow {
       await this.#resolve();
       await this.#connect();
     } catch (error) {
-      // The caller has an answer to write before the stream ends.
+      // The caller writes an answer before the stream ends.
       this.#free();
       throw error;
     }
@@ -94,7 +95,7 @@ export class TargetFlow {
     }
   }
 
-  /** Connects to the first address that can be connected to. @throws SrudpError ERR_TARGET_… */
+  /** Connects to the first address that accepts a connection. @throws SrudpError ERR_TARGET_… */
   async #connect(): Promise<void> {
     const { address } = this.#options;
     let failure: NodeJS.ErrnoException = Object.assign(new Error("no address"), { code: "ENOTFOUND" });
@@ -108,7 +109,8 @@ export class TargetFlow {
         this.#use(socket);
         return;
       }
-      // A socket that was closed while it was being bound may still be open: dgram forgets that if binding fails.
+      // A socket that was closed during its bind may still be open: dgram does not close it if the
+      // bind fails.
       closeSocket(socket);
       this.#socket = undefined;
       if (error !== undefined) failure = error;
@@ -136,13 +138,13 @@ export class TargetFlow {
       this.#unanswered.push(bytes);
       this.#unansweredBytes += bytes.length;
     }
-    // Only a socket that is connected may send without an address; another one would throw.
+    // An unconnected socket would throw on a send without an address.
     if (this.#isConnected) this.#socket?.send(bytes, this.#afterSend);
   }
 
   #handleError(socket: Socket, error: NodeJS.ErrnoException): void {
     if (socket !== this.#socket || LOST.has(error.code ?? "")) return;
-    // A network that fails for a while does not end a flow that worked.  // RFC 4787 §10, REQ-12
+    // A temporary network failure does not end a flow that has worked.  // RFC 4787 §10, REQ-12
     if (this.#hasAnswered && error.code !== "ECONNREFUSED") return;
     this.#isConnected = false;
     this.#socket = undefined;
@@ -169,13 +171,16 @@ export class TargetFlow {
   }
 }
 
-/** Why `socket` cannot be connected; undefined once it is, or when it was closed meanwhile. */
+/**
+ * Connects `socket`. Resolves with the error, or with undefined once it is connected or was closed
+ * meanwhile.
+ */
 function connected(socket: Socket, port: number, host: string): Promise<NodeJS.ErrnoException | undefined> {
   return new Promise((resolve) => {
     socket.on("error", resolve);
     socket.once("close", () => resolve(undefined));
     try {
-      // dgram reports a failure to the callback, and only without one as an event.
+      // dgram passes a failure to the callback. It emits an event only if there is no callback.
       socket.connect(port, host, resolve as () => void);
     } catch (error) {
       resolve(error as NodeJS.ErrnoException);
@@ -183,12 +188,12 @@ function connected(socket: Socket, port: number, host: string): Promise<NodeJS.E
   });
 }
 
-/** Closes a socket that may be closed already, which dgram answers with an exception. */
+/** Closes a socket. dgram throws if the socket is closed already. */
 function closeSocket(socket: Socket): void {
   try {
     socket.close();
   } catch {
-    // It is closed.
+    // It was closed before.
   }
 }
 

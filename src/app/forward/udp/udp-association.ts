@@ -1,9 +1,10 @@
 /**
- * One UDP flow on the link: datagrams keep their boundaries and may get lost, as they may without us.
+ * One UDP flow on the link. Datagrams keep their boundaries and may be lost, as on a direct path.
  *
- * A stream stands for the flow, and tells where it leads and when it is over. Datagrams travel as the link's own,
- * with the stream's number before them; those that are too long for that, and all until the peer has answered,
- * travel as pieces on the stream.
+ * A stream represents the flow: it names the target, and its end is the end of the flow. Datagrams
+ * travel as unreliable datagrams of the link, prefixed with the number of the stream. Datagrams
+ * that are too long for that travel as length-prefixed pieces on the stream, and so do all
+ * datagrams until the peer has answered.
  */
 import { concatBytes } from "../../../base/bytes.ts";
 import { SrudpError } from "../../../base/errors.ts";
@@ -13,24 +14,27 @@ import type { Link } from "../../../link/link.ts";
 import type { Stream } from "../../../link/stream.ts";
 import { readPiece } from "../head-reader.ts";
 
-/** Longest UDP payload. */
+/** Maximum UDP payload. */
 const DATAGRAM_LIMIT_BYTES = 65_535;
-/** What may wait on the stream before further datagrams are dropped, as a full queue drops them. */
+/**
+ * Bytes that may wait on the stream. Beyond that, datagrams are dropped, as a full queue drops
+ * them.
+ */
 const WAITING_LIMIT_BYTES = 512 * 1024;
 
 export interface FlowOptions {
-  /** Takes each datagram of the peer while the flow is open; must not throw. */
+  /** Receives each datagram of the peer while the flow is open; must not throw. */
   readonly deliver: (bytes: Uint8Array) => void;
   /** Called once, when the flow closes for any reason. */
   readonly onClose: () => void;
 }
 
-/** The flows of one link, by the number of their stream: where the link's datagrams find them. */
+/** The flows of one link by stream ID, for dispatching the link's datagrams. */
 export type Flows = Map<number, UdpAssociation>;
 
-/** Owns the stream of a flow and its entry among the link's flows; nothing here throws. */
+/** Owns the stream of a flow and its entry in the flow table of the link. No method throws. */
 export class UdpAssociation {
-  /** Monotonic time of the last datagram either way. */
+  /** Monotonic time of the last datagram in either direction. */
   lastAtMs: number = performance.now();
   readonly #link: Link;
   readonly #stream: Stream;
@@ -39,14 +43,15 @@ export class UdpAssociation {
   #isConfirmed = false;
   #isClosed = false;
 
-  /** @param stream closed already, or open; a closed one makes a closed flow */
+  /** @param stream open, or already closed; the flow of a closed stream is closed */
   constructor(link: Link, stream: Stream, flows: Flows, options: FlowOptions) {
     this.#link = link;
     this.#stream = stream;
     this.#flows = flows;
     this.#options = options;
     flows.set(stream.streamId, this);
-    // The event does not come twice: a stream that was reset before this call would never be freed.
+    // A stream that was reset before this call emits no further event, so the flow would never be
+    // freed.
     if (stream.destroyed) this.close();
     else stream.once("close", () => this.close());
   }
@@ -74,7 +79,7 @@ export class UdpAssociation {
   }
 
   /**
-   * Both sides know the flow: reads the pieces on the stream until it ends.
+   * Reads the pieces on the stream until it ends. Called once both sides know the flow.
    *
    * @returns why the peer's target refused the flow (ERR_TARGET_…); undefined for every other end
    */
@@ -89,7 +94,7 @@ export class UdpAssociation {
     }
   }
 
-  /** Frees everything, once. @param error the peer's side of the flow ends with its code */
+  /** Frees everything, once. @param error its code resets the stream */
   close(error?: SrudpError): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -100,7 +105,9 @@ export class UdpAssociation {
   }
 }
 
-/** The flow and the payload of a datagram of the link; undefined when it is none of a flow. */
+/**
+ * The stream ID and the payload of a datagram of the link, or undefined if it belongs to no flow.
+ */
 export function readFlowDatagram(bytes: Uint8Array): { streamId: number; payload: Uint8Array } | undefined {
   const reader = new Reader(bytes);
   const streamId = reader.varint();

@@ -1,4 +1,4 @@
-/** A UDP port with a flow to its destination for each sender. */
+/** A UDP port that opens a flow to its destination for each sender. */
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { SrudpError } from "../../../base/errors.ts";
 import { type Address, formatTarget, type Target } from "../../../link/forward-records.ts";
@@ -9,9 +9,9 @@ import { FLOW_IDLE_MS, type PortAddress } from "./target-association.ts";
 import type { UdpAssociation } from "./udp-association.ts";
 
 const SWEEP_INTERVAL_MS = 10_000;
-/** Senders at the same time; the one that was quiet longest makes room. */
+/** Maximum number of senders. When it is reached, the flow that has been idle longest is closed. */
 const FLOWS_LIMIT = 512;
-/** Datagrams that wait for a flow to come about. */
+/** Maximum number of datagrams that wait while a flow is being set up. */
 const WAITING_LIMIT = 32;
 
 export interface UdpPort extends OpenPort {
@@ -19,9 +19,9 @@ export interface UdpPort extends OpenPort {
 }
 
 /**
- * Opens `bind`, whose flows go `via` the peer to `target`.
+ * Opens `bind`. The dialer opens its flows to `target` at the peer.
  *
- * @param watcher receives the reason when a flow fails or is refused later
+ * @param watcher receives the error when a flow fails or is refused later
  * @throws SrudpError ERR_FORWARD_BIND
  */
 export async function openUdpPort(
@@ -67,12 +67,13 @@ class SenderFlows implements UdpPort {
       try {
         const socket = await bound(host, port);
         this.#sockets.push(socket);
-        // What cannot be sent is a lost datagram.
+        // An error of a send is equivalent to a lost datagram.
         socket.on("error", () => undefined);
         socket.on("message", (bytes, from) => this.#receive(socket, bytes, from));
         ({ port } = socket.address());
       } catch (error) {
-        // As for streams: a machine may lack the second family, but no other program may have its port.
+        // As for TCP ports, the second address family is optional, but another program must not
+        // hold its port.
         const isTaken = (error as NodeJS.ErrnoException).code === "EADDRINUSE";
         if (index === 0 || (isTaken && bind.port !== 0)) throw error;
       }
@@ -98,7 +99,8 @@ class SenderFlows implements UdpPort {
   }
 
   #receive(socket: Socket, bytes: Uint8Array, from: RemoteInfo): void {
-    // Port 0 is legal on the wire and means that no answer is wanted; nothing can be sent to it.  // RFC 768
+    // Source port 0 is legal and means that the sender expects no reply. Nothing can be sent to
+    // it.  // RFC 768
     if (from.port === 0) return;
     const key = `${from.address} ${from.port}`;
     let flow = this.#flows.get(key);
@@ -115,7 +117,7 @@ class SenderFlows implements UdpPort {
         if (!this.#isClosed) socket.send(bytes, from.port, from.address);
       },
       onClose: () => {
-        // A later flow of the same sender keeps its entry.
+        // The entry may belong to a later flow of the same sender.
         if (this.#flows.get(key) === flow) this.#flows.delete(key);
       },
     });
@@ -144,32 +146,34 @@ interface SenderFlowOptions {
   readonly onClose: () => void;
 }
 
-/** The flow of one sender: owns its channel on the link, from before there is one. */
+/**
+ * The flow of one sender. It owns its association on the link from before the association exists.
+ */
 class SenderFlow {
   readonly #options: SenderFlowOptions;
   #sentAtMs = performance.now();
   #channel: UdpAssociation | undefined;
   #waiting: Uint8Array[] = [];
   #isClosed = false;
-  /** Closed from this side, before the flow ended by itself. */
+  /** Closed on this side before the flow ended by itself. */
   #isAbandoned = false;
 
   constructor(options: SenderFlowOptions) {
     this.#options = options;
   }
 
-  /** Monotonic time of the last datagram either way. */
+  /** Monotonic time of the last datagram in either direction. */
   get lastAtMs(): number {
     return Math.max(this.#sentAtMs, this.#channel?.lastAtMs ?? 0);
   }
 
-  /** Never rejects. @returns why the flow failed, where that has to be reported */
+  /** Never rejects. @returns why the flow failed, if the failure has to be reported */
   async run(dialer: Dialer, target: Target): Promise<SrudpError | undefined> {
     try {
       const flow = { deliver: this.#options.answer, onClose: () => this.#finish() };
       return await dialer.reachFlow(target, flow, (channel) => this.#open(channel));
     } catch (thrown) {
-      // A flow that was closed here needs no explanation.
+      // A flow that was closed on this side needs no error.
       return !this.#isAbandoned && thrown instanceof SrudpError ? thrown : undefined;
     } finally {
       this.#finish();
@@ -196,7 +200,7 @@ class SenderFlow {
   }
 
   #open(channel: UdpAssociation): void {
-    // It took so long that the flow, or the whole port, was closed meanwhile.
+    // The flow, or the whole port, was closed during the set-up.
     if (this.#isClosed) {
       channel.close();
       return;
@@ -206,7 +210,7 @@ class SenderFlow {
   }
 }
 
-/** A socket bound to `host`, which has to be an address of this machine or a name for one. */
+/** Binds a socket to `host`, which is an address of this machine or a name for one. */
 function bound(host: string, port: number): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const isSix = host.includes(":");
