@@ -1,11 +1,11 @@
 /**
- * Measures a link over the link itself: a stream for each request, opened by the measuring side and served by the
- * other. Only an authenticated peer can send requests. They cost the server what a pipe would, a few streams at a
- * time, and never longer than a minute.
+ * Measures a link over the link itself. The measuring side opens a stream for each request, and the
+ * peer serves it. Only an authenticated peer can send requests. They cost the server as much as a
+ * pipe, at most a few streams at a time, and never for longer than a minute.
  *
- * A request is one byte, its kind, and for `source` the time in milliseconds (32 bits). `sink` counts the received
- * bytes and reports them at the end (bytes and milliseconds, 64 bits each as IEEE 754). `source` sends as fast as the
- * link permits. `echo` sends back each byte.
+ * A request is one byte, its kind. For `source` the time in milliseconds follows (32 bits). `sink`
+ * counts the received bytes and reports them at the end (bytes and milliseconds, 64 bits each as
+ * IEEE 754). `source` sends as fast as the link permits. `echo` sends back each byte.
  */
 
 import { concatBytes, writeU32 } from "../base/bytes.ts";
@@ -17,26 +17,29 @@ import type { Stream } from "../link/stream.ts";
 export const QUESTION = { sink: 1, source: 2, echo: 3 } as const;
 const SOURCE_BYTES = 5;
 const ANSWER_BYTES = 16;
-/** The longest time for which a request is served. */
+/** Maximum time for which a request is served. */
 const MAX_MS = 60_000;
-/** Questions answered at once: one, and those before it that are about to close. */
+/**
+ * Maximum number of requests served at once: the current one, and earlier ones whose streams are
+ * about to close.
+ */
 const STREAMS_LIMIT = 4;
-/** The most bytes that an echo buffers. */
+/** Maximum number of bytes that an echo buffers. */
 const MAX_ECHO_BYTES = 1024;
-/** Slow start and the search for the packet size: carried, but not counted. */
+/** Initial time that is excluded from the result: slow start and packet size discovery. */
 const WARM_UP_MS = 500;
 const CHUNK: Uint8Array = new Uint8Array(65_536);
 
 export interface BenchResult {
-  /** Bytes per second that arrived, from here to the peer and from the peer to here. */
+  /** Bytes per second that arrived: `upRate` at the peer, `downRate` here. */
   readonly upRate: number;
   readonly downRate: number;
   /** Round trips of one byte on the idle link, ms. */
   readonly roundTripMs: { readonly median: number; readonly p99: number; readonly count: number };
-  /** Of the packets sent from here while both directions were measured, percent. */
+  /** Share of lost packets among those that this side sent during both measurements, percent. */
   readonly lossPct: number;
   readonly path: PathKind;
-  /** UDP payload of full packets, by the end of it. */
+  /** UDP payload of full packets at the end of the measurement. */
   readonly mtuBytes: number;
 }
 
@@ -76,7 +79,7 @@ export function refuseBench(link: Link, onRefused: (error: SrudpError) => void):
   });
 }
 
-/** @param head the question, and what came with it */
+/** @param head the kind of the request, and the bytes that arrived with it */
 function answer(stream: Stream, head: Uint8Array): void {
   switch (head[0]) {
     case QUESTION.sink:
@@ -138,10 +141,10 @@ function echo(stream: Stream, first: Uint8Array): void {
 }
 
 /**
- * Measures a link whose peer answers (`serveBench`).
+ * Measures a link whose peer serves requests (`serveBench`).
  *
  * @param forMs time for each direction
- * @throws what the link failed of; ERR_PEER_RESET when the peer does not answer such questions
+ * @throws the error of the link; ERR_PEER_RESET when the peer does not serve requests
  */
 export async function measure(link: Link, forMs: number): Promise<BenchResult> {
   const roundTripMs = await roundTrips(link);
@@ -161,7 +164,7 @@ export async function measure(link: Link, forMs: number): Promise<BenchResult> {
   };
 }
 
-/** For a second at most, or this often. */
+/** Number of round trips to measure. The measurement ends earlier after one second. */
 const ROUND_TRIPS = 1000;
 const ROUND_TRIPS_MS = 1000;
 /** The first round trips run before V8 has optimized the code. */
@@ -236,7 +239,7 @@ async function ask(link: Link, question: Uint8Array): Promise<Stream> {
   return stream;
 }
 
-/** Writes for so long, waiting where the stream asks for it; ends early when the stream is over. */
+/** Writes for `forMs`, with backpressure. Ends early when the stream has closed. */
 function writeFor(stream: Stream, forMs: number): Promise<void> {
   const endsAtMs = performance.now() + forMs;
   return new Promise((resolve) => {

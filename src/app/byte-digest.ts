@@ -1,18 +1,18 @@
 /** Counts and hashes the bytes of one direction, and measures their transfer time. */
 import { createHash, type Hash } from "node:crypto";
 
-/** How many bytes, and their SHA-256 in hexadecimal. */
+/** The number of bytes, and their SHA-256 in hexadecimal. */
 export interface ByteDigestResult {
   readonly bytes: number;
   readonly sha256: string;
 }
 
-/** A longer pause is idle time, unless the direction is known to be waiting for its peer. */
+/** A longer pause counts as idle time, unless the direction is known to be waiting for its peer. */
 const IDLE_AFTER_MS = 1000;
 
 export class ByteDigest {
   bytes = 0;
-  /** Time in which bytes were on their way: from the first on, without the pauses in which there was nothing to send. */
+  /** Time during which bytes were in transit, from the first byte on, without the idle pauses. */
   transferMs = 0;
   #notedAtMs: number | undefined;
   readonly #hash: Hash = createHash("sha256");
@@ -23,7 +23,10 @@ export class ByteDigest {
     this.#hash.update(chunk);
   }
 
-  /** Adds the time since the last call, however long it was where the direction `wasWaiting` for its peer. */
+  /**
+   * Adds the time since the last call, unless it was an idle pause. With `wasWaiting`, the
+   * direction was waiting for its peer and the time always counts.
+   */
   noteTime(wasWaiting: boolean): void {
     const nowMs = performance.now();
     const elapsedMs = nowMs - (this.#notedAtMs ?? nowMs);

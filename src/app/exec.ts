@@ -1,10 +1,10 @@
 /**
- * A program at one end of a link: the peer's bytes are its input, its output is the peer's, and its status
- * is the command's.
+ * Runs a program at one end of a link. The peer's bytes are the program's input, its output goes to
+ * the peer, and its exit status becomes the exit status of the command.
  *
- * A program may end without having read all of its input, or close its output and go on: neither is a
- * failure here. The link ends with the program. The peer receives all of its output, how far its input was
- * read, and whether it ended by itself.
+ * A program may exit without having read all of its input, or close its output and continue.
+ * Neither is a failure. The link ends with the program. The peer receives the whole output, and a
+ * report of how much input was read and whether the program exited by itself.
  */
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { constants } from "node:os";
@@ -23,7 +23,7 @@ export interface ProgramOptions {
 }
 
 export interface ProgramResult extends BridgeResult {
-  /** The program's exit status; 128 and the signal's number when a signal ended it. */
+  /** The program's exit status, or 128 plus the number of the signal that ended it. */
   readonly status: number;
 }
 
@@ -31,8 +31,8 @@ export interface ProgramResult extends BridgeResult {
 export interface ProgramBridge {
   readonly bridge: Bridge;
   /**
-   * Fulfilled when the program has ended and the peer has its output. Rejects as a bridge's `done`, and with
-   * ERR_FILE_UNREADABLE when the program cannot be started.
+   * Fulfilled when the program has ended and the peer has its output. Rejects like the `done` of a
+   * bridge, and with ERR_FILE_UNREADABLE when the program cannot be started.
    */
   readonly done: Promise<ProgramResult>;
 }
@@ -40,10 +40,11 @@ export interface ProgramBridge {
 const SIGNAL_STATUS = 128;
 
 /**
- * Starts `command` with `words`, without a shell, and joins the link to it. It inherits stderr.
+ * Starts `command` with the arguments `words`, without a shell, and joins the link to it. The
+ * program inherits stderr.
  *
- * It runs in a session of its own, without a controlling terminal. When the link ends, its process group is
- * hung up. A program that closed its output before that may finish its work first.
+ * The program runs in a new session without a controlling terminal. When the link ends, its process
+ * group receives SIGHUP. A program that closed its output before that may finish its work first.
  */
 export function bridgeToProgram(
   link: Link,
@@ -80,7 +81,7 @@ async function runToEnd(
       resolve(status ?? SIGNAL_STATUS + (signalName === null ? 0 : constants.signals[signalName]));
     });
   });
-  // At once: closing a link to a dead peer takes seconds.
+  // Not delayed until the link has closed, because closing a link to a dead peer takes seconds.
   const release = onAbort(signal, endGroup);
   link.once("close", () => {
     if (!child.stdout.readableEnded) endGroup();
@@ -88,7 +89,7 @@ async function runToEnd(
   joined.done.catch(endGroup);
   try {
     const [status, result] = await Promise.all([ended, joined.done]);
-    // It was still at work after the link had ended, and was hung up by the signal.
+    // The signal ended the program, which was still running after the link had ended.
     signal?.throwIfAborted();
     return { ...result, status };
   } finally {

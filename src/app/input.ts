@@ -1,11 +1,13 @@
 /**
  * Standard input as a stream that reuses its buffers.
  *
- * A chunk stays in use until the peer has acknowledged it. As garbage it would outlive V8's young generation and
- * accumulate, tens of megabytes at full rate. The consumer of the stream may therefore report how many bytes it no
- * longer needs, and their buffers are read into again.
+ * A chunk stays in use until the peer has acknowledged it. As garbage it would outlive V8's young
+ * generation and accumulate, tens of megabytes at full rate. The consumer of the stream may
+ * therefore report how many bytes it no longer needs. Their buffers are then reused for further
+ * reads.
  *
- * A pipe is read by the event loop, never by a blocked thread, which would hold the process at its end.
+ * The event loop reads pipes. A blocked read in the thread pool would keep the process from
+ * exiting.
  */
 import { fstatSync, read, readSync } from "node:fs";
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from "node:net";
@@ -19,15 +21,21 @@ const BUFFER_BYTES = 64 * 1024;
 const COPIED_BYTES = 16 * 1024;
 /** Buffers that are kept for reuse; the garbage collector takes further ones. */
 const BUFFERS_LIMIT = 256;
-/** How soon a descriptor that somebody made non-blocking is tried again when it has nothing. */
+/** Retry interval for an empty descriptor that another process has made non-blocking. */
 const EMPTY_RETRY_MS = 10;
 
-/** A Readable whose consumer reports how many of its bytes, from the first on, it no longer needs. */
+/**
+ * A Readable whose consumer reports how many of its bytes, counted from the first, it no longer
+ * needs.
+ */
 export interface RecyclingInput extends Readable {
   recycle(bytes: number): void;
 }
 
-/** The stream of an open descriptor; on a terminal it reads `process.stdin`, whatever the number. */
+/**
+ * Opens a stream on an open descriptor. On a terminal it reads `process.stdin`, regardless of the
+ * number.
+ */
 export function openInput(descriptor: number): Readable | RecyclingInput {
   if (isatty(descriptor)) return new TerminalInput();
   const stats = fstatSync(descriptor);
@@ -35,8 +43,8 @@ export function openInput(descriptor: number): Readable | RecyclingInput {
 }
 
 /**
- * Finds out before anything is done for it that a descriptor cannot be read: a directory, or a file that is open for
- * writing only. Nothing is taken from it.
+ * Fails early if a descriptor is not readable: a directory, or a file that is open for writing
+ * only. Consumes no input.
  *
  * @throws SrudpError ERR_FILE_UNREADABLE
  */
@@ -50,7 +58,7 @@ export function checkInput(descriptor: number): void {
   }
 }
 
-/** Why standard input cannot be read. */
+/** The error that reports why standard input is not readable. */
 export function inputError(error: NodeJS.ErrnoException): SrudpError {
   const reason = error.code === "EISDIR" ? "a directory" : (error.code ?? error.message);
   return new SrudpError("ERR_FILE_UNREADABLE", `Standard input (${reason})`, error);
@@ -60,7 +68,7 @@ export function isRecycling(input: Readable): input is RecyclingInput {
   return "recycle" in input;
 }
 
-/** Buffers in the order in which they were filled. */
+/** Filled buffers, in order. */
 class BufferPool {
   readonly #free: Uint8Array[] = [];
   readonly #used: { readonly endBytes: number; readonly buffer: Uint8Array }[] = [];
@@ -70,7 +78,7 @@ class BufferPool {
     return this.#free.pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES);
   }
 
-  /** What to hand out of `buffer`, whose first `length` bytes were filled. */
+  /** Returns the bytes to pass on. The first `length` bytes of `buffer` were filled. */
   fill(buffer: Uint8Array, length: number): Uint8Array {
     this.#bytes += length;
     if (length < COPIED_BYTES) {
@@ -90,7 +98,7 @@ class BufferPool {
   }
 }
 
-/** A file or a device. */
+/** Reads a file or a device. */
 class FileInput extends Readable implements RecyclingInput {
   readonly #descriptor: number;
   readonly #pool: BufferPool = new BufferPool();
@@ -118,7 +126,7 @@ class FileInput extends Readable implements RecyclingInput {
   }
 }
 
-/** A pipe or a socket. */
+/** Reads a pipe or a socket. */
 class StreamInput extends Readable implements RecyclingInput {
   readonly #socket: Socket;
   readonly #pool: BufferPool = new BufferPool();
@@ -131,7 +139,7 @@ class StreamInput extends Readable implements RecyclingInput {
       writable: false,
       onread: {
         buffer: () => this.#pool.take(),
-        // False stops the reading until `_read` asks for more.
+        // Returning false stops reading until `_read` requests more.
         callback: (length, buffer) => this.push(this.#pool.fill(buffer, length)),
       },
     };

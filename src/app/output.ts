@@ -1,27 +1,27 @@
 /**
  * Standard output as a stream whose descriptor can be closed.
  *
- * Node never closes descriptors 0–2, so the next program in a shell's pipe would not see the end before
- * this process ends. Here the end of the stream closes the descriptor, once everything is written, and puts
- * `/dev/null` in its place so that no file opened later gets its number.
+ * Node never closes descriptors 0–2, so the next program in a shell pipeline would not see the end
+ * of its input before this process exits. This stream closes its descriptor once everything is
+ * written, and replaces it with `/dev/null` so that no file opened later gets its number.
  *
- * Pipes and sockets are written without blocking, by the event loop. Files and terminals go through the
- * thread pool, where a stopped terminal holds up nothing but itself.
+ * The event loop writes to pipes and sockets without blocking. Files and terminals go through the
+ * thread pool, where a stopped terminal blocks nothing else.
  */
 import { closeSync, fstatSync, type Stats, write, writev } from "node:fs";
 import { Socket } from "node:net";
 import { Writable } from "node:stream";
 import { closeStandardDescriptor } from "../platform/standard-descriptors.ts";
 
-/** Bytes that wait before the link is told to wait. */
+/** Bytes that are buffered before the link is paused. */
 const WRITE_BEHIND_BYTES = 256 * 1024;
-/** How soon a descriptor that somebody made non-blocking is tried again when it is full. */
+/** Retry interval for a full descriptor that another process has made non-blocking. */
 const FULL_RETRY_MS = 10;
 const LAST_STANDARD_DESCRIPTOR = 2;
 
 type Done = (error?: Error | null) => void;
 
-/** A Writable over an open descriptor, whose end is the descriptor's end. */
+/** Opens a Writable on an open descriptor. Its end closes the descriptor. */
 export function openOutput(descriptor: number): Writable {
   const stats = fstatSync(descriptor);
   return stats.isFIFO() || stats.isSocket()
@@ -29,7 +29,7 @@ export function openOutput(descriptor: number): Writable {
     : new FileOutput(descriptor);
 }
 
-/** A pipe or a socket. */
+/** Writes to a pipe or a socket. */
 class StreamOutput extends Writable {
   readonly #descriptor: number;
   readonly #isSocket: boolean;
@@ -59,7 +59,8 @@ class StreamOutput extends Writable {
   }
 
   override _final(done: Done): void {
-    // A socket may be shared (as inetd does); then only a shutdown signals the end to its peer.
+    // Another process may share the socket, as with inetd. Then only a shutdown signals the end to
+    // its peer.
     if (this.#isSocket) this.#socket.end(() => this.#close(done));
     else this.#close(done);
   }
@@ -70,14 +71,14 @@ class StreamOutput extends Writable {
   }
 
   #close(done: Done): void {
-    // Node closes what it was given, standard descriptors excepted.
+    // Node closes the descriptor, unless it is a standard descriptor.
     if (this.#descriptor > LAST_STANDARD_DESCRIPTOR) this.#socket.once("close", () => done());
     this.#socket.destroy();
     if (this.#descriptor <= LAST_STANDARD_DESCRIPTOR) done(releaseDescriptor(this.#descriptor));
   }
 }
 
-/** A file, a terminal, or a device. */
+/** Writes to a file, a terminal, or a device. */
 class FileOutput extends Writable {
   readonly #descriptor: number;
 
@@ -97,7 +98,7 @@ class FileOutput extends Writable {
     writev(this.#descriptor, chunks, (error, written) => {
       if (error !== null && error.code !== "EAGAIN") done(error);
       else if (error === null && written === length) done();
-      // The rare rest is written in one piece.
+      // Partial writes are rare, so the rest is concatenated and written in one piece.
       else this.#writeAll(Buffer.concat(chunks).subarray(error === null ? written : 0), done);
     });
   }
@@ -116,7 +117,10 @@ class FileOutput extends Writable {
   }
 }
 
-/** Closes `descriptor`, and reports what the system kept back until now (a full disk over NFS, for one). */
+/**
+ * Closes `descriptor`. Returns an error that the system reports only at close, for example a full
+ * disk over NFS.
+ */
 function releaseDescriptor(descriptor: number): Error | undefined {
   if (descriptor <= LAST_STANDARD_DESCRIPTOR) return closeStandardDescriptor(descriptor);
   try {

@@ -23,24 +23,28 @@ import { openOutput } from "./output.ts";
 import { passOnEntered } from "./terminal-input.ts";
 
 export interface BridgeOptions {
-  /** Where bytes for the peer come from. Default: standard input. */
+  /** Source of the bytes for the peer. Default: standard input. */
   readonly input?: Readable;
-  /** Where the peer's bytes go; ended at the peer's end. Default: descriptor 1, which is then closed. */
+  /**
+   * Destination of the peer's bytes. Ended when the peer ends. Default: descriptor 1, which is then
+   * closed.
+   */
   readonly output?: Writable;
-  /** Drops received bytes; the end of input ends the pipe (`--send-only`). */
+  /** Drops received bytes. The end of input ends the pipe (`--send-only`). */
   readonly sendOnly?: boolean;
-  /** Sends nothing: input is not touched (`--recv-only`). */
+  /** Sends nothing and does not read the input (`--recv-only`). */
   readonly recvOnly?: boolean;
   /**
-   * The end of a peer that has sent data also ends the input, after the lines that were entered before. For input at a
-   * terminal, which does not end by itself.
+   * Ends the input when a peer that has sent data ends, after all lines that were entered before.
+   * For input at a terminal, which does not end by itself.
    */
   readonly endsWithPeer?: boolean;
-  /** Time for the other direction after the end of input, ms (`-q`); left out, unlimited. */
+  /** Time for the other direction after the end of input, ms (`-q`). Default: unlimited. */
   readonly quitAfterMs?: number;
   /**
-   * Input and output are those of a program. It may close its input early; what the peer sends after that is
-   * dropped. The peer is told how the program ended, so call `programEnded()`.
+   * Input and output are those of a program. The program may close its input early; bytes that the
+   * peer sends after that are dropped. The peer is notified how the program ended, so the caller
+   * must call `programEnded()`.
    */
   readonly isProgram?: boolean;
   /** Resets the link; `done` rejects with the signal's reason. */
@@ -55,7 +59,7 @@ export interface BridgeResult {
   readonly unreadBytes: number;
   /** Time during which bytes were transferred, without idle time. */
   readonly transferMs: { readonly sent: number; readonly received: number };
-  /** Since the bridge began. */
+  /** Time since the bridge was created. */
   readonly durationMs: number;
 }
 
@@ -63,14 +67,15 @@ export interface BridgeResult {
  * Joins a link to input and output.
  *
  * `done` rejects with an SrudpError: ERR_OUTPUT_CLOSED, ERR_PEER_OUTPUT_CLOSED, ERR_LINK_LOST,
- * ERR_PEER_RESET, ERR_FILE_UNREADABLE (of input); by then what had arrived has been written.
+ * ERR_PEER_RESET, ERR_FILE_UNREADABLE (of input). All bytes that had arrived are written before it
+ * rejects.
  */
 export function bridge(link: Link, options: BridgeOptions = {}): Bridge {
   return new Bridge(link, options);
 }
 
 export class Bridge {
-  /** Fulfilled when both sides have received every byte; the link is closed then. */
+  /** Fulfilled when both sides have received every byte. The link is closed then. */
   readonly done: Promise<BridgeResult>;
   /** Fulfilled when input and output are no longer used, which is before the link has closed. */
   readonly released: Promise<void>;
@@ -79,7 +84,9 @@ export class Bridge {
   readonly #input: Readable | undefined;
   readonly #recycling: RecyclingInput | undefined;
   readonly #output: Writable;
-  /** The output keeps nothing that it has taken, so that the link may have its memory back. */
+  /**
+   * The output keeps no reference to written chunks, so their memory can be returned to the link.
+   */
   readonly #isOutputOurs: boolean;
   readonly #sent: ByteDigest = new ByteDigest();
   readonly #received: ByteDigest = new ByteDigest();
@@ -90,25 +97,27 @@ export class Bridge {
   #resolveReleased!: () => void;
 
   #isInputEnded = false;
-  /** The other direction is not waited for any more. */
+  /** The pipe no longer waits for the other direction. */
   #isQuitting = false;
-  /** `quitAfterMs` is over. */
+  /** `quitAfterMs` has elapsed. */
   #isTimeUp = false;
   /** The peer's direction has ended. */
   #isReceiveEnded = false;
   #hasReceived = false;
-  /** No more goes to the output. */
+  /** The output receives no further bytes. */
   #isOutputEnding = false;
-  /** The output has taken everything and is closed, and the peer was told. */
+  /** The output has accepted everything and is closed, and the receipt was sent. */
   #isOutputDone = false;
-  /** The output closed before it had taken everything; only a program's output may. */
+  /**
+   * The output closed before it had accepted everything. Only the output of a program may do so.
+   */
   #isOutputCutShort = false;
-  /** The program whose input and output these are has ended. */
+  /** The program at this end has ended. */
   #isProgramEnded = false;
   #receipt: Receipt | undefined;
   /** The peer's output was a program that has ended by itself. */
   #isPeerProgramEnded = false;
-  /** The link is over, perhaps with an error. */
+  /** Set once the link has ended, with its error if it failed. */
   #over: { readonly error: Error | undefined } | undefined;
   #quitTimer: LongTimeout | undefined;
   #isSettled = false;
@@ -130,7 +139,7 @@ export class Bridge {
     });
     // A caller that reads only the counters must not get an unhandled rejection.
     this.done.catch(() => undefined);
-    // The link would close by itself before the receipts are exchanged.
+    // Without a hold, the link would close by itself before the receipts are exchanged.
     this.#release = link.hold();
     link.on("receipt", this.#onReceipt);
     link.on("record", this.#onRecord);
@@ -142,7 +151,7 @@ export class Bridge {
     this.#endWaitForAbort = onAbort(signal, () => this.#breakOff(signal?.reason));
   }
 
-  /** Bytes that were given to the link. */
+  /** Bytes that were written to the link. */
   get sentBytes(): number {
     return this.#sent.bytes;
   }
@@ -152,7 +161,7 @@ export class Bridge {
     return this.#received.bytes;
   }
 
-  /** The counts so far, or at the end. */
+  /** The counts so far, or the final ones. */
   result(): BridgeResult {
     return {
       sent: this.#sent.result(),
@@ -164,10 +173,10 @@ export class Bridge {
   }
 
   /**
-   * The program at this end (`isProgram`) has ended. Nothing more is read for it, and the link ends in order once
-   * the peer has its output.
+   * Reports that the program at this end (`isProgram`) has ended. Nothing more is read for it. The
+   * link ends in order once the peer has the program's output.
    *
-   * @param byItself false when a signal ended it: what it left unread is then a loss to the peer
+   * @param byItself false when a signal ended the program; unread input then counts as lost
    */
   programEnded(byItself: boolean): void {
     this.#isProgramEnded = true;
@@ -177,7 +186,9 @@ export class Bridge {
     this.#quit();
   }
 
-  /** Ends in order without waiting for the peer's end, once the peer has taken what was sent. */
+  /**
+   * Ends in order without waiting for the peer's end, once the peer has received all sent bytes.
+   */
   #quit(): void {
     this.#isQuitting = true;
     this.#advance();
@@ -194,7 +205,7 @@ export class Bridge {
     input.on("data", this.#onInput);
     input.on("end", this.#onInputEnd);
     input.on("error", this.#onInputError);
-    // A stream that was destroyed or has ended before will say nothing any more.
+    // A stream that has ended or was destroyed before emits no further event.
     if (input.readableEnded || input.destroyed) this.#onInputEnd();
   }
 
@@ -311,14 +322,17 @@ export class Bridge {
     this.#breakOff(failure, "ERR_PEER_OUTPUT_CLOSED");
   });
 
-  /** A stream that is destroyed, as Node does with the stdin of a program that ends, may say nothing else. */
+  /** Node destroys the stdin of a program that exits, and may then emit no event but 'close'. */
   readonly #onOutputClose = this.#guard((): void => {
     if (this.#isOutputDone || this.#isSettled) return;
     if (this.#options.isProgram) this.#cutOutputShort();
     else this.#breakOff(new SrudpError("ERR_OUTPUT_CLOSED"), "ERR_PEER_OUTPUT_CLOSED");
   });
 
-  /** The program takes no more. The receipt says how far it came; the rest is dropped, so that the peer can end. */
+  /**
+   * Handles a program that accepts no more input. The receipt reports how many bytes it accepted.
+   * The rest is dropped, so that the peer can end.
+   */
   #cutOutputShort(): void {
     if (this.#isOutputDone) return;
     this.#isOutputCutShort = true;
@@ -354,7 +368,7 @@ export class Bridge {
 
   #endWith(error: Error | undefined): void {
     this.#over ??= { error };
-    // Nothing more will come; what has come is still written.
+    // No further bytes arrive, but the bytes that have arrived are still written.
     this.#endOutput();
     this.#advance();
   }
@@ -378,7 +392,7 @@ export class Bridge {
     }
   }
 
-  /** The link has ended before this side was done with it. */
+  /** Handles the end of the link before this side has finished. */
   #conclude(isTaken: boolean): void {
     const { error } = this.#over!;
     // With both receipts exchanged, a lost link is an orderly end: only the close was lost.
@@ -393,7 +407,10 @@ export class Bridge {
     });
   }
 
-  /** Whether the peer's output took every byte that was sent until now, or all that its program wanted. */
+  /**
+   * Whether the peer's output accepted every byte that was sent so far, or all that its program
+   * wanted.
+   */
   #isTaken(): boolean {
     const receipt = this.#receipt;
     if (receipt === undefined) return false;
@@ -407,8 +424,9 @@ export class Bridge {
   }
 
   /**
-   * Whether a receipt that does not agree with what was sent ends the link at once. One for fewer bytes does not:
-   * the peer's direction is still received, and how its program ended is still to come.
+   * Whether a receipt that does not match the sent bytes ends the link at once. A receipt for fewer
+   * bytes does not: the peer's direction is still received, and the report of how its program ended
+   * is still to arrive.
    */
   #isReceiptFinal(): boolean {
     const receipt = this.#receipt;
@@ -422,7 +440,10 @@ export class Bridge {
     );
   }
 
-  /** Wraps handlers of input, output and timers: a fault ends the link (`link/fault.ts`) and the bridge. */
+  /**
+   * Wraps handlers of input, output and timers. A fault ends the link (`link/fault.ts`) and the
+   * bridge.
+   */
   #guard<Values extends unknown[]>(work: (...values: Values) => void): (...values: Values) => void {
     return guarded(work, (fault) => {
       this.#link.fail(fault);

@@ -1,18 +1,25 @@
 /**
- * The processes of a program that was started for a link. They live in a session and process group of their own,
- * so that all of them can be ended: SIGHUP first, as a terminal that closes sends it, and SIGKILL after 5 s.
+ * The processes of a program that was started for a link. They run in their own session and process
+ * group, so that all of them can be ended: first with SIGHUP, as when a terminal closes, and after
+ * 5 s with SIGKILL.
  *
- * A process that leaves the group (`setsid`) is not followed.
+ * A process that leaves the group (`setsid`) is not tracked.
  */
 
 import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** How long a process that ignores SIGHUP may go on. */
+/** How long a process that ignores SIGHUP may keep running. */
 const GRACE_MS = 5000;
-/** Orphans that have ended stay visible until init reaps them. From here on they no longer count. */
+/**
+ * Orphans that have exited stay visible until init reaps them. After this time they no longer
+ * count.
+ */
 const REAPED_AFTER_MS = 2000;
-/** The end of a grandchild is not reported, so the group is polled at these intervals, first and later. */
+/**
+ * Initial and maximum polling interval. The exit of a grandchild is not reported, so the group is
+ * polled.
+ */
 const LOOK_INTERVAL_MS = 20;
 const LATE_LOOK_INTERVAL_MS = 250;
 
@@ -30,7 +37,10 @@ export class ProgramGroup {
     groups.add(this);
   }
 
-  /** Sends SIGHUP to the group, and SIGKILL to what is left of it 5 s later. Resolves when no process is left. */
+  /**
+   * Sends SIGHUP to the group, and SIGKILL to the remaining processes 5 s later. Resolves when no
+   * process is left.
+   */
   end(): Promise<void> {
     this.#ended ??= this.#end();
     return this.#ended;
@@ -44,7 +54,7 @@ export class ProgramGroup {
   async #end(): Promise<void> {
     const startedAtMs = performance.now();
     this.#signal("SIGHUP");
-    // A stopped process takes the signal only when it continues.
+    // A stopped process handles the signal only when it continues.
     this.#signal("SIGCONT");
     while (this.#signal(0)) {
       const elapsedMs = performance.now() - startedAtMs;
@@ -58,7 +68,7 @@ export class ProgramGroup {
     if (groups.size === 0) process.off("exit", killPrograms);
   }
 
-  /** False when the group has no process that could be signalled. */
+  /** Returns false when the group has no process that could be signalled. */
   #signal(signal: NodeJS.Signals | 0): boolean {
     try {
       return process.kill(-this.#leaderPid, signal);
@@ -68,7 +78,7 @@ export class ProgramGroup {
   }
 }
 
-/** Ends the programs of every link. Resolves when none is left, after 5 s at most. */
+/** Ends the programs of every link. Resolves when none is left, after at most 5 s. */
 export async function endPrograms(): Promise<void> {
   await Promise.all([...groups].map((group) => group.end()));
 }
@@ -77,7 +87,7 @@ function killPrograms(): void {
   for (const group of groups) group.kill();
 }
 
-/** Whether any process of a group is more than a zombie. Without /proc it is taken to be one. */
+/** Whether any process of a group is not a zombie. Without /proc, true. */
 function hasLiveProcess(groupId: number): boolean {
   let names: string[];
   try {
@@ -91,7 +101,8 @@ function hasLiveProcess(groupId: number): boolean {
 
 function readStat(pid: string): { state: string; groupId: number } | undefined {
   try {
-    // The name in parentheses may hold anything: state, parent and group follow the last one.
+    // The name in parentheses may contain any character. State, parent and group follow the last
+    // parenthesis.
     const [state, , groupId] = readFileSync(`/proc/${pid}/stat`, "latin1").split(") ").at(-1)!.split(" ");
     return { state: state!, groupId: Number(groupId) };
   } catch {

@@ -1,9 +1,9 @@
 /**
- * Standard input at a terminal: read only in the foreground, and ended with the peer.
+ * Standard input at a terminal. It is read only in the foreground and ends with the peer.
  *
- * A background job that reads its terminal is stopped by SIGTTIN. A transfer in the background must not stop for
- * input that nobody types, so the terminal is left alone until the job is in the foreground. Where /proc is
- * missing, the job counts as one in the foreground.
+ * A background job that reads from its terminal is stopped by SIGTTIN. A transfer in the background
+ * must not stop for input that nobody types, so the terminal is not read until the job is in the
+ * foreground. Without /proc, the job counts as a foreground job.
  */
 import { once } from "node:events";
 import { fstatSync, readFileSync } from "node:fs";
@@ -11,7 +11,10 @@ import { Readable } from "node:stream";
 
 /** A running job is not notified when the shell puts it into the foreground. */
 const FOREGROUND_LOOK_INTERVAL_MS = 500;
-/** One turn of the event loop reads one line. A stream between needs a turn more to ask for the next one. */
+/**
+ * One turn of the event loop reads one line. A stream in between needs another turn to request the
+ * next line.
+ */
 const QUIET_TURNS = 4;
 
 export class TerminalInput extends Readable {
@@ -43,7 +46,7 @@ export class TerminalInput extends Readable {
     done(error);
   }
 
-  /** Also after SIGCONT: a job that was stopped may go on in the background. */
+  /** Also called after SIGCONT, because a stopped job may continue in the background. */
   readonly #readInForeground = (): void => {
     clearTimeout(this.#timer);
     if (!this.#wantsBytes) return;
@@ -72,8 +75,8 @@ export class TerminalInput extends Readable {
 }
 
 /**
- * Resolves when the consumer of a flowing input at a terminal has every line that was entered until now. What stands
- * in an unfinished line stays with the terminal.
+ * Resolves when the consumer of a flowing input at a terminal has received every line that was
+ * entered so far. An unfinished line stays in the terminal.
  */
 export async function passOnEntered(input: Readable): Promise<void> {
   let hasData = true;
@@ -84,7 +87,7 @@ export async function passOnEntered(input: Readable): Promise<void> {
   try {
     while (hasData && !input.destroyed && !input.readableEnded) {
       if (input.isPaused()) {
-        // The link takes no more at present.
+        // The link exerts backpressure at present.
         await Promise.race([once(input, "resume"), once(input, "close")]).catch(() => undefined);
       }
       hasData = false;
@@ -96,10 +99,11 @@ export async function passOnEntered(input: Readable): Promise<void> {
   }
 }
 
-/** Whether standard input is the controlling terminal and another job has it. */
+/** Whether standard input is the controlling terminal and another job is in the foreground. */
 function isInBackground(): boolean {
   try {
-    // The name in parentheses may hold anything: state, parent, group, session, terminal and its group follow it.
+    // The name in parentheses may contain any character. State, parent, group, session, terminal
+    // and the terminal's foreground group follow.
     const fields = readFileSync("/proc/self/stat", "latin1").split(") ").at(-1)!.split(" ");
     const [groupId, terminal, terminalGroupId] = [fields[2], fields[4], fields[5]].map(Number);
     return terminal === fstatSync(0).rdev && terminalGroupId !== groupId;

@@ -1,4 +1,4 @@
-/** Which sockets an endpoint gets: families, source address, and the port that it had better have. */
+/** Binds the sockets of an endpoint: address families, source address and preferred port. */
 import { isIP } from "node:net";
 import { SrudpError } from "../base/errors.ts";
 import { descriptorError } from "../platform/descriptors.ts";
@@ -7,9 +7,9 @@ import { UdpSocket } from "../platform/udp/udp-socket.ts";
 import { Endpoint } from "./endpoint.ts";
 import type { CommonOptions, ListenOptions } from "./link-options.ts";
 
-/** Times that a free port of one family is asked for until it is free in the other, too. */
+/** Number of tries to find a port that is free in both families. */
 const PORT_TRIES = 16;
-/** What a system without one of the families answers. */
+/** Error codes of a system that lacks one of the families. */
 const NO_FAMILY: ReadonlySet<string | undefined> = new Set([
   "EAFNOSUPPORT",
   "EPROTONOSUPPORT",
@@ -17,7 +17,8 @@ const NO_FAMILY: ReadonlySet<string | undefined> = new Set([
 ]);
 
 /**
- * The sockets of a listener: the same port in both families, or in the one that options or system leave.
+ * Binds the sockets of a listener: the same port in both families, or in the one family that the
+ * options or the system allow.
  *
  * @throws SrudpError ERR_BIND
  */
@@ -40,7 +41,8 @@ export async function bindListening(options: ListenOptions): Promise<Endpoint> {
 }
 
 /**
- * The sockets of a connector, one for each of `families`: ephemeral ports unless `localPort` names one.
+ * Binds the sockets of a connector, one for each of `families`. The ports are ephemeral unless
+ * `localPort` names one.
  *
  * @throws SrudpError ERR_BIND
  */
@@ -55,7 +57,7 @@ export async function bindConnecting(
       try {
         bound.push(await UdpSocket.bind({ family, address, port }));
       } catch (error) {
-        // A name may well have an address of a family that this machine does not have.
+        // A host name may have addresses of a family that this machine lacks.
         if (families.length === 1 || !NO_FAMILY.has(codeOf(error))) throw error;
       }
     }
@@ -68,9 +70,9 @@ export async function bindConnecting(
 }
 
 /**
- * The families that the options leave, IPv4 first.
+ * The families that the options allow, IPv4 first.
  *
- * @throws SrudpError ERR_BIND when the source address is none, or of the other family
+ * @throws SrudpError ERR_BIND when the source address is invalid or belongs to the other family
  */
 export function familiesOf({ family, localAddress }: CommonOptions): (4 | 6)[] {
   if (localAddress === undefined) return family === undefined ? [4, 6] : [family];
@@ -97,7 +99,10 @@ async function bindFamily(
   }
 }
 
-/** Why a UDP port cannot be bound, and who holds it where that is known. */
+/**
+ * The error that reports why a UDP port cannot be bound, with the process that holds the port if it
+ * is known.
+ */
 async function bindError(port: number, error: unknown): Promise<SrudpError> {
   if (error instanceof SrudpError) return error;
   const descriptors = descriptorError(error);

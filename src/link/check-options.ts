@@ -1,6 +1,6 @@
 /**
- * What `connect`, `meet` and `listen` are given, checked before anything is done with it: Node and the system would
- * truncate, wrap or silently ignore the rest.
+ * Validates the options of `connect`, `meet` and `listen` before they are used. Node and the system
+ * would truncate, wrap or silently ignore invalid values.
  */
 import { SrudpError } from "../base/errors.ts";
 import type { CommonOptions, ConnectOptions, ListenOptions } from "./link-options.ts";
@@ -32,7 +32,7 @@ export function checkCommonOptions(options: CommonOptions): void {
   if (localAddress !== undefined && typeof localAddress !== "string")
     throw misuse("localAddress", localAddress, "an address");
   if (family !== undefined && family !== 4 && family !== 6) throw misuse("family", family, "4 or 6");
-  // NaN compares with nothing.
+  // The comparison is negated because every comparison with NaN is false.
   if (timeoutMs !== undefined && !(typeof timeoutMs === "number" && timeoutMs >= 0))
     throw misuse("timeoutMs", timeoutMs, "a number of milliseconds, or Infinity");
   if (idleTimeoutMs !== undefined && !(typeof idleTimeoutMs === "number" && idleTimeoutMs > 0))

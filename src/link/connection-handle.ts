@@ -1,23 +1,23 @@
 /**
- * A connection's handle at its endpoint: the endpoint's state for the connection, and how it is notified of commands to
- * the connection.
+ * A connection's handle at its endpoint. It holds the endpoint's state for the connection and
+ * notifies the endpoint of commands to the connection.
  */
 import type { Path } from "../base/path.ts";
 import type { Transmit } from "../engine/connection/connection.ts";
 import type { ConnectionEvent } from "../engine/connection/events.ts";
 import { guarded } from "./fault.ts";
 
-/** The connection that the endpoint drives: the engine's `Connection`, or a fake of a test. */
+/** The connection that the endpoint drives: the engine's `Connection`, or a test fake. */
 export interface Drivable {
   readonly state: string;
   /** The destination connection ID of the peer's packets, 8 bytes. */
   readonly connectionId: Uint8Array;
-  /** All connection IDs, if there are more than the first. */
+  /** All connection IDs, if there are several. */
   readonly connectionIds?: readonly Uint8Array[];
   /** The path in use. */
   readonly path?: Path | undefined;
   handleDatagram(now: number, path: Path, bytes: Uint8Array): void;
-  /** The machine has slept: the state of the path may be stale. */
+  /** Reports that the machine has slept, so that the state of the path may be stale. */
   handleWake?(now: number): void;
   handleTimeout(now: number): void;
   pollTransmit(now: number, into: Transmit): boolean;
@@ -25,22 +25,24 @@ export interface Drivable {
   pollEvent(into: ConnectionEvent): boolean;
 }
 
-/** Receives a connection's events: a link, or an attempt to get one. */
+/** Receives a connection's events: a link, or an attempt to open one. */
 export interface ConnectionOwner {
-  /** `event` is reused for the next one. Commands may be given from in here. */
+  /** `event` is reused for the next event. The owner may issue commands from this method. */
   handleEvent(event: ConnectionEvent): void;
   /** The endpoint has detached the connection. */
   handleDetached(): void;
-  /** A fault occurred while the connection was served: ends the connection and reports the fault. */
+  /**
+   * Reports a fault that occurred while the connection was served. The fault ends the connection.
+   */
   handleFault(fault: unknown): void;
   /** If present, receives datagrams instead of the connection. */
   handleDatagram?(now: number, path: Path, bytes: Uint8Array): void;
 }
 
-/** The owner of a new connection, or a function that makes it from the connection's handle. */
+/** The owner of a new connection, or a function that creates it from the connection's handle. */
 export type OwnerOf = ConnectionOwner | ((connectionHandle: ConnectionHandle) => ConnectionOwner);
 
-/** The endpoint, as its handles use it. */
+/** The endpoint, as seen by its handles. */
 export interface ConnectionHandleHost {
   now(): number;
   touch(connectionHandle: ConnectionHandle): void;
@@ -50,7 +52,10 @@ export interface ConnectionHandleHost {
   failByListener(connectionHandle: ConnectionHandle, thrown: unknown): void;
 }
 
-/** Paths kept per connection; replayed packets from other addresses cannot grow the list. */
+/**
+ * Maximum number of paths kept per connection. Replayed packets from other addresses cannot grow
+ * the list beyond it.
+ */
 const PATHS_LIMIT = 16;
 
 export class ConnectionHandle {
@@ -60,16 +65,16 @@ export class ConnectionHandle {
   ids: readonly Uint8Array[];
   /** When `handleTimeout` is due, monotonic milliseconds. */
   deadlineMs: number = Number.POSITIVE_INFINITY;
-  /** Queued to be drained. */
+  /** Queued for draining. */
   dirty = false;
-  /** Waits until its socket has sent queued datagrams. */
+  /** The connection waits until its socket has sent the queued datagrams. */
   blocked = false;
   detached = false;
   /** Called once after the owner, when the endpoint has detached the connection. */
   readonly onDetached: (() => void) | undefined;
-  /** The peer has closed it; it does not keep the process running any more. */
+  /** The peer has closed the connection, which therefore no longer keeps the process running. */
   ending = false;
-  /** A fault has ended it. */
+  /** A fault has ended the connection. */
   hasFailed = false;
 
   readonly #host: ConnectionHandleHost;
@@ -91,12 +96,15 @@ export class ConnectionHandle {
     this.owner = typeof owner === "function" ? owner(this) : owner;
   }
 
-  /** The endpoint's clock: monotonic milliseconds, standing still within a batch. */
+  /** The endpoint's clock in monotonic milliseconds. It does not advance within a batch. */
   now(): number {
     return this.#host.now();
   }
 
-  /** Must be called after every command to the connection. The endpoint drains it soon, once for many commands. */
+  /**
+   * Must be called after every command to the connection. The endpoint drains the connection soon,
+   * once for many commands.
+   */
   touch(): void {
     this.#host.touch(this);
   }
@@ -106,22 +114,28 @@ export class ConnectionHandle {
     this.#host.flush();
   }
 
-  /** Detaches the connection; nothing more is sent for it. */
+  /** Detaches the connection. It sends nothing more. */
   detach(): void {
     this.#host.detach(this);
   }
 
-  /** A fault occurred while this connection was served: this connection ends, and no other (`fault.ts`). */
+  /**
+   * Reports a fault that occurred while this connection was served. It ends this connection only
+   * (`fault.ts`).
+   */
   fail(fault: unknown): void {
     this.#host.fail(this, fault);
   }
 
-  /** An event listener threw, perhaps one of the user's. */
+  /** Reports an exception of an event listener, which may be the user's. */
   failByListener(thrown: unknown): void {
     this.#host.failByListener(this, thrown);
   }
 
-  /** `work` with its exceptions made faults of this connection: for timers and callbacks that serve it. */
+  /**
+   * Wraps `work` for timers and callbacks that serve this connection: its exceptions become faults
+   * of the connection.
+   */
   guard<Values extends unknown[]>(work: (...values: Values) => void): (...values: Values) => void {
     return guarded(work, (error) => this.fail(error));
   }
@@ -142,7 +156,8 @@ export class ConnectionHandle {
     );
     if (path === undefined) {
       path = { address, port, socket };
-      // The path in use is never evicted: its next packet would seem to arrive on another path.
+      // The path in use is never evicted. Otherwise its next packet would appear to arrive on
+      // another path.
       const inUse = this.connection.path;
       if (paths.length >= PATHS_LIMIT) {
         paths.splice(

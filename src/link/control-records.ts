@@ -1,8 +1,9 @@
 /**
- * What streams are for, and the records of the control stream.
+ * The kinds of streams, and the records of the control stream.
  *
- * Each stream begins with its kind, a varint. On the control stream records follow: type and length as varints, then the
- * body. Unknown types are ignored, so that later versions can add some. `forward-records.ts` has those of forwarding.
+ * Each stream begins with its kind, a varint. On the control stream records follow. Each record has
+ * a type and a length, both varints, and a body. Unknown types are ignored, so that later versions
+ * can add types. `forward-records.ts` defines the records of forwarding.
  */
 import { concatBytes, copyBytes } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
@@ -12,7 +13,10 @@ import { varintBytes, writeVarint } from "../base/varint.ts";
 /** First varint of every stream. */
 export const STREAM_KIND = { pipe: 1, control: 2, application: 3, forward: 4, bench: 5 } as const;
 
-/** What the peer's output accepted of one stream: all bytes, or those before the output stopped. */
+/**
+ * The bytes of one stream that the peer's output accepted: all of them, or those before the output
+ * stopped.
+ */
 export interface Receipt {
   readonly streamId: number;
   readonly bytes: number;
@@ -20,28 +24,31 @@ export interface Receipt {
   readonly sha256: Uint8Array;
 }
 
-/** Control records of the pipe, beside the receipt. */
+/** Control records of the pipe, besides the receipt. */
 export const PIPE_RECORD = {
-  /** Empty body: the sender's end of the pipe is a program, and the program has exited. */
+  /** Empty body. The sender's end of the pipe is a program, and the program has exited. */
   programEnded: 32,
 } as const;
 
 /** Type of the record that carries a receipt. */
 export const RECEIPT_TYPE = 1;
 const SHA256_BYTES = 32;
-/** Longer than any record that this version knows. A peer cannot make this side buffer more. */
+/**
+ * Longer than any record that this version defines. The limit bounds the bytes that a peer can make
+ * this side buffer.
+ */
 const RECORD_LIMIT_BYTES = 4096;
 const MAX_VARINT_BYTES = 8;
 const NO_BYTES: Uint8Array = new Uint8Array(0);
 
-/** The stream's first bytes. */
+/** Encodes the first bytes of a stream. */
 export function encodeKind(kind: number): Uint8Array {
   const bytes = new Uint8Array(varintBytes(kind));
   writeVarint(bytes, 0, kind);
   return bytes;
 }
 
-/** A control record of any type. */
+/** Encodes a control record of any type. */
 export function encodeRecord(type: number, body: Uint8Array): Uint8Array {
   const record = new Uint8Array(varintBytes(type) + varintBytes(body.length) + body.length);
   const at = writeVarint(record, 0, type);
@@ -49,7 +56,7 @@ export function encodeRecord(type: number, body: Uint8Array): Uint8Array {
   return record;
 }
 
-/** The control record of `receipt`. */
+/** Encodes a receipt as a control record. */
 export function encodeReceipt(receipt: Receipt): Uint8Array {
   const body = new Uint8Array(varintBytes(receipt.streamId) + varintBytes(receipt.bytes) + SHA256_BYTES);
   const at = writeVarint(body, 0, receipt.streamId);
@@ -60,7 +67,7 @@ export function encodeReceipt(receipt: Receipt): Uint8Array {
 /** A record of the control stream. */
 export type ControlRecord =
   | { readonly kind: "receipt"; readonly receipt: Receipt }
-  /** Any other type; `body` is a copy. */
+  /** Any other type. `body` is a copy. */
   | { readonly kind: "other"; readonly type: number; readonly body: Uint8Array };
 
 /** Reassembles the records of a control stream from the pieces that arrive. */
@@ -69,14 +76,17 @@ export class ControlReader {
   #bytes: Uint8Array = NO_BYTES;
   #at = 0;
 
-  /** Takes the next bytes; call `next` until there is no record left before `bytes` are used for anything else. */
+  /** Adds received bytes. Call `next` until it returns undefined before `bytes` are reused. */
   push(bytes: Uint8Array): void {
     const isEmpty = this.#at === this.#bytes.length;
     this.#bytes = isEmpty ? bytes : concatBytes(this.#bytes.subarray(this.#at), bytes);
     this.#at = 0;
   }
 
-  /** The next record; undefined until more bytes arrive. @throws SrudpError ERR_PROTOCOL for an invalid record */
+  /**
+   * The next record, or undefined until more bytes arrive. @throws SrudpError ERR_PROTOCOL for an
+   * invalid record
+   */
   next(): ControlRecord | undefined {
     const bytes = this.#bytes;
     const at = this.#at;
@@ -85,7 +95,8 @@ export class ControlReader {
     const type = reader.varint();
     const length = reader.varint();
     if (!reader.ok) {
-      // Two varints fit into 16 bytes: with that many the head is not incomplete but invalid.
+      // Two varints fit into 16 bytes. With that many bytes, the head is not incomplete but
+      // invalid.
       if (bytes.length - at >= 2 * MAX_VARINT_BYTES) throw new SrudpError("ERR_PROTOCOL", "control record");
     } else {
       if (length > RECORD_LIMIT_BYTES) throw new SrudpError("ERR_PROTOCOL", "control record too long");

@@ -1,12 +1,13 @@
 /**
- * The endpoint: it owns the UDP sockets and one timer, finds the connection that a datagram belongs to, and
- * drives the connections. It alone performs *mutate → drain transmits → re-arm the timer → drain events*.
+ * The endpoint owns the UDP sockets and one timer. It dispatches datagrams to connections and
+ * drives the connections. Only the endpoint performs *mutate → drain transmits → re-arm the timer →
+ * drain events*.
  *
- * Work is batched. A received datagram is passed to its connection at once. The results of a whole batch
- * (acknowledgements, packets to send, the timer, events) are handled once, in the following `setImmediate`;
- * so are commands of the application. All of that uses one reading of the clock.
+ * Work is batched. A received datagram is passed to its connection at once. The results of a whole
+ * batch (acknowledgements, packets to send, the timer, events) are handled once, in the following
+ * `setImmediate`, and so are commands of the application. A batch uses one reading of the clock.
  *
- * Read `connection-handle.ts` first; `batch-sender.ts` sends.
+ * Read `connection-handle.ts` first. `batch-sender.ts` sends the packets.
  */
 
 import { copyBytes, readU48 } from "../base/bytes.ts";
@@ -45,7 +46,10 @@ export interface DatagramOrigin {
   readonly port: number;
 }
 
-/** Handles a datagram of another protocol on the same socket; false if it is not of that protocol. */
+/**
+ * Handles a datagram of another protocol on the same socket. Returns false if the datagram does not
+ * belong to that protocol.
+ */
 export type ProtocolHandler = (now: number, from: DatagramOrigin, bytes: Uint8Array) => boolean;
 
 interface Route {
@@ -54,10 +58,12 @@ interface Route {
   readonly handle: ProtocolHandler;
 }
 
-/** Receives a handshake's first message, which has no connection ID of this side yet. */
+/**
+ * Receives the first message of a handshake, which does not carry a connection ID of this side yet.
+ */
 export type FirstMessageHandler = (now: number, from: DatagramOrigin, bytes: Uint8Array) => void;
 
-/** Rounds of commands answering events answering commands before other I/O gets its turn. */
+/** Maximum number of rounds of commands and events before other I/O gets a turn. */
 const ROUNDS_LIMIT = 8;
 
 const NOWHERE: Path = { address: "", port: 0, socket: -1 };
@@ -65,18 +71,23 @@ const NOWHERE: Path = { address: "", port: 0, socket: -1 };
 export class Endpoint implements ConnectionHandleHost {
   /** Datagrams of unknown connections or unknown protocols. */
   strayDatagrams = 0;
-  /** Number of faults, of connections and of datagrams without a connection. */
+  /** Number of faults, both of connections and of datagrams without a connection. */
   faults = 0;
 
-  /** By their index, which a path names; a socket that was closed leaves its place empty. */
+  /** Indexed by the socket index of a path. The slot of a closed socket stays empty. */
   readonly #slots: (DatagramSocket | undefined)[] = [];
   readonly #routes: Route[] = [];
   #firstMessageHandler: FirstMessageHandler | undefined;
   readonly #whenClosed: (() => void)[] = [];
   readonly #connectionHandles: Set<ConnectionHandle> = new Set();
-  /** By the first 48 of the 64 bits of each connection ID: as many as a number holds exactly. */
+  /**
+   * Keyed by the first 48 of the 64 bits of each connection ID, which a number represents exactly.
+   */
   readonly #byId: Map<number, ConnectionHandle> = new Map();
-  /** Most datagrams are for the same connection as the previous one. */
+  /**
+   * The connection of the previous datagram. Most datagrams belong to the same connection as the
+   * one before.
+   */
   #latest: ConnectionHandle | undefined;
   #dirty: ConnectionHandle[] = [];
   #spare: ConnectionHandle[] = [];
@@ -90,7 +101,7 @@ export class Endpoint implements ConnectionHandleHost {
   readonly #event: ConnectionEvent = { kind: 0, streamId: -1, errorCode: 0 };
   #someBlocked = false;
   #listening = false;
-  /** Whether the process is to go on for what is under way here. */
+  /** Whether this endpoint keeps the process running. */
   #isHeld = true;
   #open = true;
 
@@ -98,7 +109,7 @@ export class Endpoint implements ConnectionHandleHost {
 
   /**
    * @param sockets bound already, at least one; the endpoint closes them
-   * @param onFault told of each fault; with it, exceptions of listeners are faults too
+   * @param onFault called with each fault; if present, exceptions of listeners are faults too
    */
   constructor(sockets: readonly DatagramSocket[], onFault?: FaultHandler) {
     this.#onFault = onFault;
@@ -110,12 +121,12 @@ export class Endpoint implements ConnectionHandleHost {
     return this.#slots.filter((socket) => socket !== undefined);
   }
 
-  /** The socket that a path names; undefined once it is closed. */
+  /** The socket of a path's index, or undefined once it is closed. */
   socketAt(index: number): DatagramSocket | undefined {
     return this.#slots[index];
   }
 
-  /** Takes one more socket over, to be named by its `index` from now on. */
+  /** Takes ownership of another socket. Paths name it by its `index` from now on. */
   addSocket(socket: DatagramSocket): void {
     socket.index = this.#slots.length;
     socket.onDatagram = this.#onDatagram;
@@ -125,7 +136,7 @@ export class Endpoint implements ConnectionHandleHost {
     else socket.close();
   }
 
-  /** Closes a socket; connections that still use it send nothing. */
+  /** Closes a socket. Connections that still use it send nothing. */
   removeSocket(index: number): void {
     const socket = this.#slots[index];
     if (socket === undefined) return;
@@ -135,10 +146,11 @@ export class Endpoint implements ConnectionHandleHost {
   }
 
   /**
-   * Gives datagrams whose first byte is in a range to another protocol on these sockets: STUN, the checks of
-   * hole punching. Handlers are asked in their order, and only when no connection took the datagram.
+   * Routes datagrams whose first byte is in a range to another protocol on these sockets: STUN, or
+   * the connectivity checks of hole punching. Handlers are called in order, and only if no
+   * connection accepted the datagram.
    *
-   * @returns ends it
+   * @returns a function that removes the route
    */
   route(minFirstByte: number, maxFirstByte: number, handle: ProtocolHandler): () => void {
     const route = { minFirstByte, maxFirstByte, handle };
@@ -150,9 +162,10 @@ export class Endpoint implements ConnectionHandleHost {
   }
 
   /**
-   * Gives the first message of each handshake to `handle`: to a listener, or to a connector that may be called too.
+   * Routes the first message of each handshake to `handle`, for a listener or for a connector that
+   * also accepts calls.
    *
-   * @returns ends it
+   * @returns a function that removes the handler
    * @throws TypeError if there is a handler already
    */
   acceptFirstMessages(handle: FirstMessageHandler): () => void {
@@ -168,7 +181,7 @@ export class Endpoint implements ConnectionHandleHost {
     this.#whenClosed.push(closed);
   }
 
-  /** Numbers of the objects that it holds, by name. */
+  /** The numbers of entries it holds, by name. */
   get counts(): Readonly<Record<string, number>> {
     return {
       connectionHandles: this.#connectionHandles.size,
@@ -182,7 +195,10 @@ export class Endpoint implements ConnectionHandleHost {
     return this.sockets.map((socket) => socket.local);
   }
 
-  /** Monotonic milliseconds; within a batch only datagrams that come and bursts that leave move them on. */
+  /**
+   * Monotonic milliseconds. Within a batch, only received datagrams and sent bursts advance the
+   * clock.
+   */
   now(): number {
     return this.#batchNowMs !== 0 ? this.#batchNowMs : performance.now();
   }
@@ -194,8 +210,8 @@ export class Endpoint implements ConnectionHandleHost {
   }
 
   /**
-   * Takes over the driving of `connection`; undefined when its connection ID is too much like that of
-   * another, whereupon the caller draws a new one.
+   * Starts to drive `connection`. Returns undefined when its connection ID collides with that of
+   * another connection; the caller then generates a new one.
    */
   attach(
     connection: Drivable,
@@ -228,9 +244,13 @@ export class Endpoint implements ConnectionHandleHost {
     this.#settle();
   }
 
-  /** Ends the connection at `attachment` because of a fault; one that cannot even be closed is let go as it is. */
+  /**
+   * Ends the connection of `connectionHandle` because of a fault. A connection whose close fails as
+   * well is detached without one.
+   */
   fail(connectionHandle: ConnectionHandle, fault: unknown): void {
-    // The first fault comes back as the error that it became: out of a promise, or an `error` event without a listener.
+    // A fault that was already converted to an error may return, from a promise or from an `error`
+    // event without a listener.
     if (connectionHandle.hasFailed && fault instanceof SrudpError) return;
     this.noteFault(fault, connectionHandle.latestPath);
     if (connectionHandle.detached || connectionHandle.hasFailed) return;
@@ -244,28 +264,34 @@ export class Endpoint implements ConnectionHandleHost {
     this.touch(connectionHandle);
   }
 
-  /** As `fail`, for a connection that threw while it was driven: the second time it is not driven any further. */
+  /**
+   * Like `fail`, for a connection that threw while it was driven. After the second fault it is
+   * detached.
+   */
   #failDriven(connectionHandle: ConnectionHandle, fault: unknown): void {
     const isSecond = connectionHandle.hasFailed;
     this.fail(connectionHandle, fault);
     if (isSecond) this.detach(connectionHandle);
   }
 
-  /** A listener of a link, or of this endpoint's listener (without `attachment`), threw. */
+  /**
+   * Reports an exception of a listener of a link, or of this endpoint's listener (without
+   * `connectionHandle`).
+   */
   failByListener(connectionHandle: ConnectionHandle | undefined, thrown: unknown): void {
     if (this.#onFault === undefined) throwLater(thrown);
     else if (connectionHandle === undefined) this.noteFault(thrown, undefined);
     else this.fail(connectionHandle, thrown);
   }
 
-  /** Counts and reports a fault that no connection has to end for. */
+  /** Counts and reports a fault that ends no connection. */
   noteFault(fault: unknown, from: { readonly address: string; readonly port: number } | undefined): void {
     this.faults++;
     const remote = from && { address: from.address, port: from.port, family: familyOf(from.address) };
     this.#onFault?.(fault, remote);
   }
 
-  /** Hands `bytes` to the connection at `attachment`, which they do not name themselves. */
+  /** Delivers `bytes` that contain no connection ID to the connection of `connectionHandle`. */
   deliver(connectionHandle: ConnectionHandle, now: number, from: DatagramOrigin, bytes: Uint8Array): void {
     this.#hand(connectionHandle, now, from.socket, from.address, from.port, bytes);
   }
@@ -277,7 +303,7 @@ export class Endpoint implements ConnectionHandleHost {
     this.#schedule();
   }
 
-  /** Drains all that was touched, until it is at rest or other I/O has waited long enough. */
+  /** Drains all touched connections until no work is left or the limit of rounds is reached. */
   flush(): void {
     if (this.#flushing) return;
     this.#flushing = true;
@@ -308,13 +334,16 @@ export class Endpoint implements ConnectionHandleHost {
     try {
       this.#receive(socket, address, port, bytes);
     } catch (fault) {
-      // Of a first message, or of another protocol: no link has to end for it, and no stranger may end the process.
+      // The fault comes from a first message or another protocol. It ends no link, and an
+      // unauthenticated sender must not end the process.
       this.noteFault(fault, { address, port });
     }
   };
   readonly #onSent = (): void => this.#unblock();
 
-  /** One buffer of a socket: mostly a datagram, or several that the kernel has joined. */
+  /**
+   * Handles one buffer of a socket: usually one datagram, or several that the kernel has coalesced.
+   */
   #receive(socket: DatagramSocket, address: string, port: number, bytes: Uint8Array): void {
     const stride = socket.isCoalescing === true ? strideOf(bytes) : bytes.length;
     if (stride >= bytes.length) {
@@ -330,7 +359,7 @@ export class Endpoint implements ConnectionHandleHost {
         this.#receiveOne(socket, address, port, bytes.subarray(at, end));
         continue;
       }
-      // Packets of one connection in a row are handed over together.
+      // Consecutive packets of one connection are delivered together.
       while (end < bytes.length) {
         const next = Math.min(end + stride, bytes.length);
         if (!isWhole(bytes, end, next) || !isIdOf(connectionHandle, bytes, end + DATA_DESTINATION_ID_AT))
@@ -344,7 +373,8 @@ export class Endpoint implements ConnectionHandleHost {
   #receiveOne(socket: DatagramSocket, address: string, port: number, datagram: Uint8Array): void {
     const idAt = destinationIdAt(datagram);
     const kind = idAt < 0 ? undefined : kindOf(datagram[0]!);
-    // Handshakes and other protocols may keep what they are given; the socket's memory is used again.
+    // Handlers of handshakes and other protocols may keep the bytes, but the socket reuses its
+    // buffer.
     const bytes = kind === PACKET_DATA || socket.isCoalescing !== true ? datagram : copyBytes(datagram);
     const connectionHandle = idAt < 0 ? undefined : this.#find(bytes, idAt);
     if (
@@ -372,9 +402,10 @@ export class Endpoint implements ConnectionHandleHost {
   }
 
   /**
-   * The time of a datagram that has come; the flush behind it ends its batch. Each has its own: on a busy
-   * machine the process may stand still within a batch, and a datagram that came meanwhile would show a round
-   * trip shorter than any is, which congestion control believes for ten seconds.
+   * Reads the clock for a received datagram. The flush that follows ends the batch. Each datagram
+   * gets its own reading: on a busy machine the process may stall within a batch. A datagram that
+   * arrived during the stall would then yield a round trip below the real minimum, and congestion
+   * control would use that minimum for ten seconds.
    */
   #beginBatch(): number {
     if (this.#batchNowMs === 0) this.#schedule();
@@ -410,10 +441,10 @@ export class Endpoint implements ConnectionHandleHost {
     return connectionHandle;
   }
 
-  /** The connection IDs have changed. */
+  /** Updates the connection IDs of a connection. */
   #learnIds(connectionHandle: ConnectionHandle): void {
     for (const id of connectionHandle.ids) this.#byId.delete(readU48(id, 0));
-    // One too much like another connection's is left out: the peer has spares.
+    // An ID that collides with another connection's is left out. The peer has spare IDs.
     connectionHandle.ids = (connectionHandle.connection.connectionIds ?? connectionHandle.ids).filter(
       (id) => !this.#byId.has(readU48(id, 0)),
     );
@@ -453,7 +484,7 @@ export class Endpoint implements ConnectionHandleHost {
     connectionHandle.deadlineMs = connection.pollTimeout();
     this.#timer.wakeBy(connectionHandle.deadlineMs, this.#batchNowMs);
     const event = this.#event;
-    // The owner may change on the way: a link takes over from whoever waited for it.
+    // The owner may change between events: a link replaces the attempt that opened it.
     while (connection.pollEvent(event)) {
       if (event.kind === EVENT.idsChanged) this.#learnIds(connectionHandle);
       else connectionHandle.owner.handleEvent(event);
@@ -476,12 +507,12 @@ export class Endpoint implements ConnectionHandleHost {
         connectionHandle.blocked = true;
         this.#someBlocked = true;
       }
-      // A full window takes milliseconds to leave, which the pacer has to know of, and all that follows as well.
+      // Sending a full window takes milliseconds. The pacer and all later steps need the new time.
       this.#batchNowMs = performance.now();
     }
   }
 
-  /** A socket has sent its queue: blocked connections can continue. */
+  /** A socket has sent its queue, so blocked connections can continue. */
   #unblock(): void {
     if (!this.#someBlocked) return;
     this.#someBlocked = false;
@@ -516,7 +547,9 @@ export class Endpoint implements ConnectionHandleHost {
     this.flush();
   }
 
-  /** Closes an unused endpoint; keeps the process running only for connections that are not ending. */
+  /**
+   * Closes an unused endpoint. Keeps the process running only for connections that are not ending.
+   */
   #settle(): void {
     if (!this.#open) return;
     if (!this.#listening && this.#connectionHandles.size === 0) {
@@ -531,7 +564,7 @@ export class Endpoint implements ConnectionHandleHost {
   }
 }
 
-/** Whether bytes[at, end) are one data packet and nothing else. */
+/** Whether bytes[at, end) are exactly one data packet. */
 function isWhole(bytes: Uint8Array, at: number, end: number): boolean {
   return isDataPacket(bytes, at, end) && at + packetBytesOf(bytes, at) === end;
 }

@@ -1,14 +1,17 @@
 /**
- * Faults: unexpected exceptions, which are bugs on this side. A fault ends the link that was being served, with
- * ERR_INTERNAL here and ERR_PEER_INTERNAL at the peer. Other links and the process continue.
+ * Faults: unexpected exceptions, which are bugs on this side. A fault ends the link that was being
+ * served, with ERR_INTERNAL here and ERR_PEER_INTERNAL at the peer. Other links and the process
+ * continue.
  *
  * Every entry into code that serves a link is guarded at one of these places:
  * - `Endpoint`: datagrams, the timer, and events of connections
- * - `Stream`: listeners of links and streams (`emit`), and what Node's streams call (`_read`, `_write`, …)
- * - `Stream.guard`, `ConnectionHandle.guard`: other timers, sockets and callbacks that serve one link
+ * - `Stream`: listeners of links and streams (`emit`), and the methods that Node's streams call
+ *   (`_read`, `_write`, …)
+ * - `Stream.guard`, `ConnectionHandle.guard`: other timers, sockets and callbacks that serve one
+ *   link
  *
- * An event listener may be the user's. Its exceptions are faults only if `onFault` is given; otherwise they are uncaught
- * exceptions of the process, like those of listeners of `node:net`.
+ * An event listener may be the user's. Its exceptions are faults only if `onFault` is given.
+ * Otherwise they are uncaught exceptions of the process, like those of listeners of `node:net`.
  */
 import { SrudpError } from "../base/errors.ts";
 import type { RemoteAddress } from "../platform/udp/address.ts";

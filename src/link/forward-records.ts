@@ -1,21 +1,28 @@
 /**
- * What forwarding says on the wire: the head of a forwarded stream, the answer to it, and the control records
- * that ask the peer to open a port. `docs/protocol.md` has the bytes.
+ * The wire format of forwarding: the head of a forwarded stream, the answer to it, and the control
+ * records that request a port from the peer. `docs/protocol.md` has the byte layout.
  *
- * Whoever opens a forwarded stream writes where it is to lead, and may send the connection's bytes right
- * behind. The peer answers once its dial has succeeded or failed, and the target's bytes follow.
+ * The side that opens a forwarded stream sends its target and may send the connection's bytes
+ * directly after it. The peer answers once its dial has succeeded or failed. The target's bytes
+ * follow the answer.
  */
 import { concatBytes, utf8Decode, utf8Encode } from "../base/bytes.ts";
 import { ERRORS, errorReceivedAs, SrudpError } from "../base/errors.ts";
 import { Reader } from "../base/reader.ts";
 import { varintBytes, writeVarint } from "../base/varint.ts";
 
-/** A port or a Unix socket, to be opened or to be reached. An empty host means the loopback, for opening only. */
+/**
+ * A port or a Unix socket, to listen on or to dial. An empty host means loopback, for listening
+ * only.
+ */
 export type Address =
   | { readonly kind: "tcp" | "udp"; readonly host: string; readonly port: number }
   | { readonly kind: "unix"; readonly path: string };
 
-/** Where a forwarded stream leads: an address, the peer's first exposed one, or what a port was opened for. */
+/**
+ * The target of a forwarded stream: an address, the peer's first exposed target, or the destination
+ * of a remote forward request.
+ */
 export type Target =
   | Address
   | { readonly kind: "first" }
@@ -24,13 +31,13 @@ export type Target =
 /** Control records of forwarding. */
 export const FORWARD_RECORD = { ask: 2, answer: 3, cancel: 4 } as const;
 
-/** "Open this port, and lead its connections to me." */
+/** Requests that the peer opens a port and forwards its connections to this side. */
 export interface ForwardRequest {
   readonly requestId: number;
   readonly bind: Address;
 }
 
-/** What became of an ask: the port that was opened (0 for a socket path), or why there is none. */
+/** The reply to a request: the opened port (0 for the path of a socket), or the failure. */
 export interface ForwardReply {
   readonly requestId: number;
   readonly port: number;
@@ -38,13 +45,18 @@ export interface ForwardReply {
 }
 
 const KIND = { tcp: 0, udp: 1, unix: 2, first: 3, asked: 4 } as const;
-/** Longest host name (RFC 1035 §2.3.4), longest path of any system's sockets, longest explanation; all UTF-8. */
+/**
+ * Maximum length of a host name (RFC 1035 §2.3.4), of the path of any system's sockets, and of an
+ * explanation, in UTF-8.
+ */
 const TEXT_LIMIT_BYTES = 1024;
-/** Heads and answers are shorter: a peer that announces more is no honest one. */
+/** Maximum length of heads and answers. A longer announced length is a protocol violation. */
 export const HEAD_LIMIT_BYTES = 2048;
 const MAX_PORT = 65_535;
 
-/** The head of a stream that is to lead to `target`, its length before it. @throws SrudpError ERR_USAGE */
+/**
+ * Encodes the head of a stream to `target`, preceded by its length. @throws SrudpError ERR_USAGE
+ */
 export function encodeHead(target: Target): Uint8Array {
   return withLength(encodeTarget(target));
 }
@@ -56,12 +68,15 @@ export function decodeHead(body: Uint8Array): Target {
   return checked(reader, target, "head of a forwarded stream");
 }
 
-/** The answer to a head, its length before it; without `failure` the target has been reached. */
+/**
+ * Encodes the answer to a head, preceded by its length. Without `failure`, the target has been
+ * reached.
+ */
 export function encodeAnswer(failure?: SrudpError): Uint8Array {
   return withLength(encodeFailure(failure));
 }
 
-/** What the dial failed with, if it did. @throws SrudpError ERR_PROTOCOL */
+/** The failure of the dial, or undefined if it succeeded. @throws SrudpError ERR_PROTOCOL */
 export function decodeAnswer(body: Uint8Array): SrudpError | undefined {
   const reader = new Reader(body);
   const failure = readFailure(reader);
@@ -105,7 +120,7 @@ export function decodeCancel(body: Uint8Array): number {
   return checked(reader, reader.varint(), "cancel");
 }
 
-/** `host:port` as ssh writes it, a path, or what stands for one. */
+/** The target as text: `host:port` in the syntax of ssh, a path, or a placeholder. */
 export function formatTarget(target: Target): string {
   switch (target.kind) {
     case "tcp":
@@ -189,14 +204,17 @@ function number(value: number): Uint8Array {
   return bytes;
 }
 
-/** A host or path. Cut off, it would be another one. @throws SrudpError ERR_USAGE */
+/**
+ * Encodes a host or path. It is never truncated, because it would then name another target. @throws
+ * SrudpError ERR_USAGE
+ */
 function wholeText(value: string): Uint8Array {
   if (utf8Encode(value).length > TEXT_LIMIT_BYTES)
     throw new SrudpError("ERR_USAGE", `A host or path is longer than ${TEXT_LIMIT_BYTES} bytes`);
   return text(value);
 }
 
-/** An explanation, cut off where it is too long. */
+/** Encodes an explanation, truncated if it is too long. */
 function text(value: string): Uint8Array {
   const bytes = utf8Encode(value).subarray(0, TEXT_LIMIT_BYTES);
   return concatBytes(number(bytes.length), bytes);

@@ -1,8 +1,9 @@
 /**
- * One attempt to connect: the initiator's connection, from its first message to the link or to the error.
+ * One attempt to connect: the initiator's connection, from its first message to the link or the
+ * error.
  *
- *   calling ──(established)──▶ established ──(confirmed)──▶ linked
- *      └──────────────────────────┴─────────────────────▶ failed
+ *     calling ──(established)──▶ established ──(confirmed)──▶ linked
+ *        └──────────────────────────┴─────────────────────▶ failed
  */
 import { type Deferred, deferred } from "../base/deferred.ts";
 import { SrudpError } from "../base/errors.ts";
@@ -19,13 +20,13 @@ import { type ConnectionParts, newConnection } from "./new-connection.ts";
 import { wireOfCode } from "./stream-adapter.ts";
 import { newGate, peerAddressOf, type Trust } from "./trust.ts";
 
-/** How packets travel, and whether the link has a pipe. */
+/** Transport options, and whether the link has a pipe. */
 export type AttemptOptions = CommonOptions & Pick<ConnectOptions, "pipe">;
 
 /** Receives the core of a new link before any event of the link. */
 export type CoreReceiver = (core: LinkCore, connectionHandle: ConnectionHandle) => void;
 
-/** The peer is authenticated, and the link waits until the handshake is confirmed. */
+/** The peer is authenticated. The link waits until the handshake is confirmed. */
 interface Established {
   readonly kind: "established";
   readonly core: LinkCore;
@@ -36,13 +37,13 @@ type Stage =
   | { readonly kind: "calling" }
   | Established
   | { readonly kind: "linked"; readonly core: LinkCore }
-  /** `core` of a link that was established and never handed out. */
+  /** `core` belongs to a link that was established and never handed out. */
   | { readonly kind: "failed"; readonly core: LinkCore | undefined };
 
 interface AttemptParts extends ConnectionParts {
   readonly endpoint: Endpoint;
   readonly options: AttemptOptions;
-  /** What the caller's `verifyPeer` threw. */
+  /** The exceptions of the caller's `verifyPeer`. */
   readonly verifyFailures: readonly unknown[];
   readonly onCore: CoreReceiver | undefined;
 }
@@ -85,12 +86,12 @@ export class Attempt implements ConnectionOwner {
     this.#connectionHandle = parts.connectionHandle;
   }
 
-  /** The link; rejects with the reason if there is none. */
+  /** The link. Rejects with the error if the attempt fails. */
   get link(): Promise<Link> {
     return this.#link.promise;
   }
 
-  /** What drives the attempt. */
+  /** The endpoint and the connection of the attempt. */
   get parts(): { endpoint: Endpoint; connection: Connection; connectionHandle: ConnectionHandle } {
     return this.#parts;
   }
@@ -99,7 +100,8 @@ export class Attempt implements ConnectionOwner {
     const stage = this.#stage;
     if (stage.kind === "linked") stage.core.handleEvent(event);
     else if (event.kind === EVENT.established) this.#establish();
-    // A CLOSE may follow in the same datagram as the confirmation: it is handled first and fails the attempt.
+    // A CLOSE may follow the confirmation in the same datagram. It is handled first and fails the
+    // attempt.
     else if (event.kind === EVENT.confirmed) {
       if (stage.kind === "established")
         queueMicrotask(this.#connectionHandle.guard(() => this.#handOut(stage)));
@@ -121,7 +123,7 @@ export class Attempt implements ConnectionOwner {
     else this.#fail(new SrudpError("ERR_INTERRUPTED", "The endpoint was closed"));
   }
 
-  /** Ends the attempt; its promise stays pending. */
+  /** Ends the attempt. Its promise stays pending. */
   giveUp(): void {
     if (this.#stage.kind !== "linked") this.#endStage();
     this.#connection.close(this.#connectionHandle.now(), wireOfCode("ERR_PEER_RESET"), "");
@@ -130,7 +132,7 @@ export class Attempt implements ConnectionOwner {
     this.#parts.endpoint.close();
   }
 
-  /** The peer may call this side while this side calls the peer. */
+  /** Accepts a call of the peer while this side calls the peer. */
   #acceptCalls(gate: Gate): void {
     const { endpoint } = this.#parts;
     this.#refuseCalls = endpoint.acceptFirstMessages(
@@ -156,7 +158,7 @@ export class Attempt implements ConnectionOwner {
   }
 
   #handOut(established: Established): void {
-    // Meanwhile the attempt may have failed.
+    // The attempt may have failed in the meantime.
     if (this.#stage !== established) return;
     const { core, link } = established;
     this.#stage = { kind: "linked", core };

@@ -1,6 +1,7 @@
 /**
- * The effects of a link: it gives commands to the engine's connection, passes its events to the streams, and reports to
- * the link that the user has. What is due, and when, is decided by `link-state.ts`; read that first.
+ * Performs the effects of a link. It issues commands to the engine's connection, dispatches its
+ * events to the streams, and reports to the user's `Link`. `link-state.ts` decides which actions
+ * are due and when; read that file first.
  */
 import type { EventEmitter } from "node:events";
 import { isRemoteError, SrudpError } from "../base/errors.ts";
@@ -37,7 +38,7 @@ interface StreamRequest {
   readonly reject: (error: Error) => void;
 }
 
-/** What happens before the link is handed out, when its user could not add listeners yet. */
+/** Events from before the link is handed out, when its user cannot have added listeners yet. */
 interface Backlog {
   readonly events: ConnectionEvent[];
   isDetached: boolean;
@@ -46,12 +47,12 @@ interface Backlog {
 export class LinkCore implements ConnectionOwner, StreamHost {
   readonly engine: Connection;
   readonly pipe: StreamAdapter;
-  /** The link's path manager, if it has one; it ends with the link. */
+  /** The link's path manager, if it has one. It ends with the link. */
   keeper: PathObserver | undefined;
   readonly #connectionHandle: ConnectionHandle;
   readonly #state: LinkState<StreamAdapter>;
   readonly #controlReader: ControlReader = new ControlReader();
-  /** The link that the user has. */
+  /** The user's `Link`. */
   #link: EventEmitter | undefined;
   #requests: StreamRequest[] = [];
   /** Undefined once the link was handed out. */
@@ -72,7 +73,7 @@ export class LinkCore implements ConnectionOwner, StreamHost {
     return this.#state.isOver;
   }
 
-  /** For the path manager: reports a move to the link's user. */
+  /** For the path manager: reports a path change to the link's user. */
   readonly onPathMoved = (move: PathMove): void => {
     this.#link?.emit("path", move);
   };
@@ -80,10 +81,10 @@ export class LinkCore implements ConnectionOwner, StreamHost {
   // ------------------------------------------------------------------ from the link
 
   /**
-   * Opens the control stream and the pipe if this side is the initiator.
+   * Opens the control stream, and the pipe if this side is the initiator.
    *
    * @param link receives the events
-   * @param hasPipe false for a link that has further streams only
+   * @param hasPipe false for a link that has only further streams
    */
   start(link: EventEmitter, hasPipe = true): void {
     this.#link = link;
@@ -109,7 +110,10 @@ export class LinkCore implements ConnectionOwner, StreamHost {
     this.pipe.open(pipeId);
   }
 
-  /** The link was handed out. All events follow from the next turn of the event loop, the earlier ones first. */
+  /**
+   * Reports that the link was handed out. Events are emitted from the next turn of the event loop
+   * on, the queued ones first.
+   */
   handOut(): void {
     setImmediate(() => {
       const backlog = this.#backlog;
@@ -191,29 +195,35 @@ export class LinkCore implements ConnectionOwner, StreamHost {
   }
 
   /**
-   * Calls `whenGone` when nothing more is to be sent for the link: it has ended, and if this side closed it, the peer
-   * has answered or is no longer waited for.
+   * Calls `whenGone` when the link has ended and has nothing more to send. If this side closed the
+   * link, the peer has answered by then or the wait for it has timed out.
    */
   notifyWhenGone(whenGone: () => void): void {
     if (this.#isGone) whenGone();
     else this.#whenGone.push(whenGone);
   }
 
-  /** The pipe has ended in both directions: the link ends as soon as nothing else uses it. */
+  /**
+   * Reports that the pipe has ended in both directions. The link ends as soon as nothing else uses
+   * it.
+   */
   endWhenIdle(whenOver: (error: SrudpError | undefined) => void): void {
     this.notifyWhenOver(whenOver);
     this.#state.endWhenIdle();
     this.#drain();
   }
 
-  /** Ends the link as soon as the peer has acknowledged everything that was written and ended. */
+  /**
+   * Ends the link as soon as the peer has acknowledged everything, including the end of each
+   * stream.
+   */
   endInOrder(reason: string, whenOver: (error: SrudpError | undefined) => void): void {
     this.notifyWhenOver(whenOver);
     this.#state.endInOrder(reason);
     this.#drain();
   }
 
-  /** Ends the link at once; the peer's link fails with `wireCode`. */
+  /** Ends the link at once. The peer's link fails with `wireCode`. */
   abort(wireCode: number): void {
     this.#state.abort(wireCode);
     this.#drain();
@@ -225,12 +235,12 @@ export class LinkCore implements ConnectionOwner, StreamHost {
     this.#connectionHandle.touch();
   }
 
-  /** A fault occurred while the link was served: it ends with ERR_INTERNAL. */
+  /** Reports a fault that occurred while the link was served. The link ends with ERR_INTERNAL. */
   fail(fault: unknown): void {
     this.#connectionHandle.fail(fault);
   }
 
-  /** An event listener of the link or of one of its streams threw. */
+  /** Reports an exception of an event listener of the link or of one of its streams. */
   failByListener(thrown: unknown): void {
     this.#connectionHandle.failByListener(thrown);
   }
@@ -248,7 +258,8 @@ export class LinkCore implements ConnectionOwner, StreamHost {
   }
 
   #handle(event: ConnectionEvent): void {
-    // A record may have ended the link in the middle of its backlog. Nothing would end the streams behind it.
+    // A record may have ended the link in the middle of its backlog. The remaining streams would
+    // never be ended.
     const state = this.#state;
     if (state.isOver) return;
     const { streamId, errorCode } = event;
@@ -300,7 +311,8 @@ export class LinkCore implements ConnectionOwner, StreamHost {
     const failure = faultError(fault);
     this.#state.fail(failure);
     try {
-      // Without a flush: an engine that is about to throw again is better driven by the endpoint, which then detaches it.
+      // Does not flush: if the engine is about to throw again, the endpoint should drive it,
+      // because the endpoint then detaches the connection.
       this.#drain(false);
     } finally {
       if (this.#backlog === undefined) this.#finish(failure, true);
@@ -425,7 +437,7 @@ export class LinkCore implements ConnectionOwner, StreamHost {
     else this.#link?.emit("record", record.type, record.body);
   }
 
-  /** A peer that certifies what it received has it, even if its acknowledgement is lost. */
+  /** A receipt proves that the peer has the bytes, even if its acknowledgement is lost. */
   #handleReceipt(receipt: Receipt): void {
     const { pipe } = this;
     if (receipt.streamId === pipe.streamId && pipe.isFinished && receipt.bytes === pipe.writtenBytes) {
@@ -434,15 +446,15 @@ export class LinkCore implements ConnectionOwner, StreamHost {
     this.#link?.emit("receipt", receipt);
   }
 
-  // ------------------------------------------------------------------ the end
+  // The peer reset the control stream.
 
-  /** The peer gave the control stream up. */
+  /** The peer reset the control stream. */
   #violated(): void {
     this.#state.handleViolation("ERR_PROTOCOL");
     this.#drain();
   }
 
-  /** Carries out what is due, and sets the timer for what is due later. */
+  /** Performs the actions that are due, and sets the timer for the next deadline. */
   #drain(flushes = true): void {
     const state = this.#state;
     for (;;) {

@@ -27,11 +27,14 @@ export const WIRE_NOT_READ: number = wireOfCode("ERR_PEER_OUTPUT_CLOSED");
 /** An orderly end that waits for the peer's acknowledgements. */
 export interface Ending {
   readonly kind: "ending";
-  /** For the peer. */
+  /** Sent to the peer. */
   readonly reason: string;
   /** The local half of the control stream. It is delivered once the peer has acknowledged its end. */
   readonly control: "open" | "finished" | "delivered";
-  /** When the link stops waiting for `control`, monotonic ms; Infinity while streams are undelivered. */
+  /**
+   * When the link stops waiting for `control`, monotonic ms. Infinity while streams are
+   * undelivered.
+   */
   readonly deadlineMs: number;
 }
 
@@ -40,9 +43,9 @@ export interface Closing {
   readonly kind: "closing";
   readonly errorCode: number;
   readonly reason: string;
-  /** The error that the local user gets; undefined for a close that was requested. */
+  /** The error that the local user receives; undefined for a close that was requested. */
   readonly failure: SrudpError | undefined;
-  /** The engine has received the command. */
+  /** The engine has received the close command. */
   readonly isSent: boolean;
 }
 
@@ -70,7 +73,7 @@ export type EndInput =
 
 export const OPEN: LinkEnd = { kind: "open", endsWhenIdle: false };
 
-/** The state after `input`; `end` itself if the input changes nothing. */
+/** The state after `input`, or `end` itself if the input changes nothing. */
 export function nextEnd(end: LinkEnd, input: EndInput): LinkEnd {
   switch (input.kind) {
     case "pipeEnded":
@@ -89,7 +92,8 @@ export function nextEnd(end: LinkEnd, input: EndInput): LinkEnd {
       if (end.kind === "over") return end;
       const { errorCode, reason, failure } = input;
       if (end.kind !== "closing") return { kind: "closing", errorCode, reason, failure, isSent: false };
-      // The connection closes once only. A later failure still decides which error the user gets.
+      // The connection closes only once. A later failure still decides which error the user
+      // receives.
       return failure === undefined ? end : { ...end, failure };
     }
     case "closeSent":
@@ -98,17 +102,17 @@ export function nextEnd(end: LinkEnd, input: EndInput): LinkEnd {
       return end.kind === "over" ? end : { kind: "over", error: input.error, isDetached: false };
     case "detached": {
       if (end.kind === "over") return { ...end, isDetached: true };
-      // A link that ended by itself was over before this.
+      // A link that ended by itself is already `over` here, so the endpoint was closed.
       const error = new SrudpError("ERR_INTERRUPTED", "The endpoint was closed");
       return { kind: "over", error, isDetached: true };
     }
   }
 }
 
-/** What a closed connection means for the link and its streams. */
+/** The effect of a closed connection on the link and its streams. */
 export interface Outcome {
   readonly error: SrudpError | undefined;
-  /** This side ended it: data that has arrived is not delivered any more. */
+  /** This side ended the connection. Data that has arrived is no longer delivered. */
   readonly isAbrupt: boolean;
 }
 

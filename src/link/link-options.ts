@@ -1,65 +1,70 @@
-/** What `connect` and `listen` are told: who may be at the other end, and how packets travel. */
+/**
+ * The options of `connect` and `listen`: how to authenticate the peer, and transport parameters.
+ */
 import type { KeyPair } from "../crypto/primitives.ts";
 import type { RemoteAddress } from "../platform/udp/address.ts";
 import type { Mode } from "../wire/handshake-packet.ts";
 import type { FaultHandler } from "./fault.ts";
 import type { TraversalOptions } from "./traversal-options.ts";
 
-/** How the two ends proved themselves to each other. */
+/** How the two ends authenticated each other. */
 export type Auth = Mode;
 
 /**
- * Who may be at the other end. There is no way without: at least one of `code`, `passphrase`, `secret`,
- * `ticket`, `peer`, `verifyPeer` has to be there. `connect` uses the first of secret, ticket, code, passphrase,
- * keys; `listen` accepts all that are given.
+ * How to authenticate the peer. Authentication is mandatory: at least one of `code`, `passphrase`,
+ * `secret`, `ticket`, `peer`, `verifyPeer` must be present. `connect` uses the first of secret,
+ * ticket, code, passphrase, keys. `listen` accepts all of the given ones.
  */
 export interface TrustOptions {
-  /** A one-use code such as `42-ocean-lizard-maple`; throws ERR_CODE_FORMAT for what is none. */
+  /** A one-use code such as `42-ocean-lizard-maple`. An invalid code throws ERR_CODE_FORMAT. */
   readonly code?: string;
-  /** A passphrase that both have, reusable. At least 12 characters are the caller's duty. */
+  /** A reusable passphrase that both sides know. The caller must ensure at least 12 characters. */
   readonly passphrase?: string;
-  /** A secret of 32 random bytes that both have. */
+  /** A secret of 32 random bytes that both sides have. */
   readonly secret?: Uint8Array;
-  /** The 32 random bytes of a ticket, which both have and which serve one link. */
+  /** The 32 random bytes of a ticket, which both sides have and which are valid for one link. */
   readonly ticket?: Uint8Array;
-  /** This side's long-lived key pair; left out, one is made for this link and thrown away. */
+  /** This side's long-lived key pair. Default: a new key pair for this link only. */
   readonly identity?: KeyPair;
-  /** Public keys (32 bytes each): the peer has to have one of them, whatever else it proves. */
+  /**
+   * Public keys (32 bytes each). The peer must have one of them, regardless of its other
+   * credentials.
+   */
   readonly peer?: readonly Uint8Array[];
   /**
-   * Asked about a peer that comes by its key alone and is not in `peer`. What it throws or rejects with is
-   * what `connect` rejects with; a listener refuses the peer then.
+   * Decides about a peer that authenticates by its key alone and is not in `peer`. If it throws or
+   * rejects, `connect` rejects with the same error and a listener refuses the peer.
    */
   readonly verifyPeer?: (publicKey: Uint8Array, remote: RemoteAddress) => boolean | Promise<boolean>;
 }
 
 export interface CommonOptions extends TrustOptions {
-  /** Only this family; left out, both. */
+  /** The only address family to use. Default: both. */
   readonly family?: 4 | 6;
-  /** Own address to bind; left out, all. */
+  /** Local address to bind. Default: all. */
   readonly localAddress?: string;
-  /** Own port to bind; left out, see `connect` and `listen`. */
+  /** Local port to bind. For the default see `connect` and `listen`. */
   readonly localPort?: number;
-  /** Time to get a link, ms; Infinity for ever, which is the default. Then ERR_TIMEOUT. */
+  /** Time to open a link, ms, after which opening fails with ERR_TIMEOUT. Default: Infinity. */
   readonly timeoutMs?: number;
   /**
-   * Silence after which a link is lost (ERR_LINK_LOST), ms; Infinity for never. Default 60 s. The peer's is announced
-   * too, and the shorter one holds for both sides.
+   * Silence after which a link is lost (ERR_LINK_LOST), ms; Infinity for never. Default 60 s. Each
+   * side announces its timeout, and the shorter one applies to both.
    */
   readonly idleTimeoutMs?: number;
-  /** Gives up getting a link, with the signal's reason; a link that is there is not touched by it. */
+  /** Cancels the opening of a link with the signal's reason. It does not affect an open link. */
   readonly signal?: AbortSignal;
   /** Congestion controller. Default "bbr". */
   readonly congestion?: "cubic" | "bbr";
   /**
-   * Folder for traces in qlog, a file for each connection (it is made where there is none). ERR_FILE_UNREADABLE
-   * when nothing can be written there; left out, nothing is traced.
+   * Folder for qlog traces, one file for each connection. It is created if it does not exist.
+   * ERR_FILE_UNREADABLE when it is not writable. Default: no traces.
    */
   readonly qlogDirectory?: string;
   /**
-   * Told of each fault, a bug on this side that has ended one link with ERR_INTERNAL. With it, an exception that
-   * a listener of a link, of its streams or of the listener throws is such a fault too; without it, that is an
-   * uncaught exception of the process, as it is with `node:net`.
+   * Called for each fault, a bug on this side that has ended one link with ERR_INTERNAL. If
+   * present, an exception that a listener of a link, of its streams or of the listener throws is
+   * also a fault. Otherwise it is an uncaught exception of the process, as with `node:net`.
    */
   readonly onFault?: FaultHandler;
   /** False: hosts are addresses, and no name is looked up. */
@@ -67,32 +72,44 @@ export interface CommonOptions extends TrustOptions {
 }
 
 export interface ConnectOptions extends CommonOptions {
-  /** Name or address; all addresses of a name are tried, 250 ms apart. */
+  /** Name or address. All addresses of a name are tried, 250 ms apart. */
   readonly host: string;
   readonly port: number;
-  /** False: never bind the peer's port number here, see `connect`. */
+  /** False: never bind the peer's port number locally, see `connect`. */
   readonly cross?: boolean;
-  /** False: the link has no pipe and only carries further streams. */
+  /** False: the link has no pipe, only further streams. */
   readonly pipe?: boolean;
 }
 
 export interface MeetOptions extends CommonOptions {
-  /** How to meet; `{}` for the usual ways. The place follows from `code`, or from `identity` and the one `peer`. */
+  /**
+   * The rendezvous options; `{}` for the defaults. The rendezvous point is derived from `code`, or
+   * from `identity` and the one key in `peer`.
+   */
   readonly meet: TraversalOptions;
-  /** False: the link has no pipe and only carries further streams. */
+  /** False: the link has no pipe, only further streams. */
   readonly pipe?: boolean;
 }
 
 export interface ListenOptions extends CommonOptions {
-  /** Wait where peers look that know no address: those who have the `code`, and those of `peer`. */
+  /**
+   * Waits at the rendezvous points of peers that know no address: those that have the `code`, and
+   * those in `peer`.
+   */
   readonly meet?: TraversalOptions;
-  /** Public keys of peers to wait for besides `peer`; needs `identity`, and those peers know it. */
+  /**
+   * Public keys of further peers to wait for, in addition to `peer`. Needs `identity`, whose public
+   * key those peers must know.
+   */
   readonly meetPeers?: readonly Uint8Array[];
-  /** UDP port; 0 or nothing takes a free one. */
+  /** UDP port. Default, and 0: a free port. */
   readonly port?: number;
-  /** Answer by key only those who know this side's key beforehand (`peer` there); to others nobody is here. */
+  /**
+   * Answers only peers that authenticate by key and already know this side's key (as `peer`). Other
+   * peers receive no reply.
+   */
   readonly silent?: boolean;
-  /** Links at the same time; others are told that this side is busy. Default 1. */
+  /** Maximum number of simultaneous links. Further peers are rejected as busy. Default 1. */
   readonly maxLinks?: number;
 }
 

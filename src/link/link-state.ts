@@ -1,12 +1,15 @@
 /**
- * The state of a link without I/O: which stream serves which purpose, the control records that wait to be sent, and
- * when each step towards the end is due. `link-end.ts` has the diagram of the end; read it first.
+ * The state of a link without I/O: the purpose of each stream, the control records that wait to be
+ * sent, and the deadline of each step towards the end. `link-end.ts` has the state diagram of the
+ * end; read it first.
  *
- * The caller (`link-core.ts`) reports what happened through the `handle…` methods and the commands. After each of them
- * it calls `poll` until there is no action left, then sets a timer for `deadlineMs`. Times are monotonic milliseconds.
+ * The caller (`link-core.ts`) reports events through the `handle…` methods and the commands. After
+ * each of them it calls `poll` until no action is left, then sets a timer for `deadlineMs`. Times
+ * are monotonic milliseconds.
  *
- * A link ends in order when the peer has acknowledged everything that was written. One CLOSE is sent then. Its code
- * says whether this side has read the pipe to its end, so that the peer can tell a clean end from a truncation.
+ * A link ends in order when the peer has acknowledged everything that was written. One CLOSE is
+ * sent then. Its code tells the peer whether this side has read the pipe to its end, so that the
+ * peer can distinguish a clean end from a truncation.
  */
 import { concatBytes } from "../base/bytes.ts";
 import { type ErrorCode, SrudpError } from "../base/errors.ts";
@@ -26,16 +29,16 @@ import {
 } from "./link-end.ts";
 import { wireOfCode } from "./stream-adapter.ts";
 
-/** The progress of one stream, as its adapter has it. */
+/** The progress of one stream, as reported by its adapter. */
 export interface StreamProgress {
   /** −1 while it is not known. */
   readonly streamId: number;
   readonly writtenBytes: number;
   /** The local direction has ended. */
   readonly isFinished: boolean;
-  /** The peer has acknowledged the local direction with its end, or it was given up. */
+  /** The peer has acknowledged the local direction with its end, or the direction was reset. */
   readonly isDelivered: boolean;
-  /** The local reader has got the end of the peer's direction. */
+  /** The local reader has received the end of the peer's direction. */
   readonly isReadEnded: boolean;
   /** Neither side uses the stream any more. */
   readonly isSettled: boolean;
@@ -44,20 +47,20 @@ export interface StreamProgress {
 /** The purpose of a stream other than the pipe: the library's user, a forwarded connection, or a measurement. */
 export type StreamPurpose = "application" | "forward" | "bench";
 
-/** A stream of the peer whose kind has arrived, and the bytes behind the kind. */
+/** A stream of the peer whose kind has arrived, and the bytes after the kind. */
 export interface IdentifiedStream {
-  /** "unknown" for a kind that this version does not know, or that this side does not accept. */
+  /** "unknown" for a kind that this version does not define or this side does not accept. */
   readonly purpose: "pipe" | "control" | StreamPurpose | "unknown";
   readonly rest: Uint8Array;
 }
 
-/** What the caller has to do, in this order where several are due. */
+/** The actions of the caller, in the order in which `poll` returns them. */
 export type LinkAction =
   | { readonly kind: "sendRecord"; readonly record: Uint8Array }
   | { readonly kind: "finishControl" }
   | { readonly kind: "close"; readonly errorCode: number; readonly reason: string };
 
-/** An acknowledgement that has not arrived after this time does not arrive: the peer has gone. */
+/** If an acknowledgement has not arrived after this time, the peer has gone. */
 export const CONTROL_TIMEOUT_MS = 10_000;
 const NO_BYTES: Uint8Array = new Uint8Array(0);
 const FINISH_CONTROL: LinkAction = { kind: "finishControl" };
@@ -70,14 +73,14 @@ const PURPOSE_OF_KIND: ReadonlyMap<number, StreamPurpose> = new Map([
 export class LinkState<S extends StreamProgress> {
   readonly #role: Role;
   readonly #pipe: S;
-  /** By ID, as long as either side uses them; the pipe stays. */
+  /** By ID, as long as either side uses them. The pipe stays. */
   readonly #streams: Map<number, S> = new Map();
-  /** The peer's streams whose kind has not arrived completely, with the bytes so far. */
+  /** The peer's streams whose kind is incomplete, with the bytes so far. */
   readonly #unidentified: Map<number, Uint8Array> = new Map();
   #controlId = -1;
   /** Control records that wait for the control stream. */
   #records: Uint8Array[] = [];
-  /** Streams that this side wants to open and the peer does not allow yet. */
+  /** Streams that this side wants to open but the peer's stream limit does not allow yet. */
   #waitingOpens = 0;
   #holds = 0;
   #deferrals = 0;
@@ -102,7 +105,7 @@ export class LinkState<S extends StreamProgress> {
     return this.#controlId;
   }
 
-  /** When `handleTimeout` is due; Infinity for never. */
+  /** The time at which `handleTimeout` is due; Infinity for never. */
   get deadlineMs(): number {
     return this.#end.kind === "ending" ? this.#end.deadlineMs : Infinity;
   }
@@ -111,7 +114,7 @@ export class LinkState<S extends StreamProgress> {
     return this.#streams.get(streamId);
   }
 
-  /** Adapters of all streams, and that of the pipe. */
+  /** The adapters of all streams, including the pipe. */
   get streams(): ReadonlySet<S> {
     return new Set([this.#pipe, ...this.#streams.values()]);
   }
@@ -123,12 +126,12 @@ export class LinkState<S extends StreamProgress> {
     this.#controlId = streamId;
   }
 
-  /** The pipe or a stream of this side was opened, or a stream of the peer was identified. */
+  /** A stream of this side was opened, or a stream of the peer was identified. */
   addStream(streamId: number, stream: S): void {
     this.#streams.set(streamId, stream);
   }
 
-  /** Something of `stream` has ended. */
+  /** A direction of `stream` has ended. */
   handleStreamChanged(stream: S): void {
     if (stream.isSettled && stream !== this.#pipe) this.#streams.delete(stream.streamId);
   }
@@ -143,12 +146,15 @@ export class LinkState<S extends StreamProgress> {
     return this.#unidentified.has(streamId);
   }
 
-  /** The peer's stream has ended without a kind; false if it was not waiting for one. */
+  /** The peer's stream has ended without a kind. Returns false if it was not waiting for one. */
   forgetPeerStream(streamId: number): boolean {
     return this.#unidentified.delete(streamId);
   }
 
-  /** Takes the first bytes of a stream of the peer; undefined while its kind is incomplete. */
+  /**
+   * Handles the first bytes of a stream of the peer. Returns undefined while its kind is
+   * incomplete.
+   */
   identify(streamId: number, bytes: Uint8Array): IdentifiedStream | undefined {
     const all = concatBytes(this.#unidentified.get(streamId) ?? NO_BYTES, bytes);
     const reader = new Reader(all);
@@ -161,7 +167,7 @@ export class LinkState<S extends StreamProgress> {
     return { purpose: this.#purposeOf(streamId, kind), rest: reader.rest() };
   }
 
-  /** The initiator opens the pipe and the control stream, once each. */
+  /** The initiator may open one pipe and one control stream. */
   #purposeOf(streamId: number, kind: number): IdentifiedStream["purpose"] {
     const isResponder = this.#role === "responder";
     if (kind === STREAM_KIND.pipe && isResponder && this.#pipe.streamId < 0) return "pipe";
@@ -174,17 +180,20 @@ export class LinkState<S extends StreamProgress> {
 
   // ------------------------------------------------------------------ commands
 
-  /** Queues a control record; it is sent as soon as there is a control stream. */
+  /** Queues a control record. It is sent as soon as the control stream is open. */
   sendRecord(record: Uint8Array): void {
     this.#records.push(record);
   }
 
-  /** A stream waits to be opened; the link does not end by itself until `handleOpened`. */
+  /**
+   * Registers a stream that waits to be opened. The link does not end by itself until
+   * `handleOpened`.
+   */
   waitForOpen(): void {
     this.#waitingOpens++;
   }
 
-  /** A stream that waited was opened. */
+  /** A waiting stream was opened. */
   handleOpened(): void {
     this.#waitingOpens--;
   }
@@ -207,27 +216,33 @@ export class LinkState<S extends StreamProgress> {
     this.#deferrals--;
   }
 
-  /** The pipe has ended in both directions: the link ends as soon as nothing else uses it. */
+  /**
+   * Reports that the pipe has ended in both directions. The link ends as soon as nothing else uses
+   * it.
+   */
   endWhenIdle(): void {
     this.#enter({ kind: "pipeEnded" });
   }
 
-  /** Ends the link as soon as the peer has acknowledged everything that was written and ended. */
+  /**
+   * Ends the link as soon as the peer has acknowledged everything, including the end of each
+   * stream.
+   */
   endInOrder(reason: string): void {
     this.#enter({ kind: "endRequested", reason });
   }
 
-  /** Ends the link at once; the peer's link fails with `errorCode`. */
+  /** Ends the link at once. The peer's link fails with `errorCode`. */
   abort(errorCode: number): void {
     this.#enter({ kind: "closeRequested", errorCode, reason: "", failure: undefined });
   }
 
-  /** Ends the link at once with `failure`; the peer gets its wire code. */
+  /** Ends the link at once with `failure`. The peer receives its wire code. */
   fail(failure: SrudpError): void {
     this.#enter({ kind: "closeRequested", errorCode: wireOfCode(failure.code), reason: "", failure });
   }
 
-  /** The peer has violated the rules of streams and records, which the engine does not know. */
+  /** The peer has violated the rules of streams and records, which the engine does not check. */
   handleViolation(code: ErrorCode): void {
     this.fail(new SrudpError(code));
   }
@@ -240,14 +255,15 @@ export class LinkState<S extends StreamProgress> {
   }
 
   /**
-   * While the peer is there, what it lacks is sent again until it has it. It may have left with everything that it
-   * wanted, though, and its last acknowledgement and CLOSE may be lost: then this side has what it needs, too.
+   * Ends the wait for the last acknowledgement. As long as the peer is present, unacknowledged data
+   * is retransmitted until it arrives. A peer that has everything may have left, however, with its
+   * last acknowledgement and its CLOSE lost. Then this side also has everything it needs.
    */
   handleTimeout(nowMs: number): void {
     if (nowMs >= this.deadlineMs) this.#enter({ kind: "controlDelivered" });
   }
 
-  /** What it means that the connection has closed with `cause`; `handleEnded` follows. */
+  /** The outcome of a connection that closed with `cause`. `handleEnded` follows. */
   outcomeOf(cause: CloseCause): Outcome {
     return outcomeOf(this.#end, cause, this.#pipe.writtenBytes > 0);
   }
@@ -257,19 +273,19 @@ export class LinkState<S extends StreamProgress> {
     this.#enter({ kind: "ended", error });
   }
 
-  /** The endpoint does not drive the connection any more. */
+  /** The endpoint no longer drives the connection. */
   handleDetached(): void {
     this.#enter({ kind: "detached" });
   }
 
-  /** Streams have learned of the end. */
+  /** Removes all streams, after they were notified of the end. */
   clearStreams(): void {
     this.#streams.clear();
     this.#unidentified.clear();
     this.#waitingOpens = 0;
   }
 
-  /** The next action that is due; undefined for none. */
+  /** The next action that is due, or undefined. */
   poll(nowMs: number): LinkAction | undefined {
     if (this.#controlId >= 0 && !this.isOver) {
       const record = this.#records.shift();
@@ -306,7 +322,7 @@ export class LinkState<S extends StreamProgress> {
       this.#enter({ kind: "deadlineSet", deadlineMs: nowMs + CONTROL_TIMEOUT_MS });
       return undefined;
     }
-    // The peer learns that this side has not read its direction to the end.
+    // Tells the peer that this side has not read its direction to the end.
     const isPeerRead = this.#pipe.isReadEnded || this.#pipe.streamId < 0;
     const errorCode = isPeerRead ? 0 : WIRE_NOT_READ;
     this.#enter({ kind: "closeRequested", errorCode, reason, failure: undefined });

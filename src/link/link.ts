@@ -12,18 +12,18 @@ import { remoteOf } from "./new-connection.ts";
 import { Stream } from "./stream.ts";
 import { wireOf, wireOfCode } from "./stream-adapter.ts";
 
-/** Counters and estimates of a link; bytes are those of UDP payloads, times are milliseconds. */
+/** Counters and estimates of a link. Bytes are those of UDP payloads, times are milliseconds. */
 export type LinkStats = ConnectionStats;
 
-/** Events of a link beside those of every Duplex. */
+/** Events of a link in addition to those of a Duplex. */
 export interface LinkEvents {
   /** The peer opened a stream. Without an event listener the stream is refused. */
   stream: [stream: Stream];
   /** A datagram arrived. */
   datagram: [bytes: Uint8Array];
-  /** The link goes another way than before, or again. */
+  /** The link has moved to another path. */
   path: [move: PathMove];
-  /** The peer certifies the bytes that its output accepted. */
+  /** The peer's receipt for the bytes that its output accepted. */
   receipt: [receipt: Receipt];
   /** The peer, which opened the link, has opened its pipe. */
   pipe: [];
@@ -36,22 +36,22 @@ export interface LinkEvents {
 }
 
 /**
- * An authenticated, encrypted link, used like a socket. The peer reads the written bytes in order, and each direction
- * ends on its own.
+ * An authenticated, encrypted link with the interface of a socket. The peer reads the written bytes
+ * in order, and each direction ends separately.
  *
- * When both have ended, the link closes by itself as soon as the peer has acknowledged everything ('close').
- * `destroy()` before that resets it. Failures are SrudpErrors: ERR_LINK_LOST, ERR_PEER_RESET,
- * ERR_PEER_OUTPUT_CLOSED (the peer closed without having read all), protocol errors. Bytes that
- * had arrived are delivered before the error if they are read.
+ * When both directions have ended, the link closes by itself as soon as the peer has acknowledged
+ * everything ('close'). `destroy()` before that resets it. Failures are SrudpErrors: ERR_LINK_LOST,
+ * ERR_PEER_RESET, ERR_PEER_OUTPUT_CLOSED (the peer closed without having read everything), and
+ * protocol errors. Bytes that had arrived are delivered before the error if they are read.
  */
 export class Link extends Stream {
-  /** The peer's public key, 32 bytes: its static key, or one made for this link. */
+  /** The peer's public key, 32 bytes: its static key, or a key generated for this link. */
   readonly peer: Uint8Array;
   /** How the two sides authenticated each other. */
   readonly auth: Auth;
   readonly #core: LinkCore;
 
-  /** Made by `connect` and `listen` only. */
+  /** Constructed by `connect` and `listen` only. */
   constructor(core: LinkCore) {
     super(core.pipe);
     this.#core = core;
@@ -101,38 +101,41 @@ export class Link extends Stream {
   }
 
   /**
-   * Opens a further stream; waits while the peer allows no more. Rejects when the link is over.
+   * Opens a further stream. Waits while the peer's stream limit is reached. Rejects when the link
+   * has ended.
    *
-   * @param use the event that tells the peer of it: "application" makes it `stream`, the others are named alike
+   * @param use selects the event that announces the stream at the peer: `stream` for "application",
+   * otherwise the event of the same name
    */
   openStream(use: StreamPurpose = "application"): Promise<Stream> {
     return this.#core.openStream(use);
   }
 
-  /** Largest datagram that `send` takes at present, bytes. */
+  /** Size of the largest datagram that `send` accepts at present, bytes. */
   get maxDatagramBytes(): number {
     return this.#core.engine.maxDatagramBytes;
   }
 
   /**
-   * Sends one datagram, which may get lost; do not change it afterwards. False when so many wait that it was
-   * dropped. Throws RangeError when it is longer than `maxDatagramBytes`.
+   * Sends one datagram, which may be lost. Do not change its bytes afterwards. Returns false when
+   * the send queue is full and the datagram was dropped. Throws RangeError when it is longer than
+   * `maxDatagramBytes`.
    */
   send(datagram: Uint8Array): boolean {
     return this.#core.sendDatagram(datagram);
   }
 
-  /** Certifies to the peer the bytes that the output accepted; event `receipt` there. */
+  /** Sends a receipt for the bytes that the output accepted. The peer emits `receipt`. */
   sendReceipt(receipt: Receipt): void {
     this.#core.sendReceipt(receipt);
   }
 
-  /** Sends a control record; event `record` there. At most 4 KiB. */
+  /** Sends a control record of at most 4 KiB. The peer emits `record`. */
   sendRecord(type: number, body: Uint8Array): void {
     this.#core.sendRecord(type, body);
   }
 
-  /** Elicits an acknowledgement from the peer; `stats().receivedPackets` grows when it arrives. */
+  /** Elicits an acknowledgement from the peer. `stats().receivedPackets` grows when it arrives. */
   ping(): void {
     this.#core.ping();
   }
@@ -142,15 +145,15 @@ export class Link extends Stream {
     return this.#core.hold();
   }
 
-  /** Delays `close()` until the returned function is called; control records are still sent. */
+  /** Delays `close()` until the returned function is called. Control records are still sent. */
   deferClose(): () => void {
     return this.#core.deferEnd();
   }
 
   /**
-   * Ends this direction, waits until the peer has everything, and closes the link; what the peer still sends
-   * is dropped. The peer is told until it answers, for 3 s at most. Never rejects: when the link fails first,
-   * 'error' tells.
+   * Ends this direction, waits until the peer has acknowledged everything, and closes the link.
+   * Bytes that the peer still sends are dropped. The close is repeated until the peer answers, for
+   * at most 3 s. Never rejects: if the link fails first, it emits 'error'.
    *
    * @param reason for the peer's log, at most 128 bytes
    */
@@ -169,20 +172,20 @@ export class Link extends Stream {
   }
 
   /**
-   * Resolves when the link has ended and nothing is to be sent for it any more: a process that exits before
-   * leaves the peer to its idle timeout, should the last packet be lost.
+   * Resolves when the link has ended and has nothing more to send. If the process exits earlier and
+   * the last packet is lost, the peer only notices the end by its idle timeout.
    */
   whenGone(): Promise<void> {
     return new Promise((resolve) => this.#core.notifyWhenGone(resolve));
   }
 
-  /** Breaks the link off at once, here without an error; `code` is what the peer's link fails with. */
+  /** Resets the link at once, without a local error. The peer's link fails with `code`. */
   reset(code: ErrorCode = "ERR_PEER_RESET"): void {
     this.#core.abort(wireOfCode(code));
     this.destroy();
   }
 
-  /** An event listener that received this link threw. */
+  /** Reports an exception of an event listener that received this link. */
   failByListener(thrown: unknown): void {
     this.#core.failByListener(thrown);
   }

@@ -1,4 +1,4 @@
-/** Makes the engine's parts for one peer and attaches them to an endpoint. */
+/** Creates the engine's parts for one peer and attaches them to an endpoint. */
 
 import { randomBytes } from "node:crypto";
 import { SrudpError } from "../base/errors.ts";
@@ -17,7 +17,7 @@ import { Qlog } from "./qlog/qlog.ts";
 import { QlogFile } from "./qlog/qlog-file.ts";
 import type { Trust } from "./trust.ts";
 
-/** What a connection consists of. */
+/** The parts of a connection. */
 export interface ConnectionParts {
   readonly connection: Connection;
   readonly handshake: Handshake;
@@ -30,19 +30,22 @@ export interface NewConnectionOptions {
   /** Paths to the peer, if this side is the initiator. */
   readonly paths: readonly Path[];
   readonly common: CommonOptions;
-  /** Receives what the caller's `verifyPeer` threw; the peer is refused. */
+  /** Receives an exception of the caller's `verifyPeer`. The peer is refused. */
   readonly onVerifyFailure?: (error: unknown) => void;
 }
 
 /**
- * Unread bytes that all streams of a link may hold together, to bound memory. Each stream has its own window, 512 KiB at
- * first, so that a hundred stopped readers do not block the other streams.
+ * Limit of the unread bytes in all streams of a link. Each stream has its own window, initially 512
+ * KiB, so that a hundred stopped readers do not block the other streams.
  */
 const LINK_WINDOW_BYTES: number = 64 * 1024 * 1024;
-/** Random connection IDs to try; if all of them are in use there is a bug. */
+/** Maximum number of random connection IDs to try. If all of them are in use, there is a bug. */
 const DRAWS_LIMIT = 8;
 
-/** Starts a connection at `endpoint`, which drives it from now on. Its events go to the owner that `ownerOf` makes. */
+/**
+ * Starts a connection at `endpoint`, which drives it from now on. Its events go to the owner that
+ * `ownerOf` returns.
+ */
 export function newConnection<Owner extends ConnectionOwner>(
   endpoint: Endpoint,
   ownerOf: (parts: ConnectionParts) => Owner,
@@ -70,7 +73,7 @@ function tryConnection<Owner extends ConnectionOwner>(
   const connectionId = random(CONNECTION_ID_BYTES);
   let connectionHandle: ConnectionHandle | undefined;
 
-  /** Passes on a verdict that takes time. */
+  /** Passes on an asynchronous verdict. */
   const answerLater = (verdict: Promise<boolean>): void => {
     const answer = (accepted: boolean): void => {
       if (connectionHandle === undefined || connectionHandle.detached || connection.state !== "handshaking")

@@ -1,6 +1,6 @@
 /**
- * From what a person names to the addresses worth trying, in the order in which to try them.
- * The engine races them; see `ConnectionConfig.paths`.
+ * Resolves a host to its addresses, in the order in which to try them. The engine races them; see
+ * `ConnectionConfig.paths`.
  */
 import { SrudpError } from "../base/errors.ts";
 import { descriptorError } from "../platform/descriptors.ts";
@@ -9,12 +9,13 @@ import { type HostAddress, parseAddress } from "../platform/udp/address.ts";
 import { isInterface } from "../platform/udp/local-address.ts";
 
 export interface ResolveOptions extends LookupOptions {
-  /** False: `host` has to be an address already (`-n`). */
+  /** False: `host` must already be an address (`-n`). */
   readonly names?: boolean | undefined;
 }
 
 /**
- * All addresses of `host`, at least one; the families take turns, and the system's preferred one begins.
+ * All addresses of `host`, at least one. The families alternate, starting with the one that the
+ * system prefers.
  *
  * @throws SrudpError ERR_HOST_UNKNOWN
  */
@@ -46,7 +47,10 @@ export async function resolveHost(host: string, options: ResolveOptions = {}): P
   return usable;
 }
 
-/** Why nothing can be sent to one machine at `address`: the kernel says so for each datagram only. */
+/**
+ * The reason why `address` cannot be the address of a single peer, or undefined. The kernel would
+ * report it only for each datagram.
+ */
 function whyUnusable(address: string): string | undefined {
   const zoneAt = address.indexOf("%");
   if (/^fe[89ab]/.test(address) && zoneAt < 0)
@@ -59,7 +63,7 @@ function whyUnusable(address: string): string | undefined {
   return undefined;
 }
 
-/** Families alternate, each in the order given; doubles are left out.  // RFC 8305 §4 */
+/** Alternates the families, each in its original order. Duplicates are left out.  // RFC 8305 §4 */
 export function inTurns(found: readonly { readonly address: string }[]): HostAddress[] {
   const preferred: HostAddress[] = [];
   const other: HostAddress[] = [];

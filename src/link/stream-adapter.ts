@@ -1,11 +1,12 @@
 /**
- * Adapts one stream of the engine to a Duplex: bytes and back-pressure in both directions, the end of each direction,
- * and resets.
+ * Adapts one stream of the engine to a Duplex: bytes and backpressure in both directions, the end
+ * of each direction, and resets.
  *
- * Out: the Duplex passes a chunk on and waits while the engine is blocked. In: bytes leave the engine only as the Duplex
- * is read, because the engine grants the peer credit for the bytes that have left it.
+ * Outgoing: the Duplex passes a chunk to the engine and waits while the engine is blocked.
+ * Incoming: bytes leave the engine only as the Duplex is read, because the engine grants the peer
+ * credit for the bytes that have left it.
  *
- * When the link is over, the bytes that had arrived are delivered before the error or the close.
+ * After the link has ended, the bytes that had arrived are delivered before the error or the close.
  */
 import type { Duplex } from "node:stream";
 import { ERRORS, type ErrorCode, errorReceivedAs, SrudpError } from "../base/errors.ts";
@@ -27,11 +28,11 @@ export interface StreamHost {
   readonly engine: StreamEngine;
   /** Must be called after every command to the engine. */
   touch(): void;
-  /** A fault occurred: the link ends (`fault.ts`). */
+  /** Reports a fault. The link ends (`fault.ts`). */
   fail(fault: unknown): void;
-  /** An event listener or a writer's callback threw. */
+  /** Reports an exception of an event listener or of a writer's callback. */
   failByListener(thrown: unknown): void;
-  /** A direction of the stream has ended; `isSettled` says whether the whole stream has. */
+  /** A direction of the stream has ended. `isSettled` tells whether the whole stream has. */
   streamChanged(flow: StreamAdapter): void;
 }
 
@@ -47,30 +48,33 @@ export class StreamAdapter {
   writtenBytes = 0;
   /** The local direction was finished at the engine. */
   isFinished = false;
-  /** The local direction was acknowledged with its end, or was given up. */
+  /** The peer has acknowledged the local direction with its end, or the direction was reset. */
   isDelivered = false;
-  /** The Duplex has the end of the peer's direction. */
+  /** The Duplex has received the end of the peer's direction. */
   isReadEnded = false;
 
   readonly #host: StreamHost;
   #duplex: Duplex | undefined;
   #wantsBytes = false;
   #isPulling = false;
-  /** Bytes that left the engine before they were read: they followed the kind, or the link is over. */
+  /**
+   * Bytes that left the engine before they were read, either with the kind of the stream or because
+   * the link has ended.
+   */
   readonly #held: Uint8Array[] = [];
   /** The writer's callback while the engine is blocked or the stream is not open. */
   #waiting: Callback | undefined;
   #unopened: readonly Uint8Array[] | undefined;
   #isClosed = false;
   #deliversFirst = false;
-  /** Set when the link is over; the unread bytes are in `#held` then. */
+  /** Set when the link has ended. `#held` then contains the unread bytes. */
   #over: { readonly error: SrudpError | undefined; readonly isComplete: boolean } | undefined;
 
   constructor(host: StreamHost) {
     this.#host = host;
   }
 
-  /** Whether the Duplex is gone and the engine has nothing left to deliver for it. */
+  /** Whether the Duplex is destroyed and the engine has nothing left to deliver for it. */
   get isSettled(): boolean {
     return this.#isClosed && (this.isDelivered || this.#over !== undefined || this.streamId < 0);
   }
@@ -86,7 +90,7 @@ export class StreamAdapter {
     this.#duplex = duplex;
   }
 
-  /** `_write`: `done` is called once there is room for more. */
+  /** Implements `_write`. `done` is called once there is room for more. */
   write(chunks: readonly Uint8Array[], done: Callback): void {
     if (this.#over !== undefined) {
       done(this.#over.error ?? new SrudpError("ERR_PEER_OUTPUT_CLOSED"));
@@ -108,7 +112,7 @@ export class StreamAdapter {
     else this.#waiting = done;
   }
 
-  /** `_final`: everything was written. */
+  /** Implements `_final`, after everything was written. */
   finish(done: Callback): void {
     if (this.#over === undefined && this.streamId < 0) {
       this.#unopened = [];
@@ -123,28 +127,28 @@ export class StreamAdapter {
     done();
   }
 
-  /** `_read`: the Duplex has room. */
+  /** Implements `_read`: the Duplex has room. */
   want(): void {
     this.#wantsBytes = true;
     this.#pull();
   }
 
-  /** Must be called after each read of the Duplex, which may have been the last. */
+  /** Must be called after each read of the Duplex, since it may have been the last. */
   noteRead(): void {
     if (this.#over !== undefined) this.#endAfterLastByte();
   }
 
-  /** The reader does not use `bytes` any more. */
+  /** Reports that the reader no longer uses `bytes`. */
   recycle(bytes: Uint8Array): void {
     this.#host.engine.recycle(bytes);
   }
 
-  /** The next `close` delivers the written bytes before it resets the stream. */
+  /** Makes the next `close` deliver the written bytes before it resets the stream. */
   deliverFirst(): void {
     this.#deliversFirst = true;
   }
 
-  /** `_destroy`: resets each direction that has not ended. */
+  /** Implements `_destroy`. Resets each direction that has not ended. */
   close(error: Error | null): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -171,7 +175,7 @@ export class StreamAdapter {
 
   // ------------------------------------------------------------------ from the link
 
-  /** The stream was opened; `bytes` followed its kind and belong to the reader. */
+  /** The stream was opened. `bytes` followed its kind and belong to the reader. */
   open(streamId: number, bytes?: Uint8Array): void {
     this.streamId = streamId;
     if (bytes !== undefined && bytes.length > 0) this.#held.push(bytes);
@@ -204,7 +208,7 @@ export class StreamAdapter {
     this.#duplex?.destroy(errorFor(errorCode, "ERR_PEER_RESET"));
   }
 
-  /** The peer has stopped reading; the engine has reset the local direction. */
+  /** The peer has stopped reading, and the engine has reset the local direction. */
   handleStopSending(errorCode: number): void {
     this.isDelivered = true;
     this.#duplex?.destroy(errorFor(errorCode, "ERR_PEER_OUTPUT_CLOSED"));
@@ -214,7 +218,7 @@ export class StreamAdapter {
   /**
    * The connection has ended, with `error` or in order.
    *
-   * @param isAbrupt this side ended it: bytes that have arrived are not delivered
+   * @param isAbrupt this side ended it; bytes that have arrived are not delivered
    */
   handleOver(error: SrudpError | undefined, isAbrupt: boolean): void {
     if (this.#over !== undefined) return;
@@ -241,7 +245,7 @@ export class StreamAdapter {
     this.#endAfterLastByte();
   }
 
-  /** The error of a stream that an orderly close has truncated. */
+  /** The error of a stream that an orderly close of the link has truncated. */
   #truncation(isComplete: boolean): SrudpError | undefined {
     if (this.streamId < 0) return undefined;
     if (!isComplete) return new SrudpError("ERR_PEER_RESET");
@@ -258,7 +262,7 @@ export class StreamAdapter {
       const bytes = this.#next();
       if (bytes === undefined) break;
       taken = true;
-      // The reader may request more bytes before push() returns; that request must not be lost.
+      // The reader may request more bytes before push() returns. That request must not be lost.
       this.#wantsBytes = false;
       if (duplex.push(bytes)) this.#wantsBytes = true;
     }
@@ -284,7 +288,10 @@ export class StreamAdapter {
     return this.streamId >= 0 && this.#host.engine.readFinished(this.streamId);
   }
 
-  /** The link failed before the end of the peer's direction: the error follows the last byte that arrived. */
+  /**
+   * Handles a link that failed before the end of the peer's direction. The error follows the last
+   * byte that arrived.
+   */
   #endAfterLastByte(): void {
     const duplex = this.#duplex;
     if (duplex === undefined || this.#over === undefined || this.#over.isComplete) return;
@@ -304,7 +311,7 @@ export class StreamAdapter {
   }
 }
 
-/** The error that a stream broke off with. */
+/** The error of a stream that was reset with `errorCode`. */
 function errorFor(errorCode: number, fallback: "ERR_PEER_RESET" | "ERR_PEER_OUTPUT_CLOSED"): SrudpError {
   return new SrudpError(errorReceivedAs(errorCode) ?? fallback);
 }
@@ -315,7 +322,7 @@ export function wireOf(error: unknown): number {
   return wireOfCode(code);
 }
 
-/** The wire code of an error; WIRE_RESET for errors that never travel. */
+/** The wire code of an error, or WIRE_RESET for errors that never travel. */
 export function wireOfCode(code: ErrorCode): number {
   return ERRORS[code].wire ?? WIRE_RESET;
 }

@@ -1,25 +1,32 @@
-/** A stream of a link as a `node:stream` Duplex: used like a socket, ended in each direction on its own. */
+/**
+ * A stream of a link as a `node:stream` Duplex. It is used like a socket, and each direction ends
+ * separately.
+ */
 import { Duplex } from "node:stream";
 import { faultError, guarded } from "./fault.ts";
 import type { StreamAdapter } from "./stream-adapter.ts";
 
-/** Unread bytes in the Duplex. Further bytes stay in the engine, which then stops the peer. */
+/**
+ * Maximum number of unread bytes in the Duplex. Further bytes stay in the engine, which then stops
+ * the peer by flow control.
+ */
 const READ_AHEAD_BYTES = 16 * 1024;
 /**
- * Bytes of the writer that wait here before `write` returns false; the engine holds its own share beyond. More of
- * either is no faster, and a thousand streams hold it a thousand times.
+ * Bytes that are buffered here before `write` returns false, in addition to the engine's buffer. A
+ * larger buffer is no faster, and its cost multiplies with the number of streams.
  */
 const WRITE_BEHIND_BYTES = 16 * 1024;
 
 /**
  * One bidirectional stream.
  *
- * A chunk that was written belongs to the stream until the peer has acknowledged it, which is later than
- * the write's callback: do not change it. `end()` ends this direction only; the peer's goes on. `destroy()`
- * before both have ended breaks the stream off, and the peer's stream errors with `ERR_PEER_RESET`. Errors
- * are `SrudpError`s.
+ * A written chunk belongs to the stream until the peer has acknowledged it, which is later than the
+ * callback of the write. Do not change it before. `end()` ends this direction only. `destroy()`
+ * before both directions have ended resets the stream, and the peer's stream fails with
+ * `ERR_PEER_RESET`. Errors are `SrudpError`s.
  *
- * When the link ends, what has arrived can still be read; the event `linkover` tells that no more will come.
+ * When the link ends, bytes that have arrived can still be read. The event `linkover` reports that
+ * no more bytes will arrive.
  */
 export class Stream extends Duplex {
   readonly #flow: StreamAdapter;
@@ -31,14 +38,14 @@ export class Stream extends Duplex {
     flow.join(this);
   }
 
-  /** Number of the stream on its link, the same on both sides; −1 while it is not known yet. */
+  /** ID of the stream on its link, the same on both sides; −1 while it is not known yet. */
   get streamId(): number {
     return this.#flow.streamId;
   }
 
   /**
-   * Resets the stream as `destroy()` does, but delivers the written bytes before, as long as the peer's reader makes
-   * room for them.
+   * Resets the stream like `destroy()`, but first delivers the written bytes as long as the peer
+   * reads.
    */
   breakOff(error: Error): void {
     this.#flow.deliverFirst();
@@ -46,9 +53,9 @@ export class Stream extends Duplex {
   }
 
   /**
-   * Gives the memory of a received chunk back, to be filled anew. Nobody has to; at hundreds of megabytes a second
-   * it spares the receiver a good part of its work. Chunks come back whole, in the order in which they came, when
-   * nothing holds them or a view of them any more. Any other bytes are left alone.
+   * Returns the memory of a received chunk for reuse. Optional: at hundreds of megabytes a second
+   * it saves the receiver much of its work. Return whole chunks, in the order of their arrival,
+   * once nothing references them or a view of them. Other bytes are ignored.
    */
   recycle(chunk: Uint8Array): void {
     try {
@@ -66,8 +73,8 @@ export class Stream extends Duplex {
   }
 
   /**
-   * Chunks up to the peer's end. Node's own iterator would destroy the stream there, and with it the direction
-   * that goes on; this one destroys it only when the loop is left early.
+   * Iterates over the chunks up to the peer's end. Node's default iterator would destroy the stream
+   * there, including the local direction. This one destroys it only when the loop is left early.
    */
   // biome-ignore lint/suspicious/noExplicitAny: the type that Duplex gives it
   override async *[Symbol.asyncIterator](): AsyncGenerator<any, undefined> {
@@ -82,14 +89,17 @@ export class Stream extends Duplex {
   }
 
   /**
-   * Ends the link because of a fault: an exception that means a bug on this side. It fails with ERR_INTERNAL here
-   * and with ERR_PEER_INTERNAL at the peer.
+   * Ends the link because of a fault, an exception that means a bug on this side. The link fails
+   * with ERR_INTERNAL here and with ERR_PEER_INTERNAL at the peer.
    */
   fail(fault: unknown): void {
     this.#flow.host.fail(fault);
   }
 
-  /** `work` with its exceptions made faults of this link: for timers, sockets and promises that serve it. */
+  /**
+   * Wraps `work` for timers, sockets and promises that serve this link: its exceptions become
+   * faults of the link.
+   */
   guard<Values extends unknown[]>(work: (...values: Values) => void): (...values: Values) => void {
     return guarded(work, (fault) => this.fail(fault));
   }

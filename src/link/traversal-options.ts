@@ -1,38 +1,44 @@
-/** How peers that know no address of each other may meet, and by which paths. */
+/** Options for peers that know no address of each other: rendezvous, and which paths to use. */
 
 import type { PathKind } from "../base/path.ts";
 import type { PunchFailure } from "../punch/punch-events.ts";
 import type { TicketAnswer, TicketOffer } from "../wire/ticket.ts";
 
 export interface TraversalOptions {
-  /** People carry the signals, and nothing else does. */
+  /** Users exchange the signals as tickets. No other signalling channel is used. */
   readonly ticket?: TicketExchange;
-  /** Meeting places of one's own: `udp://host:port`, `ws://host:port`, `wss://host`. Their STUN is used too. */
+  /**
+   * Custom rendezvous servers: `udp://host:port`, `ws://host:port`, `wss://host`. Their STUN
+   * service is used too.
+   */
   readonly rendezvous?: readonly string[];
-  /** STUN servers as `host:port`; left out, public ones (none where there is a `rendezvous`). */
+  /** STUN servers as `host:port`. Default: public ones (none if there is a `rendezvous`). */
   readonly stun?: readonly string[];
   /** TURN relays as RFC 7065 URIs. */
   readonly turn?: readonly string[];
-  /** False: not by the Mainline DHT. */
+  /** False: do not use the Mainline DHT. */
   readonly dht?: boolean;
-  /** Where to join the DHT, as `host:port`; left out, the public ones. */
+  /** Bootstrap nodes of the DHT, as `host:port`. Default: public ones. */
   readonly dhtBootstrap?: readonly string[];
-  /** False: not by multicast on the local network. */
+  /** False: do not use multicast on the local network. */
   readonly lan?: boolean;
-  /** False: routers are not asked for a port. */
+  /** False: do not request port mappings from routers. */
   readonly portMapping?: boolean;
   /** False: no birthday probing. */
   readonly spray?: boolean;
   /** Only paths of this kind. */
   readonly only?: "direct" | "relay";
-  /** Told what happens on the way, for whoever wants to know why. */
+  /** Called with the progress of traversal, for diagnostics. */
   readonly onNote?: (note: TraversalEvent) => void;
 }
 
-/** What there is to tell on the way to a link. */
+/** An event of traversal, before the link is open. */
 export type TraversalEvent =
   | { readonly kind: "meeting"; readonly channel: string; readonly trouble?: string }
-  /** A server's clock is so far ahead of this machine's that peers may not find each other by their own clocks. */
+  /**
+   * A server's clock is so far ahead of the local clock that peers that rely on their clocks may
+   * not find each other.
+   */
   | { readonly kind: "clock"; readonly aheadMs: number; readonly text: string }
   | { readonly kind: "candidate"; readonly text: string }
   | { readonly kind: "behaviour"; readonly mapping: string; readonly filtering: string }
@@ -46,7 +52,7 @@ export type TraversalEvent =
   | { readonly kind: "indirect"; readonly reason: PunchFailure }
   | { readonly kind: "missing"; readonly part: string };
 
-/** Why there is no direct path, as a person wants to hear it. */
+/** The reason why there is no direct path, as text for users. */
 export const NO_DIRECT_PATH: Readonly<Record<PunchFailure, string>> = {
   bothHard: "both NATs choose a random port for each peer",
   noCandidates: "the peer told no address that could be tried",
@@ -54,14 +60,14 @@ export const NO_DIRECT_PATH: Readonly<Record<PunchFailure, string>> = {
   sprayOff: "one NAT chooses random ports, and guessing them is switched off",
 };
 
-/** How a ticket gets from one person to the other. */
+/** How a ticket is passed between the two users. */
 export type TicketExchange = {
-  /** Told of the text to be carried to the other side, once. */
+  /** Called once with the text that the user passes to the peer. */
   readonly onTicket: (text: string) => void;
 } & (
   | { readonly side: "responder"; readonly terms: TicketTerms; readonly answer: Promise<TicketAnswer> }
   | { readonly side: "initiator"; readonly offer: TicketOffer }
 );
 
-/** What an offer says beside its signal. */
+/** The fields of an offer besides its signal. */
 export type TicketTerms = Pick<TicketOffer, "psk" | "expiresAtS">;

@@ -1,4 +1,6 @@
-/** From what a caller trusts (`TrustOptions`) to what a handshake is given, and the verdict on a peer's key. */
+/**
+ * Derives handshake credentials from `TrustOptions`, and decides whether to accept a peer's key.
+ */
 import { randomBytes } from "node:crypto";
 import { equalBytes, utf8Encode } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
@@ -15,12 +17,15 @@ import type { TrustOptions } from "./link-options.ts";
 const SECRET_BYTES = 32;
 
 export class Trust {
-  /** Own key pair. */
+  /** The local key pair. */
   readonly identity: KeyPair;
   readonly #options: TrustOptions;
   #credentials: Credentials;
 
-  /** @throws SrudpError ERR_USAGE when nothing says who may be at the other end, ERR_CODE_FORMAT, ERR_SECRET_FORMAT */
+  /**
+   * @throws SrudpError ERR_USAGE when the options name no way to authenticate the peer,
+   * ERR_CODE_FORMAT, ERR_SECRET_FORMAT
+   */
   constructor(options: TrustOptions) {
     this.#options = options;
     this.identity = options.identity ?? throwAwayIdentity();
@@ -40,12 +45,14 @@ export class Trust {
     }
   }
 
-  /** What peers may come with at present. */
+  /** The credentials that peers may currently use. */
   get credentials(): Credentials {
     return this.#credentials;
   }
 
-  /** The one that a connector uses: a shared secret, else a ticket, the code, the passphrase, else keys. */
+  /**
+   * The mode that a connector uses: the first of shared secret, ticket, code, passphrase and keys.
+   */
   get mode(): Mode {
     const { secret, ticket, code, passphrase } = this.#credentials;
     if (secret !== undefined) return "secret";
@@ -54,27 +61,28 @@ export class Trust {
     return passphrase !== undefined ? "passphrase" : "key";
   }
 
-  /** The key that the peer must have, where it is only one. */
+  /** The public key that the peer must have, if there is exactly one. */
   get peerKey(): Uint8Array | undefined {
     const { peer } = this.#options;
     return peer?.length === 1 ? peer[0] : undefined;
   }
 
-  /** A ticket is good for one link. */
+  /** Invalidates the ticket, which is valid for one link. */
   spendTicket(): void {
     const { ticket: _spent, ...others } = this.#credentials;
     this.#credentials = others;
   }
 
-  /** Puts `code` in the place of the one before; undefined for none. */
+  /** Replaces the code. Undefined removes it. */
   setCode(code: string | undefined): void {
     const { code: _before, ...others } = this.#credentials;
     this.#credentials = code === undefined ? others : { ...others, code: utf8Encode(parseCode(code)) };
   }
 
   /**
-   * Whether the peer with `publicKey` is welcome. A pinned key is asked of every peer; beyond that a code,
-   * a passphrase or a secret is proof enough, and a key needs somebody who knows it.
+   * Whether to accept the peer with `publicKey`. A peer with a pinned key is accepted. A peer that
+   * authenticated by a code, a passphrase or a secret is accepted if no keys are pinned. A peer
+   * that has only a key needs a pinned key or the approval of `verifyPeer`.
    */
   judge(publicKey: Uint8Array, mode: Mode, remote: RemoteAddress): boolean | Promise<boolean> {
     const { peer, verifyPeer } = this.#options;
@@ -91,7 +99,7 @@ export function gateConfigOf(trust: Trust, isSilent = false): GateConfig {
   return { random, publicKey: trust.identity.publicKey, isSilent };
 }
 
-/** The gate of a side that calls a peer and may be called by it. */
+/** The gate of a side that both calls its peer and accepts its calls. */
 export function newGate(nowMs: number, trust: Trust): Gate {
   const gate = new Gate(nowMs, gateConfigOf(trust));
   gate.setCredentials(trust.credentials);
@@ -99,15 +107,18 @@ export function newGate(nowMs: number, trust: Trust): Gate {
 }
 
 /**
- * The address that tells unauthenticated peers apart, for cookies and half-open connections. At a relay it includes the
- * relay's socket, which stands for one room: all peers behind rendezvous relays have the same address, and a TURN
- * server may name any address.
+ * The address that distinguishes unauthenticated peers, for cookies and half-open connections. For
+ * a relayed peer it includes the relay's socket, which stands for one room: all peers behind a
+ * rendezvous relay have the same address, and a TURN server may report any address.
  */
 export function peerAddressOf({ socket, address }: DatagramOrigin): string {
   return socket.kind === "relay" ? `relay ${socket.index} ${address}` : address;
 }
 
-/** The source that guesses are counted by: the peer's IPv4 address, its IPv6 /64, or its relay room. */
+/**
+ * The source that password guesses are counted by: the peer's IPv4 address, its IPv6 /64, or its
+ * relay room.
+ */
 export function guessSourceOf({ socket, address }: DatagramOrigin): string {
   const network = sourceOf(address);
   return socket.kind === "relay" ? `relay ${socket.index} ${network}` : network;

@@ -1,9 +1,9 @@
 /**
- * Where a connection's trace goes: one file, written behind the connection's back.
+ * The file of a connection's trace, written asynchronously.
  *
- * A link never waits for a disk. Records gather in memory and leave in large writes, one at a time; when the
- * disk is slower than the link, what does not fit any more is dropped and counted. Only when the process ends
- * is the rest written on the spot, because nothing runs after that.
+ * A link never waits for a disk. Records are collected in memory and written in large blocks, one
+ * at a time. If the disk is slower than the link, records that exceed the buffer are dropped and
+ * counted. At process exit the rest is written synchronously, because no callback runs after that.
  */
 import { close, constants, open, openSync, write, writeSync } from "node:fs";
 import { access, mkdir, stat } from "node:fs/promises";
@@ -11,32 +11,40 @@ import { join } from "node:path";
 import { SrudpError } from "../../base/errors.ts";
 import { quotePath } from "../../platform/private-file.ts";
 
-/** What a trace is written to. */
+/** The destination of a trace. */
 export interface QlogSink {
-  /** Begins the file `name` with its header; what was written before follows it. */
+  /**
+   * Opens the file `name` and writes its header. Records that were written before follow the
+   * header.
+   */
   open(name: string, header: string): void;
-  /** Takes a record (or several); false when it had to be dropped. */
+  /** Writes one or more records. Returns false when they were dropped. */
   write(record: string): boolean;
-  /** Nothing further comes. What never got a name is thrown away. */
+  /** Ends the trace. A trace that was never named is discarded. */
   close(): void;
 }
 
-/** Waiting for the disk, at most; what a link of a gigabit tells in about a tenth of a second. */
+/**
+ * Maximum size of the records that wait for the disk: about a tenth of a second of a gigabit link.
+ */
 const MAX_WAITING_BYTES: number = 4 * 1024 * 1024;
-/** The same before there is a file: a handshake takes a tenth of it, and strangers begin many. */
+/**
+ * The same before the file has a name. A handshake takes a tenth of it, and unauthenticated peers
+ * can start many handshakes.
+ */
 const MAX_UNNAMED_BYTES: number = 32 * 1024;
-/** Enough for a write of its own. */
+/** Size from which waiting records are written at once. */
 const WRITE_BYTES: number = 64 * 1024;
-/** Less than that is written after this. */
+/** Smaller amounts are written after this time. */
 const WRITE_AFTER_MS = 250;
-/** For the eyes of its owner: who talked to whom, and when. */
+/** Only the owner may read it, because it reveals which addresses communicated and when. */
 const FILE_MODE = 0o600;
 const DIRECTORY_MODE = 0o700;
 
 const WRITE_FLAGS: number = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW;
 
 /**
- * Makes the folder for traces if it is not there, and finds out whether files can be made in it.
+ * Creates the folder for traces if it does not exist, and checks that files can be created in it.
  *
  * @throws SrudpError ERR_FILE_UNWRITABLE
  */
@@ -53,19 +61,19 @@ export async function prepareQlogDirectory(path: string): Promise<void> {
 }
 
 export class QlogFile implements QlogSink {
-  /** Records that were dropped, because the disk was too slow or failed. */
+  /** Records that were dropped because the disk was too slow or failed. */
   droppedRecords = 0;
-  /** Resolves when everything is written, or given up. */
+  /** Resolves when everything is written or the trace was abandoned. */
   readonly finished: Promise<void>;
   readonly #directory: string;
   #path: string | undefined;
   #descriptor = -1;
-  /** Records that wait, and those of the write that is under way. */
+  /** The waiting records, and those of the pending write. */
   #text = "";
   #textRecords = 0;
   #writing: Buffer | undefined;
   #writingRecords = 0;
-  /** Where in the file the write that is under way goes. */
+  /** The file position of the pending write. */
   #position = 0;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
@@ -120,12 +128,13 @@ export class QlogFile implements QlogSink {
     else if (this.#descriptor >= 0 && this.#writing === undefined) this.#write();
   }
 
-  /** The process ends: writes what there is, at once. */
+  /** Writes all records synchronously at process exit. */
   writeNow(): void {
     if (this.#path === undefined || this.#isOver) return;
     this.#isOver = true;
     try {
-      // A file that is just being opened is opened once more, and a write under way done again: same bytes, same place.
+      // If an asynchronous open or write is pending, it is repeated here: the same bytes at the
+      // same position.
       const descriptor =
         this.#descriptor >= 0 ? this.#descriptor : openSync(this.#path, WRITE_FLAGS, FILE_MODE);
       for (const bytes of [this.#writing ?? Buffer.alloc(0), Buffer.from(this.#text)]) {
@@ -134,11 +143,11 @@ export class QlogFile implements QlogSink {
         this.#position += bytes.length;
       }
     } catch {
-      // Nobody is left to be told.
+      // The process is exiting, so the error is not reported.
     }
   }
 
-  /** Begins the next write, or ends when there is nothing left and nothing will come. */
+  /** Starts the next write, or finishes if nothing is left and no record will follow. */
   #write(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -172,7 +181,7 @@ export class QlogFile implements QlogSink {
     });
   }
 
-  /** The disk refuses: the link goes on without a trace. */
+  /** Abandons the trace after a disk error. The link continues without it. */
   #giveUp(): void {
     this.#isOver = true;
     this.droppedRecords += this.#textRecords + this.#writingRecords;
@@ -192,11 +201,11 @@ export class QlogFile implements QlogSink {
   }
 }
 
-/** Files to be completed when the process ends. */
+/** Files to complete at process exit. */
 const untilExit: Set<QlogFile> = new Set();
 let isExitAwaited = false;
 
-/** Traces that are not complete yet. */
+/** Number of traces that are not complete yet. */
 export function openTraceCount(): number {
   return untilExit.size;
 }

@@ -1,8 +1,9 @@
 /**
- * What is in a packet as qlog tells it: kinds of frames and their numbers, never what they carry.
+ * The contents of a packet in qlog: kinds of frames and their fields, never their payload.
  * // draft-ietf-quic-qlog-quic-events §8
  *
- * Stream and datagram frames have their length twice: where the drafts have it now, and where qvis looks.
+ * Stream and datagram frames contain their length twice: in the field that the drafts define, and
+ * in the field that qvis reads.
  */
 import { toHex } from "../../base/bytes.ts";
 import { FRAME, type FrameCursor } from "../../wire/frames.ts";
@@ -15,7 +16,7 @@ import {
 } from "../../wire/handshake-packet.ts";
 import { CONNECTION_ID_BYTES, kindOf, PACKET_HANDSHAKE } from "../../wire/packet.ts";
 
-/** Errors of a transport by their codes.  // RFC 9000 §20.1 */
+/** Names of transport errors by code.  // RFC 9000 §20.1 */
 const TRANSPORT_ERRORS: readonly (string | undefined)[] = [
   "no_error",
   "internal_error",
@@ -29,20 +30,20 @@ const TRANSPORT_ERRORS: readonly (string | undefined)[] = [
   "connection_id_limit_error",
   "protocol_violation",
 ];
-/** Codes from here on are the application's. */
+/** Codes from here on are application errors. */
 const APPLICATION_ERRORS_FROM = 0x100;
 
-// Where fields of a handshake packet stand.  // wire/handshake-packet.ts
-/** Handshake packets that are sent before there are keys, as QUIC's Initial is. */
+// Offsets of the fields of a handshake packet.  // wire/handshake-packet.ts
+/** Handshake packets that are sent before keys exist, like QUIC's Initial packets. */
 const INITIAL_KINDS: readonly (HandshakeKind | undefined)[] = ["pakeOpen", "pakeAnswer", "noise1"];
 
-/** Which space an error code of a CLOSE belongs to, and its name there. */
+/** The space that an error code of a CLOSE belongs to, and its name there. */
 export function nameOfError(errorCode: number): { space: "transport" | "application"; name: string } {
   const space = errorCode < APPLICATION_ERRORS_FROM ? "transport" : "application";
   return { space, name: TRANSPORT_ERRORS[errorCode] ?? "unknown" };
 }
 
-/** Data of a packet event for a handshake or notice packet: what it is, how long, and from whom to whom. */
+/** The data of a packet event for a handshake or notice packet: kind, length and connection IDs. */
 export function handshakeAsJson(bytes: Uint8Array, byteLength: number): string {
   const raw = `"raw":{"length":${byteLength}}`;
   if (!isHandshake(bytes)) {
@@ -56,12 +57,12 @@ export function handshakeAsJson(bytes: Uint8Array, byteLength: number): string {
   return `{"header":{"packet_type":"${type}",${ids}},${raw},"frames":[${frame}]}`;
 }
 
-/** Connection ID of who sent a handshake packet; undefined for a notice. */
+/** The sender's connection ID of a handshake packet; undefined for a notice. */
 export function sourceIdOf(bytes: Uint8Array): string | undefined {
   return isHandshake(bytes) ? idAt(bytes, HANDSHAKE_SOURCE_ID_AT) : undefined;
 }
 
-/** JSON array of the frames that `cursor`, reset to a packet's start, has before it. */
+/** The frames of a packet as a JSON array. `cursor` must be at the start of the packet. */
 export function framesAsJson(cursor: FrameCursor): string {
   let json = "";
   while (cursor.next()) json += json === "" ? frameAsJson(cursor) : `,${frameAsJson(cursor)}`;
@@ -101,7 +102,7 @@ function frameAsJson(frame: FrameCursor): string {
     }
     case FRAME.retireConnectionId:
       return `{"frame_type":"retire_connection_id","sequence_number":${frame.offset}}`;
-    // Their tokens prove that somebody is at an address, so they stay out.
+    // Their tokens prove ownership of an address, so they are left out.
     case FRAME.pathChallenge:
       return '{"frame_type":"path_challenge"}';
     case FRAME.pathResponse:
@@ -111,7 +112,7 @@ function frameAsJson(frame: FrameCursor): string {
       const error = `"error_space":"${space}","error":"${name}","error_code":${frame.code}`;
       return `{"frame_type":"connection_close",${error}}`;
     }
-    // The schema has no names for the rest.
+    // The schema has no names for the remaining frames.
     case FRAME.immediateAck:
       return '{"frame_type":"immediate_ack"}';
     case FRAME.ackFrequency: {

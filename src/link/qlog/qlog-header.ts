@@ -1,6 +1,6 @@
 /** The first record of a qlog file.  // draft-ietf-quic-qlog-main-schema §5, §7.1, §11.2; RFC 7464 */
 
-/** RFC 7464 §2.2: in front of every record, which a line feed ends. */
+/** RFC 7464 §2.2: precedes every record. A line feed ends the record. */
 export const RECORD_SEPARATOR = "\x1e";
 
 const FILE_SCHEMA = "urn:ietf:params:qlog:file:sequential";
@@ -9,18 +9,18 @@ const EVENT_SCHEMAS: readonly string[] = [
   "urn:ietf:params:qlog:events:quic-12",
   "urn:ietf:params:qlog:events:loglevel",
 ];
-/** The version whose readers, qvis among them, are served as well. */
+/** The older version that tools such as qvis support. */
 const FORMER_VERSION = { qlog_version: "0.3", qlog_format: "JSON-SEQ" } as const;
 
 /**
  * The header of one connection's trace.
  *
- * @param originalId the ID that the initiator chose, which both ends know the connection by
- * @param startDate when time in the trace began
+ * @param originalId the connection ID that the initiator chose and that both ends know
+ * @param startDate the date at the start of the trace
  */
 export function qlogHeader(originalId: string, type: "client" | "server", startDate: Date): string {
   const header = {
-    // §3: these two come first, so that a look at the beginning tells what a file is.
+    // §3: these two fields come first, so that tools recognize the file type by its beginning.
     file_schema: FILE_SCHEMA,
     serialization_format: SERIALIZATION_FORMAT,
     ...FORMER_VERSION,

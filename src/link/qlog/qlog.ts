@@ -1,13 +1,14 @@
 /**
- * Traces of connections in qlog, one file each, for tools such as qvis to draw.
+ * Traces of connections in qlog, one file each, for tools such as qvis.
  *
  * Read first: draft-ietf-quic-qlog-main-schema (§5 QlogFileSeq, §11.2 JSON-SEQ, RFC 7464) and
- * draft-ietf-quic-qlog-quic-events-12, whose names and fields these are. Tools lag behind the drafts, and
- * both allow fields and events that a reader does not know. So each file is also one of the former version
- * 0.3, as qvis wants it: the header names that version, every event its former category, and estimates come a
- * second time under their former name.
+ * draft-ietf-quic-qlog-quic-events-12, which define the names and fields. Tools lag behind the
+ * drafts, and both drafts allow unknown fields and events. Each file is therefore also a valid file
+ * of version 0.3, which qvis reads: the header names that version, each event has its category of
+ * version 0.3, and estimates occur a second time under their names of version 0.3.
  *
- * Only kinds, numbers, addresses and connection IDs get in here: no key, code, token or payload.
+ * A trace contains only kinds, numbers, addresses and connection IDs. It contains no key, code,
+ * token or payload.
  */
 
 import { toHex } from "../../base/bytes.ts";
@@ -25,21 +26,21 @@ import { qlogHeader, RECORD_SEPARATOR } from "./qlog-header.ts";
 
 export interface QlogOptions {
   readonly sink: QlogSink;
-  /** As the handshake begins; it may change once. */
+  /** The role at the start of the handshake. It may change once. */
   readonly role: Role;
-  /** Own connection ID. */
+  /** Local connection ID. */
   readonly connectionId: Uint8Array;
-  /** Monotonic milliseconds at which time begins in the trace, and the date then. */
+  /** Monotonic milliseconds at the start of the trace, and the date at that time. */
   readonly startMs: number;
   readonly startDate: Date;
-  /** Own address of the socket with this index. */
+  /** The local address of the socket with this index. */
   readonly localOf: (socket: number) => RemoteAddress | undefined;
 }
 
-/** Former name of each event's group; the drafts have one namespace for all. */
+/** The category of each event in version 0.3. The drafts have one namespace for all events. */
 type Category = "connectivity" | "transport" | "security" | "recovery";
 
-/** ACK delays travel in units of 2^3 µs. */
+/** ACK delays are encoded in units of 2^3 µs. */
 const ACK_DELAY_EXPONENT = 3;
 const BITS_PER_S_OF_BYTES_PER_MS = 8000;
 
@@ -58,7 +59,7 @@ const METRICS = [
 
 /** The trace of one connection. */
 export class Qlog implements Tracer {
-  /** Events that never reached the file. */
+  /** Events that were not written to the file. */
   droppedEvents = 0;
   readonly #options: QlogOptions;
   readonly #ownId: string;
@@ -67,10 +68,10 @@ export class Qlog implements Tracer {
   #isOpen = false;
   #isStarted = false;
   #lastMs: number;
-  /** Events dropped since the last one that was not. */
+  /** Events dropped since the last written event. */
   #missing = 0;
   readonly #frames: FrameCursor = new FrameCursor();
-  /** Values told last, in the order of METRICS; NaN before. */
+  /** The last written values, in the order of METRICS; NaN before the first. */
   readonly #metrics: Float64Array = new Float64Array(METRICS.length).fill(Number.NaN);
   #phase: string | undefined;
   #epoch = 0;
@@ -86,7 +87,7 @@ export class Qlog implements Tracer {
     this.#lastMs = options.startMs;
   }
 
-  /** The connection is gone, however it went: completes the file. */
+  /** Completes the file once the connection has ended, for any reason. */
   finish(): void {
     this.#options.sink.close();
   }
@@ -109,7 +110,8 @@ export class Qlog implements Tracer {
   }
 
   parametersSet(nowMs: number, side: "local" | "remote", parameters: TransportParameters): void {
-    // Only now is it sure that the peer is welcome: strangers make no files.
+    // The file is opened only once the peer is authenticated, so that unauthenticated peers create
+    // no files.
     this.#open();
     const { maxDataBytes, maxStreamDataBytes, maxStreams, maxAckDelayMs, idleTimeoutMs } = parameters;
     const data = {
@@ -219,7 +221,7 @@ export class Qlog implements Tracer {
     const tuple = String(++this.#tuples);
     const ends = `"tuple_remote":${endpoint(path)},"tuple_local":${endpoint(this.#localOf(path))}`;
     this.#event(nowMs, "connectivity", "tuple_assigned", `{"tuple_id":"${tuple}",${ends}}`);
-    // Back on a path that had proved itself: the new one has not.
+    // The connection has returned to a validated path, because the new one was not validated.
     const state = !isValidated
       ? "migration_started"
       : this.#isMigrating
@@ -255,7 +257,7 @@ export class Qlog implements Tracer {
     };
     this.#event(nowMs, "connectivity", "connection_closed", JSON.stringify(data));
     this.#stateChanged(nowMs, state);
-    // A call that came to nothing is worth a file to whoever made it.
+    // A failed connection attempt is traced for the initiator.
     if (this.#role === "initiator") this.#open();
     if (state === "closed") this.finish();
   }
@@ -265,7 +267,10 @@ export class Qlog implements Tracer {
     this.finish();
   }
 
-  /** Whoever speaks first starts the connection; what it is called is known later. */
+  /**
+   * Writes the start of the connection. The sender of the first packet starts it; the connection ID
+   * may become known later.
+   */
   #start(nowMs: number, path: Path, remoteId: string | undefined): void {
     if (this.#isStarted) return;
     this.#isStarted = true;
@@ -275,7 +280,7 @@ export class Qlog implements Tracer {
     this.#stateChanged(nowMs, "attempted");
   }
 
-  /** Begins the file, once it is known how it is called. */
+  /** Opens the file, once its name is known. */
   #open(): void {
     if (this.#isOpen) return;
     this.#isOpen = true;
@@ -301,14 +306,14 @@ export class Qlog implements Tracer {
     this.#event(nowMs, "transport", name, `{"header":${header},"raw":${raw},"frames":${frames}${extra}}`);
   }
 
-  /** `,"name":value` when it is another value than the one told last. */
+  /** `,"name":value` if the value differs from the last written one, otherwise empty. */
   #metric(index: number, value: number): string {
     if (value === this.#metrics[index] || !Number.isFinite(value)) return "";
     this.#metrics[index] = value;
     return `,"${METRICS[index]}":${value}`;
   }
 
-  /** Both directions change at once. */
+  /** Both directions change keys at once. */
   #keyEvents(nowMs: number, trigger: string): void {
     for (const type of ["client_1rtt_secret", "server_1rtt_secret"]) {
       const data = `{"key_type":"${type}","key_phase":${this.#epoch}${trigger}}`;
@@ -332,7 +337,7 @@ export class Qlog implements Tracer {
   }
 
   #record(nowMs: number, rest: string): void {
-    // Times in a trace never go back, whatever the caller's clock does.
+    // Times in a trace never decrease, even if the caller's clock does.
     if (nowMs > this.#lastMs) this.#lastMs = nowMs;
     const time = `${RECORD_SEPARATOR}{"time":${microseconds(this.#lastMs - this.#options.startMs)},`;
     let text = `${time}${rest}}\n`;
@@ -367,7 +372,7 @@ function triggerOf(code: string | undefined): string {
   return code === "ERR_VERSION" ? "version_mismatch" : "error";
 }
 
-/** Milliseconds to the microsecond. */
+/** Milliseconds, rounded to the microsecond. */
 function microseconds(ms: number): number {
   return Math.round(ms * 1000) / 1000;
 }
