@@ -1,7 +1,9 @@
-/** Plain operations on bytes, and UTF-8: the pure layers have neither `Buffer` nor `TextEncoder`. */
+/**
+ * Plain operations on bytes, and UTF-8. The pure layers have neither `Buffer` nor `TextEncoder`.
+ */
 import { SrudpError } from "./errors.ts";
 
-/** A new array that holds all `parts` one after another. */
+/** Concatenates `parts` into a new array. */
 export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
   let length = 0;
   for (const part of parts) length += part.length;
@@ -15,8 +17,8 @@ export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
 }
 
 /**
- * A copy of bytes[start, end) that nothing else refers to. `slice()` will not do: what comes from Node's
- * sockets is a Buffer, whose slice() is a view.
+ * Copies bytes[start, end) into a new buffer. `slice()` does not suffice: Node's sockets deliver a
+ * Buffer, whose slice() is a view.
  */
 export function copyBytes(bytes: Uint8Array, start = 0, end: number = bytes.length): Uint8Array {
   const copy = new Uint8Array(end - start);
@@ -24,7 +26,7 @@ export function copyBytes(bytes: Uint8Array, start = 0, end: number = bytes.leng
   return copy;
 }
 
-/** Whether both hold the same bytes, in a time that depends on their lengths only. */
+/** Whether both arrays hold the same bytes. The time taken depends only on their lengths. */
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;
   let difference = 0;
@@ -32,14 +34,14 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return difference === 0;
 }
 
-/** Writes the low 16 bits of `value` in network order and returns the index behind. */
+/** Writes the low 16 bits of `value` in network order and returns the index after them. */
 export function writeU16(bytes: Uint8Array, at: number, value: number): number {
   bytes[at] = value >>> 8;
   bytes[at + 1] = value;
   return at + 2;
 }
 
-/** Writes the low 32 bits of `value` in network order and returns the index behind. */
+/** Writes the low 32 bits of `value` in network order and returns the index after them. */
 export function writeU32(bytes: Uint8Array, at: number, value: number): number {
   bytes[at] = value >>> 24;
   bytes[at + 1] = value >>> 16;
@@ -48,7 +50,7 @@ export function writeU32(bytes: Uint8Array, at: number, value: number): number {
   return at + 4;
 }
 
-/** Writes `value` (0 … 2^48 − 1) in network order and returns the index behind. */
+/** Writes `value` (0 … 2^48 − 1) in network order and returns the index after it. */
 export function writeU48(bytes: Uint8Array, at: number, value: number): number {
   writeU16(bytes, at, Math.floor(value / 0x100000000));
   return writeU32(bytes, at + 2, value >>> 0);
@@ -69,7 +71,7 @@ export function toHex(bytes: Uint8Array): string {
   return text;
 }
 
-/** The bytes of an even number of hexadecimal digits; throws ERR_INTERNAL for anything else. */
+/** Decodes an even number of hexadecimal digits. Throws ERR_INTERNAL for any other text. */
 export function fromHex(text: string): Uint8Array {
   if (text.length % 2 !== 0 || !/^[0-9a-f]*$/i.test(text))
     throw new SrudpError("ERR_INTERNAL", "not hexadecimal");
@@ -78,7 +80,7 @@ export function fromHex(text: string): Uint8Array {
   return bytes;
 }
 
-/** UTF-8 of `text`; lone surrogates become U+FFFD.  // RFC 3629 §3 */
+/** Encodes `text` as UTF-8. Lone surrogates become U+FFFD.  // RFC 3629 §3 */
 export function utf8Encode(text: string): Uint8Array {
   const bytes: number[] = [];
   for (const character of text) {
@@ -96,7 +98,7 @@ export function utf8Encode(text: string): Uint8Array {
   return Uint8Array.from(bytes);
 }
 
-/** The text of UTF-8 bytes; what is malformed becomes U+FFFD, nothing is thrown.  // RFC 3629 §4 */
+/** Decodes UTF-8. Malformed sequences become U+FFFD; never throws.  // RFC 3629 §4 */
 export function utf8Decode(bytes: Uint8Array): string {
   let text = "";
   for (let i = 0; i < bytes.length; ) {

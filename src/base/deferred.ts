@@ -1,4 +1,7 @@
-/** A promise with the functions that settle it; `Promise.withResolvers` of later versions of Node. */
+/**
+ * A promise with the functions that settle it, like `Promise.withResolvers` of later versions of
+ * Node.
+ */
 export interface Deferred<Value> {
   readonly promise: Promise<Value>;
   readonly resolve: (value: Value) => void;

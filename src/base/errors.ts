@@ -1,20 +1,20 @@
 /**
- * Every error in one table: who caused it, the code that is sent to the peer, and a message.
+ * Every error in one table: who caused it, the code sent to the peer, and a message.
  *
- * Local misuse and remote violations are different rows. Unauthenticated junk is never an error: it is
- * counted and dropped where it arrives. Messages name no option of the command line: its exit statuses and
- * remedies are in `cli/failures.ts`.
+ * Local misuse and remote violations are different rows. Unauthenticated junk is never an error:
+ * the code that receives it counts and drops it. Messages name no command-line option: exit
+ * statuses and remedies are in `cli/failures.ts`.
  */
 
 export type ErrorOrigin = "local" | "remote" | "network";
 
 export interface ErrorRow {
   readonly origin: ErrorOrigin;
-  /** Code carried by CLOSE and other frames, `undefined` where the condition is never sent. */
+  /** Code in CLOSE and other frames; `undefined` if the condition is never sent. */
   readonly wire?: number;
-  /** The error that the receiver of `wire` reports, where that is not this error itself. */
+  /** The error that the receiver of `wire` reports, if it differs from this one. */
   readonly receivedAs?: ErrorCode;
-  /** What happened, in one sentence. */
+  /** One sentence that describes the failure. */
   readonly message: string;
 }
 
@@ -300,42 +300,48 @@ const TABLE = {
 
 export type ErrorCode = keyof typeof TABLE;
 
-/** The row of each error code. */
+/** The table row of each error code. */
 export const ERRORS: Readonly<Record<ErrorCode, ErrorRow>> = TABLE;
 
-/** The wire code of `code`; that of ERR_INTERNAL for a code that is never sent. */
+/** The wire code of `code`. A code that is never sent maps to the wire code of ERR_INTERNAL. */
 export function wireCodeOf(code: ErrorCode): number {
   return ERRORS[code].wire ?? TABLE.ERR_INTERNAL.wire;
 }
 
-/** The error that this side sends as `wire`; undefined for a value that no row has. */
+/** The error that the local side sends as `wire`; undefined if no row has this value. */
 export function errorSentAs(wire: number): ErrorCode | undefined {
   for (const code of Object.keys(TABLE) as ErrorCode[]) if (ERRORS[code].wire === wire) return code;
   return undefined;
 }
 
 /**
- * The error to report for a `wire` code that the peer sent, never one of origin "local"; undefined for a value
- * that no row has.
+ * The error to report for a `wire` code received from the peer, never one of origin "local".
+ * Undefined if no row has this value.
  */
 export function errorReceivedAs(wire: number): ErrorCode | undefined {
   const sent = errorSentAs(wire);
   return sent && (ERRORS[sent].receivedAs ?? sent);
 }
 
-/** Whether `error` is a peer's violation or a failure that the peer reported. Any other thrown value is a local bug. */
+/**
+ * Whether `error` is a protocol violation by the peer or a failure that the peer reported. Any
+ * other thrown value is a local bug.
+ */
 export function isRemoteError(error: unknown): error is SrudpError {
   return error instanceof SrudpError && ERRORS[error.code].origin === "remote";
 }
 
-/** The error class of this project: a code of the table, its message, and the detail of this case. */
+/**
+ * The error class of this project: an error code, the table's message, and details of the
+ * individual failure.
+ */
 export class SrudpError extends Error {
   override readonly name = "SrudpError";
   readonly code: ErrorCode;
-  /** What failed in this case, such as a value or a path; may be empty. */
+  /** Details of this failure, such as a value or a path; may be empty. */
   readonly detail: string;
 
-  /** @param detail what failed in this case, put in front of the table's message */
+  /** @param detail details of this failure, prepended to the table's message */
   constructor(code: ErrorCode, detail?: string, cause?: unknown) {
     super(
       detail === undefined ? ERRORS[code].message : `${detail}: ${ERRORS[code].message}`,

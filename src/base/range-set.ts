@@ -19,7 +19,7 @@ export class RangeSet {
     return this.bounds[2 * index]!;
   }
 
-  /** The integer behind the last one of range `index`. */
+  /** The integer after the last one of range `index`. */
   end(index: number): number {
     return this.bounds[2 * index + 1]!;
   }
@@ -36,14 +36,14 @@ export class RangeSet {
     return index < this.ranges && this.start(index) <= value;
   }
 
-  /** Whether all of [start, end) is in the set (an empty range always is). */
+  /** Whether all of [start, end) is in the set. An empty range always is. */
   containsRange(start: number, end: number): boolean {
     if (end <= start) return true;
     const index = this.firstEndingBehind(start);
     return index < this.ranges && this.start(index) <= start && end <= this.end(index);
   }
 
-  /** Adds [start, end), merging what touches. Returns whether anything was new. */
+  /** Adds [start, end) and merges adjacent ranges. Returns whether any integer was new. */
   add(start: number, end: number): boolean {
     if (end <= start) return false;
     const { bounds, ranges } = this;
@@ -57,7 +57,7 @@ export class RangeSet {
       this.insert(ranges, start, end);
       return true;
     }
-    // The first range that touches [start, end), and the one behind the last that does.
+    // The first range that touches [start, end), and the index after the last one that does.
     const first = this.firstEndingBehind(start - 1);
     let behind = first;
     while (behind < ranges && bounds[2 * behind]! <= end) behind++;
@@ -72,7 +72,7 @@ export class RangeSet {
     return true;
   }
 
-  /** Takes [start, end) out of the set. */
+  /** Removes [start, end) from the set. */
   remove(start: number, end: number): void {
     if (end <= start) return;
     let index = this.firstEndingBehind(start);
@@ -93,12 +93,12 @@ export class RangeSet {
     this.erase(index, behind);
   }
 
-  /** Forgets everything below `limit`. */
+  /** Removes all integers below `limit`. */
   removeBelow(limit: number): void {
     if (this.ranges > 0 && this.start(0) < limit) this.remove(this.start(0), limit);
   }
 
-  /** Forgets the lowest range. */
+  /** Removes the lowest range. */
   removeFirst(): void {
     this.erase(0, 1);
   }
@@ -107,7 +107,7 @@ export class RangeSet {
     this.ranges = 0;
   }
 
-  /** Index of the first range whose end lies behind `value`; `count` when there is none. */
+  /** Index of the first range that ends above `value`; `count` if there is none. */
   firstEndingBehind(value: number): number {
     let low = 0;
     let high = this.ranges;

@@ -1,6 +1,7 @@
 /**
- * A cursor over received bytes. What it reads comes from strangers, so it never throws: reading past the
- * end makes `ok` false for good and yields zero or nothing, and the caller asks `ok` once at the end.
+ * A cursor over received bytes. The bytes are untrusted, so the reader never throws. A read past
+ * the end sets `ok` to false permanently and yields zero or an empty array. The caller checks `ok`
+ * once at the end.
  */
 import { VARINT_MAX } from "./varint.ts";
 
@@ -10,9 +11,9 @@ const TWO_32 = 0x100000000;
 export class Reader {
   /** Index of the next byte. */
   at = 0;
-  /** Index behind the last byte that may be read. */
+  /** Index after the last readable byte. */
   end = 0;
-  /** False once anything was read that is not there, or a varint beyond 2^53 − 1. */
+  /** False after a read past the end, or after a varint above 2^53 − 1. */
   ok = true;
   bytes: Uint8Array = NOTHING;
 
@@ -20,7 +21,7 @@ export class Reader {
     if (bytes !== undefined) this.reset(bytes, 0, bytes.length);
   }
 
-  /** Starts anew over bytes[start, end); the bytes stay the caller's. */
+  /** Restarts the reader over bytes[start, end). The caller keeps ownership of the bytes. */
   reset(bytes: Uint8Array, start: number, end: number): void {
     this.bytes = bytes;
     this.at = start;
@@ -57,7 +58,7 @@ export class Reader {
     return high * TWO_32 + this.u32();
   }
 
-  /** A varint; beyond 2^53 − 1 it counts as unreadable.  // RFC 9000 §16 */
+  /** Reads a varint. A value above 2^53 − 1 counts as unreadable.  // RFC 9000 §16 */
   varint(): number {
     if (!this.has(1)) return 0;
     const { bytes, at } = this;
@@ -86,7 +87,7 @@ export class Reader {
     return value;
   }
 
-  /** The next `count` bytes as a view into the caller's bytes; nothing when there are fewer. */
+  /** The next `count` bytes as a view into the caller's bytes; empty if fewer remain. */
   take(count: number): Uint8Array {
     if (!this.has(count)) return NOTHING;
     const from = this.at;
@@ -94,7 +95,7 @@ export class Reader {
     return this.bytes.subarray(from, this.at);
   }
 
-  /** All that is left, as a view. */
+  /** All remaining bytes, as a view. */
   rest(): Uint8Array {
     return this.take(this.end - this.at);
   }

@@ -6,8 +6,8 @@ export class TokenBucket {
   #filledAtMs: number;
 
   /**
-   * @param rateBytes bytes a second
-   * @param burstMs what may go at once after a pause, as time at that rate
+   * @param rateBytes bytes per second
+   * @param burstMs size of the burst allowed after a pause, as time at that rate
    */
   constructor(nowMs: number, rateBytes: number, burstMs: number) {
     this.#rateBytes = rateBytes;
@@ -16,7 +16,7 @@ export class TokenBucket {
     this.#filledAtMs = nowMs;
   }
 
-  /** Takes so many bytes; false, and none taken, where there are not as many. */
+  /** Takes `bytes` tokens. Returns false, and takes none, if fewer are available. */
   take(nowMs: number, bytes: number): boolean {
     const filled = this.#level + ((nowMs - this.#filledAtMs) * this.#rateBytes) / 1000;
     this.#level = Math.min(filled, this.#depthBytes);

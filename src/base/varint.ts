@@ -1,9 +1,9 @@
 /**
- * Variable-length integers: the two high bits of the first byte give the length (1, 2, 4 or 8 bytes),
- * the rest is the value in network byte order.  // RFC 9000 §16
+ * Variable-length integers. The two high bits of the first byte give the length (1, 2, 4 or 8
+ * bytes); the rest is the value in network byte order.  // RFC 9000 §16
  *
- * Values are plain numbers up to 2^53 − 1: a BigInt costs six times as much per packet, and no stream
- * gets that long.
+ * Values are plain numbers up to 2^53 − 1. A BigInt costs six times as much per packet, and no
+ * stream reaches that length.
  */
 import { SrudpError } from "./errors.ts";
 
@@ -19,8 +19,8 @@ export function varintBytes(value: number): number {
 }
 
 /**
- * Writes `value` at `at` in the shortest encoding and returns the index behind it.
- * Room for 8 bytes is the caller's duty. Throws ERR_INTERNAL for what is no integer in 0 … 2^53 − 1.
+ * Writes `value` at `at` in the shortest encoding and returns the index after it. The caller
+ * provides room for 8 bytes. Throws ERR_INTERNAL unless `value` is an integer in 0 … 2^53 − 1.
  */
 export function writeVarint(bytes: Uint8Array, at: number, value: number): number {
   if (value < 0x40 && value >= 0) {

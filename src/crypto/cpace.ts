@@ -1,9 +1,9 @@
 /**
- * CPace, suite CPACE-X25519-SHA512: from a code or passphrase that two people share to a key that nobody
- * else has, at one guess per run for whoever tries.
+ * CPace, suite CPACE-X25519-SHA512: derives a strong key from a code or passphrase that two people
+ * share. An attacker can test one guess per run.
  *
- * The symmetric variant (`_oc`): no roles, so both sides may begin. Key confirmation is not part of this; the
- * handshake gets it from the tag of its first Noise message.
+ * The symmetric variant (`_oc`): there are no roles, so either side may begin. Key confirmation is
+ * not part of this module; the tag of the handshake's first Noise message provides it.
  * Read first: draft-irtf-cfrg-cpace-21 §7, §8.2.
  */
 import { sha512 } from "@noble/hashes/sha2.js";
@@ -19,13 +19,13 @@ const ORDERED_TAG = utf8Encode("oc"); // §6.3
 const BLOCK_BYTES = 128;
 
 export interface CpaceOptions {
-  /** The low-entropy secret, domain label included; any length. PRS of the draft. */
+  /** The low-entropy secret, including its domain label; any length. PRS in the draft. */
   readonly password: Uint8Array;
-  /** What both sides know of the channel and neither sends. CI of the draft. */
+  /** Context that both sides know and do not send. CI in the draft. */
   readonly channelId: Uint8Array;
-  /** Public, fresh for this run, and known to both before it. sid of the draft. */
+  /** Public, fresh for this run, and known to both sides before it. sid in the draft. */
   readonly sessionId: Uint8Array;
-  /** This side's public data, sent along with its share. ADa of the draft. */
+  /** The local side's public data, sent along with its share. ADa in the draft. */
   readonly associatedData: Uint8Array;
   /** 32 random bytes, fresh for this run; copied. */
   readonly scalar: Uint8Array;
@@ -39,14 +39,14 @@ export class Cpace {
   readonly #x25519: X25519;
   readonly #sessionId: Uint8Array;
   readonly #transcriptPart: Uint8Array;
-  /** Undefined once a key was made. */
+  /** Undefined once a key was derived. */
   #scalar: Uint8Array | undefined;
 
   constructor(options: CpaceOptions) {
     if (options.scalar.length !== X25519_BYTES) throw new SrudpError("ERR_INTERNAL", "a scalar has 32 bytes");
     const generator = cpaceGenerator(options.password, options.channelId, options.sessionId);
     const share = options.x25519.sharedSecret(options.scalar, generator);
-    // A hash that maps to a point of low order is as likely as guessing a 250-bit key.
+    // A hash that maps to a point of low order is as unlikely as guessing a 250-bit key.
     if (share === undefined) throw new SrudpError("ERR_INTERNAL", "the CPace generator is of low order");
     this.share = share;
     this.#x25519 = options.x25519;
@@ -56,10 +56,12 @@ export class Cpace {
   }
 
   /**
-   * The intermediate session key, 64 bytes, equal on both sides only if password, channel, session and
-   * transcript are. Undefined, and the run goes on, for a share of the wrong length, a point of low order and
-   * the own share sent back (none of which tests a guess). Throws ERR_INTERNAL once a key was returned: a
-   * second answer to the same share would be a second guess.
+   * The intermediate session key, 64 bytes. Both sides derive the same key only if password,
+   * channel, session and transcript are equal.
+   *
+   * Returns undefined, and the run continues, for a share of the wrong length, a point of low
+   * order, or the local share reflected; none of these tests a guess. Throws ERR_INTERNAL once a
+   * key was returned: a second answer to the same share would be a second guess.
    */
   finish(peerShare: Uint8Array, peerAssociatedData: Uint8Array): Uint8Array | undefined {
     if (this.#scalar === undefined) throw new SrudpError("ERR_INTERNAL", "this CPace run is over");
@@ -73,20 +75,20 @@ export class Cpace {
   }
 }
 
-/** The generator (u-coordinate, 32 bytes) that the password picks. §8.1, §8.2 */
+/** The generator (u-coordinate, 32 bytes) derived from the password. §8.1, §8.2 */
 export function cpaceGenerator(
   password: Uint8Array,
   channelId: Uint8Array,
   sessionId: Uint8Array,
 ): Uint8Array {
   const headBytes = lengthValueConcat(DOMAIN).length + lengthValueConcat(password).length;
-  // The first hash block holds nothing but domain, password and padding, whatever the password's length.
+  // The first hash block holds only domain, password and padding, for any length of the password.
   const padding = new Uint8Array(Math.max(0, BLOCK_BYTES - headBytes - 1));
   const hash = sha512(lengthValueConcat(DOMAIN, password, padding, channelId, sessionId));
   return mapToCurve25519(hash.subarray(0, X25519_BYTES));
 }
 
-/** The key of a run from what both sides computed and exchanged. §7.2 */
+/** The key of a run, derived from the shared point and the exchanged shares. §7.2 */
 export function intermediateKey(
   sessionId: Uint8Array,
   secret: Uint8Array,
@@ -95,7 +97,7 @@ export function intermediateKey(
   return sha512(concatBytes(lengthValueConcat(KEY_DOMAIN, sessionId, secret), transcript));
 }
 
-/** Each part behind its length in LEB128. §6.3, lv_cat */
+/** Each part, preceded by its length in LEB128. §6.3, lv_cat */
 export function lengthValueConcat(...parts: readonly Uint8Array[]): Uint8Array {
   const pieces: Uint8Array[] = [];
   for (const part of parts) {
@@ -108,12 +110,18 @@ export function lengthValueConcat(...parts: readonly Uint8Array[]): Uint8Array {
   return concatBytes(...pieces);
 }
 
-/** Both strings in an order that neither side chooses, the lexicographically larger first. §6.3, o_cat */
+/**
+ * Concatenates both strings, the lexicographically larger first, so that neither side chooses the
+ * order. §6.3, o_cat
+ */
 export function orderedConcat(a: Uint8Array, b: Uint8Array): Uint8Array {
   return isLarger(a, b) ? concatBytes(ORDERED_TAG, a, b) : concatBytes(ORDERED_TAG, b, a);
 }
 
-/** Whether a received share is a computed one, whose bit 255 is clear; X25519 ignores that bit. RFC 7748 §5 */
+/**
+ * Whether a received share equals a computed one. The computed share has bit 255 clear; X25519
+ * ignores that bit. RFC 7748 §5
+ */
 function isSamePoint(received: Uint8Array, computed: Uint8Array): boolean {
   const canonical = Uint8Array.from(received);
   canonical[X25519_BYTES - 1]! &= 0x7f;

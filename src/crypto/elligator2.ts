@@ -1,10 +1,11 @@
 /**
- * The map from field elements to points of Curve25519 that CPace makes its generator with, u-coordinate only.
+ * The map from field elements to points of Curve25519 with which CPace derives its generator,
+ * u-coordinate only.
  *
- * BigInt, once per PAKE and not per packet. Every input takes the same steps with the same exponents, but
- * BigInt itself is not constant-time; what leaks at most is a hash of the password, to someone who measures
- * on this machine. Rejected: importing the curves package for these few lines, since it takes 30 ms to load
- * and exports the map under a private name only.
+ * Uses BigInt, once per PAKE and not per packet. Every input takes the same steps with the same
+ * exponents, but BigInt itself is not constant-time. An attacker who measures on this machine
+ * learns at most a hash of the password. Rejected: importing the curves package for these few
+ * lines, because it takes 30 ms to load and exports the map only under a private name.
  * Read first: RFC 9380 §6.7.1.
  */
 
@@ -29,8 +30,8 @@ function power(base: bigint, exponent: bigint): bigint {
 }
 
 /**
- * The u-coordinate (32 bytes, little-endian) of the point that the 32 bytes of `hash` map to, read as a
- * u-coordinate is: little-endian, bit 255 ignored, reduced. // RFC 7748 §5
+ * The u-coordinate (32 bytes, little-endian) of the point that the 32 bytes of `hash` map to.
+ * `hash` is read like a u-coordinate: little-endian, bit 255 ignored, reduced.  // RFC 7748 §5
  */
 export function mapToCurve25519(hash: Uint8Array): Uint8Array {
   let r = 0n;
@@ -39,7 +40,8 @@ export function mapToCurve25519(hash: Uint8Array): Uint8Array {
   // 1 + Z·r² is never zero, because -1 is a square and Z is not.
   const first = modulo(-J * power(modulo(1n + Z * r * r), P - 2n));
   const second = modulo(-first - J);
-  // Of the two candidates exactly one is on the curve; the Legendre symbol of the first tells.
+  // Exactly one of the two candidates is on the curve. The Legendre symbol of the first determines
+  // which.
   const right = modulo(modulo(first * first + J * first + 1n) * first);
   const isSquare = power(right, (P - 1n) / 2n) <= 1n ? 1n : 0n;
   let u = isSquare * first + (1n - isSquare) * second;

@@ -1,6 +1,6 @@
 /**
  * Derives secrets for uses outside the link, such as a rendezvous point, from a secret that both
- * ends share.
+ * peers share.
  */
 import { hkdf } from "@noble/hashes/hkdf.js";
 import { sha256 } from "@noble/hashes/sha2.js";
@@ -8,8 +8,8 @@ import { utf8Encode } from "../base/bytes.ts";
 import { LABELS, labelOf } from "./labels.ts";
 
 /**
- * `byteLength` bytes for the use that `label` names, independent of those for other labels: HKDF-SHA256 without
- * salt.  // RFC 5869 §3.1
+ * `byteLength` bytes for the use named by `label`, independent of the bytes for other labels:
+ * HKDF-SHA256 without salt.  // RFC 5869 §3.1
  *
  * @param byteLength at most 8160
  */

@@ -1,10 +1,11 @@
 /**
- * Protects a responder before there are keys: mac1 shows that a peer knows the responder's key or secret, and a
- * cookie shows that it receives packets at its source address.
+ * Protects a responder before any keys exist. mac1 shows that a peer knows the responder's key or
+ * secret. A cookie shows that the peer receives packets at its source address.
  *
- * After WireGuard (Donenfeld, NDSS 2017, §5.3, §5.4.4, §5.4.7). Deviates: the cookie is sealed under a key made
- * from the initiator's own random values instead of the responder's public key, because with a code neither
- * side knows the other's. An attacker that does not see the first message cannot forge a cookie for it.
+ * After WireGuard (Donenfeld, NDSS 2017, §5.3, §5.4.4, §5.4.7). Deviates: the cookie is sealed
+ * under a key derived from the initiator's own random values instead of the responder's public key,
+ * because in code mode neither side knows the other's key. An attacker that does not see the first
+ * message cannot forge a cookie for it.
  */
 import { xchacha20poly1305 } from "@noble/ciphers/chacha.js";
 import { hkdf } from "@noble/hashes/hkdf.js";
@@ -25,7 +26,10 @@ const COOKIE_LABEL: Uint8Array = utf8Encode(LABELS.cookie);
 /** What a gate key is derived from: a shared secret, the responder's public key, or nothing. */
 export type GateKind = "secret" | "key" | "public";
 
-/** The key (32 bytes) of mac1. Never derived from a code: all codes could be tried against one first message. */
+/**
+ * The key (32 bytes) of mac1. Never derived from a code: an attacker could then test all codes
+ * against one first message.
+ */
 export function gateKey(kind: GateKind, material: Uint8Array = new Uint8Array(0)): Uint8Array {
   return hkdf(sha256, material, undefined, utf8Encode(GATE_LABEL[kind]), KEY_BYTES);
 }
@@ -72,7 +76,7 @@ export function sealCookie(
   return xchacha20poly1305(sealKeyOf(attempt), nonce, mac1).encrypt(cookie);
 }
 
-/** The cookie; undefined where it was not sealed for this message. */
+/** The cookie; undefined if it was not sealed for this message. */
 export function openCookie(
   attempt: Attempt,
   mac1: Uint8Array,

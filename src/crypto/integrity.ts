@@ -1,8 +1,9 @@
 /**
- * The integrity field of packets that travel before there are keys: a checksum in the form of a MAC.
+ * The integrity field of packets sent before any keys exist: a checksum in the form of a MAC.
  *
- * Its key is public. A key made from the code would let everyone who sees one packet try codes at home; a
- * public one proves nothing, and only tells what a line has garbled from what somebody has guessed.
+ * Its key is public. A key derived from the code would let anyone who captures one packet test
+ * codes offline. A public key authenticates nothing; the field only distinguishes a packet
+ * corrupted in transit from a wrong guess.
  */
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";

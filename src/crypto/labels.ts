@@ -5,7 +5,7 @@
  * `docs/protocol.md`, "Labels", lists the same strings; a test compares the two.
  */
 
-/** Labels that are used as they stand, and prefixes that `labelOf` completes. */
+/** Labels that are used unchanged, and prefixes that `labelOf` completes. */
 export const LABELS = {
   /** Names the protocol in Noise's prologue. The wire version is in the header fields. */
   protocol: "srudp/1",
@@ -15,24 +15,24 @@ export const LABELS = {
   pake: "srudp/1 pake",
   /** Noise's psk from CPace's key. */
   pakePsk: "srudp/1 pake psk",
-  /** A code and a passphrase of the same letters are different passwords. */
+  /** Gives a code and a passphrase of the same letters different passwords. */
   codePassword: "srudp/1 code",
   passphrasePassword: "srudp/1 passphrase",
   /** The first rekey secret, and the prologue of each key update. */
   rekey: "srudp/1 rekey",
   /** The rekey secrets after the first. */
   rekeySecret: "srudp/1 rekey secret",
-  /** The secret from which both ends export others. */
+  /** The secret from which both peers export other secrets. */
   exporter: "srudp/1 exporter",
   /** Prefix: an exported secret for the use that follows. */
   exported: "srudp/1 exported",
   /** The use of the exported secret from which a link's rendezvous point is derived. */
   exportedForRendezvous: "meeting place",
-  /** Keys of mac1, by the material that the key is made of. */
+  /** Keys of mac1, by the material that they are derived from. */
   gateSecret: "srudp/1 gate secret",
   gateKey: "srudp/1 gate key",
   gatePublic: "srudp/1 gate public",
-  /** The key that seals a cookie on its way to the initiator. */
+  /** The key that seals a cookie sent to the initiator. */
   cookie: "srudp/1 cookie",
   /** Integrity field of handshake packets and notices. No version: each version must read the others' packets. */
   integrity: "srudp integrity",
@@ -53,7 +53,7 @@ export const LABELS = {
   slot: "srudp slot",
 } as const;
 
-/** A prefix completed by what it is for, as in `srudp signal initiator`. */
+/** Completes a prefix with its use, as in `srudp signal initiator`. */
 export function labelOf(prefix: string, ...parts: readonly (string | number)[]): string {
   return [prefix, ...parts].join(" ");
 }

@@ -1,9 +1,9 @@
 /**
- * The primitives in portable JavaScript: the default where nothing faster is at hand, and the oracle that
- * the tests hold other providers against.
+ * The primitives in portable JavaScript: the default if no faster provider is available, and the
+ * oracle against which the tests check other providers.
  *
- * A packet costs about three times what it costs `node:crypto`, a key exchange far more, and loading takes
- * some 30 ms, so a command that runs under Node never imports this file.
+ * A packet costs about three times as much as with `node:crypto`, a key exchange far more, and
+ * loading takes some 30 ms. A command that runs under Node therefore never imports this file.
  */
 import { chacha20poly1305 } from "@noble/ciphers/chacha.js";
 import { x25519 } from "@noble/curves/ed25519.js";
@@ -17,7 +17,7 @@ class NobleAeadKey implements AeadKey {
   readonly #nonce: Uint8Array = new Uint8Array(NONCE_BYTES);
 
   constructor(key: Uint8Array) {
-    // noble borrows the key at every call, so the caller's array could change under it.
+    // noble borrows the key at every call, so the caller could modify the array.
     this.#key = Uint8Array.from(key);
   }
 
@@ -45,13 +45,13 @@ class NobleAeadKey implements AeadKey {
       cipher.decrypt(sealed, bytes.subarray(textStart, textEnd));
       return true;
     } catch {
-      // The arguments are in range by now, so what is left to fail is the tag.
+      // The arguments were checked above, so only the tag can fail here.
       return false;
     }
   }
 }
 
-/** ChaCha20-Poly1305, X25519 and scrypt by the noble packages. */
+/** ChaCha20-Poly1305, X25519 and scrypt from the noble packages. */
 export const noblePrimitives: Primitives = {
   name: "noble",
   aead: {
@@ -74,7 +74,7 @@ export const noblePrimitives: Primitives = {
       try {
         return x25519.getSharedSecret(secretKey, publicKey);
       } catch {
-        // With both lengths right noble refuses low-order points only. // RFC 7748 §6.1
+        // Both lengths are correct, so noble refuses only low-order points.  // RFC 7748 §6.1
         return undefined;
       }
     },

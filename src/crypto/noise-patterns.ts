@@ -1,22 +1,24 @@
 /**
- * Noise handshake patterns as token tables, just as the specification prints them.
+ * Noise handshake patterns as token tables, in the notation of the specification.
  *
- * The first message is the initiator's and they alternate from there. A pattern with a `psk` token also
- * mixes each ephemeral key into the chaining key (Noise rev 34 §9.2); whoever runs a table sees to that.
+ * The initiator sends the first message; then the sides alternate. A pattern with a `psk` token
+ * also mixes each ephemeral key into the chaining key (Noise rev 34 §9.2); the code that runs a
+ * table has to do so.
+ *
  * Read first: Noise rev 34 §7.
  */
 
 /** What one step of a message does. */
 export type NoiseToken = "e" | "s" | "ee" | "es" | "se" | "ss" | "psk";
 
-/** Which static keys both know beforehand, and the tokens of each message. */
+/** The static keys that both sides know beforehand, and the tokens of each message. */
 export interface NoisePatternTable {
   readonly knownInitiator: boolean;
   readonly knownResponder: boolean;
   readonly messages: readonly (readonly NoiseToken[])[];
 }
 
-/** Name of a pattern, as it stands in the protocol name. */
+/** Name of a pattern, as it appears in the protocol name. */
 export type NoisePattern = "NN" | "NNpsk0" | "XX" | "XXpsk0" | "XXpsk3" | "KK" | "IK";
 
 /** The table of each pattern. */

@@ -1,10 +1,13 @@
 /**
- * One Noise handshake, suite 25519_ChaChaPoly_SHA256: messages in, messages out, keys at the end.
+ * One Noise handshake, suite 25519_ChaChaPoly_SHA256. It reads and writes messages and yields the
+ * keys at the end.
  *
- * Bytes only: when to send, what to repeat and whom to trust is the engine's business. Every message is
- * written or read on a fork of the state, which takes the place of the old one only when all of it went
- * well, so a forged message changes nothing and the genuine one still completes.
- * Read first: Noise rev 34 §5.3, §7, §9; the tables in noise-patterns.ts; the hashing in symmetric-state.ts.
+ * This module handles bytes only. The engine decides when to send, what to retransmit and whom to
+ * trust. Every message is written or read on a fork of the state. The fork replaces the state only
+ * after the whole message succeeded, so a forged message changes nothing and the genuine message
+ * still completes the handshake.
+ * Read first: Noise rev 34 §5.3, §7, §9; the tables in noise-patterns.ts; the hashing in
+ * symmetric-state.ts.
  */
 import { concatBytes, copyBytes, utf8Encode } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
@@ -19,33 +22,41 @@ import { SymmetricState } from "./symmetric-state.ts";
 
 export type { NoisePattern } from "./noise-patterns.ts";
 
-/** Length limit of a Noise message, tags and keys included. Noise rev 34 §3 */
+/** Maximum length of a Noise message, tags and keys included. Noise rev 34 §3 */
 export const NOISE_MESSAGE_BYTES = 65535;
 
 export interface NoiseOptions {
   readonly pattern: NoisePattern;
   readonly role: "initiator" | "responder";
-  /** What both sides must agree on without saying it; any length. */
+  /** Context on which both sides must agree without sending it; any length. */
   readonly prologue: Uint8Array;
   readonly primitives: Primitives;
-  /** Fresh for this handshake and used in no other. */
+  /** Fresh for this handshake; never reused. */
   readonly ephemeral: KeyPair;
-  /** Wanted exactly where the pattern has this side prove a static key. */
+  /**
+   * Required if the pattern authenticates a static key of the local side, and forbidden otherwise.
+   */
   readonly staticKeys?: KeyPair;
-  /** 32 bytes of full entropy, wanted exactly by the psk patterns. */
+  /** 32 bytes of full entropy; required by the psk patterns, and forbidden otherwise. */
   readonly psk?: Uint8Array;
-  /** The peer's static key, wanted exactly where the pattern knows it beforehand (KK, IK). */
+  /**
+   * The peer's static key; required if the pattern assumes that it is known (KK, IK), and forbidden
+   * otherwise.
+   */
   readonly remoteStatic?: Uint8Array;
 }
 
-/** What a message changes; everything else of a handshake is constant. */
+/** The state that a message changes. Everything else of a handshake is constant. */
 interface Progress {
   readonly symmetric: SymmetricState;
   remoteEphemeral: Uint8Array | undefined;
   remoteStatic: Uint8Array | undefined;
 }
 
-/** A handshake between its first message and the keys. Methods throw ERR_INTERNAL for misuse by the caller. */
+/**
+ * A handshake from its first message to the keys. Methods throw ERR_INTERNAL if the caller misuses
+ * them.
+ */
 export class NoiseHandshake {
   readonly #table: NoisePatternTable;
   readonly #isInitiator: boolean;
@@ -55,7 +66,7 @@ export class NoiseHandshake {
   readonly #staticKeys: KeyPair | undefined;
   readonly #psk: Uint8Array | undefined;
   #progress: Progress;
-  /** Index of the message that comes next. */
+  /** Index of the next message. */
   #position = 0;
 
   constructor(options: NoiseOptions) {
@@ -81,24 +92,31 @@ export class NoiseHandshake {
     this.#progress = { symmetric, remoteEphemeral: undefined, remoteStatic: options.remoteStatic };
   }
 
-  /** Whether every message of the pattern was written or read. */
+  /** Whether every message of the pattern has been written or read. */
   get isComplete(): boolean {
     return this.#position === this.#table.messages.length;
   }
 
-  /** The peer's static key (32 bytes), undefined until it was given or came in an authentic message. */
+  /**
+   * The peer's static key (32 bytes); undefined until the caller provided it or an authentic
+   * message contained it.
+   */
   get remoteStatic(): Uint8Array | undefined {
     return this.#progress.remoteStatic;
   }
 
-  /** The hash over the transcript so far, 32 bytes; names the link once the handshake is complete. */
+  /**
+   * The hash over the transcript so far, 32 bytes. It identifies the link once the handshake is
+   * complete.
+   */
   get handshakeHash(): Uint8Array {
     return Uint8Array.from(this.#progress.symmetric.hash);
   }
 
   /**
-   * The next message, around `payload`; to be retransmitted as it is, since writing it again with another
-   * payload would repeat a nonce. Throws ERR_INTERNAL out of turn or beyond 65535 bytes.
+   * The next message, containing `payload`. Retransmit the same bytes: writing the message again
+   * with another payload would reuse a nonce. Throws ERR_INTERNAL out of turn or beyond 65535
+   * bytes.
    */
   writeMessage(payload: Uint8Array): Uint8Array {
     if (this.isComplete || !this.#isLocalTurn())
@@ -112,11 +130,11 @@ export class NoiseHandshake {
       } else if (token === "s") {
         parts.push(progress.symmetric.seal(this.#staticKeys!.publicKey));
       } else if (!this.#mixSecret(progress, token)) {
-        // Keys that the peer sent were tried when they came in, so this one was given by the caller.
+        // Keys received from the peer were checked on receipt, so the caller provided this one.
         throw new SrudpError("ERR_INTERNAL", "the peer's static key is a point of low order");
       }
     }
-    // Before sealing: a payload refused after it would have used up its nonce.
+    // Check before sealing: a payload refused afterwards would have consumed its nonce.
     const keyBytes = parts.reduce((sum, part) => sum + part.length, 0);
     if (keyBytes + payload.length + progress.symmetric.overheadBytes > NOISE_MESSAGE_BYTES) {
       throw new SrudpError("ERR_INTERNAL", "the Noise message is too long");
@@ -128,8 +146,8 @@ export class NoiseHandshake {
   }
 
   /**
-   * The payload of the peer's next message. Undefined, and nothing changed, for a message that does not
-   * authenticate, is cut short, carries a key of low order, or comes when none is due.
+   * The payload of the peer's next message. Returns undefined, and changes nothing, for a message
+   * that fails authentication, is truncated, contains a key of low order, or arrives out of turn.
    */
   readMessage(message: Uint8Array): Uint8Array | undefined {
     if (this.isComplete || this.#isLocalTurn() || message.length > NOISE_MESSAGE_BYTES) return undefined;
@@ -160,15 +178,18 @@ export class NoiseHandshake {
     return payload;
   }
 
-  /** What the initiator and what the responder seals with, 32 bytes each. Throws ERR_INTERNAL before the end. */
+  /**
+   * The keys with which the initiator and the responder seal, 32 bytes each. Throws ERR_INTERNAL
+   * before the handshake is complete.
+   */
   split(): { initiatorKey: Uint8Array; responderKey: Uint8Array } {
     this.#checkComplete();
     return this.#progress.symmetric.split();
   }
 
   /**
-   * 32 bytes that both sides share, for the use named by `label`, independent of the keys of `split` and of
-   * other labels. Throws ERR_INTERNAL before the end.
+   * 32 bytes that both sides share, for the use named by `label`, independent of the keys of
+   * `split` and of other labels. Throws ERR_INTERNAL before the handshake is complete.
    */
   exporter(label: string): Uint8Array {
     this.#checkComplete();
@@ -189,7 +210,7 @@ export class NoiseHandshake {
     if (this.#hasPsk) progress.symmetric.mixKey(publicKey); // Noise rev 34 §9.2
   }
 
-  /** Mixes in what `token` stands for; false where the shared secret would be all zero. */
+  /** Mixes in the secret that `token` stands for; false if the shared secret would be all zero. */
   #mixSecret(progress: Progress, token: Exclude<NoiseToken, "e" | "s">): boolean {
     if (token === "psk") {
       progress.symmetric.mixKeyAndHash(this.#psk!);
@@ -206,9 +227,10 @@ export class NoiseHandshake {
   }
 
   /**
-   * Whether the ephemeral key just read, if any, is no point of low order. Where its first use is in the
-   * answer, a failure could no longer be blamed on the message. A clamped scalar takes exactly those points
-   * to zero, so any own key finds them; `ee` in the same message has done so already.
+   * Whether the ephemeral key just read, if any, is not a point of low order. If the key is first
+   * used in the answer, a failure there could no longer be attributed to the message that contained
+   * it. A clamped scalar maps exactly the low-order points to zero, so any local key detects them.
+   * `ee` in the same message has already done so.
    */
   #isSoundEphemeral(progress: Progress): boolean {
     if (progress.remoteEphemeral === this.#progress.remoteEphemeral) return true;
@@ -240,7 +262,10 @@ function checkPair(name: string, keys: KeyPair | undefined, wanted: boolean): vo
   checkLength(name, keys?.publicKey, X25519_BYTES, wanted);
 }
 
-/** A key that the pattern does not use is refused too: whoever passes one believes that it protects. */
+/**
+ * Also refuses a key that the pattern does not use: a caller that passes one expects it to protect
+ * the handshake.
+ */
 function checkLength(name: string, bytes: Uint8Array | undefined, length: number, wanted: boolean): void {
   if (wanted !== (bytes !== undefined)) {
     throw new SrudpError("ERR_INTERNAL", `the Noise pattern takes ${wanted ? "" : "no "}${name}`);

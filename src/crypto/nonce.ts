@@ -1,8 +1,10 @@
 /**
- * The one nonce layout of the project, shared by every AEAD provider so that they cannot differ in it.
+ * The only nonce layout of the project, shared by every AEAD provider so that providers cannot
+ * differ in it.
  *
- * Packet numbers reach 2^48 and Noise counters are 64 bits wide, so the number is split by arithmetic:
- * a signed 32-bit operator on the whole of it would fold numbers 2^31 apart into one nonce.
+ * Packet numbers reach 2^48 and Noise counters are 64 bits wide, so the number is split by
+ * arithmetic. A signed 32-bit operator on the whole number would map numbers 2^31 apart to the same
+ * nonce.
  */
 import { SrudpError } from "../base/errors.ts";
 import { AEAD_TAG_BYTES } from "./primitives.ts";
@@ -13,8 +15,8 @@ export const NONCE_BYTES = 12;
 /**
  * Writes 4 zero bytes ‖ LE64(packetNumber) over the 12 bytes of `nonce`. // Noise rev 34 §12
  *
- * Throws ERR_INTERNAL unless `packetNumber` is an integer from 0 to 2^53-1: beyond that two numbers could
- * share one nonce.
+ * Throws ERR_INTERNAL unless `packetNumber` is an integer from 0 to 2^53-1. Beyond that, two
+ * numbers could share one nonce.
  */
 export function writeNonce(nonce: Uint8Array, packetNumber: number): void {
   if (!Number.isSafeInteger(packetNumber) || packetNumber < 0) {
@@ -37,7 +39,10 @@ export function writeNonce(nonce: Uint8Array, packetNumber: number): void {
   nonce[11] = high >>> 24;
 }
 
-/** Whether associated data, text and tag lie in this order inside `bytes`; callers of `seal` owe it. */
+/**
+ * Whether associated data, text and tag lie in this order inside `bytes`. Callers of `seal` must
+ * ensure this.
+ */
 export function sealedFits(bytes: Uint8Array, adStart: number, textStart: number, textEnd: number): boolean {
   return (
     adStart >= 0 && adStart <= textStart && textStart <= textEnd && textEnd + AEAD_TAG_BYTES <= bytes.length

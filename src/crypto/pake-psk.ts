@@ -1,4 +1,4 @@
-/** From the key that a PAKE run yields to the one that Noise takes. */
+/** Derives the key that Noise takes from the key that a PAKE run yields. */
 import { hkdf } from "@noble/hashes/hkdf.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { utf8Encode } from "../base/bytes.ts";

@@ -1,8 +1,9 @@
 /**
- * The cryptographic primitives that the rest of the project is handed, and never picks by itself.
+ * The cryptographic primitives that are injected into the rest of the project, which never selects
+ * an implementation itself.
  *
- * Interfaces only. `noble.ts` is the portable implementation and the oracle of the tests; the one that
- * runs under Node stands in the net layer, because this layer knows no `node:` module.
+ * Interfaces only. `noble.ts` is the portable implementation and the oracle of the tests. The
+ * implementation for Node is in the platform layer, because this layer imports no `node:` module.
  */
 
 /** Length of an AEAD key. RFC 8439 §2.8 */
@@ -15,19 +16,19 @@ export const X25519_BYTES = 32;
 /**
  * One ChaCha20-Poly1305 key with its expanded state.
  *
- * The nonce is 4 zero bytes ‖ LE64(packetNumber), as Noise forms it, so the caller owes each packet
+ * The nonce is 4 zero bytes ‖ LE64(packetNumber), as in Noise. The caller must use each packet
  * number (0 to 2^53-1) at most once per key.
  */
 export interface AeadKey {
   /**
-   * Seals `bytes[textStart, textEnd)` in place and writes the 16-byte tag at `textEnd`; the room for it is
-   * the caller's duty. Associated data is `bytes[adStart, textStart)`.
+   * Seals `bytes[textStart, textEnd)` in place and writes the 16-byte tag at `textEnd`. The caller
+   * provides the room for the tag. The associated data is `bytes[adStart, textStart)`.
    */
   seal(bytes: Uint8Array, adStart: number, textStart: number, textEnd: number, packetNumber: number): void;
   /**
-   * Opens `bytes[textStart, textEnd)` in place, with the tag at `[textEnd, textEnd + 16)` and associated
-   * data `bytes[adStart, textStart)`. False when the tag does not verify or does not fit into `bytes`; the
-   * text is then unspecified and must not be used.
+   * Opens `bytes[textStart, textEnd)` in place, with the tag at `[textEnd, textEnd + 16)` and
+   * associated data `bytes[adStart, textStart)`. Returns false if the tag does not verify or does
+   * not fit into `bytes`; the text is then unspecified and must not be used.
    */
   open(bytes: Uint8Array, adStart: number, textStart: number, textEnd: number, packetNumber: number): boolean;
 }
@@ -47,11 +48,11 @@ export interface KeyPair {
 
 /** Diffie-Hellman over Curve25519. RFC 7748 §6.1 */
 export interface X25519 {
-  /** The public key (32 bytes, fresh) of a secret key of 32 bytes, which may be any. */
+  /** The public key (a new array of 32 bytes) of any 32-byte secret key. */
   publicKey(secretKey: Uint8Array): Uint8Array;
   /**
-   * The shared secret (32 bytes, fresh), undefined where it would be all zero: the peer's value is then a
-   * point of low order and the exchange must be given up. RFC 7748 §6.1
+   * The shared secret (a new array of 32 bytes). Undefined if it would be all zero: the peer's
+   * value is then a point of low order, and the caller must abort the exchange. RFC 7748 §6.1
    */
   sharedSecret(secretKey: Uint8Array, publicKey: Uint8Array): Uint8Array | undefined;
 }
@@ -65,7 +66,7 @@ export interface ScryptOptions {
   readonly dkLen: number;
 }
 
-/** Everything that is injected: the AEAD, the key exchange and the slow hash. */
+/** Everything that is injected: the AEAD, the key exchange and the password hash. */
 export interface Primitives {
   readonly name: string;
   readonly aead: AeadProvider;

@@ -1,22 +1,24 @@
 /**
- * Which packet numbers were seen: a sliding bitmap over the most recent ones.
+ * Records which packet numbers were received: a sliding bitmap over the most recent ones.
  *
- * A ring of 32-bit words that is twice the window, so that a step forward only clears whole words and never
- * shifts any. Numbers reach 2^48; JavaScript's bit operators reduce them modulo 2^32, which is harmless where
- * only the low bits are wanted (`& 31`, `& mask`) and wrong everywhere else: those places divide.
+ * The bitmap is a ring of 32-bit words, twice as large as the window, so that a step forward only
+ * clears whole words and shifts none. Numbers reach 2^48, and JavaScript's bit operators reduce
+ * them modulo 2^32. This is harmless where only the low bits matter (`& 31`, `& mask`) and wrong
+ * everywhere else; the code divides there.
+ *
  * Read first: RFC 6479 §3.
  */
 
-/** Packets behind the highest number, itself included, that are still told apart. */
+/** Size of the window in packets, the highest number included. */
 export const REPLAY_WINDOW_PACKETS = 8192;
-/** Packet numbers end before this: they are 48 bits wide on the wire. */
+/** Packet numbers are below this limit: they are 48 bits wide on the wire. */
 export const PACKET_NUMBER_LIMIT: number = 2 ** 48;
 
 const WORD_BITS = 32;
 const RING_WORDS = (2 * REPLAY_WINDOW_PACKETS) / WORD_BITS;
 const RING_MASK = RING_WORDS - 1;
 
-/** To be used as: `accepts`, open the packet, and only if that went well `commit`. */
+/** Usage: call `accepts`, open the packet, and call `commit` only if the packet opened. */
 export class ReplayWindow {
   readonly #ring: Uint32Array = new Uint32Array(RING_WORDS);
   #highest = -1;
@@ -27,8 +29,8 @@ export class ReplayWindow {
   }
 
   /**
-   * Whether a packet of this number may still be new: in range, not committed, and not so old that nobody
-   * remembers. Changes nothing.
+   * Whether a packet with this number may be new: in range, not committed, and inside the window.
+   * Does not change the state.
    */
   accepts(packetNumber: number): boolean {
     if (!(packetNumber >= 0 && packetNumber < PACKET_NUMBER_LIMIT)) return false;
@@ -38,7 +40,10 @@ export class ReplayWindow {
     return (word & (1 << (packetNumber & (WORD_BITS - 1)))) === 0;
   }
 
-  /** Marks a number as seen once its packet was opened. A number that `accepts` refuses changes nothing. */
+  /**
+   * Marks a number as received once its packet was opened. A number that `accepts` refuses changes
+   * nothing.
+   */
   commit(packetNumber: number): void {
     if (!this.accepts(packetNumber)) return;
     if (packetNumber > this.#highest) {
@@ -54,7 +59,10 @@ export class ReplayWindow {
   }
 }
 
-/** Place of a number's word. The quotient is below 2^43: only its low bits survive `&`, and only they count. */
+/**
+ * Index of the word of a packet number. The quotient is below 2^43; `&` keeps its low bits, and
+ * only those are needed.
+ */
 function ringIndex(packetNumber: number): number {
   return Math.floor(packetNumber / WORD_BITS) & RING_MASK;
 }

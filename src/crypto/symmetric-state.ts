@@ -1,8 +1,9 @@
 /**
  * Noise's SymmetricState and CipherState: the running hash, the chaining key and the handshake cipher.
  *
- * Arrays held here are replaced and never written to, so a fork is three references and a number. That is
- * what lets a message that does not authenticate leave no trace: it is read on a fork that is dropped.
+ * Arrays held here are replaced and never modified, so a fork copies three references and a number.
+ * A message is read on a fork, which is dropped if the message fails authentication, so such a
+ * message has no effect.
  * Read first: Noise rev 34 §5.1, §5.2.
  */
 import { hkdf } from "@noble/hashes/hkdf.js";
@@ -35,7 +36,7 @@ export class SymmetricState {
     this.#chainingKey = this.#hash;
   }
 
-  /** A state that goes its own way from here on. */
+  /** A copy of the state that evolves independently. */
   fork(): SymmetricState {
     const fork = new SymmetricState(this.#aead, EMPTY);
     fork.#chainingKey = this.#chainingKey;
@@ -50,7 +51,7 @@ export class SymmetricState {
     return this.#hash;
   }
 
-  /** Bytes that sealing adds right now: the tag's once there is a key, none before. */
+  /** Bytes that sealing adds now: the tag length once there is a key, 0 before. */
   get overheadBytes(): number {
     return this.#key === undefined ? 0 : AEAD_TAG_BYTES;
   }
@@ -72,11 +73,11 @@ export class SymmetricState {
     this.#setKey(output.subarray(2 * HASH_BYTES));
   }
 
-  /** EncryptAndHash: a fresh array, longer than `text` by `overheadBytes`. */
+  /** EncryptAndHash: a new array, longer than `text` by `overheadBytes`. */
   seal(text: Uint8Array): Uint8Array {
     let sealed = Uint8Array.from(text);
     if (this.#key !== undefined) {
-      // The hash is the associated data and has to stand right before the text.
+      // The hash is the associated data and must directly precede the text.
       const end = HASH_BYTES + text.length;
       const work = concatBytes(this.#hash, text, new Uint8Array(AEAD_TAG_BYTES));
       this.#key.seal(work, 0, HASH_BYTES, end, this.#nonce++);
@@ -86,7 +87,10 @@ export class SymmetricState {
     return sealed;
   }
 
-  /** DecryptAndHash: a fresh array, undefined where the tag is wrong; this state is then good for nothing. */
+  /**
+   * DecryptAndHash: a new array; undefined if the tag is wrong. The state must not be used after a
+   * failure.
+   */
   open(sealed: Uint8Array): Uint8Array | undefined {
     let text = Uint8Array.from(sealed);
     if (this.#key !== undefined) {
@@ -99,21 +103,24 @@ export class SymmetricState {
     return text;
   }
 
-  /** The two transport keys: what the initiator and what the responder seals with. */
+  /** The two transport keys: the one with which the initiator seals, and the responder's. */
   split(): { initiatorKey: Uint8Array; responderKey: Uint8Array } {
     const output = this.#derive(EMPTY, 2);
     return { initiatorKey: output.slice(0, AEAD_KEY_BYTES), responderKey: output.slice(AEAD_KEY_BYTES) };
   }
 
   /**
-   * A key for `label`, 32 bytes, independent of the transport keys: those are expanded from
+   * A key for `label`, 32 bytes, independent of the transport keys. Those are expanded from
    * HMAC(chaining key, empty), this one from HMAC(chaining key, handshake hash).
    */
   exporter(label: Uint8Array): Uint8Array {
     return hkdf(sha256, this.#hash, this.#chainingKey, label, HASH_BYTES);
   }
 
-  /** Noise's HKDF is RFC 5869 with the chaining key as salt and no context. // Noise rev 34 §4.3 */
+  /**
+   * Noise's HKDF is RFC 5869 with the chaining key as salt and an empty context.  // Noise rev 34
+   * §4.3
+   */
   #derive(input: Uint8Array, outputs: 2 | 3): Uint8Array {
     return hkdf(sha256, input, this.#chainingKey, EMPTY, outputs * HASH_BYTES);
   }

@@ -1,5 +1,5 @@
 /**
- * A candidate: an address under which a side may be reached, and what is known about where it came from.
+ * A candidate: an address at which a peer may be reachable, and how the address was learned.
  *
  *     0        1        3                 7 or 19
  *     +--------+--------+-----------------+
@@ -10,7 +10,7 @@ import { writeU16 } from "../base/bytes.ts";
 import type { Reader } from "../base/reader.ts";
 import { IPV4_BYTES, IPV6_BYTES, ipFromBytes, ipToBytes } from "./ip-address.ts";
 
-/** Where a candidate comes from; the index is the number on the wire.  // RFC 8445 §5.1.1 */
+/** How a candidate was learned; the index is the number on the wire.  // RFC 8445 §5.1.1 */
 export const CANDIDATE_KINDS = [
   "host",
   "serverReflexive",
@@ -23,23 +23,23 @@ export type CandidateKind = (typeof CANDIDATE_KINDS)[number];
 
 export interface Candidate {
   readonly kind: CandidateKind;
-  /** As the sockets report it: dotted IPv4, or IPv6 after RFC 5952 without brackets. */
+  /** As the sockets report it: dotted IPv4, or IPv6 according to RFC 5952 without brackets. */
   readonly address: string;
   readonly port: number;
   readonly family: 4 | 6;
-  /** The way leads through another tunnel (WireGuard, Tailscale …): the last to be taken. */
+  /** The address belongs to another tunnel (WireGuard, Tailscale …); tried last. */
   readonly isTunnel?: boolean;
 }
 
-/** Most bytes that one candidate takes. */
+/** Maximum length of an encoded candidate. */
 export const CANDIDATE_BYTES_LIMIT: number = 3 + IPV6_BYTES;
 
 const TUNNEL_BIT = 2;
 const V6_BIT = 1;
 
 /**
- * Writes `candidate` at `at` and returns the index behind it; `at` itself where the address is no plain IP
- * address (a zone means nothing to the peer) or is of another family than it says.
+ * Writes `candidate` at `at` and returns the index after it. Returns `at` itself if the address is
+ * not a plain IP address (a zone means nothing to the peer) or does not match its declared family.
  */
 export function writeCandidate(bytes: Uint8Array, at: number, candidate: Candidate): number {
   const address = ipToBytes(candidate.address);
@@ -52,7 +52,9 @@ export function writeCandidate(bytes: Uint8Array, at: number, candidate: Candida
   return addressAt + address.length;
 }
 
-/** The next candidate; undefined where none can be read or its kind is not known here (then it is skipped). */
+/**
+ * The next candidate; undefined if none can be read, or if its kind is unknown and it was skipped.
+ */
 export function readCandidate(reader: Reader): Candidate | undefined {
   const first = reader.u8();
   const port = reader.u16();

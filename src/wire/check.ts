@@ -1,5 +1,6 @@
 /**
- * Connectivity checks: the small packets by which two sides find out which pairs of addresses reach each other.
+ * Connectivity checks: small packets with which two peers find out which pairs of addresses can
+ * exchange datagrams.
  *
  *     0        1        2          4             12       13        15             31        32       48
  *     +--------+--------+----------+-------------+--------+---------+--------------+---------+--------+
@@ -7,18 +8,19 @@
  *     |        |        | ation    | 64 bits     | 0 4 6  |         | 128 bits     |         | 128 b. |
  *     +--------+--------+----------+-------------+--------+---------+--------------+---------+--------+
  *
- * `a` is 1 in an answer, which repeats the request but for its role and the address from which the request was
- * seen to come (IPv4 in the first four bytes). Both are 48 bytes: an answer is never larger than what it answers,
- * and a request already shows what room the answer needs. The MAC covers all before it, under a key that only
- * the two sides have; this layer knows no hashing, so the function that computes it is handed in. The role keeps a
- * side from answering itself when its own packet is thrown back at it.
+ * `a` is 1 in a response. A response repeats the request except for the role and the address, which
+ * is the observed source address of the request (IPv4 in the first four bytes). Both packets are 48
+ * bytes, so a response is never larger than its request. The MAC covers all bytes before it, under
+ * a key that only the two peers have. This layer does no hashing, so the caller passes in the
+ * function that computes the MAC. The role prevents a peer from answering its own request when that
+ * request is reflected.
  */
 import { copyBytes, equalBytes, writeU16 } from "../base/bytes.ts";
 import { Reader } from "../base/reader.ts";
 import { ipFromBytes, ipToBytes } from "./ip-address.ts";
 import { CHECK_REQUEST, CHECK_RESPONSE } from "./packet.ts";
 
-/** Length of a check, whichever kind. */
+/** Length of a check request or response. */
 export const CHECK_BYTES = 48;
 export const CHECK_TRANSACTION_BYTES = 8;
 export const CHECK_MAC_BYTES = 16;
@@ -26,22 +28,25 @@ export const CHECK_MAC_BYTES = 16;
 const MAC_AT: number = CHECK_BYTES - CHECK_MAC_BYTES;
 const OBSERVED_AT = 12;
 
-/** Which side made a packet or a signal; the index is the number on the wire. */
+/** The peer that made a packet or a signal; the index is the number on the wire. */
 export const PUNCH_ROLES = ["initiator", "responder"] as const;
 export type PunchRole = (typeof PUNCH_ROLES)[number];
 
 export interface Check {
   readonly kind: "request" | "response";
-  /** Who made this packet. */
+  /** The role of the sender. */
   readonly role: PunchRole;
-  /** The sender's attempt, from 1; only told, nothing depends on it. */
+  /** The number of the sender's attempt, from 1. Informational only. */
   readonly generation: number;
   readonly transaction: Uint8Array;
-  /** From where the request came, in a response; undefined where it is no IP address (a relay's). */
+  /**
+   * The observed source address of the request, in a response; undefined if it is not an IP address
+   * (a relay's).
+   */
   readonly observed?: { readonly address: string; readonly port: number } | undefined;
 }
 
-/** 16 bytes over `covered`, under the key of the checks. */
+/** Computes 16 bytes over `covered`, under the key of the checks. */
 export type CheckMac = (covered: Uint8Array) => Uint8Array;
 
 /** The 48 bytes of `check`. */
@@ -61,12 +66,12 @@ export function encodeCheck(check: Check, mac: CheckMac): Uint8Array {
   return bytes;
 }
 
-/** Whether these bytes mean to be a check, genuine or not. */
+/** Whether these bytes have the form of a check. The MAC is not verified. */
 export function looksLikeCheck(bytes: Uint8Array): boolean {
   return bytes.length === CHECK_BYTES && (bytes[0] === CHECK_REQUEST || bytes[0] === CHECK_RESPONSE);
 }
 
-/** The check in exactly these `bytes`; undefined for anything that is none, or that only a stranger can have made. */
+/** The check in exactly these `bytes`; undefined for any other bytes, or if the MAC is wrong. */
 export function decodeCheck(bytes: Uint8Array, mac: CheckMac): Check | undefined {
   if (!looksLikeCheck(bytes)) return undefined;
   const role = PUNCH_ROLES[bytes[1]!];

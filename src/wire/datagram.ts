@@ -1,11 +1,13 @@
 /**
- * Takes received bytes apart: a buffer into datagrams, a datagram into packets, and a datagram's address.
+ * Splits received bytes: a buffer into datagrams, and a datagram into packets. Also finds the
+ * connection ID that a datagram is addressed to.
  *
- * The kernel joins datagrams of one sender that are equally long (the last may be shorter) and does not report
- * their length.  // udp(7), UDP_GRO
+ * The kernel joins datagrams of one sender that have equal lengths (the last may be shorter) and
+ * does not report their length.  // udp(7), UDP_GRO
  *
- * An attacker who cannot see the path can still insert a datagram with a forged source address. Therefore a length
- * counts only if the next datagram confirms it, and junk costs nothing but itself.
+ * An attacker who cannot see the path can still insert a datagram with a forged source address.
+ * Therefore a length counts only if the next datagram confirms it, and junk does not affect the
+ * datagrams around it.
  */
 import { CHECK_BYTES } from "./check.ts";
 import {
@@ -30,11 +32,13 @@ import {
 } from "./packet.ts";
 import { STUN_HEADER_BYTES } from "./stun.ts";
 
-/** Shortest datagram that can address a connection: a notice up to its connection ID. */
+/**
+ * Length of the shortest datagram that can address a connection: a notice up to its connection ID.
+ */
 const MIN_ADDRESSED_BYTES: number = NOTICE_DESTINATION_ID_AT + CONNECTION_ID_BYTES;
 /** A handshake packet up to both connection IDs. */
 const MIN_HANDSHAKE_BYTES: number = HANDSHAKE_SOURCE_ID_AT + CONNECTION_ID_BYTES;
-/** Length of a handshake packet's first byte and length field: no packet is that short. */
+/** Length of a handshake packet's first byte and length field. Every packet is longer. */
 const HANDSHAKE_LENGTH_END = 3;
 
 /** Offset of the connection ID that `datagram` is addressed to; −1 if it has none. */
@@ -53,8 +57,8 @@ export function destinationIdAt(datagram: Uint8Array): number {
 }
 
 /**
- * End of the packet that starts at `at` in a datagram; −1 if there is none, or if the datagram ends inside it.
- * A notice takes all that is left.
+ * End of the packet that starts at `at` in a datagram; −1 if there is none, or if it is truncated.
+ * A notice extends to the end of the datagram.
  */
 export function packetEnd(datagram: Uint8Array, at: number): number {
   switch (kindOf(datagram[at]!)) {
@@ -77,9 +81,9 @@ export function strideOf(bytes: Uint8Array): number {
   const { length } = bytes;
   const first = lengthAt(bytes, 0);
   if (first === length || (first > 0 && isConfirmed(bytes, first))) return first;
-  // The first datagram is junk, or of a protocol without a length field.
+  // The first datagram is junk, or belongs to a protocol without a length field.
   for (let at = 1; at < length; at++) {
-    // Nearly all bytes of junk fail this one comparison, so a flood of junk costs little.
+    // Nearly all junk bytes fail this comparison, so a flood of junk costs little.
     if (kindOf(bytes[at]!) !== PACKET_DATA || !isDataPacket(bytes, at, length)) continue;
     const stride = packetBytesOf(bytes, at);
     if (at % stride === 0 && (at + stride === length || isConfirmed(bytes, stride, at))) return stride;
@@ -87,7 +91,7 @@ export function strideOf(bytes: Uint8Array): number {
   return length;
 }
 
-/** Whether the datagram at `at` is followed by one that is as long, or by the shorter last one. */
+/** Whether the datagram at `at` is followed by one of the same length, or by a shorter last one. */
 function isConfirmed(bytes: Uint8Array, stride: number, at = 0): boolean {
   const next = at + stride;
   if (next >= bytes.length) return next === bytes.length;
@@ -95,7 +99,7 @@ function isConfirmed(bytes: Uint8Array, stride: number, at = 0): boolean {
   return following === stride || (following > 0 && following < stride && next + following === bytes.length);
 }
 
-/** Length that the datagram at `at` declares; 0 if it declares none. */
+/** Length declared by the datagram at `at`; 0 if it declares none. */
 function lengthAt(bytes: Uint8Array, at: number): number {
   const first = bytes[at]!;
   const left = bytes.length - at;

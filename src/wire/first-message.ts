@@ -1,6 +1,6 @@
 /**
- * The first message of a handshake as it looks from the door, before anything is spent on it; and the cookie
- * that a responder under load answers with in place of doing the work.
+ * The first message of a handshake as the gate sees it, before the responder spends any work on it;
+ * and the cookie with which a responder under load answers instead of doing the work.
  *
  *     0        1        2                10               34                              66
  *     +--------+--------+----------------+----------------+-------------------------------+
@@ -30,20 +30,20 @@ import {
 } from "./handshake-packet.ts";
 import { CONNECTION_ID_BYTES, PACKET_COOKIE, PACKET_HANDSHAKE } from "./packet.ts";
 
-/** What a gatekeeper looks at. The arrays are views of what was received. */
+/** The fields that the gate checks. The arrays are views of the received bytes. */
 export interface ClientHello {
-  /** Undefined for a mode that this code does not know. */
+  /** Undefined if this version does not know the mode. */
   readonly mode: Mode | undefined;
   readonly sourceId: Uint8Array;
   readonly tieBreak: Uint8Array;
-  /** What mac1 covers. */
+  /** The bytes covered by mac1. */
   readonly covered: Uint8Array;
   readonly mac1: Uint8Array;
-  /** All zero where no cookie was given. */
+  /** All zero if the message contains no cookie. */
   readonly proof: Uint8Array;
 }
 
-/** Length of the cookie packet; the message that it answers has 1200. */
+/** Length of the cookie packet. The message that it answers has 1200 bytes. */
 export const COOKIE_PACKET_BYTES = 66;
 
 const PAKE_OPEN: number = PACKET_HANDSHAKE | HANDSHAKE_KINDS.indexOf("pakeOpen");
@@ -51,7 +51,10 @@ const NOISE_1: number = PACKET_HANDSHAKE | HANDSHAKE_KINDS.indexOf("noise1");
 const NONCE_AT = 10;
 const SEALED_AT = 34;
 
-/** The first message in exactly these bytes, unproven and perhaps damaged; undefined for anything else. */
+/**
+ * Parses the first message in exactly these bytes, not authenticated and possibly damaged;
+ * undefined for any other bytes.
+ */
 export function readClientHello(bytes: Uint8Array): ClientHello | undefined {
   if (bytes.length !== HANDSHAKE_BYTES || (bytes[0] !== PAKE_OPEN && bytes[0] !== NOISE_1)) return undefined;
   for (let i = 0; i < CONNECTION_ID_BYTES; i++)
@@ -68,9 +71,9 @@ export function readClientHello(bytes: Uint8Array): ClientHello | undefined {
   };
 }
 
-/** A sealed cookie on its way to an initiator. */
+/** A sealed cookie, sent to an initiator. */
 export interface CookiePacket {
-  /** Source connection ID of the message that this answers. */
+  /** Source connection ID of the message that this packet answers. */
   readonly destinationId: Uint8Array;
   /** 24 bytes. */
   readonly nonce: Uint8Array;
@@ -87,7 +90,7 @@ export function encodeCookiePacket({ destinationId, nonce, sealed }: CookiePacke
   return bytes;
 }
 
-/** The cookie packet in exactly these bytes, undefined for anything that is none. */
+/** The cookie packet in exactly these bytes; undefined for any other bytes. */
 export function decodeCookiePacket(bytes: Uint8Array): CookiePacket | undefined {
   if (bytes.length !== COOKIE_PACKET_BYTES || bytes[0] !== PACKET_COOKIE || bytes[1] !== 0) return undefined;
   return {

@@ -1,10 +1,10 @@
 /**
- * The frames inside a data packet: numbering and shapes of QUIC, less what a link of two peers does not
- * need.  // RFC 9000 §19, RFC 9221 §4, draft-ietf-quic-ack-frequency
+ * The frames inside a data packet: numbers and layouts of QUIC, without the frames that a link
+ * between two peers does not need.  // RFC 9000 §19, RFC 9221 §4, draft-ietf-quic-ack-frequency
  *
- * Writers put one frame at an index and return the index behind it; room is the caller's duty, and the
- * `*_BYTES` constants say how much is enough. Reading goes through one reused cursor, whose fields hold the
- * frame that was read last: no object is made for a frame.
+ * Writers put one frame at an index and return the index after it. The caller provides enough room;
+ * the `*_BYTES` constants give the sizes. One reused cursor reads the frames; its fields hold the
+ * frame read last, so no object is created per frame.
  */
 
 import type { RangeSet } from "../base/range-set.ts";
@@ -38,17 +38,20 @@ const STREAM_FIN = 0x01;
 const STREAM_LENGTH = 0x02;
 const STREAM_OFFSET = 0x04;
 
-/** Ranges that an ACK may name; older ones are forgotten.  // docs/protocol.md, "Acknowledgements" */
+/**
+ * Maximum number of ranges in an ACK; older ranges are omitted.  // docs/protocol.md,
+ * "Acknowledgements"
+ */
 export const ACK_RANGES_LIMIT = 64;
-/** Longest reason that a CLOSE carries. */
+/** Maximum length of the reason in a CLOSE. */
 export const CLOSE_REASON_BYTES = 128;
-/** Room that is enough for any one control frame other than ACK, CLOSE, REKEY and those that carry payload. */
+/** Enough room for any control frame except ACK, CLOSE, REKEY and frames with payload. */
 export const CONTROL_FRAME_BYTES = 32;
 export const PATH_TOKEN_BYTES = 8;
-/** ACK delays travel in units of 8 µs, QUIC's default exponent.  // RFC 9000 §18.2 */
+/** ACK delays are sent in units of 8 µs, QUIC's default exponent.  // RFC 9000 §18.2 */
 const ACK_DELAY_UNITS_PER_MS = 125;
 
-/** Bytes that a STREAM frame's header takes when its length field allows up to `lengthBytes` of payload. */
+/** Length of a STREAM frame's header whose length field allows up to `lengthBytes` of payload. */
 export function streamHeaderBytes(
   streamId: number,
   offset: number,
@@ -59,7 +62,10 @@ export function streamHeaderBytes(
   return withLength ? head + varintBytes(payloadBytes) : head;
 }
 
-/** Header of a STREAM frame; the payload follows. Without a length the frame runs to the end of its packet. */
+/**
+ * Writes the header of a STREAM frame; the payload follows. Without a length, the frame extends to
+ * the end of its packet.
+ */
 export function writeStreamHeader(
   bytes: Uint8Array,
   at: number,
@@ -79,13 +85,13 @@ export function writeStreamHeader(
   return withLength ? writeVarint(bytes, next, payloadBytes) : next;
 }
 
-/** Header of a DATAGRAM frame with a length; the payload follows. */
+/** Writes the header of a DATAGRAM frame with a length; the payload follows. */
 export function writeDatagramHeader(bytes: Uint8Array, at: number, payloadBytes: number): number {
   bytes[at] = FRAME.datagram | 1;
   return writeVarint(bytes, at + 1, payloadBytes);
 }
 
-/** A frame that is its type and up to three numbers. */
+/** Writes a frame that consists of its type and up to three numbers. */
 export function writeNumbers(bytes: Uint8Array, at: number, type: number, a = -1, b = -1, c = -1): number {
   bytes[at] = type;
   let next = at + 1;
@@ -95,14 +101,17 @@ export function writeNumbers(bytes: Uint8Array, at: number, type: number, a = -1
   return next;
 }
 
-/** PATH_CHALLENGE or PATH_RESPONSE with its eight bytes. */
+/** Writes PATH_CHALLENGE or PATH_RESPONSE with its eight bytes. */
 export function writePathToken(bytes: Uint8Array, at: number, type: number, token: Uint8Array): number {
   bytes[at] = type;
   bytes.set(token, at + 1);
   return at + 1 + PATH_TOKEN_BYTES;
 }
 
-/** NEW_CONNECTION_ID: from `sequence` on the peer may use `connectionId` to reach the sender. */
+/**
+ * Writes NEW_CONNECTION_ID, which issues `connectionId` under `sequence`. The peer may use it to
+ * address the sender.
+ */
 export function writeNewConnectionId(
   bytes: Uint8Array,
   at: number,
@@ -115,7 +124,7 @@ export function writeNewConnectionId(
   return next + connectionId.length;
 }
 
-/** CLOSE with an error code and a reason of at most CLOSE_REASON_BYTES bytes. */
+/** Writes CLOSE with an error code and a reason of at most CLOSE_REASON_BYTES bytes. */
 export function writeClose(bytes: Uint8Array, at: number, errorCode: number, reason: Uint8Array): number {
   bytes[at] = FRAME.close;
   let next = writeVarint(bytes, at + 1, errorCode);
@@ -124,7 +133,7 @@ export function writeClose(bytes: Uint8Array, at: number, errorCode: number, rea
   return next + reason.length;
 }
 
-/** REKEY: one message of the key update of `epoch`.  Its `step` is 1 or 2. */
+/** Writes REKEY: one message of the key update of `epoch`. Its `step` is 1 or 2. */
 export function writeRekey(
   bytes: Uint8Array,
   at: number,
@@ -139,8 +148,8 @@ export function writeRekey(
 }
 
 /**
- * ACK of the newest ranges of `received`, as many as fit before `end`; returns `at` when not even the newest
- * fits.  // RFC 9000 §19.3
+ * Writes an ACK of the newest ranges of `received`, as many as fit before `end`. Returns `at` if
+ * not even the newest fits.  // RFC 9000 §19.3
  */
 export function writeAck(
   bytes: Uint8Array,
@@ -153,7 +162,7 @@ export function writeAck(
   if (index < 0 || end - at < CONTROL_FRAME_BYTES) return at;
   const largest = received.end(index) - 1;
   const most = Math.min(received.count, ACK_RANGES_LIMIT);
-  // The count of further ranges is written first: find out how many fit.
+  // The number of further ranges is written first, so count how many fit.
   let room = end - at - CONTROL_FRAME_BYTES;
   let further = 0;
   for (let i = index; further < most - 1; i--) {
@@ -170,16 +179,16 @@ export function writeAck(
   next = writeVarint(bytes, next, further);
   next = writeVarint(bytes, next, largest - received.start(index));
   for (; further > 0; further--, index--) {
-    // Gap and length are one less than the counts of missing and present numbers.
+    // Gap and length are encoded as one less than the number of missing and present packets.
     next = writeVarint(bytes, next, received.start(index) - received.end(index - 1) - 1);
     next = writeVarint(bytes, next, received.end(index - 1) - received.start(index - 1) - 1);
   }
   return next;
 }
 
-/** Reads the frames of one opened packet, one after another. */
+/** Reads the frames of one opened packet in order. */
 export class FrameCursor {
-  /** Type of the frame read last, STREAM and DATAGRAM without their flag bits. */
+  /** Type of the frame read last. STREAM and DATAGRAM are without their flag bits. */
   type: number = FRAME.padding;
   /** Stream ID, or the first number of the frame. */
   id = 0;
@@ -204,17 +213,23 @@ export class FrameCursor {
     return this.reader.bytes;
   }
 
-  /** Starts over the frames in bytes[start, end). */
+  /** Restarts the cursor over the frames in bytes[start, end). */
   reset(bytes: Uint8Array, start: number, end: number): void {
     this.reader.reset(bytes, start, end);
   }
 
-  /** False once a frame could not be read: unknown type, truncated, or senseless.  Valid after `next()` gave false. */
+  /**
+   * False if a frame could not be read: unknown type, truncated, or invalid. Valid after `next()`
+   * returned false.
+   */
   get ok(): boolean {
     return this.reader.ok;
   }
 
-  /** Reads the next frame into the fields; false at the end and at the first unreadable frame. */
+  /**
+   * Reads the next frame into the fields. Returns false at the end and at the first unreadable
+   * frame.
+   */
   next(): boolean {
     const { reader } = this;
     if (!reader.ok || reader.at >= reader.end) return false;
@@ -267,7 +282,7 @@ export class FrameCursor {
     const { reader } = this;
     switch (type) {
       case FRAME.padding:
-        // Padding runs to the end of its packet in practice: swallow it at once.
+        // In practice padding extends to the end of its packet, so skip all of it at once.
         while (reader.at < reader.end && reader.bytes[reader.at] === FRAME.padding) reader.at++;
         return;
       case FRAME.ping:
@@ -331,7 +346,7 @@ export class FrameCursor {
   }
 }
 
-/** Whether a packet with a frame of this type asks for an acknowledgement.  // RFC 9002 §2 */
+/** Whether a packet with a frame of this type is ack-eliciting.  // RFC 9002 §2 */
 export function isAckEliciting(type: number): boolean {
   return type !== FRAME.padding && type !== FRAME.ack && type !== FRAME.close;
 }

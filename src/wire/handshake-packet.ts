@@ -1,5 +1,6 @@
 /**
- * Packets that travel before there are keys: the handshake's five, all 1200 bytes long, and the notice.
+ * Packets sent before any keys exist: the five handshake packets, all 1200 bytes long, and the
+ * notice.
  *
  *     0        1         3                11           19       20       21     22
  *     +--------+---------+----------------+------------+--------+--------+------+----------+
@@ -12,20 +13,22 @@
  *     | 128 bits        |             |                     | 128    | proof  | 128 bits  |
  *     +-----------------+-------------+---------------------+--------+--------+-----------+
  *
- * Every one has the full length: no reply is larger than its request, and a path that cannot carry what
- * every path must carry is found out at once. All versions keep this layout up to the body and the places of
- * the three last fields, so that versions can tell each other apart. Numbers are in network order.
+ * All handshake packets have the full length: a reply is never larger than its request, and a path
+ * that does not support the minimum datagram size is detected at once. All versions keep this
+ * layout up to the body, and the positions of the last three fields, so that versions can recognize
+ * each other. Numbers are in network order.
  *
- * mac1 and the proof of a cookie stand in first messages only (first-message.ts); elsewhere they are zero.
- * The integrity field tells corruption from a wrong guess. It is a MAC under a key of public values, so it
- * stops no attacker; this layer knows no hashing, so the functions that compute the three are handed in.
+ * mac1 and the cookie proof are present in first messages only (first-message.ts); elsewhere they
+ * are zero. The integrity field distinguishes corruption from a wrong guess. It is a MAC under a
+ * public key, so it stops no attacker. This layer does no hashing, so the caller passes in the
+ * functions that compute the three fields.
  */
 import { equalBytes, writeU16 } from "../base/bytes.ts";
 import { SrudpError } from "../base/errors.ts";
 import { Reader } from "../base/reader.ts";
 import { CONNECTION_ID_BYTES, kindOf, PACKET_HANDSHAKE, PACKET_NOTICE, subkindOf } from "./packet.ts";
 
-/** The version that this code speaks. */
+/** The version that this code implements. */
 export const WIRE_VERSION = 1;
 /** Length of every handshake packet. */
 export const HANDSHAKE_BYTES = 1200;
@@ -33,10 +36,10 @@ export const HANDSHAKE_BYTES = 1200;
 export const NOTICE_BYTES = 28;
 /** Length of the initiator's tie-break. */
 export const TIE_BREAK_BYTES = 16;
-/** Length of the integrity field at the end of either. */
+/** Length of the integrity field at the end of a handshake packet or notice. */
 export const INTEGRITY_BYTES = 16;
 
-/** Offset of the length, the first field after the first byte. */
+/** Offset of the length, which follows the first byte. */
 export const HANDSHAKE_LENGTH_AT = 1;
 /** Offsets of the connection IDs. */
 export const HANDSHAKE_DESTINATION_ID_AT = 3;
@@ -54,80 +57,88 @@ export const COOKIE_AT = 1168;
 export const NOTICE_DESTINATION_ID_AT = 2;
 const INTEGRITY_AT: number = HANDSHAKE_BYTES - INTEGRITY_BYTES;
 const NOTICE_INTEGRITY_AT: number = NOTICE_BYTES - INTEGRITY_BYTES;
-/** Longest body of a handshake packet. */
+/** Maximum length of the body of a handshake packet. */
 export const HANDSHAKE_BODY_BYTES: number = MAC1_AT - BODY_AT;
 
 /** Kinds of handshake packet; the index is the low nibble of the first byte. */
 export const HANDSHAKE_KINDS = ["pakeOpen", "pakeAnswer", "noise1", "noise2", "noise3"] as const;
 export type HandshakeKind = (typeof HANDSHAKE_KINDS)[number];
 
-/** How the two sides prove themselves to each other; the index is the number on the wire. */
+/** How the two peers authenticate each other; the index is the number on the wire. */
 export const MODES = ["key", "secret", "code", "passphrase", "ticket"] as const;
 export type Mode = (typeof MODES)[number];
 
-/** What a notice says; the index is the number on the wire, where 0 is not used. */
+/** The reason in a notice; the index is the number on the wire. 0 is not used. */
 export const NOTICE_REASONS = [undefined, "refused", "busy", "version"] as const;
 export type NoticeReason = NonNullable<(typeof NOTICE_REASONS)[number]>;
 
-/** Wire versions from `lowest` to `highest`, both included, 0 … 255. */
+/** Wire versions from `lowest` to `highest`, both inclusive, 0 … 255. */
 export interface VersionRange {
   readonly lowest: number;
   readonly highest: number;
 }
 
-/** A handshake packet; arrays are the owner's, nothing points into a received buffer. */
+/** A handshake packet. The packet owns its arrays; none is a view of a received buffer. */
 export interface HandshakePacket {
   readonly kind: HandshakeKind;
-  /** All zero while the sender does not know the receiver's. */
+  /** All zero while the sender does not know the receiver's ID. */
   readonly destinationId: Uint8Array;
   readonly sourceId: Uint8Array;
   readonly versions: VersionRange;
-  /** Undefined in a received packet whose mode this code does not know. */
+  /** Undefined in a received packet whose mode this version does not know. */
   readonly mode: Mode | undefined;
   readonly features: number;
-  /** The initiator's, echoed by the responder. */
+  /** The initiator's value, echoed by the responder. */
   readonly tieBreak: Uint8Array;
   readonly body: Uint8Array;
 }
 
-/** A hint without proof; whoever gets one waits whether a valid answer comes after all. */
+/** An unauthenticated hint. The receiver keeps waiting for a valid answer for a while. */
 export interface Notice {
   readonly reason: NoticeReason;
-  /** Source connection ID of the packet that this answers. */
+  /** Source connection ID of the packet that this notice answers. */
   readonly destinationId: Uint8Array;
-  /** What the sender of the notice speaks. */
+  /** The versions that the sender of the notice supports. */
   readonly versions: VersionRange;
 }
 
-/** The integrity field (16 bytes) over `covered`, under a key made of the public `connectionId`. */
+/**
+ * Computes the integrity field (16 bytes) over `covered`, under a key derived from the public
+ * `connectionId`.
+ */
 export type PacketMac = (connectionId: Uint8Array, covered: Uint8Array) => Uint8Array;
 
-/** The last fields of a first message but the integrity field, from what they cover: all up to the end of the body. */
+/**
+ * Computes mac1 and the cookie proof of a first message. `covered` is everything up to the end of
+ * the body.
+ */
 export type GateFields = (covered: Uint8Array) => {
   readonly mac1: Uint8Array;
   /** Undefined without a cookie. */
   readonly proof: Uint8Array | undefined;
 };
 
-/** Kind of the handshake packet in `bytes`, which may be damaged; undefined for any other packet. */
+/**
+ * Kind of the handshake packet in `bytes`, which may be damaged; undefined for any other packet.
+ */
 export function handshakeKindOf(bytes: Uint8Array): HandshakeKind | undefined {
   return kindOf(bytes[0]!) === PACKET_HANDSHAKE ? HANDSHAKE_KINDS[subkindOf(bytes[0]!)] : undefined;
 }
 
-/** Body length that the handshake packet in `bytes` declares. */
+/** Body length declared by the handshake packet in `bytes`. */
 export function bodyBytesOf(bytes: Uint8Array): number {
   return (bytes[BODY_LENGTH_AT]! << 8) | bytes[BODY_LENGTH_AT + 1]!;
 }
 
-/** Whether this is a connection ID that stands for "not known yet". */
+/** Whether this connection ID means "not known yet". */
 export function isZeroId(connectionId: Uint8Array): boolean {
   return connectionId.every((byte) => byte === 0);
 }
 
 /**
- * The 1200 bytes of `packet`; throws ERR_INTERNAL when its body is longer than HANDSHAKE_BODY_BYTES.
+ * The 1200 bytes of `packet`. Throws ERR_INTERNAL if its body is longer than HANDSHAKE_BODY_BYTES.
  *
- * @param gate for a first message
+ * @param gate set for a first message
  */
 export function encodeHandshakePacket(
   packet: HandshakePacket & { mode: Mode },
@@ -159,8 +170,9 @@ export function encodeHandshakePacket(
 }
 
 /**
- * The handshake packet in exactly these `bytes`, undefined for anything that is none or was damaged.
- * Padding, mac1 and the proof of a cookie are not looked at, though the integrity field covers them.
+ * The handshake packet in exactly these `bytes`; undefined for any other bytes and for a damaged
+ * packet. Padding, mac1 and the cookie proof are not checked, though the integrity field covers
+ * them.
  */
 export function decodeHandshakePacket(bytes: Uint8Array, mac: PacketMac): HandshakePacket | undefined {
   if (bytes.length !== HANDSHAKE_BYTES) return undefined;
@@ -169,7 +181,7 @@ export function decodeHandshakePacket(bytes: Uint8Array, mac: PacketMac): Handsh
   const kind = HANDSHAKE_KINDS[subkindOf(first)];
   if (kindOf(first) !== PACKET_HANDSHAKE || kind === undefined) return undefined;
   if (reader.u16() !== HANDSHAKE_BYTES) return undefined;
-  // Copies by from(), since slice() of a received Buffer would be a view of it.
+  // Copied with from(), because slice() of a received Buffer would be a view.
   const destinationId = Uint8Array.from(reader.take(CONNECTION_ID_BYTES));
   const sourceId = Uint8Array.from(reader.take(CONNECTION_ID_BYTES));
   const versions = { lowest: reader.u8(), highest: reader.u8() };
@@ -197,7 +209,7 @@ export function encodeNotice(notice: Notice, mac: PacketMac): Uint8Array {
   return bytes;
 }
 
-/** The notice in exactly these `bytes`, undefined for anything that is none or was damaged. */
+/** The notice in exactly these `bytes`; undefined for any other bytes and for a damaged notice. */
 export function decodeNotice(bytes: Uint8Array, mac: PacketMac): Notice | undefined {
   if (bytes.length !== NOTICE_BYTES || bytes[0] !== PACKET_NOTICE) return undefined;
   const reason = NOTICE_REASONS[bytes[1]!];

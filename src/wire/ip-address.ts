@@ -1,13 +1,16 @@
 /**
- * IP addresses between their text and their bytes, without `node:net`: the text is the one under which the
- * sockets report an address, so that equal addresses are equal texts.  // RFC 4291 §2.2, RFC 5952
+ * Converts IP addresses between text and bytes, without `node:net`. The text has the form in which
+ * the sockets report an address, so equal addresses have equal texts.  // RFC 4291 §2.2, RFC 5952
  */
 
 export const IPV4_BYTES = 4;
 export const IPV6_BYTES = 16;
 const GROUPS = 8;
 
-/** The 4 or 16 bytes of an address in text; undefined for anything else, also for one with a zone. */
+/**
+ * The 4 or 16 bytes of an address in text form; undefined for any other text, including addresses
+ * with a zone.
+ */
 export function ipToBytes(text: string): Uint8Array | undefined {
   return text.includes(":") ? v6ToBytes(text) : v4ToBytes(text);
 }
@@ -18,7 +21,7 @@ export function ipFromBytes(bytes: Uint8Array): string {
   if (bytes.length !== IPV6_BYTES) return "";
   const groups: number[] = [];
   for (let i = 0; i < IPV6_BYTES; i += 2) groups.push((bytes[i]! << 8) | bytes[i + 1]!);
-  // ::ffff:192.0.2.1 is the one form that mixes both notations, as the sockets do.
+  // ::ffff:192.0.2.1 is the only form that mixes both notations, as the sockets report it.
   if (groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff)
     return `::ffff:${bytes.subarray(12).join(".")}`;
   const { start, length } = longestZeros(groups);
@@ -27,7 +30,7 @@ export function ipFromBytes(bytes: Uint8Array): string {
   return `${hex.slice(0, start).join(":")}::${hex.slice(start + length).join(":")}`;
 }
 
-/** 4 or 6; undefined where `text` is no address. */
+/** 4 or 6; undefined if `text` is not an address. */
 export function ipFamily(text: string): 4 | 6 | undefined {
   const bytes = ipToBytes(text);
   if (bytes === undefined) return undefined;
@@ -39,7 +42,7 @@ function v4ToBytes(text: string): Uint8Array | undefined {
   if (parts.length !== IPV4_BYTES) return undefined;
   const bytes = new Uint8Array(IPV4_BYTES);
   for (const [i, part] of parts.entries()) {
-    // No leading zero: some read it as octal.
+    // No leading zeros: some parsers read them as octal.
     if (!/^(?:0|[1-9]\d{0,2})$/.test(part) || Number(part) > 255) return undefined;
     bytes[i] = Number(part);
   }
@@ -59,7 +62,7 @@ function v6ToBytes(text: string): Uint8Array | undefined {
   if (halves.length > 2) return undefined;
   const [head, tail] = halves.map((half) => (half === "" ? [] : half.split(":")));
   const missing = GROUPS - head!.length - (tail?.length ?? 0);
-  // A "::" stands for one group of zeros at least; without it all eight have to be there.
+  // A "::" stands for at least one group of zeros. Without it, all eight groups must be present.
   if (tail === undefined ? missing !== 0 : missing < 1) return undefined;
   const groups = [...head!, ...new Array<string>(missing).fill("0"), ...(tail ?? [])];
   const bytes = new Uint8Array(IPV6_BYTES);

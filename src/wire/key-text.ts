@@ -1,11 +1,11 @@
 /**
- * Keys and secrets as text: bech32m, whose checksum finds every slip of a hand that copies.
+ * Keys and secrets as text: bech32m, whose checksum detects copying mistakes.
  *
- *     srudp1…   public key of an identity: may be shown to anyone
- *     srudps1…  256-bit secret that two sides share beforehand: confidential
- *     srudpi1…  secret key of an identity, as its file holds it: confidential, never leaves the machine
+ *     srudp1…   public key of an identity: not confidential
+ *     srudps1…  256-bit pre-shared secret of two peers: confidential
+ *     srudpi1…  secret key of an identity, as stored in its file: confidential, never leaves the machine
  *
- * A prefix of its own for each keeps one from being taken for another.
+ * Each kind has its own prefix, so that one is not mistaken for another.
  */
 import { bech32m } from "@scure/base"; // BIP 350
 import { type ErrorCode, SrudpError } from "../base/errors.ts";
@@ -16,7 +16,7 @@ const KEY_BYTES = 32;
 const PUBLIC = "srudp";
 const SECRET = "srudps";
 const IDENTITY = "srudpi";
-/** Longest text that is looked at; a secret takes 65 characters. */
+/** Longer texts are rejected unread. A secret has 65 characters. */
 const MAX_TEXT_LENGTH = 200;
 
 /** `srudp1…` of a 32-byte public key. */
@@ -27,13 +27,16 @@ export function encodeKey(publicKey: Uint8Array): string {
 /**
  * The 32 bytes of a public key.
  *
- * @throws SrudpError ERR_KEY_FORMAT; the text is never repeated in it
+ * @throws SrudpError ERR_KEY_FORMAT; the message never repeats the text
  */
 export function decodeKey(text: string): Uint8Array {
   return decode(PUBLIC, text, "ERR_KEY_FORMAT");
 }
 
-/** `srudp1` and the first eight characters that differ: enough to compare by eye, for logs and prose. */
+/**
+ * `srudp1` and the first eight characters after it: enough to compare by eye, for logs and
+ * messages.
+ */
 export function shortKey(publicKey: Uint8Array): string {
   return `${encodeKey(publicKey).slice(0, PUBLIC.length + 1 + 8)}…`;
 }
@@ -46,7 +49,7 @@ export function encodeSecret(secret: Uint8Array): string {
 /**
  * The 32 bytes of a shared secret.
  *
- * @throws SrudpError ERR_SECRET_FORMAT; the text is never repeated in it
+ * @throws SrudpError ERR_SECRET_FORMAT; the message never repeats the text
  */
 export function decodeSecret(text: string): Uint8Array {
   return decode(SECRET, text, "ERR_SECRET_FORMAT");
@@ -60,7 +63,7 @@ export function encodeIdentity(secretKey: Uint8Array): string {
 /**
  * The 32 bytes of an identity's secret key.
  *
- * @throws SrudpError ERR_KEY_FILE; the text is never repeated in it
+ * @throws SrudpError ERR_KEY_FILE; the message never repeats the text
  */
 export function decodeIdentity(text: string): Uint8Array {
   return decode(IDENTITY, text, "ERR_KEY_FILE");
@@ -72,9 +75,11 @@ function encode(prefix: string, bytes: Uint8Array): string {
 }
 
 function decode(prefix: string, text: string, code: ErrorCode): Uint8Array {
-  // Not trim(), which takes a byte order mark for a blank: a file that begins with one is to be refused.
+  // Not trim(), which treats a byte order mark as a blank: a file that begins with one must be
+  // refused.
   const trimmed = text.length > MAX_TEXT_LENGTH ? "" : text.replace(/^[ \t\r\n]+|[ \t\r\n]+$/g, "");
-  // The library's own error quotes its input, which may be a secret: it is neither passed on nor chained.
+  // The library's error quotes its input, which may be a secret, so it is neither shown nor
+  // chained.
   const words = bech32m.decodeUnsafe(trimmed);
   const bytes = words === undefined ? undefined : bech32m.fromWordsUnsafe(words.words);
   if (words === undefined || !(bytes instanceof Uint8Array) || bytes.length !== KEY_BYTES)
@@ -83,7 +88,7 @@ function decode(prefix: string, text: string, code: ErrorCode): Uint8Array {
   return bytes;
 }
 
-/** What stands before the sentence when a text is sound but of another kind. */
+/** Prepended to the message when a text is valid but of another kind. */
 const KINDS: Readonly<Record<string, string>> = {
   [PUBLIC]: "This is a public key",
   [SECRET]: "This is a shared secret, which nobody else may see",

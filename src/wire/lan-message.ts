@@ -1,10 +1,11 @@
 /**
- * What two peers on one network say to a multicast group: which place they wait at, and their sealed blob.
+ * Multicast messages between two peers on one network: the rendezvous point at which the sender
+ * waits, and its sealed blob.
  *
  *     0        4         5      6               38               46         48
  *     +--------+---------+------+---------------+----------------+----------+---------
- *     | "SRDP" | version | side | place,        | digest of the  | length   | blob …
- *     |        |         |      | 32 bytes      | peer's newest  |          |
+ *     | "SRDP" | version | side | rendezvous    | digest of the  | length   | blob …
+ *     |        |         |      | point, 32     | peer's newest  |          |
  *     +--------+---------+------+---------------+----------------+----------+---------
  */
 import { copyBytes, equalBytes, utf8Encode, writeU16 } from "../base/bytes.ts";
@@ -17,11 +18,11 @@ const HEAD_BYTES: number = MAGIC.length + 2 + POINT_NAME_BYTES + DIGEST_BYTES + 
 
 export interface LanMessage {
   readonly side: MailboxSide;
-  /** Names the place on this kind of carrier only, 32 bytes. */
+  /** Identifies the rendezvous point on LAN signalling channels only, 32 bytes. */
   readonly point: Uint8Array;
-  /** Names the newest blob of the peer that the sender has; zeros for none. */
+  /** Digest of the peer's newest blob that the sender has; zeros if it has none. */
   readonly peerDigest: Uint8Array;
-  /** Empty while there is none. */
+  /** Empty if there is none yet. */
   readonly blob: Uint8Array;
 }
 
@@ -39,7 +40,7 @@ export function encodeLanMessage({ side, point, peerDigest, blob }: LanMessage):
   return bytes;
 }
 
-/** The message that fills `bytes`, its fields its own; undefined for anything else. */
+/** The message in exactly these `bytes`, with copied fields; undefined for any other bytes. */
 export function decodeLanMessage(bytes: Uint8Array): LanMessage | undefined {
   const reader = new Reader(bytes);
   const isOurs = equalBytes(reader.take(MAGIC.length), MAGIC) && reader.u8() === VERSION;

@@ -1,19 +1,21 @@
 /**
- * What peers and a rendezvous server say to each other: the mailbox, where two leave sealed blobs for one
- * another, and the relay. The same bytes are a UDP datagram or a binary WebSocket message.
+ * Messages between peers and a rendezvous server: the mailbox, in which two peers leave sealed
+ * blobs for each other, and the relay. The same bytes are sent as a UDP datagram or a binary
+ * WebSocket message.
  *
  *     0        1         2             10          26          58     59
  *     +--------+---------+-------------+-----------+-----------+------+--------------
- *     |1111kkkk| version | transaction | cookie    | place     | side | …            request
+ *     |1111kkkk| version | transaction | cookie    | point     | side | …            request
  *     |        |         | 8 bytes     | 16 bytes  | 32 bytes  |      |
  *     +--------+---------+-------------+-----------+-----------+------+--------------
- *     |1111kkkk| version | transaction | place 32, side, …                            reply
+ *     |1111kkkk| version | transaction | point 32, side, …                            reply
  *     +--------+---------+-------------+----------------------------------------------
  *     |1111kkkk| session, 8 bytes      | payload                                      relayed datagram
  *     +--------+-----------------------+----------------------------------------------
  *
- * A cookie proves that the sender receives at its address; before that the server sends nothing but a
- * cookie, which is no larger than the smallest request. The layouts stand in `docs/protocol.md`.
+ * A cookie proves that the sender receives packets at its address. Before that, the server sends
+ * nothing but a cookie, which is no larger than the smallest request. The layouts are in
+ * `docs/protocol.md`. `point` is the name of the rendezvous point.
  */
 import { copyBytes, writeU16, writeU32, writeU48 } from "../base/bytes.ts";
 import { Reader } from "../base/reader.ts";
@@ -23,15 +25,15 @@ export const MAILBOX_VERSION = 0;
 
 export const TRANSACTION_BYTES = 8;
 export const COOKIE_BYTES = 16;
-/** Name of a place, and of a relay's room. */
+/** Length of the name of a rendezvous point, and of a relay room. */
 export const POINT_NAME_BYTES = 32;
-/** What names a blob: the first bytes of its SHA-256. All zero names none. */
+/** Length of a blob's digest: the first bytes of its SHA-256. All zero means no blob. */
 export const DIGEST_BYTES = 8;
-/** A relayed connection, as its end names it. */
+/** Length of the ID of a relayed connection. */
 export const SESSION_BYTES = 8;
-/** Largest blob that a mailbox takes. */
+/** Size of the largest blob that a mailbox accepts. */
 export const BLOB_LIMIT_BYTES = 1024;
-/** What relaying adds to a datagram. */
+/** Bytes that relaying adds to a datagram. */
 export const RELAY_HEAD_BYTES: number = 1 + SESSION_BYTES;
 
 /** Low nibble of the first byte. */
@@ -55,11 +57,11 @@ const TIMED_HELLO_BYTES: number = HELLO_BYTES + TIME_BYTES;
 const REQUEST_HEAD_BYTES: number = HELLO_BYTES + POINT_NAME_BYTES + 1;
 const MEET_HEAD_BYTES: number = REQUEST_HEAD_BYTES + 2 * DIGEST_BYTES + 2;
 
-/** Why a server does not do what it was asked for. */
+/** Why a server refuses a request. */
 export const REFUSAL = { full: 1, tooMany: 2, noRelay: 3, quota: 4 } as const;
 export type Refusal = (typeof REFUSAL)[keyof typeof REFUSAL];
 
-/** Which of the two that meet: 0 the initiator, 1 the responder. */
+/** The role at the rendezvous point: 0 the initiator, 1 the responder. */
 export type MailboxSide = 0 | 1;
 
 interface RequestHead {
@@ -69,43 +71,45 @@ interface RequestHead {
   readonly side: MailboxSide;
 }
 
-/** Asks for a cookie, and whether anybody is there. */
+/** Requests a cookie, and whether a peer is present. */
 export interface Hello {
   readonly kind: "hello";
   readonly transaction: Uint8Array;
-  /** Asks for the server's time as well: the request is as long as the answer will be. */
+  /** Also requests the server's time. The request is then as long as the answer. */
   readonly wantsTime?: true;
 }
 
-/** Leaves a blob, asks for the peer's, and keeps both the place and a NAT's mapping alive. */
+/**
+ * Leaves a blob, requests the peer's, and keeps both the registration and a NAT's mapping alive.
+ */
 export interface Meet extends RequestHead {
   readonly kind: "meet";
-  /** Names the blob that the sender has left, or is leaving here. */
+  /** Digest of the blob that the sender has left before, or leaves with this request. */
   readonly localDigest: Uint8Array;
-  /** Names the newest blob of the peer that the sender has. */
+  /** Digest of the peer's newest blob that the sender has. */
   readonly peerDigest: Uint8Array;
-  /** Empty where the server is thought to have it. */
+  /** Empty if the server is assumed to have the blob. */
   readonly blob: Uint8Array;
 }
 
-/** Takes the sender's blob away. */
+/** Removes the sender's blob. */
 export interface Leave extends RequestHead {
   readonly kind: "leave";
 }
 
-/** Asks for an end of a relayed connection, and keeps it. The place is the room's name. */
+/** Requests one end of a relayed connection, and keeps it. The point is the room's name. */
 export interface RelayOpen extends RequestHead {
   readonly kind: "relayOpen";
 }
 
-/** Gives an end of a relayed connection back. */
+/** Releases one end of a relayed connection. */
 export interface RelayClose extends RequestHead {
   readonly kind: "relayClose";
 }
 
 export type MailboxRequest = Hello | Meet | Leave | RelayOpen | RelayClose;
 
-/** About one side of a place, its receiver's. */
+/** Identifies one side of a rendezvous point: the receiver's. */
 interface ReplyHead {
   readonly transaction: Uint8Array;
   readonly point: Uint8Array;
@@ -116,17 +120,20 @@ export interface CookieReply {
   readonly kind: "cookie";
   readonly transaction: Uint8Array;
   readonly cookie: Uint8Array;
-  /** The server's clock, UTC in ms; absent where it was not asked for, or from an older server. */
+  /** The server's clock, UTC in ms; absent if it was not requested, or from an older server. */
   readonly timeMs?: number;
 }
 
-/** What lies at a place. Also sent unasked, with a transaction of zeros, when the peer's blob has changed. */
+/**
+ * The state of a rendezvous point. Also sent unsolicited, with a transaction of zeros, when the
+ * peer's blob has changed.
+ */
 export interface MailboxState extends ReplyHead {
   readonly kind: "state";
-  /** Names the blob that the server has of the receiver. */
+  /** Digest of the receiver's blob that the server has. */
   readonly localDigest: Uint8Array;
   readonly peerDigest: Uint8Array;
-  /** The peer's, empty where the receiver has it already or there is none. */
+  /** The peer's blob; empty if the receiver already has it or there is none. */
   readonly blob: Uint8Array;
 }
 
@@ -137,10 +144,10 @@ export interface Refused extends ReplyHead {
 
 export interface RelayState extends ReplyHead {
   readonly kind: "relayState";
-  /** Names the end in relayed datagrams. */
+  /** The ID of this end in relayed datagrams. */
   readonly session: Uint8Array;
   readonly isPeerPresent: boolean;
-  /** What goes through each way, bytes a second. */
+  /** The rate limit of each direction, bytes per second. */
   readonly rateBytes: number;
 }
 
@@ -163,7 +170,7 @@ export function encodeRequest(request: MailboxRequest): Uint8Array {
   return bytes;
 }
 
-/** The request in `bytes`, its fields views into them; undefined for anything else. */
+/** The request in `bytes`, with fields as views; undefined for any other bytes. */
 export function decodeRequest(bytes: Uint8Array): MailboxRequest | undefined {
   const reader = readerBehindHead(bytes);
   if (reader === undefined) return undefined;
@@ -218,7 +225,7 @@ export function encodeReply(reply: MailboxReply): Uint8Array {
   return bytes;
 }
 
-/** The reply in `bytes`, its fields views into them; undefined for anything else. */
+/** The reply in `bytes`, with fields as views; undefined for any other bytes. */
 export function decodeReply(bytes: Uint8Array): MailboxReply | undefined {
   const reader = readerBehindHead(bytes);
   if (reader === undefined) return undefined;
@@ -249,7 +256,7 @@ export function decodeReply(bytes: Uint8Array): MailboxReply | undefined {
   return reader.ok ? { kind: "relayState", ...fields, session, isPeerPresent, rateBytes } : undefined;
 }
 
-/** Whether `bytes` are a relayed datagram; `RELAY_HEAD_BYTES` on, its payload begins. */
+/** Whether `bytes` are a relayed datagram. Its payload begins at `RELAY_HEAD_BYTES`. */
 export function isRelayed(bytes: Uint8Array): boolean {
   return bytes.length > RELAY_HEAD_BYTES && bytes[0] === (PACKET_RENDEZVOUS | MAILBOX_KIND.relayed);
 }
@@ -259,7 +266,7 @@ export function sessionOfRelayed(bytes: Uint8Array): Uint8Array {
   return bytes.subarray(1, RELAY_HEAD_BYTES);
 }
 
-/** Writes the head of a relayed datagram to the beginning of `bytes`. */
+/** Writes the header of a relayed datagram to the beginning of `bytes`. */
 export function writeRelayHead(bytes: Uint8Array, session: Uint8Array): void {
   bytes[0] = PACKET_RENDEZVOUS | MAILBOX_KIND.relayed;
   bytes.set(session, 1);

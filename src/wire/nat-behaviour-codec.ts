@@ -1,5 +1,6 @@
 /**
- * How the NATs in front of a side behave, in the terms of RFC 4787, as far as it could be found out.
+ * The behaviour of the NATs in front of a peer, in the terms of RFC 4787, as far as it was
+ * detected.
  *
  *     0        1        2          4          6          8
  *     +--------+--------+----------+----------+----------+
@@ -10,7 +11,7 @@
 import { writeU16 } from "../base/bytes.ts";
 import type { Reader } from "../base/reader.ts";
 
-/** On what a mapping, or who is let in through it, depends.  // RFC 4787 §4.1, §5 */
+/** What a mapping or a filter depends on.  // RFC 4787 §4.1, §5 */
 export const DEPENDENCES = [
   "unknown",
   "endpointIndependent",
@@ -19,7 +20,7 @@ export const DEPENDENCES = [
 ] as const;
 export type Dependence = (typeof DEPENDENCES)[number];
 
-/** How the public port follows from the local one.  // RFC 4787 §4.2 */
+/** How the public port relates to the local one.  // RFC 4787 §4.2 */
 export const PORT_PATTERNS = ["unknown", "preserved", "consistent", "sequential", "random"] as const;
 export type PortPattern = (typeof PORT_PATTERNS)[number];
 
@@ -27,17 +28,20 @@ export interface NatBehaviour {
   readonly mapping: Dependence;
   readonly filtering: Dependence;
   readonly portPattern: PortPattern;
-  /** What lies between the ports of two mappings made one after the other, where they are sequential. */
+  /** Difference between the ports of two consecutive mappings, if they are sequential. */
   readonly portStep?: number;
-  /** All public ports that were seen lie in this range, both ends included: a port-block CGN. */
+  /** The range of all observed public ports, both ends inclusive: a port-block CGN. */
   readonly portBlock?: { readonly low: number; readonly high: number };
-  /** Whether a packet from inside to the own public address comes back in. */
+  /** Whether a packet sent from inside to the NAT's public address comes back in. */
   readonly hairpin?: boolean;
-  /** Each remote sees another, unpredictable port: the pair needs birthday probing or a relay. */
+  /**
+   * Each remote address sees a different, unpredictable port: the pair needs birthday probing or a
+   * relay.
+   */
   readonly isHard: boolean;
 }
 
-/** What is known before anything was found out. */
+/** The behaviour assumed before any detection. */
 export const UNKNOWN_BEHAVIOUR: NatBehaviour = {
   mapping: "unknown",
   filtering: "unknown",
@@ -52,7 +56,7 @@ const HAIRPIN = 0x40;
 const HARD = 0x01;
 const BLOCK_GIVEN = 0x01;
 
-/** Writes 8 bytes and returns the index behind them. */
+/** Writes 8 bytes and returns the index after them. */
 export function writeNatBehaviour(bytes: Uint8Array, at: number, nat: NatBehaviour): number {
   const { portBlock, hairpin } = nat;
   bytes[at] =
@@ -67,7 +71,10 @@ export function writeNatBehaviour(bytes: Uint8Array, at: number, nat: NatBehavio
   return writeU16(bytes, at + 6, portBlock?.high ?? 0);
 }
 
-/** The next 8 bytes; what a later version may say that is not known here is read as unknown. */
+/**
+ * Reads the next 8 bytes. Values of a later version that this version does not know are read as
+ * unknown.
+ */
 export function readNatBehaviour(reader: Reader): NatBehaviour {
   const first = reader.u8();
   const second = reader.u8();

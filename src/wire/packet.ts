@@ -1,7 +1,7 @@
 /**
  * The first byte of every packet, and the header of a data packet. datagram.ts takes whole datagrams apart.
  *
- * One socket serves several protocols, which the first byte tells apart:
+ * One socket serves several protocols, which the first byte distinguishes:
  *
  *     0x00–0x3f  STUN, as RFC 7983 §7 assigns it      0xe0, 0xe1  notice, cookie
  *     0x40–0x4f  TURN channel data                    0xe8, 0xe9  connectivity check: request, response
@@ -29,7 +29,7 @@ export const PACKET_RENDEZVOUS = 0xf0;
 
 /** First byte of a cookie, which is of the notice kind. */
 export const PACKET_COOKIE = 0xe1;
-/** First bytes of connectivity checks, which are of the notice kind as well. */
+/** First bytes of connectivity checks, which are also of the notice kind. */
 export const CHECK_REQUEST = 0xe8;
 export const CHECK_RESPONSE = 0xe9;
 /** First bytes of STUN messages are below this.  // RFC 7983 §7 */
@@ -50,10 +50,13 @@ export const PACKET_NUMBER_LIMIT: number = 2 ** 48;
 export const DATA_DESTINATION_ID_AT = 1;
 const PACKET_NUMBER_AT = 9;
 const LENGTH_AT = 15;
-/** All bits of a data packet's first byte that its key epoch leaves fixed. */
+/** The bits of a data packet's first byte that do not depend on its key epoch. */
 const DATA_MASK = 0xf9;
 
-/** Kind of the packet that starts with `firstByte`; equal to one of the four kinds above, or of another protocol. */
+/**
+ * Kind of the packet that starts with `firstByte`: one of the four kinds above, or another
+ * protocol's.
+ */
 export function kindOf(firstByte: number): number {
   return firstByte & KIND_MASK;
 }

@@ -1,23 +1,23 @@
 /**
- * What people paste around a code or a ticket: quotes, a full stop, the marks of a quoted mail, characters that
- * cannot be seen, or the whole command that the other side printed.
+ * Removes what people paste around a code or a ticket: quotes, a full stop, the quotation marks of
+ * a mail, invisible characters, or the whole command that the peer printed.
  */
 
-/** Zero-width characters, marks of direction, soft hyphen, byte order mark. */
+/** Zero-width characters, directional marks, soft hyphen, byte order mark. */
 const INVISIBLE = /[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]/g;
 const QUOTES = /["'`\u00b4\u2018-\u201f\u00ab\u00bb\u2039\u203a]/g;
-/** A shell's prompt, a mail's mark of quoted text, or an opened bracket. */
+/** A shell prompt, the quotation mark of a mail, or an opening bracket. */
 const LEADING = /^(?:[>|$#%([{<]\s*)+/;
-/** What ends a sentence or closes a bracket. */
+/** Punctuation at the end of a sentence, or closing brackets. */
 const TRAILING = /[.,;:!?)\]}>]+$/;
-/** `srudp connect`, perhaps with a path or a launcher before it. */
+/** `srudp connect`, optionally preceded by a path or a launcher. */
 const COMMAND = /^(?:\S+\s+){0,2}?\S*srudp(?:\.js)?\s+connect\s+/;
-/** A code that stands alone between blanks. */
+/** A code surrounded by blanks. */
 const CODE = /(?:^|\s)(\d{1,2}(?:[\s_\u2010-\u2015-]+[A-Za-z]{3,12}){3})(?=\s|$)/;
-/** Longest text that is looked at. */
+/** Longer texts are left unchanged. */
 const MAX_TEXT_LENGTH = 4096;
 
-/** The text of a code without what was pasted around it; the text itself where nothing is known about it. */
+/** The text of a code without the text around it; the input itself if no code is recognized. */
 export function unwrapCode(text: string): string {
   const line = unwrapLine(text);
   const command = COMMAND.exec(line);
@@ -26,7 +26,7 @@ export function unwrapCode(text: string): string {
   return CODE.exec(rest)?.[1] ?? rest;
 }
 
-/** The text of a ticket on one line, without what was pasted around and between its parts. */
+/** The text of a ticket on one line, without the text around and between its parts. */
 export function unwrapTicket(text: string): string {
   if (text.length > MAX_TEXT_LENGTH) return "";
   const line = text
@@ -34,17 +34,17 @@ export function unwrapTicket(text: string): string {
     .map(unwrapLine)
     .join(" ");
   const command = COMMAND.exec(line);
-  // Behind a pasted command there may be options.
+  // Options may follow a pasted command.
   const words = command === null ? line : line.slice(command[0].length).split(/\s-/, 1)[0]!;
   return words.replace(/\s+/g, "");
 }
 
-/** A line without quotes, invisible characters and the marks around it. */
+/** A line without quotes, invisible characters and surrounding marks. */
 export function unwrapLine(text: string): string {
   return unquote(text).replace(LEADING, "").replace(TRAILING, "").trim();
 }
 
-/** A text without quotes and invisible characters, and without blanks around it. */
+/** A text without quotes, invisible characters and surrounding blanks. */
 export function unquote(text: string): string {
   if (text.length > MAX_TEXT_LENGTH) return text;
   return text.replace(INVISIBLE, "").replace(QUOTES, "").trim();

@@ -1,11 +1,12 @@
 /**
- * Requests to a router for a public port: PCP, and NAT-PMP that it succeeds, on the same port of the router.
- * // RFC 6887 §7, §11; RFC 6886 §3
+ * Requests to a router for a public port: PCP and its predecessor NAT-PMP, on the same port of the
+ * router.  // RFC 6887 §7, §11; RFC 6886 §3
  *
- *     PCP      |2|1 MAP | 0 |lifetime |own address (16)| nonce (12) |17| 0 |own port|public port|public address (16)|
- *     NAT-PMP  |0|1 UDP | 0 |own port|public port|lifetime|           |0|0 which public address|
+ *     PCP      |2|1 MAP | 0 |lifetime |local address (16)| nonce (12) |17| 0 |local port|public port|public address (16)|
+ *     NAT-PMP  |0|1 UDP | 0 |local port|public port|lifetime|         |0|0 query public address|
  *
- * Answers repeat what they answer, with the top bit of the second byte set, a result code and the router's age.
+ * Answers repeat the request's fields, with the top bit of the second byte set, a result code and
+ * the router's uptime.
  */
 import { writeU16, writeU32 } from "../base/bytes.ts";
 import { Reader } from "../base/reader.ts";
@@ -22,19 +23,19 @@ const ANSWER = 0x80;
 const PROTOCOL_UDP = 17;
 const PCP_REQUEST_BYTES = 60;
 const V4_MAPPED_AT = 12;
-/** The router speaks NAT-PMP only, or a later PCP.  // RFC 6887 §7.4, RFC 6886 §3.5 */
+/** The router supports NAT-PMP only, or a later PCP.  // RFC 6887 §7.4, RFC 6886 §3.5 */
 const UNSUPPORTED_VERSION = 1;
 
-/** A mapping as it is asked for. */
+/** A requested mapping. */
 export interface MappingRequest {
-  /** Own address on the way to the router: PCP checks it against the packet's source. */
+  /** The local address on the route to the router. PCP compares it with the packet's source. */
   readonly address: string;
   readonly internalPort: number;
-  /** What is hoped for; 0 when that is all the same. */
+  /** The preferred external port; 0 for any. */
   readonly externalPort: number;
-  /** 0 takes the mapping away. */
+  /** 0 removes the mapping. */
   readonly lifetimeS: number;
-  /** 12 bytes that stay the same for all requests about one mapping; NAT-PMP has none. */
+  /** 12 bytes that are the same in all requests for one mapping; NAT-PMP has none. */
   readonly nonce: Uint8Array;
 }
 
@@ -43,18 +44,18 @@ export type PortControlAnswer =
       readonly kind: "mapped";
       readonly internalPort: number;
       readonly externalPort: number;
-      /** Undefined in NAT-PMP, which tells it on another question. */
+      /** Undefined in NAT-PMP, where a separate request returns it. */
       readonly externalAddress: string | undefined;
       readonly lifetimeS: number;
       /** Empty in NAT-PMP. */
       readonly nonce: Uint8Array;
     }
   | { readonly kind: "address"; readonly externalAddress: string }
-  /** The router does not speak this version of the protocol. */
+  /** The router does not support this version of the protocol. */
   | { readonly kind: "version" }
   | { readonly kind: "refused"; readonly code: number };
 
-/** @throws RangeError when the own address is none */
+/** @throws RangeError if the local address is not an IP address */
 export function pcpMapRequest(request: MappingRequest): Uint8Array {
   const bytes = new Uint8Array(PCP_REQUEST_BYTES);
   bytes[0] = PCP_VERSION;
@@ -65,7 +66,7 @@ export function pcpMapRequest(request: MappingRequest): Uint8Array {
   bytes[36] = PROTOCOL_UDP;
   writeU16(bytes, 40, request.internalPort);
   writeU16(bytes, 42, request.externalPort);
-  // Any address will do: all zeros, in the form of the own address' family.  // RFC 6887 §11.1
+  // Any address: all zeros, in the form of the local address's family.  // RFC 6887 §11.1
   if (!request.address.includes(":")) bytes.fill(0xff, 44 + V4_MAPPED_AT - 2, 44 + V4_MAPPED_AT);
   return bytes;
 }
@@ -75,18 +76,18 @@ export function natPmpMapRequest(request: MappingRequest): Uint8Array {
   bytes[0] = NAT_PMP_VERSION;
   bytes[1] = MAP;
   writeU16(bytes, 4, request.internalPort);
-  // Taking a mapping away asks for port 0.  // RFC 6886 §3.4
+  // A request that removes a mapping asks for port 0.  // RFC 6886 §3.4
   writeU16(bytes, 6, request.lifetimeS === 0 ? 0 : request.externalPort);
   writeU32(bytes, 8, request.lifetimeS);
   return bytes;
 }
 
-/** Asks a NAT-PMP router for its public address. */
+/** Requests the public address of a NAT-PMP router. */
 export function natPmpAddressRequest(): Uint8Array {
   return Uint8Array.of(NAT_PMP_VERSION, ADDRESS);
 }
 
-/** What a router answered; undefined for whatever is no answer to these requests. */
+/** Parses a router's answer; undefined for any other bytes. */
 export function parsePortControl(bytes: Uint8Array): PortControlAnswer | undefined {
   const reader = new Reader(bytes);
   const version = reader.u8();
@@ -135,7 +136,7 @@ function parseNatPmp(reader: Reader, opcode: number): PortControlAnswer | undefi
   return { kind: "mapped", internalPort, externalPort, externalAddress: undefined, lifetimeS, nonce };
 }
 
-/** 16 bytes, an IPv4 address in its IPv6 clothes.  // RFC 6887 §5 */
+/** 16 bytes: an IPv4 address as an IPv4-mapped IPv6 address.  // RFC 6887 §5 */
 function mappedAddress(address: string): Uint8Array {
   const plain = ipToBytes(address);
   if (plain === undefined) throw new RangeError("not an IP address");

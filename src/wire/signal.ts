@@ -1,5 +1,6 @@
 /**
- * A signal: what one side tells the other through a meeting place, so that they can reach each other.
+ * A signal: what one peer tells the other through a rendezvous point, so that they can connect to
+ * each other.
  *
  *     0        1        2          4                20           26           34       35
  *     +--------+--------+----------+----------------+------------+------------+--------+---------------+
@@ -7,9 +8,10 @@
  *     |        |        | ation    | 128 bits       | seconds    | 8 bytes    |        | 7 or 19 each  |
  *     +--------+--------+----------+----------------+------------+------------+--------+---------------+
  *
- * `o`: the sender has sent its low-TTL openings to the candidates of the other's signal of this
- * generation; `r`: it is the responder; `a`: the attempt less one. The bytes are made to be sealed and are padded with zeros, so that
- * their length tells a carrier little. Larger than a carrier takes they never get: BEP 44 allows 1000 bytes.
+ * `o`: the sender has sent its low-TTL openings to the candidates of the peer's signal of this
+ * generation. `r`: the sender is the responder. `a`: the attempt minus one. The bytes are sealed
+ * before they are sent. They are padded with zeros, so that their length reveals little to a
+ * signalling channel. Their limit keeps them below the 1000 bytes that BEP 44 allows.
  */
 import { copyBytes, writeU16, writeU48 } from "../base/bytes.ts";
 import { Reader } from "../base/reader.ts";
@@ -22,12 +24,12 @@ import {
   writeNatBehaviour,
 } from "./nat-behaviour-codec.ts";
 
-/** The version that this code speaks. */
+/** The version that this code implements. */
 export const SIGNAL_VERSION = 0;
 export const SESSION_NONCE_BYTES = 16;
-/** Longest signal; sealed it has 40 bytes more. */
+/** Maximum length of a signal. Sealing adds 40 bytes. */
 export const SIGNAL_BYTES_LIMIT = 896;
-/** Most candidates of a signal. */
+/** Maximum number of candidates in a signal. */
 export const SIGNAL_CANDIDATES_LIMIT = 64;
 
 /** Lengths of signals are multiples of this. */
@@ -39,23 +41,32 @@ const ATTEMPT_MASK = 0x03;
 const CANDIDATES_AT: number = 27 + NAT_BEHAVIOUR_BYTES;
 
 export interface Signal {
-  /** Who made it. */
+  /** The role of the sender. */
   readonly role: PunchRole;
-  /** Counts the beginnings, of either side: 1 … 65535. */
+  /** Counts the attempts started by either side: 1 … 65535. */
   readonly generation: number;
-  /** Which in a row of fruitless attempts this is, 1 … 4: from the second on, each has sockets of its own. */
+  /**
+   * Number of this attempt in a series of failed ones, 1 … 4. From the second on, each attempt uses
+   * new sockets.
+   */
   readonly attempt: number;
-  /** 16 random bytes for the life of the sender's agent: another nonce is another process, or another run. */
+  /**
+   * 16 random bytes for the lifetime of the sender's agent. A different nonce means a different
+   * process or run.
+   */
   readonly sessionNonce: Uint8Array;
-  /** UTC seconds when it was made, for the order among signals of one sender and for doctors. */
+  /** Creation time, UTC seconds: orders the signals of one sender, and helps diagnosis. */
   readonly sentAtS: number;
   readonly nat: NatBehaviour;
-  /** In order of preference: the last are left out where they do not fit. */
+  /** In order of preference. The last ones are omitted if they do not fit. */
   readonly candidates: readonly Candidate[];
   readonly hasOpened: boolean;
 }
 
-/** The bytes of `signal`, 128 to 896; candidates that do not fit or are no IP addresses are left out. */
+/**
+ * The bytes of `signal`, 128 to 896. Candidates that do not fit or are not IP addresses are
+ * omitted.
+ */
 export function encodeSignal(signal: Signal): Uint8Array {
   const bytes = new Uint8Array(SIGNAL_BYTES_LIMIT);
   bytes[0] = SIGNAL_VERSION;
@@ -79,7 +90,10 @@ export function encodeSignal(signal: Signal): Uint8Array {
   return bytes.subarray(0, Math.ceil(at / PADDED_TO_BYTES) * PADDED_TO_BYTES);
 }
 
-/** The signal in these bytes, whose author is proved already; undefined for what is none, or of another version. */
+/**
+ * The signal in these bytes, whose author is already authenticated; undefined for any other bytes
+ * or another version.
+ */
 export function decodeSignal(bytes: Uint8Array): Signal | undefined {
   if (bytes.length > SIGNAL_BYTES_LIMIT) return undefined;
   const reader = new Reader(bytes);

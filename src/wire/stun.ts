@@ -1,14 +1,15 @@
 /**
- * STUN messages, and those of TURN, which are STUN messages too.  // RFC 8489 §5, §14; RFC 8656 §18; RFC 5780 §7
+ * STUN messages, and TURN messages, which use the same format.  // RFC 8489 §5, §14; RFC 8656 §18;
+ * RFC 5780 §7
  *
  *     0                   4                   8                            20
  *     +---------+---------+-------------------+----------------------------+------------------------
  *     |00 type  | length  | 0x2112A442        | transaction ID, 96 bits    | attributes, each padded
  *     +---------+---------+-------------------+----------------------------+------------------------
  *
- * What is read comes from strangers: `parseStun` answers undefined for whatever is no message, and the
- * accessors of a message answer undefined for what is not in it. The keyed hashes are handed in, because this
- * layer has none.
+ * The input is untrusted: `parseStun` returns undefined for anything that is not a message, and the
+ * accessors of a message return undefined for absent or invalid attributes. This layer does no
+ * hashing, so the caller passes in the keyed hashes.
  */
 import { copyBytes, equalBytes, utf8Decode, utf8Encode, writeU16, writeU32 } from "../base/bytes.ts";
 import { crc32 } from "./crc32.ts";
@@ -32,7 +33,7 @@ export const STUN_METHOD = {
 export const STUN_CLASS = { request: 0, indication: 1, success: 2, error: 3 } as const;
 export type StunClass = (typeof STUN_CLASS)[keyof typeof STUN_CLASS];
 
-/** Attribute types; below 0x8000 whoever does not know one has to refuse the message. */
+/** Attribute types. A receiver that does not know a type below 0x8000 must refuse the message. */
 export const STUN_ATTRIBUTE = {
   mappedAddress: 0x0001,
   changeRequest: 0x0003,
@@ -60,13 +61,15 @@ export const STUN_ATTRIBUTE = {
   otherAddress: 0x802c,
 } as const;
 
-/** Bits of CHANGE-REQUEST: from where the answer shall come.  // RFC 5780 §7.2 */
+/**
+ * Bits of CHANGE-REQUEST: from which address or port the server should answer.  // RFC 5780 §7.2
+ */
 export const STUN_CHANGE = { address: 0x04, port: 0x02 } as const;
 
 /** A keyed hash: HMAC-SHA1 for MESSAGE-INTEGRITY, HMAC-SHA256 for MESSAGE-INTEGRITY-SHA256. */
 export type StunMac = (key: Uint8Array, bytes: Uint8Array) => Uint8Array;
 
-/** An address as a message carries it. */
+/** An address in a message. */
 export interface StunAddress {
   readonly address: string;
   readonly port: number;
@@ -75,21 +78,24 @@ export interface StunAddress {
 
 const SHA1_BYTES = 20;
 const SHA256_BYTES = 32;
-/** Shortest truncation of the SHA-256 form.  // RFC 8489 §14.6 */
+/** Length of the shortest permitted truncation of the SHA-256 form.  // RFC 8489 §14.6 */
 const MIN_SHA256_BYTES = 16;
-/** Set apart from CRC-32 of other protocols on the same port: "STUN".  // RFC 8489 §14.7 */
+/**
+ * "STUN": distinguishes the fingerprint from the CRC-32 of other protocols on the same port.  //
+ * RFC 8489 §14.7
+ */
 const FINGERPRINT_MASK = 0x5354554e;
 const FINGERPRINT_TOTAL_BYTES = 8;
 const ATTRIBUTE_HEAD_BYTES = 4;
 
 interface Attribute {
   readonly type: number;
-  /** Where the attribute's header begins in the message. */
+  /** Offset of the attribute's header in the message. */
   readonly at: number;
   readonly value: Uint8Array;
 }
 
-/** A message that was received; it refers to the bytes that it was parsed from. */
+/** A received message. It refers to the bytes that it was parsed from. */
 export class StunMessage {
   readonly method: number;
   readonly class: StunClass;
@@ -122,17 +128,23 @@ export class StunMessage {
     return readU32(value, 0);
   }
 
-  /** An address in clear, such as OTHER-ADDRESS. */
+  /** An address in plain form, such as OTHER-ADDRESS. */
   address(type: number): StunAddress | undefined {
     return this.#readAddress(type, undefined);
   }
 
-  /** An address under the exclusive-or that hides it from meddling NATs, such as XOR-MAPPED-ADDRESS. */
+  /**
+   * An address under the exclusive-or that hides it from NATs that rewrite payloads, such as
+   * XOR-MAPPED-ADDRESS.
+   */
   xorAddress(type: number): StunAddress | undefined {
     return this.#readAddress(type, this.#bytes.subarray(4, STUN_HEADER_BYTES));
   }
 
-  /** How a server saw the sender: XOR-MAPPED-ADDRESS, or what servers before RFC 5389 say in its place. */
+  /**
+   * The sender's address as the server saw it: XOR-MAPPED-ADDRESS, or its equivalent from servers
+   * before RFC 5389.
+   */
   get mappedAddress(): StunAddress | undefined {
     return this.xorAddress(STUN_ATTRIBUTE.xorMappedAddress) ?? this.address(STUN_ATTRIBUTE.mappedAddress);
   }
@@ -145,19 +157,25 @@ export class StunMessage {
     return { code, reason: utf8Decode(value.subarray(4)) };
   }
 
-  /** Attribute types that have to be understood and are not among `known`.  // RFC 8489 §6.3 */
+  /** Comprehension-required attribute types that are not in `known`.  // RFC 8489 §6.3 */
   unknownRequired(known: ReadonlySet<number>): number[] {
     return this.#attributes.map(({ type }) => type).filter((type) => type < 0x8000 && !known.has(type));
   }
 
-  /** Whether there is a MESSAGE-INTEGRITY that `key` made; `mac` is HMAC-SHA1.  // RFC 8489 §14.5 */
+  /**
+   * Whether the message has a valid MESSAGE-INTEGRITY under `key`; `mac` is HMAC-SHA1.  // RFC 8489
+   * §14.5
+   */
   isIntact(key: Uint8Array, mac: StunMac): boolean {
     const found = this.#find(STUN_ATTRIBUTE.messageIntegrity);
     if (found?.value.length !== SHA1_BYTES) return false;
     return equalBytes(found.value, mac(key, this.#coveredBytes(found)));
   }
 
-  /** As `isIntact` for MESSAGE-INTEGRITY-SHA256, perhaps cut short; `mac` is HMAC-SHA256.  // RFC 8489 §14.6 */
+  /**
+   * Like `isIntact`, for MESSAGE-INTEGRITY-SHA256, which may be truncated; `mac` is HMAC-SHA256.
+   * // RFC 8489 §14.6
+   */
   isIntactSha256(key: Uint8Array, mac: StunMac): boolean {
     const found = this.#find(STUN_ATTRIBUTE.messageIntegritySha256);
     const length = found?.value.length ?? 0;
@@ -169,7 +187,10 @@ export class StunMessage {
     return this.#attributes.find((attribute) => attribute.type === type);
   }
 
-  /** What an integrity attribute covers: all before it, with a length that ends behind it. */
+  /**
+   * The bytes that an integrity attribute covers: everything before it, with a length field that
+   * ends after it.
+   */
   #coveredBytes(attribute: Attribute): Uint8Array {
     const covered = copyBytes(this.#bytes, 0, attribute.at);
     writeU16(covered, 2, attribute.at + ATTRIBUTE_HEAD_BYTES + attribute.value.length - STUN_HEADER_BYTES);
@@ -189,7 +210,10 @@ export class StunMessage {
   }
 }
 
-/** The message that fills `bytes`; undefined where they are none, or its fingerprint is wrong. */
+/**
+ * Parses the message in exactly these `bytes`; undefined if they are not a message, or if the
+ * fingerprint is wrong.
+ */
 export function parseStun(bytes: Uint8Array): StunMessage | undefined {
   if (!looksLikeStun(bytes) || stunMessageBytes(bytes) !== bytes.length) return undefined;
   const attributes: Attribute[] = [];
@@ -201,7 +225,7 @@ export function parseStun(bytes: Uint8Array): StunMessage | undefined {
     if (valueAt + length > bytes.length) return undefined;
     const isFingerprint = type === STUN_ATTRIBUTE.fingerprint;
     if (isFingerprint && !isFingerprintRight(bytes, at, length)) return undefined;
-    // What stands behind the integrity is not covered by it, and anybody may have put it there.
+    // The integrity attribute does not cover attributes after it, so anyone may have added them.
     const isIntegrity =
       type === STUN_ATTRIBUTE.messageIntegrity || type === STUN_ATTRIBUTE.messageIntegritySha256;
     if (!isSealed || isFingerprint || type === STUN_ATTRIBUTE.messageIntegritySha256)
@@ -212,7 +236,10 @@ export function parseStun(bytes: Uint8Array): StunMessage | undefined {
   return new StunMessage(bytes, attributes);
 }
 
-/** Whether bytes that begin like this can be a STUN message: for whoever shares a socket with other protocols. */
+/**
+ * Whether bytes that begin like this can be a STUN message. Used on sockets shared with other
+ * protocols.
+ */
 export function looksLikeStun(bytes: Uint8Array): boolean {
   return (
     bytes.length >= STUN_HEADER_BYTES &&
@@ -222,18 +249,18 @@ export function looksLikeStun(bytes: Uint8Array): boolean {
   );
 }
 
-/** Length of the message whose header begins `bytes`: how a stream of them is cut. */
+/** Length of the message whose header begins `bytes`. Splits a stream into messages. */
 export function stunMessageBytes(bytes: Uint8Array): number {
   return STUN_HEADER_BYTES + ((bytes[2]! << 8) | bytes[3]!);
 }
 
-/** Puts a message together, attribute by attribute; `fingerprint` or an integrity comes last. */
+/** Builds a message attribute by attribute. `fingerprint` or an integrity attribute comes last. */
 export class StunWriter {
   readonly transactionId: Uint8Array;
   #bytes: Uint8Array = new Uint8Array(FIRST_CAPACITY_BYTES);
   #end: number = STUN_HEADER_BYTES;
 
-  /** @param transactionId 12 random bytes, or those of the request that is answered */
+  /** @param transactionId 12 random bytes, or those of the request that the message answers */
   constructor(method: number, messageClass: StunClass, transactionId: Uint8Array) {
     const type =
       (method & 0x000f) |
@@ -269,7 +296,7 @@ export class StunWriter {
     return this.attribute(type, bytes);
   }
 
-  /** @param address an IPv4 or IPv6 address in text; anything else throws a RangeError */
+  /** @param address an IPv4 or IPv6 address as text; throws a RangeError otherwise */
   address(type: number, address: string, port: number): this {
     return this.attribute(type, addressBytes(address, port));
   }
@@ -289,12 +316,12 @@ export class StunWriter {
     return this.attribute(STUN_ATTRIBUTE.errorCode, value);
   }
 
-  /** MESSAGE-INTEGRITY over what was written so far; `mac` is HMAC-SHA1. */
+  /** Adds MESSAGE-INTEGRITY over everything written so far; `mac` is HMAC-SHA1. */
   integrity(key: Uint8Array, mac: StunMac): this {
     return this.#seal(STUN_ATTRIBUTE.messageIntegrity, SHA1_BYTES, key, mac);
   }
 
-  /** MESSAGE-INTEGRITY-SHA256 over what was written so far; `mac` is HMAC-SHA256. */
+  /** Adds MESSAGE-INTEGRITY-SHA256 over everything written so far; `mac` is HMAC-SHA256. */
   integritySha256(key: Uint8Array, mac: StunMac): this {
     return this.#seal(STUN_ATTRIBUTE.messageIntegritySha256, SHA256_BYTES, key, mac);
   }
@@ -306,7 +333,7 @@ export class StunWriter {
     return this.u32(STUN_ATTRIBUTE.fingerprint, crc ^ FINGERPRINT_MASK);
   }
 
-  /** The whole message, the caller's own. */
+  /** The whole message, a new array. */
   finish(): Uint8Array {
     return copyBytes(this.#bytes, 0, this.#end);
   }
@@ -328,7 +355,7 @@ export class StunWriter {
   }
 }
 
-/** Most messages that leave are smaller. */
+/** Most outgoing messages are smaller. */
 const FIRST_CAPACITY_BYTES = 160;
 
 function addressBytes(address: string, port: number): Uint8Array {
@@ -341,7 +368,10 @@ function addressBytes(address: string, port: number): Uint8Array {
   return value;
 }
 
-/** Port and address of an address attribute under cookie and transaction ID.  // RFC 8489 §14.2 */
+/**
+ * Applies the exclusive-or with cookie and transaction ID to the port and address of an attribute.
+ * // RFC 8489 §14.2
+ */
 function applyMask(value: Uint8Array, at: number, mask: Uint8Array): void {
   value[at + 2]! ^= mask[0]!;
   value[at + 3]! ^= mask[1]!;

@@ -1,14 +1,14 @@
 /**
- * Tickets: signals for people to carry where there is no meeting place. The listener prints an offer, the connector
- * an answer to it.
+ * Tickets: signals that people transfer by hand if there is no rendezvous point. The listener
+ * prints an offer, and the connecting peer prints an answer to it.
  *
  *     srudpt1 ‖ base64url( kind ‖ …  ‖ CRC-32 )
  *
- *     offer    0 ‖ expiry, UTC seconds (48 bits) ‖ psk (256 bits) ‖ signal    confidential like a code
- *     answer   1 ‖ signal, sealed under a key made of the offer's psk         says nothing to others
+ *     offer    0 ‖ expiry, UTC seconds (48 bits) ‖ psk (256 bits) ‖ signal    confidential, like a code
+ *     answer   1 ‖ signal, sealed under a key derived from the psk            not confidential
  *
- * Whoever has an offer can make the link, so it goes over a channel that others do not read. The answer may be read
- * by anyone. The seal also protects the addresses in it against changes.
+ * Anyone who has an offer can make the link, so it must be sent over a confidential channel. The
+ * answer may be public. The seal also protects the addresses in the answer against changes.
  */
 import { base64urlnopad } from "@scure/base";
 import { concatBytes, copyBytes, writeU32, writeU48 } from "../base/bytes.ts";
@@ -22,7 +22,7 @@ import { decodeSignal, encodeSignal, type Signal } from "./signal.ts";
 export const TICKET_PSK_BYTES = 32;
 
 const PREFIX = "srudpt1";
-/** Longest text that is looked at; the longest offer takes some 1300 characters. */
+/** Longer texts are rejected unread. The longest offer has some 1300 characters. */
 const MAX_TEXT_LENGTH = 2000;
 const OFFER = 0;
 const ANSWER = 1;
@@ -30,7 +30,7 @@ const CRC_BYTES = 4;
 
 export interface TicketOffer {
   readonly kind: "offer";
-  /** UTC seconds from which on it is void. */
+  /** Expiry, UTC seconds. */
   readonly expiresAtS: number;
   /** 32 random bytes, used for one link. */
   readonly psk: Uint8Array;
@@ -44,12 +44,12 @@ export interface TicketAnswer {
 
 export type Ticket = TicketOffer | TicketAnswer;
 
-/** Whether a text is meant as a ticket, rightly written or not. */
+/** Whether a text is meant as a ticket, well-formed or not. */
 export function looksLikeTicket(text: string): boolean {
   return /^srudpt1/i.test(unwrapTicket(text));
 }
 
-/** `srudpt1…`, on one line. */
+/** Encodes a ticket: `srudpt1…`, on one line. */
 export function encodeTicket(ticket: Ticket): string {
   let body: Uint8Array;
   if (ticket.kind === "offer") {
@@ -64,10 +64,10 @@ export function encodeTicket(ticket: Ticket): string {
 }
 
 /**
- * The ticket that was pasted; blanks and line breaks that a mail program put in are passed over.
+ * Decodes a pasted ticket. Blanks and line breaks inserted by a mail program are ignored.
  *
- * @throws SrudpError ERR_TICKET_FORMAT; the text is never repeated in it. Whether an offer has expired is for the
- *   caller, who has a clock
+ * @throws SrudpError ERR_TICKET_FORMAT; the message never repeats the text. The caller, which has a
+ * clock, checks whether an offer has expired.
  */
 export function decodeTicket(text: string): Ticket {
   const unwrapped = unwrapTicket(text);
@@ -94,7 +94,7 @@ function fromBase64Url(text: string): Uint8Array {
   try {
     return base64urlnopad.decode(text);
   } catch {
-    // The library's error may quote its input, which is a secret: it is not chained.
+    // The library's error may quote its input, which is a secret, so it is not chained.
     throw new SrudpError("ERR_TICKET_FORMAT");
   }
 }
