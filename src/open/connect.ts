@@ -1,7 +1,8 @@
 /**
- * Connecting: from a host and a port to a link, or to the reason why there is none.
+ * Connects to a host and port.
  *
- * The peer may be listening, or connecting to us at the same time; the handshake finds out which.
+ * The peer may be listening or may be connecting to this side at the same time. The handshake
+ * resolves both cases.
  */
 import type { Path } from "../base/path.ts";
 import { bindConnecting, familiesOf } from "../link/bind.ts";
@@ -18,18 +19,18 @@ import { Crossing } from "../traversal/crossing.ts";
 import { TimedPunch } from "../traversal/timed-punch.ts";
 
 /**
- * Reaches a peer at `host` and `port`.
+ * Connects to a peer at `host` and `port`.
  *
- * The peer is called from an ephemeral port. Unless `localPort` or `cross: false` forbids it, a peer on another
- * machine is called from its own port number as well where that is free here, so that two sides that connect to each
- * other at one number meet without either listening. The number is released when the link stands, unless the link
- * needs it.
+ * The peer is called from an ephemeral port. A peer on another machine is also called from its own
+ * port number, if that port is free locally and neither `localPort` nor `cross: false` forbids it.
+ * Two sides that connect to each other with the same port number therefore find each other without
+ * a listener. The second port is released when the link is open, unless the link uses it.
  *
- * @returns the link, once the peer has shown that it holds the keys
- * @throws SrudpError ERR_USAGE for options out of range or without anything to know the peer by, ERR_FILE_UNWRITABLE (`qlogDirectory`),
- * ERR_HOST_UNKNOWN, ERR_BIND, ERR_TIMEOUT,
- * ERR_BUSY, ERR_VERSION, ERR_WRONG_CODE, ERR_WRONG_PASSPHRASE, ERR_PEER_KEY, ERR_KEY_REFUSED; the signal's
- * reason; what `verifyPeer` threw
+ * @returns the link, once the peer has proved possession of its keys
+ * @throws SrudpError ERR_USAGE for options out of range or without a way to authenticate the peer,
+ * ERR_FILE_UNWRITABLE (`qlogDirectory`), ERR_HOST_UNKNOWN, ERR_BIND, ERR_TIMEOUT, ERR_BUSY,
+ * ERR_VERSION, ERR_WRONG_CODE, ERR_WRONG_PASSPHRASE, ERR_PEER_KEY, ERR_KEY_REFUSED; the signal's
+ * reason; the error of `verifyPeer`
  */
 export async function connect(options: ConnectOptions): Promise<Link> {
   checkConnectOptions(options);

@@ -1,4 +1,4 @@
-/** A queue between the event that brings a link and the `for await` loop that takes it. */
+/** A queue between the event that announces a link and the `for await` loop that receives it. */
 import type { Link } from "../link/link.ts";
 
 type Resolve = (result: IteratorResult<Link, undefined>) => void;
@@ -7,7 +7,9 @@ export class LinkQueue {
   #links: Link[] = [];
   #waiting: Resolve[] = [];
   #isEnded = false;
-  /** Without a loop no link is kept: event listeners have had it already. */
+  /**
+   * Without a loop the queue keeps no links, because event listeners have received them already.
+   */
   #isIterated = false;
 
   get length(): number {
@@ -20,7 +22,7 @@ export class LinkQueue {
     else if (this.#isIterated) this.#links.push(link);
   }
 
-  /** No more links follow; the loop still gets those that are queued. */
+  /** Ends the queue. The loop still receives the queued links. */
   end(): void {
     this.#isEnded = true;
     for (const resolve of this.#waiting) resolve({ done: true, value: undefined });

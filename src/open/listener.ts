@@ -1,8 +1,8 @@
 /**
- * A listener: waits on a UDP port and makes links of the peers that authenticate.
+ * A listener waits on a UDP port and creates links for the peers that authenticate.
  *
- * Which peers those are is decided by the acceptor (engine/acceptor/acceptor.ts). The listener makes its connections
- * at the endpoint, sends its packets, and carries out its events.
+ * The acceptor (engine/acceptor/acceptor.ts) decides which peers are accepted. The listener creates
+ * their connections at the endpoint, sends the acceptor's packets, and performs its events.
  */
 import { EventEmitter } from "node:events";
 import { SrudpError } from "../base/errors.ts";
@@ -29,24 +29,27 @@ import { LinkQueue } from "./link-queue.ts";
 /** Events of a listener. */
 export interface ListenerEvents {
   link: [link: Link];
-  /** A peer tried a wrong code or passphrase; `failures` counts those against the present code. */
+  /**
+   * A peer used a wrong code or passphrase. `failures` counts the wrong guesses against the present
+   * code.
+   */
   guess: [guess: { remote: RemoteAddress; failures: number }];
-  /** After three wrong guesses the code is void. `setCode` sets another. */
+  /** The code is void after three wrong guesses. `setCode` sets another. */
   burnt: [];
-  /** A peer supports other wire versions only. */
+  /** A peer supports only other wire versions. */
   version: [peer: { remote: RemoteAddress; lowest: number; highest: number }];
   /** A peer's key was refused. */
   refused: [peer: { remote: RemoteAddress; key: Uint8Array }];
-  /** A peer was turned away because there was no room for another link. */
+  /** A peer was rejected because the limit of links is reached. */
   busy: [peer: { remote: RemoteAddress }];
-  /** No peer connected within `timeoutMs`; the listener has closed. */
+  /** No peer connected within `timeoutMs`. The listener has closed. */
   error: [error: SrudpError];
   close: [];
 }
 
 /**
- * Waits for peers. Each link is an event `link` and a value of `for await (const link of listener)`, which ends when
- * the listener is closed.
+ * Waits for peers. Each link is emitted as an event `link` and as a value of `for await (const link
+ * of listener)`. The loop ends when the listener is closed.
  */
 export class Listener extends EventEmitter<ListenerEvents> implements AsyncIterable<Link> {
   readonly #endpoint: Endpoint;
@@ -110,12 +113,18 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
     return this.#endpoint.sockets[0]!.local.port;
   }
 
-  /** Why no signalling channel has ever worked; undefined once one has, and without `meet`. */
+  /**
+   * The reason why no signalling channel has ever worked. Undefined once one has worked, and
+   * without `meet`.
+   */
   get meetingFailure(): SrudpError | undefined {
     return this.#meetings?.failure;
   }
 
-  /** Numbers of objects held for links and half-open connections, by name. After a link they are as before it. */
+  /**
+   * Numbers of objects held for links and half-open connections, by name. After a link has ended
+   * they are the same as before it.
+   */
   get counts(): Readonly<Record<string, number>> {
     return {
       ...this.#endpoint.counts,
@@ -126,18 +135,19 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
   }
 
   /**
-   * Replaces the code, with no guesses against the new one; undefined for none.
+   * Replaces the code and resets the count of wrong guesses; undefined for no code.
    *
    * @throws SrudpError ERR_CODE_FORMAT
    */
   setCode(code: string | undefined): void {
-    // An event listener may call this; what the acceptor did to the former code comes first.
+    // An event listener may call this method. The acceptor's events about the former code are
+    // handled first.
     this.#drain();
     this.#replaceCode(code);
     this.#acceptor.setCode(this.#trust.credentials.code);
   }
 
-  /** Stops listening. Existing links continue; the port is free when the last of them has ended. */
+  /** Stops listening. Existing links continue. The port is free when the last of them has ended. */
   close(): Promise<void> {
     if (!this.#closed) {
       this.#closed = true;
@@ -186,7 +196,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
     }
   }
 
-  /** Makes the connection for a peer that was admitted. */
+  /** Creates the connection for a peer that was admitted. */
   #accept(incoming: Incoming): ConnectionHandle {
     const { connectionHandle } = newConnection(this.#endpoint, (parts) => this.#ownerOf(incoming, parts), {
       role: "responder",
@@ -218,7 +228,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
     };
   }
 
-  /** Sends the acceptor's packets and carries out its events. */
+  /** Sends the acceptor's packets and performs its events. */
   #drain(): void {
     for (;;) {
       const transmit = this.#acceptor.pollTransmit();
@@ -289,7 +299,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
     this.emit("link", link);
   }
 
-  /** Replaces the code wherever it is used outside the acceptor. */
+  /** Replaces the code outside the acceptor. */
   #replaceCode(code: string | undefined): void {
     this.#trust.setCode(code);
     void this.#meetings?.setCode(code === undefined ? undefined : parseCode(code));
@@ -301,10 +311,10 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
 }
 
 /**
- * Listens on a UDP port, on IPv4 and on IPv6 unless the options say otherwise.
+ * Listens on a UDP port, on IPv4 and IPv6 unless the options restrict the family.
  *
- * @throws SrudpError ERR_USAGE without any credential, ERR_BIND, ERR_CODE_FORMAT, ERR_FILE_UNWRITABLE
- * (`qlogDirectory`); the signal's reason
+ * @throws SrudpError ERR_USAGE without any credential, ERR_BIND, ERR_CODE_FORMAT,
+ * ERR_FILE_UNWRITABLE (`qlogDirectory`); the signal's reason
  */
 export async function listen(options: ListenOptions): Promise<Listener> {
   checkListenOptions(options);

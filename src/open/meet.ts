@@ -1,4 +1,7 @@
-/** Reaching a peer whose address is not known: both sides go to a place that only they can find. */
+/**
+ * Connects to a peer whose address is not known. Both sides meet at a rendezvous point that is
+ * derived from a shared secret or their keys.
+ */
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { SrudpError } from "../base/errors.ts";
@@ -21,11 +24,12 @@ import {
 import { parseCode } from "../wire/code.ts";
 
 /**
- * Reaches the peer that has the same code, or the key `peer`, wherever it is; it listens with `meet`.
+ * Connects to the peer that has the same code, or the key in `peer`. The peer must listen with
+ * `meet`.
  *
- * @returns the link, once the peer has shown that it holds the keys
- * @throws SrudpError ERR_USAGE without a code, or an identity and one `peer`; ERR_NO_MEETING_PLACE, ERR_NO_PATH,
- * ERR_TIMEOUT; and as `connect`
+ * @returns the link, once the peer has proved possession of its keys
+ * @throws SrudpError ERR_USAGE without a code, or an identity and one `peer`; ERR_NO_MEETING_PLACE,
+ * ERR_NO_PATH, ERR_TIMEOUT; the errors of `connect`
  */
 export async function meet(options: MeetOptions): Promise<Link> {
   checkCommonOptions(options);
@@ -49,7 +53,7 @@ export async function meet(options: MeetOptions): Promise<Link> {
   }
 }
 
-/** Goes where the peer will look, too. */
+/** Joins the rendezvous points at which the peer waits. */
 async function joinPoints(attempt: RendezvousAttempt, options: MeetOptions): Promise<void> {
   const { code, identity, peer } = options;
   const { ticket } = options.meet;
@@ -67,17 +71,21 @@ async function joinPoints(attempt: RendezvousAttempt, options: MeetOptions): Pro
   } else throw new SrudpError("ERR_USAGE", "To meet a peer takes a code, or this side's key and the peer's");
 }
 
-/** Between one neighbouring span on the local network and the next; a code's place takes a third of a second to work out. */
+/**
+ * Pause between two neighbouring time spans on the local network. Deriving the rendezvous point of
+ * a code takes a third of a second.
+ */
 const LAN_PAUSE_MS = 2000;
-/** How far the clock of a peer on the local network may be off, either way. */
+/** Maximum clock error of a peer on the local network, in either direction. */
 const LAN_CLOCK_ERROR_MS = 3_900_000;
 
 /**
- * Goes to the places of the own clock, and of servers' clocks as they are learned. On the local network, where there may
- * be nobody to ask for the time, the neighbouring spans follow one by one while the peer is not found; elsewhere
- * this would burden others too much.
+ * Joins the rendezvous points of the time span of the local clock, and of the clocks of servers as
+ * they are learned. On the local network there may be no time server, so the neighbouring spans are
+ * joined one by one until the peer is found. On other channels that would load public servers too
+ * much.
  *
- * @param placesAt the places of a time that were not asked for before
+ * @param placesAt the rendezvous points of a time, without those that were returned before
  */
 async function joinByClocks(
   attempt: RendezvousAttempt,
@@ -87,7 +95,7 @@ async function joinByClocks(
   const join = async (): Promise<void> => {
     for (const nowMs of attempt.clocks.times) for await (const point of placesAt(nowMs)) attempt.join(point);
   };
-  // Ends with the attempt, as what it belongs to does.
+  // The watch ends with the attempt.
   attempt.clocks.watch(() => void join());
   await join();
   void (async () => {

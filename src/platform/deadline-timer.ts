@@ -1,13 +1,13 @@
 /**
  * One timer for all deadlines of an endpoint.
  *
- * Deadlines move with every packet, mostly to later (the idle timeout, the probe timeout), and a timer that
- * followed them would cost more than the packets. This one is set anew only for an earlier deadline; for a
- * later one it goes off in vain once and is asked again.
+ * Deadlines move with every packet, usually to a later time (idle timeout, probe timeout). Rearming
+ * a timer each time would cost more than the packets. This timer is rearmed only for an earlier
+ * deadline. For a later one it fires once without effect and the owner sets the next deadline.
  */
 import { MAX_TIMER_MS } from "./long-timeout.ts";
 
-/** Node's timers know whole milliseconds only. */
+/** Node's timers have a resolution of one millisecond. */
 const MIN_MS = 1;
 
 export class DeadlineTimer {
@@ -17,7 +17,10 @@ export class DeadlineTimer {
   #dueMs = Infinity;
   #held = true;
 
-  /** @param onDue called when the earliest deadline has come, perhaps too early: it looks, and sets the next */
+  /**
+   * @param onDue called when the earliest deadline has passed, possibly too early; checks what is
+   * due and sets the next deadline
+   */
   constructor(onDue: () => void) {
     this.#onDue = () => {
       this.#dueMs = Infinity;
@@ -25,7 +28,7 @@ export class DeadlineTimer {
     };
   }
 
-  /** Sees to it that the timer goes off by `deadlineMs`; `now` and it are monotonic milliseconds. */
+  /** Ensures that the timer fires by `deadlineMs`. Both arguments are monotonic milliseconds. */
   wakeBy(deadlineMs: number, now: number): void {
     if (deadlineMs >= this.#dueMs) return;
     this.#dueMs = deadlineMs;

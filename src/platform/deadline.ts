@@ -28,7 +28,8 @@ export class Deadline {
   }
 
   /**
-   * The value of `work`; rejects when the deadline expires first, with its error or the signal's reason.
+   * Returns the value of `work`. Rejects when the deadline expires first, with its error or the
+   * signal's reason.
    *
    * @param discard receives a value that arrives after the deadline
    * @param abandon called when the deadline expires, to stop the work
@@ -63,7 +64,10 @@ export class Deadline {
   }
 }
 
-/** The value of `work`; rejects with the reason of `signal` when that is aborted first. */
+/**
+ * Returns the value of `work`. Rejects with the reason of `signal` when the signal is aborted
+ * first.
+ */
 export async function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   const deadline = new Deadline(signal, Number.POSITIVE_INFINITY);
   try {
@@ -73,7 +77,7 @@ export async function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): P
   }
 }
 
-/** Resolves when `work` has resolved, after `timeoutMs` at the latest. Rejects as `work` does. */
+/** Resolves when `work` has resolved, or after `timeoutMs`. Rejects if `work` does. */
 export async function resolvedWithin(work: Promise<unknown>, timeoutMs: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => {

@@ -1,34 +1,36 @@
 /**
- * Keeps some file descriptors of the process for its links, look-ups and files: connections are refused before the
- * system's limit is reached. Beyond it, libuv closes what it accepts without telling anybody, and everything else in
- * the process fails with EMFILE.
+ * Reserves some file descriptors of the process for its links, look-ups and files. Connections are
+ * refused before the system's limit is reached. At the limit, libuv silently closes accepted
+ * connections, and everything else in the process fails with EMFILE.
  */
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { devNull } from "node:os";
 
-/** What connections leave free. */
+/** Number of descriptors that connections must leave free. */
 const RESERVED_DESCRIPTORS = 8;
 
-/** Undoes an admission; may be called again. */
+/** Undoes an admission. May be called more than once. */
 export type Release = () => void;
 
 export class DescriptorBudget {
   readonly #limitOf: () => number;
   #limit: number | undefined;
-  /** Admitted, without a descriptor so far. */
+  /** Connections that were admitted but have no descriptor yet. */
   #pending = 0;
   #isShort = false;
 
-  /** @param limitOf descriptors that the process may have; for tests */
+  /** @param limitOf returns the maximum number of descriptors; for tests */
   constructor(limitOf: () => number = systemLimit) {
     this.#limitOf = limitOf;
   }
 
   /**
-   * Admits a connection that will need a descriptor: call the result when it has one, or needs none any more.
+   * Admits a connection that needs a descriptor. Call the result once the connection has its
+   * descriptor or no longer needs one.
    *
-   * @param onShort called at the first refusal, and again only after there was room in between
-   * @returns undefined when the connection has to be refused
+   * @param onShort called at the first refusal, and again only after a connection was admitted in
+   * between
+   * @returns undefined when the connection must be refused
    */
   admit(onShort: () => void): Release | undefined {
     const free = this.#free();
@@ -48,7 +50,7 @@ export class DescriptorBudget {
     };
   }
 
-  /** The system hands out the lowest number that is free, so the next number tells how many are in use. */
+  /** The system assigns the lowest free number, so the next number shows how many are in use. */
   #free(): number {
     this.#limit ??= this.#limitOf();
     try {
@@ -61,10 +63,10 @@ export class DescriptorBudget {
   }
 }
 
-/** Descriptors belong to the process, whichever link takes them. */
+/** The budget is shared by all links, because descriptors belong to the process. */
 export const processDescriptors: DescriptorBudget = new DescriptorBudget();
 
-/** Where the limit is not known, only its effect is: nothing more can be opened. */
+/** If the limit is unknown, it is only noticed when opening fails. */
 function systemLimit(): number {
   try {
     const limit = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];

@@ -1,12 +1,13 @@
-/** The limit on open files, which sockets count as, and what is said where it is reached. */
+/** The limit on open files, which includes sockets, and the error when it is reached. */
 import { readFileSync } from "node:fs";
 import { SrudpError } from "../base/errors.ts";
 
-/** Open files that a command needs to start; each link and each forwarded connection takes further ones. */
+/** Open files that a command needs to start. Each link and each forwarded connection needs more. */
 export const NEEDED_DESCRIPTORS = 80;
 
 /**
- * Refuses to start where too few files may be open: otherwise something else fails halfway, for no visible reason.
+ * Fails at startup if the limit on open files is too low. Otherwise a later operation would fail
+ * with an unrelated error.
  *
  * @throws SrudpError ERR_DESCRIPTORS
  */
@@ -16,7 +17,10 @@ export function checkDescriptorLimit(limit: number | undefined = descriptorLimit
   throw new SrudpError("ERR_DESCRIPTORS", detail);
 }
 
-/** An error that says so, where `error` means that no further file or socket can be opened. */
+/**
+ * Converts `error` to ERR_DESCRIPTORS if it means that no further file or socket can be opened.
+ * Returns undefined for other errors.
+ */
 export function descriptorError(error: unknown): SrudpError | undefined {
   const code = (error as Partial<NodeJS.ErrnoException> | undefined | null)?.code;
   if (code === "EMFILE")
@@ -26,7 +30,7 @@ export function descriptorError(error: unknown): SrudpError | undefined {
   return undefined;
 }
 
-/** What `ulimit -n` says; undefined where the system does not tell. */
+/** The value of `ulimit -n`, or undefined if the system does not report it. */
 function descriptorLimit(): number | undefined {
   try {
     const soft = /^Max open files +(\d+)/m.exec(readFileSync("/proc/self/limits", "latin1"))?.[1];

@@ -1,9 +1,10 @@
 /**
- * A timeout of any length. Node's own know 31 bits of milliseconds, 24.8 days: a longer one fires after 1 ms, with a
- * warning on stderr. Whatever a user or a peer may name takes this one.
+ * A timeout of any length. Node's timers are limited to 31 bits of milliseconds, 24.8 days. A
+ * longer one fires after 1 ms with a warning on stderr. Timeouts that a user or a peer can choose
+ * use this class.
  */
 
-/** The longest delay that Node's timers take. */
+/** The longest delay that Node's timers support. */
 export const MAX_TIMER_MS: number = 2 ** 31 - 1;
 
 export class LongTimeout {
@@ -13,7 +14,7 @@ export class LongTimeout {
   #timer: NodeJS.Timeout | undefined;
 
   /**
-   * Starts it.
+   * Starts the timeout.
    *
    * @param delayMs Infinity for never
    * @param maxTimerMs the longest delay of a single timer, for tests

@@ -1,14 +1,17 @@
 /**
- * From a name to its addresses, so that a DNS server that answers slowly or never delays nothing else.
+ * Resolves a name to its addresses. A DNS server that answers slowly or not at all delays nothing
+ * else.
  *
- * The system's resolver (getaddrinfo) runs in Node's four worker threads, cannot be cancelled, and a process that exits
- * waits for it: four look-ups of a silent server stop everything else that needs a thread, and hold up the exit
- * for ten seconds. So it is asked last. First comes the hosts file, then DNS by c-ares, which needs no thread and can
- * be cancelled. What DNS does not know may still be known to the system (search domains, containers, a directory):
- * then DNS has answered, and the system's resolver is quick.
+ * The system's resolver (getaddrinfo) runs in Node's four worker threads and cannot be cancelled,
+ * and a process that exits waits for it. Four look-ups of a silent server block everything else
+ * that needs a thread, and delay the exit for ten seconds. The system's resolver is therefore the
+ * last resort. The hosts file is read first. Then c-ares queries DNS, which needs no thread and can
+ * be cancelled. The system may know names that DNS does not (search domains, containers, a
+ * directory). In that case DNS has answered, so the system's resolver is fast.
  *
- * Where names are not configured by `resolv.conf` (macOS, Windows) DNS alone could give another answer than the system
- * (a VPN's domains), so the system is asked at once there.
+ * Where `resolv.conf` does not configure names (macOS, Windows), DNS alone could return other
+ * addresses than the system (for example for the domains of a VPN), so the system's resolver is
+ * used at once.
  */
 import { Resolver } from "node:dns";
 import { lookup } from "node:dns/promises";
@@ -20,25 +23,28 @@ import { addressScope } from "../punch/address-scope.ts";
 export interface LookupOptions {
   /** Only addresses of this family. */
   readonly family?: 4 | 6 | undefined;
-  /** When to give up. Default 5 s. */
+  /** Time limit. Default 5 s. */
   readonly timeoutMs?: number | undefined;
-  /** Gives up; the promise rejects with ECANCELLED. */
+  /** Cancels the look-up. The promise rejects with ECANCELLED. */
   readonly signal?: AbortSignal | undefined;
 }
 
 const TIMEOUT_MS = 5000;
-/** How long one DNS server is waited for before the next is asked. */
+/** Timeout of one DNS server before the next one is queried. */
 const SERVER_TIMEOUT_MS = 1500;
 const SERVER_TRIES = 3;
-/** Once one family has addresses, the other has so long; some DNS servers never answer about IPv6.  // RFC 8305 §3 */
+/**
+ * Once one family has addresses, the time for the other one; some DNS servers never answer queries
+ * for IPv6.  // RFC 8305 §3
+ */
 const OTHER_FAMILY_MS = 250;
-/** System look-ups at a time: two of the four worker threads stay free. */
+/** Maximum number of concurrent system look-ups. Two of the four worker threads stay free. */
 const MAX_SYSTEM_LOOKUPS = 2;
 const HOSTS_FILE = "/etc/hosts";
 const USES_RESOLV_CONF: boolean = process.platform !== "darwin" && process.platform !== "win32";
 
 /**
- * All addresses of a name, at least one, the family that this machine can use first.
+ * All addresses of a name, at least one. The family that this machine can use comes first.
  *
  * @throws an error with the `code` of `node:dns`: ENOTFOUND, ENODATA, ETIMEOUT, ECANCELLED, …
  */
@@ -50,11 +56,12 @@ export async function lookUp(name: string, options: LookupOptions = {}): Promise
   const known = fromHostsFile(name).filter(fits);
   if (known.length > 0) return known;
   if (isLocalhost(name)) return ["127.0.0.1", "::1"].filter(fits);
-  // Multicast DNS is the system's.
+  // Multicast DNS is left to the system.
   if (!/\.local\.?$/i.test(name)) {
     try {
       const found = await lookUpByDns(name, options);
-      // A name of one label belongs to a search domain first: all that counts is that DNS answers.
+      // A name with a single label belongs to a search domain first. For such a name, DNS is only
+      // queried to see that it answers.
       if (found.length > 0 && /[^.]\../.test(name)) return found;
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
@@ -64,7 +71,7 @@ export async function lookUp(name: string, options: LookupOptions = {}): Promise
   return await lookUpBySystem(name, options);
 }
 
-/** `lookUp` as sockets take it (`lookup` of `net.connect`). */
+/** `lookUp` with the signature of the option `lookup` of `net.connect`. */
 export function socketLookup(signal: AbortSignal): LookupFunction {
   return (name, options, callback) => {
     const family = options.family === 4 || options.family === 6 ? options.family : undefined;
@@ -79,7 +86,7 @@ export function socketLookup(signal: AbortSignal): LookupFunction {
   };
 }
 
-/** The addresses that a hosts file has for a name, in its order. */
+/** The addresses of a name in a hosts file, in file order. */
 export function addressesInHosts(text: string, name: string): string[] {
   const wanted = name.replace(/\.$/, "").toLowerCase();
   const found: string[] = [];
@@ -93,7 +100,7 @@ export function addressesInHosts(text: string, name: string): string[] {
 
 function fromHostsFile(name: string): string[] {
   try {
-    // Not by a worker thread: those may all be waiting for DNS.
+    // Read synchronously, because all worker threads may be waiting for DNS.
     return addressesInHosts(readFileSync(HOSTS_FILE, "utf8"), name);
   } catch {
     return [];
@@ -105,7 +112,7 @@ function isLocalhost(name: string): boolean {
   return /^(?:.+\.)?localhost\.?$/i.test(name);
 }
 
-/** Asks DNS for both families at once. @returns none where only a family that was not asked for has addresses */
+/** Queries DNS for the requested families at once. */
 function lookUpByDns(name: string, options: LookupOptions): Promise<string[]> {
   const { family, timeoutMs = TIMEOUT_MS, signal } = options;
   const resolver = new Resolver({ timeout: SERVER_TIMEOUT_MS, tries: SERVER_TRIES });
@@ -132,7 +139,7 @@ function lookUpByDns(name: string, options: LookupOptions): Promise<string[]> {
     const take = (one: 4 | 6, failed: Error | null, addresses: readonly string[] | undefined): void => {
       if (open === 0) return;
       open--;
-      // A time-out of one family says more than the other's having no address.
+      // A timeout of one family is more informative than a missing address of the other.
       if (failed !== null && (failed as NodeJS.ErrnoException).code !== "ENODATA") error = failed;
       found[one] = addresses ?? [];
       if (open === 0) finish();
@@ -155,7 +162,7 @@ async function lookUpBySystem(name: string, options: LookupOptions): Promise<str
     while (systemLookups >= MAX_SYSTEM_LOOKUPS) {
       await new Promise<void>((resolve) => waitingForSystem.push(resolve));
     }
-    // Passes its turn on.
+    // The caller gave up, so its slot goes to the next one.
     if (isGivenUp) {
       waitingForSystem.shift()?.();
       return [];
@@ -194,7 +201,10 @@ async function lookUpBySystem(name: string, options: LookupOptions): Promise<str
   });
 }
 
-/** Whether addresses of IPv6 are of use; getaddrinfo orders by the same question.  // RFC 6724 §6, rule 1 */
+/**
+ * Whether IPv6 addresses are usable. getaddrinfo orders addresses by the same criterion.  // RFC
+ * 6724 §6, rule 1
+ */
 function hasGlobalIpv6(): boolean {
   return Object.values(networkInterfaces()).some((entries) =>
     entries?.some(

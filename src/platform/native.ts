@@ -1,13 +1,17 @@
 /**
- * The way to functions of the process itself (its C library, and the OpenSSL inside node) by the optional
- * package koffi. Where that is missing, or this platform has no build of it, everything works without.
+ * Calls functions of the process itself (its C library, and the OpenSSL inside node) through the
+ * optional package koffi. Everything works without koffi, which may be missing or may have no build
+ * for the platform.
  */
 import { createRequire } from "node:module";
 
-/** A C function. Addresses are plain numbers: user space ends far below 2^53. */
+/** A C function. Addresses are plain numbers, because user space ends far below 2^53. */
 export type NativeFunction = (...values: (number | null)[]) => number;
 
-/** What of koffi is used here; its own types are as optional as itself. */
+/**
+ * The part of koffi's interface that is used here. koffi's own types are as optional as the
+ * package.
+ */
 interface Koffi {
   load(path: null): { func(name: string, result: string, parameters: readonly string[]): NativeFunction };
   address(bytes: Uint8Array): bigint;
@@ -15,20 +19,20 @@ interface Koffi {
 }
 
 export interface Native {
-  /** The function `name` of the process; throws when there is none. */
+  /** Finds the function `name` in the process. Throws if it does not exist. */
   find(name: string, result: string, parameters: readonly string[]): NativeFunction;
   /**
-   * Where `bytes` lie in memory. They stay there as long as somebody holds them; who uses the address
-   * afterwards reads or writes memory that belongs to others.
+   * The memory address of `bytes`. It is valid as long as `bytes` is referenced. Use after that
+   * reads or writes unrelated memory.
    */
   addressOf(bytes: Uint8Array): number;
-  /** The reason why the last function failed, as a positive errno. */
+  /** The positive errno of the last failed function. */
   errno(): number;
 }
 
 let found: Native | null | undefined;
 
-/** Loaded at the first call; undefined where there is none. */
+/** The native functions, loaded at the first call; undefined if they are not available. */
 export function native(): Native | undefined {
   if (found === undefined) found = load();
   return found ?? undefined;

@@ -1,6 +1,6 @@
 /**
- * Finds the process that holds a port which cannot be bound, as far as this user may see. Linux
- * only, and used only after binding has failed.
+ * Finds the process that holds a port, as far as the current user may see it. Linux only, and used
+ * only after a bind has failed.
  */
 import { readdir, readFile, readlink } from "node:fs/promises";
 import { basename } from "node:path";
@@ -11,7 +11,7 @@ const STATE_FIELD = 3;
 const UID_FIELD = 7;
 const INODE_FIELD = 9;
 const TCP_LISTEN = "0A";
-/** The words of a command line that may be repeated: others may be codes. */
+/** Words of a command line that may be shown. Other words may be codes. */
 const COMMANDS: ReadonlySet<string> = new Set([
   "listen",
   "connect",
@@ -22,10 +22,11 @@ const COMMANDS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * The holder of a port, as in `process 4711 (srudp listen)` or `a process of user 33`.
+ * The holder of a port as text, for example `process 4711 (srudp listen)` or `a process of user
+ * 33`.
  *
- * @param root where the kernel's files are, for tests
- * @returns undefined where the system does not say
+ * @param root the folder of the kernel's files, for tests
+ * @returns undefined if the system does not tell
  */
 export async function holderOfPort(
   protocol: "udp" | "tcp",
@@ -59,7 +60,7 @@ async function socketAt(
   return undefined;
 }
 
-/** The first process that has the socket open; undefined where it belongs to another user. */
+/** The first process that has the socket open; undefined if it belongs to another user. */
 async function ownerOfSocket(root: string, inode: string): Promise<string | undefined> {
   for (const processId of await entriesOf(root)) {
     if (!/^\d+$/.test(processId)) continue;
@@ -72,7 +73,9 @@ async function ownerOfSocket(root: string, inode: string): Promise<string | unde
   return undefined;
 }
 
-/** The program's name without its arguments, which are private; for srudp also its command. */
+/**
+ * The name of the program without its arguments, which are private. For srudp, also its command.
+ */
 async function nameOfProcess(root: string, processId: string): Promise<string | undefined> {
   const words = (await textOf(`${root}/${processId}/cmdline`)).split("\0");
   const at = words.findIndex((word) => /^srudp(?:\.js)?$/.test(basename(word.split(" ", 1)[0]!)));

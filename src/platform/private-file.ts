@@ -1,9 +1,9 @@
 /**
- * Files that only their owner may access: read only if that holds, and written so that they never
- * exist incomplete or with other permissions.
+ * Files that only their owner may access. They are read only if their permissions ensure that, and
+ * written so that they never exist incomplete or with other permissions.
  *
- * The permissions checked are those of the open descriptor, not of the name: another file can take
- * the name between a check and the opening.
+ * The permissions of the open descriptor are checked, not those of the path, because another file
+ * can take the path between a check and the opening.
  */
 import { constants, type Stats } from "node:fs";
 import { type FileHandle, lstat, mkdir, open, rename, stat, unlink } from "node:fs/promises";
@@ -11,20 +11,23 @@ import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { SrudpError } from "../base/errors.ts";
 
-/** Longest file that is read; a key takes less than a hundred bytes, a list of peers a hundred for each. */
+/**
+ * Maximum size of a file that is read. A key takes less than a hundred bytes, and so does each peer
+ * in a list.
+ */
 const MAX_FILE_BYTES = 1 << 20;
-/** How often, and after what time, another writer's lock is tried again. */
+/** Number and interval of the retries while another writer holds the lock. */
 const LOCK_RETRIES = 40;
 const LOCK_RETRY_MS = 50;
-/** A lock this old was left by a process that died. */
+/** A lock of this age was left behind by a process that died. */
 const LOCK_STALE_MS = 10_000;
 
 /**
- * The text of a private file, `undefined` when there is none.
+ * Reads a private file. Returns `undefined` if it does not exist.
  *
- * @throws SrudpError ERR_KEY_FILE with the remedy when it is no regular file, belongs to somebody else, is
- *   open to group or others, is no UTF-8 or holds a byte order mark; ERR_FILE_UNREADABLE when the
- *   system refuses to read it
+ * @throws SrudpError ERR_KEY_FILE with the remedy when it is not a regular file, belongs to another
+ * user, is open to group or others, is not UTF-8 or contains a byte order mark; ERR_FILE_UNREADABLE
+ * when the system refuses to read it
  */
 export async function readPrivateFile(path: string): Promise<string | undefined> {
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY;
@@ -54,13 +57,15 @@ export async function readPrivateFile(path: string): Promise<string | undefined>
 }
 
 /**
- * Creates a private file (mode 0600) that holds `text`: it stands there whole, on the disk, or not at all.
+ * Creates a private file (mode 0600) with the contents `text`. The file is either complete and
+ * synced to disk, or does not exist.
  *
- * @returns false, and nothing changed, when the file exists already
+ * @returns false, without a change, if the file exists already
  */
 export async function createPrivateFile(path: string, text: string): Promise<boolean> {
   return withDraft(path, async (draft, draftPath) => {
-    // The draft is the lock, so nothing of ours takes the name between the look and the rename.
+    // The draft is the lock, so no other srudp process takes the name between the check and the
+    // rename.
     const taken = await lstat(path).then(
       () => true,
       () => false,
@@ -74,16 +79,17 @@ export async function createPrivateFile(path: string, text: string): Promise<boo
 }
 
 /**
- * Replaces what a private file holds by what `change` makes of it (`undefined` where there was no file), as one step.
+ * Atomically replaces the contents of a private file with the result of `change`, which receives
+ * `undefined` if the file does not exist.
  *
- * @param change may be called again, with a newer text, when another process took the lock away
+ * @param change may be called again with newer contents, if another process took the lock
  */
 export async function changePrivateFile(
   path: string,
   change: (text: string | undefined) => string,
 ): Promise<void> {
   await withDraft(path, async (draft, draftPath) => {
-    // Read under the lock: two that add a line at once must not lose one.
+    // Read under the lock, so that no line is lost when two processes add one at the same time.
     const isDone = await settle(draft, draftPath, path, change(await readPrivateFile(path)));
     return isDone ? undefined : LOCK_LOST;
   });
@@ -106,7 +112,7 @@ export async function rehearsePrivateFile(
 
 /**
  * Creates a folder (mode 0700) and its parents, or checks that only this user can write to the
- * existing one.
+ * existing folder.
  */
 export async function ensurePrivateFolder(path: string): Promise<void> {
   let status: Stats;
@@ -123,7 +129,7 @@ export async function ensurePrivateFolder(path: string): Promise<void> {
   }
 }
 
-/** Mode bits that give somebody beside the owner access. */
+/** Mode bits that give write access to other users. */
 export const WRITE_BY_OTHERS = 0o022;
 export const ANYTHING_BY_OTHERS = 0o077;
 
@@ -138,7 +144,7 @@ export function isOpenTo(status: Stats, bits: number): boolean {
   return hasPermissions && (status.mode & bits) !== 0;
 }
 
-/** `path` as a shell takes it, with whatever could act on a terminal left out. */
+/** `path` quoted for a shell, without characters that a terminal could interpret. */
 export function quotePath(path: string): string {
   if (/^[\w@%+=:,./~-]+$/.test(path)) return path;
   const shown = path.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "?");
@@ -178,12 +184,14 @@ function untrusted(path: string, what: string): SrudpError {
   return new SrudpError("ERR_KEY_FILE", `${quotePath(path)} ${what}`);
 }
 
-/** Another process took this one's draft for an abandoned one and deleted it: nothing was changed. */
+/**
+ * Another process considered this process's draft abandoned and deleted it. Nothing was changed.
+ */
 const LOCK_LOST: unique symbol = Symbol("lock lost");
 
 /**
- * Opens `path.new` for `use`, which leaves it renamed or unlinked. Its creation can succeed once
- * only, so it is the lock between processes as well.
+ * Creates `path.new` for `use`, which leaves it renamed or unlinked. Only one process can create
+ * the file, so it also serves as a lock between processes.
  */
 async function withDraft<T>(
   path: string,
@@ -220,16 +228,16 @@ async function dropStaleDraft(draftPath: string): Promise<void> {
   try {
     if (Date.now() - (await stat(draftPath)).mtimeMs > LOCK_STALE_MS) await unlink(draftPath);
   } catch {
-    // It went away by itself.
+    // The file disappeared in the meantime.
   }
 }
 
-/** @returns false, and nothing changed, when the draft is not this process's any more */
+/** @returns false, without a change, if the draft no longer belongs to this process */
 async function settle(draft: FileHandle, draftPath: string, path: string, text: string): Promise<boolean> {
   await draft.writeFile(text);
   await draft.sync();
-  // A process that was suspended for long may find its draft deleted, and another process's
-  // incomplete draft under the name.
+  // After a long suspension, the draft may have been deleted, and its path may name the incomplete
+  // draft of another process.
   if (!(await isSameFile(draft, draftPath))) return false;
   await rename(draftPath, path);
   await syncFolder(path);
@@ -243,9 +251,9 @@ async function isSameFile(file: FileHandle, path: string): Promise<boolean> {
   return named !== undefined && named.ino === held.ino && named.dev === held.dev;
 }
 
-/** A rename lasts through a power cut only when the folder is on the disk too. */
+/** A rename only survives a power failure if the folder is synced as well. */
 async function syncFolder(path: string): Promise<void> {
-  if (!hasPermissions) return; // Windows opens no folders.
+  if (!hasPermissions) return; // Windows cannot open folders.
   const folder = await open(dirname(path), constants.O_RDONLY);
   try {
     await folder.sync();
@@ -254,5 +262,5 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** Windows has neither owners nor permission bits that mean anything here. */
+/** Windows has no owners or permission bits that are meaningful here. */
 const hasPermissions = process.platform !== "win32";

@@ -1,6 +1,6 @@
 /**
- * Work that must finish before the process exits: removing a port mapping, releasing a relay. The
- * exit waits for it briefly.
+ * Work that must finish before the process exits, for example removing a port mapping or releasing
+ * a relay. The exit waits for it for a short time.
  */
 import { resolvedWithin } from "./deadline.ts";
 

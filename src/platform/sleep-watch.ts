@@ -1,15 +1,15 @@
 /**
- * Notices that the machine has slept: the monotonic clock stands still meanwhile, the wall clock does not.
- * A process that was stopped shows it otherwise, by timers that are seconds late.
+ * Detects that the machine has slept: the monotonic clock stops during sleep, the wall clock does
+ * not. A process that was stopped is not detected here; its timers are seconds late.
  */
 
-/** A gap that no load explains. */
+/** A gap that system load cannot cause. */
 export const SLEPT_MS = 3000;
 
 export class SleepWatch {
   #offsetMs: number | undefined;
 
-  /** Whether the clocks have drifted apart since the last call, as they do over a sleep. */
+  /** Whether the clocks have diverged since the last call, as they do during sleep. */
   hasSlept(monotonicMs: number): boolean {
     const offsetMs = Date.now() - monotonicMs;
     const before = this.#offsetMs ?? offsetMs;

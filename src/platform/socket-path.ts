@@ -1,9 +1,11 @@
-/** Paths of Unix sockets: the system's field for them is short, and Node cuts a longer path off without a word. */
+/**
+ * Paths of Unix sockets. The system limits their length, and Node silently truncates a longer path.
+ */
 
 /** `sun_path` without its terminating zero. */
 export const MAX_SOCKET_PATH_BYTES: number = process.platform === "darwin" ? 103 : 107;
 
-/** Why `path` can be no socket's, as an error of the system; undefined when it can. */
+/** Why `path` is not valid for a socket, as a system error; undefined if it is valid. */
 export function socketPathError(path: string): NodeJS.ErrnoException | undefined {
   const length = Buffer.byteLength(path);
   if (length <= MAX_SOCKET_PATH_BYTES) return undefined;

@@ -1,20 +1,21 @@
 /**
  * A token bucket for each source (IPv4 address, IPv6 /64) in a table of bounded size.
  *
- * A bucket is one number, the time at which it is full again, so a source that has been quiet for as long needs no
- * entry. When the table is full, the source that has been quiet longest loses its entry and starts with a full
- * bucket: an attacker with many addresses gains bursts, never memory.
+ * A bucket is one number, the time at which it is full again, so a source with a full bucket needs
+ * no entry. When the table is full, the source that has been idle longest loses its entry and
+ * starts with a full bucket. An attacker with many addresses gains bursts, but cannot increase the
+ * memory.
  */
 import { ipFromBytes, ipToBytes } from "../wire/ip-address.ts";
 
 export interface SourceRate {
-  /** Tokens a second. */
+  /** Tokens added per second. */
   readonly perSecond: number;
-  /** Tokens of a full bucket. */
+  /** Size of the bucket in tokens. */
   readonly burst: number;
 }
 
-/** Sources remembered at the same time; about 100 bytes each. */
+/** Maximum number of sources in the table, about 100 bytes each. */
 export const MAX_SOURCES = 16_384;
 
 export class SourceRates {
@@ -22,10 +23,16 @@ export class SourceRates {
   readonly #depthMs: number;
   readonly #maxSources: number;
   readonly #keyOf: (address: string) => string;
-  /** When the bucket of a source is full again, the source that was quiet longest first. */
+  /**
+   * The time at which the bucket of each source is full again. The source that has been idle
+   * longest comes first.
+   */
   readonly #fullAtMs: Map<string, number> = new Map();
 
-  /** @param keyOf which addresses share a bucket; by default those of one IPv6 /64 */
+  /**
+   * @param keyOf returns the bucket of an address; default: one bucket for each IPv4 address and
+   * IPv6 /64
+   */
   constructor(
     { perSecond, burst }: SourceRate,
     maxSources: number = MAX_SOURCES,
@@ -37,7 +44,10 @@ export class SourceRates {
     this.#maxSources = maxSources;
   }
 
-  /** Takes tokens for a source; false, and none taken, when its bucket holds fewer. */
+  /**
+   * Takes tokens from a source's bucket. Returns false, without taking any, if the bucket has
+   * fewer.
+   */
   take(nowMs: number, address: string, tokens = 1): boolean {
     const key = this.#keyOf(address);
     const known = this.#fullAtMs.get(key);
@@ -51,7 +61,7 @@ export class SourceRates {
     return true;
   }
 
-  /** Forgets sources whose buckets are full again. */
+  /** Removes sources whose buckets are full again. */
   sweep(nowMs: number): void {
     for (const [key, fullAtMs] of this.#fullAtMs) {
       if (fullAtMs > nowMs) return;
@@ -59,7 +69,7 @@ export class SourceRates {
     }
   }
 
-  /** Sources remembered now. */
+  /** Number of sources in the table. */
   get size(): number {
     return this.#fullAtMs.size;
   }
@@ -79,5 +89,5 @@ export function quotaKey(address: string): string {
   return `${ipFromBytes(bytes.fill(0, SUBNET_BYTES))}/64`;
 }
 
-/** Bytes of an IPv6 address that name its /64. */
+/** Length in bytes of the /64 prefix of an IPv6 address. */
 const SUBNET_BYTES = 8;

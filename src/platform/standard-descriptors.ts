@@ -1,4 +1,4 @@
-/** Closing descriptors 0 to 2 for real, which Node never does. */
+/** Really closes descriptors 0 to 2, which Node never does. */
 import { closeSync, openSync } from "node:fs";
 import { devNull } from "node:os";
 import { type NativeFunction, native } from "./native.ts";
@@ -11,30 +11,32 @@ interface Duplication {
 let duplication: Duplication | null | undefined;
 
 /**
- * Closes a standard descriptor and puts `/dev/null` in its place, so that no file opened later gets its number.
+ * Closes a standard descriptor and replaces it with `/dev/null`, so that no file opened later gets
+ * its number.
  *
- * With `dup2` both are one step. Closing and opening would be two, and between them another thread (Node opens
- * files in its thread pool) can be given the number; that is how it is done only where koffi is missing.
+ * `dup2` does both in one step. Without koffi the descriptor is closed and opened again. Between
+ * these two steps another thread may get the number, because Node opens files in its thread pool.
  *
- * @returns what the system kept back until the close (a full disk over NFS, for one)
+ * @returns an error that the system reports only at close, for example a full disk over NFS
  */
 export function closeStandardDescriptor(descriptor: number): Error | undefined {
   duplication ??= findDuplication();
   const substitute = duplication === null ? undefined : open();
   if (duplication === null || substitute === undefined) {
     const failure = close(descriptor);
-    // The lowest free number is what a new descriptor gets, so this one comes back as the one just closed.
+    // A new descriptor gets the lowest free number, which is the one that was just closed.
     open();
     return failure;
   }
-  // dup2 does not report what the close inside it failed of, so a copy is what is closed last.
+  // dup2 does not report an error of the close inside it. A copy is therefore closed last, and its
+  // close reports the error.
   const copy = duplication.dup(descriptor);
   duplication.dup2(substitute, descriptor);
   close(substitute);
   return copy < 0 ? undefined : close(copy);
 }
 
-/** Undefined where no further file may be opened. */
+/** Opens `/dev/null`. Undefined if the limit on open files is reached. */
 function open(): number | undefined {
   try {
     return openSync(devNull, "r+");

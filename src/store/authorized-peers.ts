@@ -1,11 +1,11 @@
 /**
- * The lines of `authorized_peers`: who may connect to a listener, and what each may do there.
+ * The lines of `authorized_peers`: which peers may connect to a listener, and what each may do.
  *
  *     KEY [expose=TARGET]… [permit-listen=PORT]… [bench] [name]
  *
- * A line without options gives its peer what the command gives to all; a line with options replaces that. A line
- * that restricts must not be misread as one that does not, so whatever looks like an option and is none, or stands
- * behind the name, refuses the whole file.
+ * A peer whose line has no options gets the permissions of the command. Options in a line replace
+ * them. A restricting line must not be misread as an unrestricted one. The whole file is therefore
+ * refused if it contains an unknown option or an option after the name.
  */
 import { encodeKey } from "../wire/key-text.ts";
 import { keyOfLine, meaningfulLines, refusedLine } from "./key-lines.ts";
@@ -13,18 +13,18 @@ import { keyOfLine, meaningfulLines, refusedLine } from "./key-lines.ts";
 /** A line of `authorized_peers`. */
 export interface AuthorizedPeer {
   readonly publicKey: Uint8Array;
-  /** What stands behind the key and its options, perhaps nothing. */
+  /** The text after the key and its options; may be empty. */
   readonly name: string;
-  /** What it may reach and have opened here, in place of what all may. */
+  /** The targets and ports of this peer, instead of those of the command. */
   readonly expose: readonly string[];
   readonly permitListen: readonly string[];
-  /** Whether it may measure the link. */
+  /** Whether the peer may measure the link. */
   readonly bench: boolean;
   /** Number of the line, from 1. */
   readonly line: number;
 }
 
-/** Whether the line says what its peer may do; otherwise the peer may do what all may. */
+/** Whether the line defines the permissions of its peer. Otherwise those of the command apply. */
 export function hasOwnPermissions({ expose, permitListen, bench }: AuthorizedPeer): boolean {
   return bench || expose.length + permitListen.length > 0;
 }
@@ -37,7 +37,7 @@ export function parseAuthorizedPeers(path: string, text: string): AuthorizedPeer
     const peer = parseLine(path, line, words);
     const key = encodeKey(peer.publicKey);
     const other = byKey.get(key);
-    // Which of the two would apply?
+    // A duplicate key with options is ambiguous.
     if (other !== undefined && (hasOwnPermissions(peer) || hasOwnPermissions(other)))
       throw refusedLine(
         path,

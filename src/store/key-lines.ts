@@ -1,9 +1,12 @@
-/** Files of keys, line by line: blank lines and those that begin with # mean nothing, all others must be right. */
+/**
+ * Reads files of keys line by line. Blank lines and lines that begin with # are ignored. All other
+ * lines must be valid.
+ */
 import { SrudpError } from "../base/errors.ts";
 import { quotePath } from "../platform/private-file.ts";
 import { decodeKey } from "../wire/key-text.ts";
 
-/** The lines that mean something, with their numbers from 1. */
+/** The lines with content, with their numbers from 1. */
 export function meaningfulLines(text: string): [number, string][] {
   return text
     .split(/\r?\n/)
@@ -12,7 +15,8 @@ export function meaningfulLines(text: string): [number, string][] {
 }
 
 /**
- * The key in a line of a file. Skipping a line that cannot be read could turn a changed key into a new one.
+ * Parses the key in a line of a file. An invalid line is an error, because skipping it could make a
+ * changed key look like a new one.
  *
  * @throws SrudpError ERR_KEY_FILE, with the number of the line
  */
@@ -24,7 +28,10 @@ export function keyOfLine(path: string, number: number, key: string | undefined)
   }
 }
 
-/** A line that must not be skipped. @param what is wrong with it, behind "Line 3 of FILE" */
+/**
+ * The error for a line that must not be skipped. @param what the problem, as text after "Line 3 of
+ * FILE"
+ */
 export function refusedLine(path: string, number: number, what: string): SrudpError {
   return new SrudpError("ERR_KEY_FILE", `Line ${number} of ${quotePath(path)} ${what}`);
 }

@@ -6,9 +6,9 @@
  *     authorized_peers  see authorized-peers.ts
  *     peers             see saved-peers.ts
  *
- * All under `$XDG_CONFIG_HOME/srudp`, mode 0700, the files 0600. Blank lines and lines that begin
- * with # are ignored. A line that cannot be read refuses the whole file, because skipping it could
- * turn a changed key into a new one.
+ * All files are in `$XDG_CONFIG_HOME/srudp`. The folder has mode 0700, the files 0600. Blank lines
+ * and lines that begin with # are ignored. An invalid line refuses the whole file, because skipping
+ * it could make a changed key look like a new one.
  */
 import { randomBytes } from "node:crypto";
 import { homedir } from "node:os";
@@ -30,19 +30,19 @@ import { type AuthorizedPeer, parseAuthorizedPeers } from "./authorized-peers.ts
 import { keyOfLine, meaningfulLines, refusedLine } from "./key-lines.ts";
 import { SavedPeers, withoutLines } from "./saved-peers.ts";
 
-/** An X25519 key pair that prints its public half only. */
+/** An X25519 key pair. Printing it shows only the public key. */
 export class Identity implements KeyPair {
   readonly publicKey: Uint8Array;
   readonly #secretKey: Uint8Array;
 
-  /** @param secretKey 32 bytes, kept */
+  /** @param secretKey 32 bytes, not copied */
   constructor(secretKey: Uint8Array) {
     this.#secretKey = secretKey;
     this.publicKey = nodePrimitives.x25519.publicKey(secretKey);
     Object.defineProperty(this, inspect.custom, { value: () => `Identity ${encodeKey(this.publicKey)}` });
   }
 
-  /** A fresh one, from the system's randomness. */
+  /** Generates an identity from the system's randomness. */
   static generate(): Identity {
     return new Identity(new Uint8Array(randomBytes(32)));
   }
@@ -67,17 +67,20 @@ export interface KnownPeer {
   readonly publicKey: Uint8Array;
 }
 
-/** `$XDG_CONFIG_HOME/srudp`, or `~/.config/srudp` where that is unset or relative (XDG Base Directory Specification). */
+/**
+ * `$XDG_CONFIG_HOME/srudp`, or `~/.config/srudp` if that variable is unset or relative (XDG Base
+ * Directory Specification).
+ */
 export function configurationFolder(environment: NodeJS.ProcessEnv): string {
   const base = environment.XDG_CONFIG_HOME;
   return join(base !== undefined && isAbsolute(base) ? base : join(homedir(), ".config"), "srudp");
 }
 
 /**
- * Reads the identity from a file named by the user.
+ * Reads the identity from a file that the user named.
  *
- * @throws SrudpError ERR_FILE_UNREADABLE when there is none, ERR_KEY_FILE when it cannot be trusted
- * or holds no identity
+ * @throws SrudpError ERR_FILE_UNREADABLE when the file does not exist, ERR_KEY_FILE when it cannot
+ * be trusted or contains no identity
  */
 export async function readIdentity(path: string): Promise<Identity> {
   const identity = await findIdentity(path);
@@ -87,7 +90,10 @@ export async function readIdentity(path: string): Promise<Identity> {
   return identity;
 }
 
-/** Writes a fresh identity to `path`; `undefined`, and nothing changed, when the file exists already. */
+/**
+ * Writes a new identity to `path`. Returns `undefined`, without a change, if the file exists
+ * already.
+ */
 export async function createIdentity(path: string): Promise<Identity | undefined> {
   const identity = Identity.generate();
   const text = `# srudp identity, public key ${encodeKey(identity.publicKey)}; keep this file secret\n${encodeIdentity(identity.secretKey)}\n`;
@@ -111,33 +117,33 @@ export class KeyStore {
     return join(this.#folder, "authorized_peers");
   }
 
-  /** The identity, made now if there is none. */
+  /** The identity. Creates one if it does not exist. */
   async identity(): Promise<Identity> {
     await ensurePrivateFolder(this.#folder);
     const path = this.identityPath;
-    // Where two processes make it at once, one of them finds the other's.
+    // If two processes create it at once, one of them reads the other's.
     return (await findIdentity(path)) ?? (await createIdentity(path)) ?? (await readIdentity(path));
   }
 
-  /** A fresh identity in place of none; `undefined`, and nothing changed, when there is one. */
+  /** Creates an identity. Returns `undefined`, without a change, if one exists. */
   async createIdentity(): Promise<Identity | undefined> {
     await ensurePrivateFolder(this.#folder);
     return createIdentity(this.identityPath);
   }
 
-  /** The key that `remote` (`host:port`) had at first use, `undefined` for a stranger. */
+  /** The key that `remote` (`host:port`) had at first use, or `undefined` if it is unknown. */
   async knownPeer(remote: string): Promise<Uint8Array | undefined> {
     return (await this.knownPeers()).find((peer) => peer.remote === remote)?.publicKey;
   }
 
-  /** Every peer that was trusted on first use, by `host:port`. */
+  /** All peers that were trusted on first use, by `host:port`. */
   async knownPeers(): Promise<KnownPeer[]> {
     const path = join(this.#folder, "known_peers");
     const known = new Map<string, KnownPeer>();
     for (const [number, line] of meaningfulLines(await this.#read(path))) {
       const [remote, key, ...rest] = line.split(/[ \t]+/);
       const publicKey = keyOfLine(path, number, rest.length === 0 ? key : undefined);
-      // A peer under another spelling would count as unknown.
+      // A peer in another spelling would count as unknown.
       if (!isRemote(remote!)) throw refusedLine(path, number, "has no host:port before the key");
       const other = known.get(remote!);
       if (other !== undefined && !equalBytes(other.publicKey, publicKey))
@@ -147,30 +153,30 @@ export class KeyStore {
     return [...known.values()];
   }
 
-  /** Remembers the key of `remote`, which must not be known yet. */
+  /** Saves the key of `remote`, which must not be known yet. */
   async addKnownPeer(remote: string, publicKey: Uint8Array): Promise<void> {
     if (/\s/.test(remote)) throw new SrudpError("ERR_INTERNAL", "A peer's name with a blank");
     await this.#append("known_peers", `${remote} ${encodeKey(publicKey)}`);
   }
 
-  /** Every peer that may connect. */
+  /** All peers that may connect. */
   async authorizedPeers(): Promise<AuthorizedPeer[]> {
     return parseAuthorizedPeers(this.authorizedPath, await this.#read(this.authorizedPath));
   }
 
-  /** Lets a peer connect from now on. */
+  /** Authorizes a peer to connect. */
   async addAuthorizedPeer(publicKey: Uint8Array, name: string): Promise<void> {
     if (name.includes("=")) throw new SrudpError("ERR_USAGE", "A peer's name has no = in it");
     await this.#append("authorized_peers", `${encodeKey(publicKey)} ${name.replace(/\s+/g, " ")}`.trim());
   }
 
-  /** The peers that were paired. */
+  /** The paired peers. */
   get savedPeers(): SavedPeers {
     return new SavedPeers(this.#folder);
   }
 
   /**
-   * Forgets a key everywhere: it may no longer connect, and is no longer expected at any address.
+   * Removes a key everywhere. It may no longer connect, and is no longer expected at any address.
    *
    * @returns the removed lines
    */
@@ -220,7 +226,7 @@ async function findIdentity(path: string): Promise<Identity | undefined> {
   }
 }
 
-/** `host:port` in the spelling under which addresses are remembered. */
+/** Whether `text` is a `host:port` in the canonical spelling of saved addresses. */
 function isRemote(text: string): boolean {
   return /^(?:\[[0-9a-f:.]+(?:%[^\]\s]+)?\]|[^\s:/[\]]+):\d{1,5}$/.test(text) && text === text.toLowerCase();
 }

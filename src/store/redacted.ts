@@ -1,4 +1,4 @@
-/** A value that must not reach a log: it is there for `reveal()`, and `[redacted]` for whatever prints it. */
+/** A value that must not reach a log. `reveal()` returns it, and printing shows `[redacted]`. */
 import { inspect } from "node:util";
 
 const MARK = "[redacted]";
@@ -11,7 +11,7 @@ export class Redacted<T> {
     Object.defineProperty(this, inspect.custom, { value: () => MARK });
   }
 
-  /** The value itself; call it where the value is used, not earlier. */
+  /** The value itself. Call this where the value is used, not earlier. */
   reveal(): T {
     return this.#value;
   }

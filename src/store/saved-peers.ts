@@ -1,11 +1,11 @@
 /**
- * Peers that were paired: each side knows the other's key for good, under a name of its own choice.
+ * Paired peers. Each side has permanently saved the other's key under a local name.
  *
- *     peers    "name srudp1… [host:port] [unconfirmed]" a line; the address is where it was reached last, a hint;
- *              unconfirmed: the peer has not said that it saved this side too
+ *     peers    "name srudp1… [host:port] [unconfirmed]" a line; the address is a hint, where the peer was last reached;
+ *              unconfirmed: the peer has not reported yet that it saved this side too
  *
- * In the configuration folder, mode 0600. A saved peer may connect, and is connected to by name; another key
- * at its address is fatal.
+ * The file is in the configuration folder, with mode 0600. A saved peer may connect, and can be
+ * connected to by name. If another key appears at its address, the connection fails.
  */
 import { join } from "node:path";
 import { equalBytes } from "../base/bytes.ts";
@@ -22,21 +22,27 @@ import { keyOfLine, meaningfulLines, refusedLine } from "./key-lines.ts";
 export interface SavedPeer {
   readonly name: string;
   readonly publicKey: Uint8Array;
-  /** `host:port`; undefined for one that was met at a meeting place. */
+  /** `host:port`; undefined if the peer was found at a rendezvous point. */
   readonly address: string | undefined;
-  /** Until the peer has said that it saved this side too; its name may be given to another key. */
+  /**
+   * True until the peer has reported that it saved this side too. Until then its name may be given
+   * to another key.
+   */
   readonly isUnconfirmed?: boolean;
 }
 
 const UNCONFIRMED = "unconfirmed";
 
-/** Peers that are kept; a list that is read at each start has an end. */
+/** Maximum number of peers. The limit bounds the list, which is read at each start. */
 const PEERS_LIMIT = 4096;
 
-/** A letter first: no name is taken for a code, a port or an option, and none for a key or a ticket. */
+/**
+ * A name begins with a letter, so that it is not mistaken for a code, a port or an option. It must
+ * not look like a key or a ticket.
+ */
 const NAME = /^(?!srudp[a-z]?1)[a-z][a-z0-9._-]{0,62}$/i;
 
-/** Whether a peer may have this name. */
+/** Whether `text` is a valid name of a peer. */
 export function isPeerName(text: string): boolean {
   return NAME.test(text);
 }
@@ -45,7 +51,7 @@ export function isPeerName(text: string): boolean {
 export class SavedPeers {
   readonly #folder: string;
 
-  /** @param folder absolute path; it is made when something is to be written */
+  /** @param folder absolute path; created on the first write */
   constructor(folder: string) {
     this.#folder = folder;
   }
@@ -57,7 +63,7 @@ export class SavedPeers {
     return this.#parse(text);
   }
 
-  /** The peer of this name, in any case. */
+  /** The peer of this name, ignoring case. */
   async find(name: string): Promise<SavedPeer | undefined> {
     return (await this.list()).find((peer) => isSameName(peer.name, name));
   }
@@ -68,9 +74,9 @@ export class SavedPeers {
   }
 
   /**
-   * Whether `add` would keep the peer: does all of it but the last step.
+   * Checks whether `add` would succeed. Does everything except the last step.
    *
-   * @throws SrudpError as `add`
+   * @throws SrudpError like `add`
    */
   async rehearse(peer: SavedPeer): Promise<void> {
     await ensurePrivateFolder(this.#folder);
@@ -78,9 +84,9 @@ export class SavedPeers {
   }
 
   /**
-   * Keeps a peer. A name that stands for another key already is never given away.
+   * Saves a peer. A name that belongs to another key is never reassigned.
    *
-   * @throws SrudpError ERR_NAME_TAKEN, ERR_USAGE for a name that cannot be one
+   * @throws SrudpError ERR_NAME_TAKEN, ERR_USAGE for an invalid name
    */
   async add(peer: SavedPeer): Promise<void> {
     if (!isPeerName(peer.name)) throw new SrudpError("ERR_USAGE", "That cannot be a peer's name");
@@ -90,7 +96,10 @@ export class SavedPeers {
     await changePrivateFile(this.#path, (text) => this.#withPeer(peer, text));
   }
 
-  /** The text of the file with a line for `peer`. @throws SrudpError ERR_NAME_TAKEN, ERR_KEY_FILE */
+  /**
+   * The contents of the file with a line for `peer`. @throws SrudpError ERR_NAME_TAKEN,
+   * ERR_KEY_FILE
+   */
   #withPeer(peer: SavedPeer, text = ""): string {
     const peers = this.#parse(text);
     const same = peers.find(({ name }) => isSameName(name, peer.name));
@@ -118,7 +127,7 @@ export class SavedPeers {
       if (!isPeerName(name!)) throw refusedLine(this.#path, number, "cannot be read");
       if (address !== undefined && !/^\S+:\d{1,5}$/.test(address))
         throw refusedLine(this.#path, number, "has something else than host:port behind the key");
-      // The first one would be found, whichever was meant.
+      // A duplicate name is an error, because a look-up would always return the first one.
       if (peers.some((peer) => isSameName(peer.name, name!)))
         throw refusedLine(this.#path, number, "has a name that stands above already");
       peers.push({ name: name!, publicKey, address, ...(isUnconfirmed && { isUnconfirmed }) });
@@ -127,7 +136,7 @@ export class SavedPeers {
   }
 }
 
-/** The lines of a file that `applies` is not true of, comments kept, each with its end. */
+/** `text` without the lines that `applies` accepts. Comments and line breaks are kept. */
 export function withoutLines(text: string, applies: (line: string) => boolean): string {
   const lines = text.split(/\r?\n/);
   if (lines.at(-1) === "") lines.pop();

@@ -1,8 +1,8 @@
 /**
- * Where secrets come from, other than the terminal: files, inherited descriptors, the environment.
+ * Reads secrets from files, inherited descriptors and the environment.
  *
- * A one-use code may come through anything that can be read. What lives longer, a shared secret or a
- * passphrase, has to lie in a file that nobody else can read. No error repeats what was read.
+ * A one-use code may come from any readable source. A long-lived secret (a shared secret or a
+ * passphrase) must be in a file that no other user can read. Errors never repeat the contents.
  */
 import { closeSync, fstatSync, read } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
@@ -15,14 +15,20 @@ import { decodeSecret } from "../wire/key-text.ts";
 import { unwrapCode } from "../wire/pasted-text.ts";
 import { Redacted } from "./redacted.ts";
 
-/** Fewest characters of a passphrase: it serves again and again, and one guess in ten seconds is free to all. */
+/**
+ * Minimum length of a passphrase. A passphrase is reusable, and an attacker may guess once every
+ * ten seconds.
+ */
 const MIN_PASSPHRASE_LENGTH = 12;
-/** More than any code, secret or passphrase takes; what is longer is none. */
+/** Longer than any code, secret or passphrase. */
 const MAX_TEXT_BYTES = 4096;
-/** How soon a descriptor that has nothing yet is asked again. */
+/** Retry interval for an empty descriptor. */
 const EMPTY_RETRY_MS = 20;
 
-/** The code in `SRUDP_CODE`, which is removed from `environment` so that no child inherits it. */
+/**
+ * The code in `SRUDP_CODE`, which is removed from `environment` so that no child process inherits
+ * it.
+ */
 export function takeEnvironmentCode(environment: NodeJS.ProcessEnv): Redacted<string> | undefined {
   const text = environment.SRUDP_CODE;
   delete environment.SRUDP_CODE;
@@ -30,7 +36,7 @@ export function takeEnvironmentCode(environment: NodeJS.ProcessEnv): Redacted<st
 }
 
 /**
- * The code in a file, which may be a pipe.
+ * Reads the code in a file, which may be a pipe.
  *
  * @throws SrudpError ERR_FILE_UNREADABLE, ERR_CODE_FORMAT
  */
@@ -39,8 +45,9 @@ export async function readCodeFile(path: string): Promise<Redacted<string>> {
 }
 
 /**
- * The code in the first line of an inherited descriptor. Not a byte more is read, so that what follows
- * on descriptor 0 is still data; any other descriptor is closed, so that no child inherits it.
+ * Reads the code in the first line of an inherited descriptor. No further byte is read, so that the
+ * rest of descriptor 0 is still data. Any other descriptor is closed, so that no child process
+ * inherits it.
  *
  * @throws SrudpError ERR_FILE_UNREADABLE, ERR_CODE_FORMAT
  */
@@ -63,7 +70,7 @@ export async function readCodeDescriptor(descriptor: number): Promise<Redacted<s
 }
 
 /**
- * The 32 bytes of a shared secret's file.
+ * Reads the 32 bytes of a shared secret from its file.
  *
  * @throws SrudpError ERR_FILE_UNREADABLE, ERR_KEY_FILE, ERR_SECRET_FORMAT
  */
@@ -72,7 +79,8 @@ export async function readSecretFile(path: string): Promise<Redacted<Uint8Array>
 }
 
 /**
- * The passphrase in a file, without the end of its line, in Unicode's form C so that two keyboards agree.
+ * Reads the passphrase in a file, without its line break. It is normalized to Unicode NFC, so that
+ * different keyboards produce the same bytes.
  *
  * @throws SrudpError ERR_FILE_UNREADABLE, ERR_KEY_FILE, ERR_PASSPHRASE_FORMAT
  */
@@ -90,7 +98,8 @@ export async function readPassphraseFile(path: string): Promise<Redacted<string>
 }
 
 /**
- * The ticket in a file, which may be a pipe; undefined while there is none in it.
+ * Reads the ticket in a file, which may be a pipe. Returns undefined if the file contains no
+ * ticket.
  *
  * @throws SrudpError ERR_FILE_UNREADABLE
  */
@@ -113,7 +122,7 @@ async function readExistingFile(path: string): Promise<string> {
   return text;
 }
 
-/** As much of a file or pipe as matters: whatever is longer cannot be right. */
+/** Reads at most the longest valid contents. Anything longer is invalid. */
 async function readBeginning(path: string): Promise<string> {
   let file: FileHandle | undefined;
   try {
@@ -146,7 +155,10 @@ async function readByte(descriptor: number, into: Buffer, at: number): Promise<n
   }
 }
 
-/** The normal form, wrapped. The parser's own error would tell a part of the code to whoever reads the log. */
+/**
+ * Wraps the normalized code. The parser's own error is not used, because it would reveal a part of
+ * the code in a log.
+ */
 function sealedCode(source: string, text: string): Redacted<string> {
   try {
     return new Redacted(parseCode(unwrapCode(text)));

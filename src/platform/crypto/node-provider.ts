@@ -1,8 +1,8 @@
 /**
- * The primitives by `node:crypto`, that is OpenSSL: what a link runs on under Node.
+ * The primitives implemented with `node:crypto`, that is, OpenSSL. This is the default under Node.
  *
- * OpenSSL wants a fresh cipher object for each packet; what can be kept is kept: one KeyObject per key, one
- * nonce array, one options object.
+ * OpenSSL needs a new cipher object for each packet. Everything else is reused: one KeyObject per
+ * key, one nonce array, one options object.
  */
 import {
   type CipherChaCha20Poly1305Types,
@@ -27,9 +27,9 @@ import {
 } from "../../crypto/primitives.ts";
 
 const CIPHER: CipherChaCha20Poly1305Types = "chacha20-poly1305";
-// Without a tag length Node 20 takes the tag's length from whatever it is given.
+// Without a tag length, Node 20 accepts a tag of any length.
 const CIPHER_OPTIONS = { authTagLength: AEAD_TAG_BYTES };
-// The types ask for a plaintext length here; only CCM has a use for it.
+// The types require a plaintext length here, but only CCM uses it.
 const NO_AAD_OPTIONS = undefined as never;
 
 class NodeAeadKey implements AeadKey {
@@ -69,7 +69,7 @@ class NodeAeadKey implements AeadKey {
     try {
       decipher.final();
     } catch {
-      // final() fails for one reason, the tag; the text that update() gave away is dropped unseen.
+      // final() only fails if the tag is wrong. The plaintext from update() is then discarded.
       return false;
     }
     bytes.set(text, textStart);
@@ -77,9 +77,9 @@ class NodeAeadKey implements AeadKey {
   }
 }
 
-/** u = 9, whose multiples are the public keys. RFC 7748 §4.1 */
+/** u = 9, the base point, whose multiples are the public keys. RFC 7748 §4.1 */
 const BASE_POINT = Uint8Array.of(9, ...new Uint8Array(X25519_BYTES - 1));
-/** A secret key in DER is this head and the 32 raw bytes. RFC 8410 §7 */
+/** A DER secret key consists of this header and the 32 raw bytes. RFC 8410 §7 */
 const PKCS8_HEAD = Uint8Array.of(
   ...[0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06],
   ...[0x03, 0x2b, 0x65, 0x6e, 0x04, 0x22, 0x04, 0x20],
@@ -98,9 +98,10 @@ function publicKeyObject(raw: Uint8Array): KeyObject {
 }
 
 /**
- * As JWK, because OpenSSL takes ten times as long for DER, and whoever floods a listener makes it pay that
- * for each first message. A JWK must name the public key too, which is not known yet: Node only looks whether
- * x is there. One that compared it would throw, and DER says the same without it.
+ * Builds the KeyObject from a JWK, because OpenSSL takes ten times as long for DER, and an attacker
+ * that floods a listener causes this cost for each first message. A JWK must also contain the
+ * public key, which is not known yet. Node only checks that x is present. A version that compared
+ * it would throw, and the DER form is used then.
  */
 function secretKeyObject(raw: Uint8Array): KeyObject {
   const jwk = { kty: "OKP", crv: "X25519", x: base64url(BASE_POINT), d: base64url(raw) };
@@ -118,18 +119,23 @@ function sharedSecret(secretKey: Uint8Array, peerKey: Uint8Array): Uint8Array | 
   try {
     return Uint8Array.from(diffieHellman(keys));
   } catch {
-    // Both keys are parsed by now: what OpenSSL still refuses is an all-zero result. // RFC 7748 §6.1
+    // Both keys have been parsed, so the only remaining failure is an all-zero result. // RFC 7748
+    // §6.1
     return undefined;
   }
 }
 
-/** By multiplication of the base point, which asks the key object for nothing but its secret. RFC 7748 §6.1 */
+/** Multiplies the base point, which needs only the secret part of the key object. RFC 7748 §6.1 */
 function publicKey(secretKey: Uint8Array): Uint8Array {
-  // The base point is of prime order and a clamped scalar no multiple of it: the result is never zero.
+  // The base point has prime order and a clamped scalar is not a multiple of that order, so the
+  // result is never zero.
   return sharedSecret(secretKey, BASE_POINT)!;
 }
 
-/** scrypt in Node's thread pool. OpenSSL counts the p blocks, the N blocks and two of work as memory. */
+/**
+ * Runs scrypt in Node's thread pool. OpenSSL's memory limit must include the p blocks, the N blocks
+ * and two working blocks.
+ */
 function scryptInPool(password: Uint8Array, salt: Uint8Array, options: ScryptOptions): Promise<Uint8Array> {
   const { N, r, p, dkLen } = options;
   const maxmem = 128 * r * (N + p + 4);
@@ -141,7 +147,7 @@ function scryptInPool(password: Uint8Array, salt: Uint8Array, options: ScryptOpt
   });
 }
 
-/** ChaCha20-Poly1305, X25519 and scrypt by `node:crypto`. */
+/** ChaCha20-Poly1305, X25519 and scrypt with `node:crypto`. */
 export const nodePrimitives: Primitives = {
   name: "node",
   aead: {

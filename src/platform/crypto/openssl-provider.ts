@@ -1,9 +1,11 @@
 /**
- * ChaCha20-Poly1305 by the OpenSSL inside node, called directly: no objects and no copies a packet, which is
- * most of what `node:crypto` costs. Packets are sealed and opened where they lie, by their addresses.
+ * ChaCha20-Poly1305 with direct calls to the OpenSSL inside node. It avoids the objects and copies
+ * per packet that cause most of the cost of `node:crypto`. Packets are sealed and opened in place,
+ * by address.
  *
- * Every index is checked before it becomes an address; nothing else stands between a mistake and foreign
- * memory. A cipher that does not agree with `node:crypto` on a first packet is not used at all.
+ * Every index is checked before it is converted to an address, because no other check prevents an
+ * out-of-bounds access. A cipher that does not agree with `node:crypto` on a test packet is not
+ * used at all.
  */
 import { SrudpError } from "../../base/errors.ts";
 import { NONCE_BYTES, sealedFits, writeNonce } from "../../crypto/nonce.ts";
@@ -23,7 +25,7 @@ const EVP_CTRL_AEAD_SET_TAG = 0x11;
 const KEEP_DIRECTION = -1;
 const SEAL = 1;
 const OPEN = 0;
-/** No address: leaves what a call would set as it is, or has what it reads taken as associated data. */
+/** A null address. It leaves a parameter unchanged, or makes the input count as associated data. */
 const NOTHING = 0;
 
 interface Evp {
@@ -42,7 +44,7 @@ function findEvp({ find }: Native): Evp {
     newContext: find("EVP_CIPHER_CTX_new", address, []),
     freeContext: find("EVP_CIPHER_CTX_free", "void", [address]),
     init: find("EVP_CipherInit_ex", "int", [address, address, address, address, address, "int"]),
-    // Unlike EVP_CipherUpdate it needs no place to write a length to.
+    // Unlike EVP_CipherUpdate, it needs no output parameter for the length.
     cipher: find("EVP_Cipher", "int", [address, address, address, "uint32_t"]),
     final: find("EVP_CipherFinal_ex", "int", [address, address, address]),
     control: find("EVP_CIPHER_CTX_ctrl", "int", [address, "int", "int", address]),
@@ -56,11 +58,14 @@ class OpensslProvider implements AeadProvider {
   readonly #contexts: FinalizationRegistry<number>;
   readonly #nonce: Uint8Array = new Uint8Array(NONCE_BYTES);
   readonly #nonceAt: number;
-  /** Where OpenSSL writes lengths that nobody reads. */
+  /** Output buffer for lengths that are not used. */
   readonly #length: Uint8Array = new Uint8Array(8);
   readonly lengthAt: number;
   readonly #addressOf: (bytes: Uint8Array) => number;
-  /** Packets mostly lie in the same array as the one before. Held, so that the address stays true. */
+  /**
+   * The array of the previous packet, which usually contains the next one too. The reference keeps
+   * its address valid.
+   */
   #latest: Uint8Array | undefined;
   #latestAt = 0;
 
@@ -69,7 +74,7 @@ class OpensslProvider implements AeadProvider {
     this.#addressOf = addressOf;
     this.#nonceAt = addressOf(this.#nonce);
     this.lengthAt = addressOf(this.#length);
-    // OpenSSL wipes the key as it frees the context.
+    // OpenSSL wipes the key when it frees the context.
     this.#contexts = new FinalizationRegistry((context) => evp.freeContext(context));
   }
 
@@ -88,7 +93,7 @@ class OpensslProvider implements AeadProvider {
     return this.#latestAt;
   }
 
-  /** Address of the nonce of `packetNumber`, good for the next call. */
+  /** The address of the nonce of `packetNumber`. It is valid until the next call. */
   nonceOf(packetNumber: number): number {
     writeNonce(this.#nonce, packetNumber);
     return this.#nonceAt;
@@ -99,7 +104,7 @@ class OpensslKey implements AeadKey {
   readonly #evp: Evp;
   readonly #provider: OpensslProvider;
   #context = 0;
-  /** Direction that the context is set up for: a key is mostly used in one only. */
+  /** The direction that the context is set up for. A key is usually used in one direction only. */
   #direction = SEAL;
 
   constructor(evp: Evp, provider: OpensslProvider) {
@@ -107,7 +112,9 @@ class OpensslKey implements AeadKey {
     this.#provider = provider;
   }
 
-  /** Takes the key at address `key` over; returns the context, which the caller frees. */
+  /**
+   * Creates the context for the key at address `key` and returns it. The caller frees the context.
+   */
   begin(key: number): number {
     const { newContext, init, chacha20Poly1305 } = this.#evp;
     this.#context = newContext();
@@ -151,7 +158,7 @@ class OpensslKey implements AeadKey {
       control(context, EVP_CTRL_AEAD_SET_TAG, AEAD_TAG_BYTES, at + textEnd) === 1 &&
       cipher(context, NOTHING, at + adStart, textStart - adStart) >= 0 &&
       cipher(context, text, text, textEnd - textStart) >= 0 &&
-      // The end is where the tag is compared.
+      // EVP_CipherFinal compares the tag.
       final(context, text, this.#provider.lengthAt) === 1
     );
   }
@@ -167,9 +174,9 @@ class OpensslKey implements AeadKey {
 }
 
 /**
- * The primitives with the AEAD of node's own OpenSSL; undefined where it cannot be called.
+ * The primitives with the AEAD of node's own OpenSSL, or undefined if it cannot be called.
  *
- * @param functions the way to it, for tests of what is made of a bad one
+ * @param functions the native functions; tests pass faulty ones
  */
 export function opensslPrimitives(functions: Native | undefined = native()): Primitives | undefined {
   if (functions === undefined) return undefined;
@@ -178,12 +185,15 @@ export function opensslPrimitives(functions: Native | undefined = native()): Pri
     if (!agrees(aead, nodePrimitives.aead)) return undefined;
     return { ...nodePrimitives, name: aead.name, aead };
   } catch {
-    // A node without these functions: linked to another library, or stripped.
+    // This node lacks the functions: it is linked to another library, or stripped.
     return undefined;
   }
 }
 
-/** Whether two providers seal alike, and whether the first opens what is genuine and nothing else. */
+/**
+ * Whether two providers seal identically, and whether the first one opens a valid packet and
+ * rejects an invalid one.
+ */
 function agrees(aead: AeadProvider, reference: AeadProvider): boolean {
   const secret = Uint8Array.from({ length: AEAD_KEY_BYTES }, (_, i) => 3 * i);
   const length = 17 + 1000 + AEAD_TAG_BYTES;

@@ -1,9 +1,9 @@
 /**
- * Which implementation of the primitives this process runs on: chosen once, at the first need, the fastest
- * that works. All seal the same bytes.
+ * Selects the implementation of the primitives for this process, once, when it is first needed: the
+ * fastest one that works. All implementations produce the same bytes.
  *
- * SRUDP_PROVIDER=openssl|node|noble asks for one of them, for measurements and for a machine on which the
- * choice does not suit; it is documented with the command's environment.
+ * SRUDP_PROVIDER=openssl|node|noble selects one explicitly, for measurements or if the automatic
+ * choice causes problems. It is documented with the environment of the command.
  */
 import { SrudpError } from "../../base/errors.ts";
 import { noblePrimitives } from "../../crypto/noble.ts";
@@ -13,7 +13,10 @@ import { opensslPrimitives } from "./openssl-provider.ts";
 
 let chosen: Primitives | undefined;
 
-/** The primitives in use; `name` says which. Throws ERR_USAGE where SRUDP_PROVIDER names what is not there. */
+/**
+ * The primitives in use. `name` identifies the implementation. Throws ERR_USAGE when SRUDP_PROVIDER
+ * names an implementation that is not available.
+ */
 export function primitives(): Primitives {
   chosen ??= choose(process.env.SRUDP_PROVIDER);
   return chosen;

@@ -1,4 +1,4 @@
-/** Addresses as sockets report them, so that equal addresses have equal text. */
+/** Addresses in the spelling that sockets report, so that equal addresses have equal text. */
 import { isIPv4, isIPv6, SocketAddress } from "node:net";
 
 /** The address of a peer, or a local address. */
@@ -16,9 +16,9 @@ export interface HostAddress {
 }
 
 /**
- * The address that `text` spells, in the form in which a received datagram carries it; undefined when it is
- * a name. The unspecified address means this machine, as it does to the kernel, and an IPv4 address in IPv6
- * clothes is one of IPv4, because the sockets are separate.
+ * Parses `text` to an address in the form that a received datagram reports, or undefined for a
+ * name. The unspecified address means this machine, as it does to the kernel. An IPv4-mapped IPv6
+ * address becomes an IPv4 address, because the sockets of the two families are separate.
  */
 export function parseAddress(text: string): HostAddress | undefined {
   if (isIPv4(text)) return { address: text === "0.0.0.0" ? "127.0.0.1" : text, family: 4 };
@@ -32,7 +32,7 @@ export function parseAddress(text: string): HostAddress | undefined {
   return { address: zoneAt < 0 ? address : address + text.slice(zoneAt), family: 6 };
 }
 
-/** The family of a plain address. */
+/** The family of an address without port. */
 export function familyOf(address: string): 4 | 6 {
   return address.includes(":") ? 6 : 4;
 }

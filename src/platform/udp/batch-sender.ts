@@ -1,25 +1,35 @@
 /**
- * Sends what a connection packed: many datagrams out of one slab, which is used again and again.
+ * Sends the packets of a connection: many datagrams from one slab, which is reused.
  *
- * The kernel copies a datagram as it takes it, so the slab is free at once, except when its buffer is full:
- * then Node keeps references into the slab until there is room, and the slab is left to them.
+ * The kernel copies a datagram when it accepts it, so the slab is free at once, except when the
+ * kernel's buffer is full. Node then keeps references into the slab until there is room, and the
+ * sender allocates a new slab.
  */
 import type { Transmit } from "../../engine/connection/connection.ts";
 import type { DatagramSocket } from "./datagram-socket.ts";
 
-/** Longest batch: what one call sends, which is the longest UDP payload; 54 datagrams of 1200 bytes. */
+/**
+ * Size of the largest batch: the limit of one call, which is the largest UDP payload; 54 datagrams
+ * of 1200 bytes.
+ */
 const SLAB_BYTES = 65_507;
-/** Datagrams waiting in this process beyond which no more are asked for. */
+/** Number of datagrams queued in this process from which on no more are requested. */
 const QUEUED_DATAGRAMS_LIMIT = 256;
 
 export class BatchSender {
-  /** Where the next batch is packed; it may be another one after each `send`. */
+  /** The buffer for the next batch. It may change with each `send`. */
   buffer: Uint8Array = new Uint8Array(SLAB_BYTES);
-  /** Views of the slab's segments, made once for each size: making one costs as much as sealing 100 bytes. */
+  /**
+   * Views of the slab's segments, created once for each size. Creating one costs as much as sealing
+   * 100 bytes.
+   */
   #segments: Uint8Array[] = [];
   #segmentBytes = 0;
 
-  /** Sends all datagrams of `transmit`; false when so many wait for the kernel that its path needs a rest. */
+  /**
+   * Sends all datagrams of `transmit`. Returns false when the queue is so long that the path must
+   * pause.
+   */
   send(socket: DatagramSocket, transmit: Transmit): boolean {
     const { length, segmentBytes, path } = transmit;
     if (segmentBytes !== this.#segmentBytes) {

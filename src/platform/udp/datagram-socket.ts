@@ -1,12 +1,12 @@
 /**
- * What an endpoint sends and receives datagrams by: a UDP socket of this machine, or a relay that stands in
- * for one.
+ * The interface through which an endpoint sends and receives datagrams: a UDP socket of this
+ * machine, or a relay that replaces one.
  */
 import type { RemoteAddress } from "./address.ts";
 
 /**
- * Takes one received datagram, or several joined ones where the socket `isCoalescing`. The bytes are the
- * callee's to change until it returns; to keep them it copies them. The port is never 0.
+ * Receives one datagram, or several coalesced ones if the socket `isCoalescing`. The handler may
+ * modify the bytes until it returns, and must copy the bytes that it keeps. The port is never 0.
  */
 export type DatagramHandler = (
   socket: DatagramSocket,
@@ -16,39 +16,44 @@ export type DatagramHandler = (
 ) => void;
 
 export interface DatagramSocket {
-  /** Whether datagrams leave this machine as they are, or through a relay that passes them on. */
+  /** Whether datagrams are sent directly or through a relay. */
   readonly kind: "udp" | "relay";
   readonly family: 4 | 6;
   readonly local: RemoteAddress;
-  /** Place among its endpoint's sockets, which sets it. */
+  /** Index among the sockets of its endpoint, which sets it. */
   index: number;
   onDatagram: DatagramHandler | undefined;
-  /** Told each time when the last datagram of a batch has left or failed. */
+  /** Called each time the last datagram of a batch was sent or has failed. */
   onSent: (() => void) | undefined;
 
-  /** Room for what has come and was not taken yet, as the kernel counts. */
+  /** Size of the receive buffer, as the kernel counts it. */
   readonly receiveBufferBytes?: number;
-  /** Whether nothing on the way may cut a datagram into fragments: one that is too large gets lost. */
+  /** Whether datagrams are never fragmented on the path. A datagram that is too large is lost. */
   readonly isUnfragmented?: boolean;
-  /** Whether one received buffer may hold several datagrams, all equally long but for the last (UDP GRO). */
+  /**
+   * Whether one received buffer may contain several datagrams, all of equal length except the last
+   * (UDP GRO).
+   */
   readonly isCoalescing?: boolean;
 
   /**
-   * Where one call sends many: sends bytes[0, length) as datagrams of `segmentBytes`, the last of which may
-   * be shorter. Returns how much of it is dealt with; the rest is for `send`.
+   * Sends bytes[0, length) in one call, as datagrams of `segmentBytes`; the last one may be
+   * shorter. Returns how many bytes were handled. The caller sends the rest with `send`. Absent if
+   * the socket does not support it.
    */
   sendBurst?(bytes: Uint8Array, length: number, segmentBytes: number, address: string, port: number): number;
-  /** Sends one datagram and never throws; the bytes may be reused once `queuedDatagrams` is 0. */
+  /** Sends one datagram and never throws. The bytes may be reused once `queuedDatagrams` is 0. */
   send(bytes: Uint8Array, address: string, port: number): void;
-  /** As `send`, for the last datagram of a batch: its fate stands for all of them. */
+  /** Like `send`, for the last datagram of a batch. Its completion stands for the whole batch. */
   sendLast(bytes: Uint8Array, address: string, port: number): void;
   /**
-   * As `send`, but routers let go of the datagram after `ttl` hops. A relay cannot do that: it sends nothing.
+   * Like `send`, but routers drop the datagram after `ttl` hops. A relay does not support this and
+   * sends nothing.
    *
    * @param ttl 1–255
    */
   sendWithTtl(bytes: Uint8Array, address: string, port: number, ttl: number): void;
-  /** Datagrams that wait in this process for room below. */
+  /** Datagrams in this process that wait for room in the kernel's buffer. */
   readonly queuedDatagrams: number;
   /** Whether the socket keeps the process running. */
   holdProcess(hold: boolean): void;

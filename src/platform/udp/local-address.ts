@@ -1,7 +1,10 @@
-/** Which addresses lead back to this machine. */
+/** Checks whether an address belongs to this machine. */
 import { networkInterfaces } from "node:os";
 
-/** Whether a datagram to `address` never leaves this machine: a loopback address, or one of an own interface. */
+/**
+ * Whether a datagram to `address` never leaves this machine: a loopback address, or an address of a
+ * local interface.
+ */
 export function isLocalAddress(
   address: string,
   interfaces: ReturnType<typeof networkInterfaces> = localInterfaces(),
@@ -13,7 +16,7 @@ export function isLocalAddress(
   );
 }
 
-/** Whether an interface of this machine that is up has this name. */
+/** Whether this machine has an interface of this name that is up. */
 export function isInterface(name: string): boolean {
   return Object.hasOwn(localInterfaces(), name);
 }
@@ -22,7 +25,7 @@ function localInterfaces(): ReturnType<typeof networkInterfaces> {
   try {
     return networkInterfaces();
   } catch {
-    // The system refuses to list them, for want of descriptors perhaps: then none is known.
+    // The system failed to list the interfaces, perhaps because descriptors ran out.
     return {};
   }
 }

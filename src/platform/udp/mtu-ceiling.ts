@@ -1,30 +1,32 @@
 /**
- * The largest UDP payload that is worth searching for on a path.  // docs/protocol.md, "Path MTU"; RFC 8899 §5.2
+ * The upper bound of the path MTU search, as UDP payload.  // docs/protocol.md, "Path MTU"; RFC
+ * 8899 §5.2
  *
- * Where datagrams never leave in fragments the search may be trusted, and begins with what the own interface
- * carries: 1472 bytes on Ethernet over IPv4, more between jumbo frames and on loopback. Node alone cannot see to
- * that, so over IPv4 a probe may arrive in pieces and prove nothing: then 1452 is what most paths carry in one
- * piece, tunnels of up to 20 bytes included.
+ * If datagrams are never fragmented, the search is reliable and starts with the MTU of the local
+ * interface: 1472 bytes on Ethernet over IPv4, more with jumbo frames and on loopback. Node alone
+ * cannot prevent fragmentation, so over IPv4 a probe may arrive in fragments and prove nothing. The
+ * bound is then 1452 bytes, which most paths carry unfragmented, including tunnels with an overhead
+ * of up to 20 bytes.
  */
 import type { DatagramSocket } from "./datagram-socket.ts";
 import { payloadTowards } from "./offload.ts";
 
 const CAUTIOUS_BYTES = 1452;
 const ETHERNET_BYTES = 1472;
-/** Share of its receive buffer that one datagram may take, so that a burst of them fits. */
+/** Share of the receive buffer that one datagram may use, so that a burst of datagrams fits. */
 const BUFFER_SHARE = 1 / 16;
-/** Largest UDP payload that this side takes in at all. */
+/** Largest UDP payload that this side accepts. */
 const MAX_BYTES = 65_507;
 
-/** @param socket what the path begins at; undefined when it is gone */
+/** @param socket the local socket of the path; undefined when it was closed */
 export function mtuCeilingOf(socket: DatagramSocket | undefined, address: string): number {
   if (socket === undefined || socket.isUnfragmented !== true) return CAUTIOUS_BYTES;
   return payloadTowards(socket.family, address) ?? CAUTIOUS_BYTES;
 }
 
 /**
- * What a side may announce as the largest UDP payload that it takes in: whoever may not have large buffers (an
- * ordinary user, by the system's usual limit) would lose most of a burst of the largest.
+ * The largest UDP payload that this side may announce. With small receive buffers (the usual system
+ * limit for an ordinary user), most of a burst of the largest datagrams would be lost.
  */
 export function largestPayload(sockets: readonly DatagramSocket[]): number {
   const buffers = sockets

@@ -1,18 +1,19 @@
 /**
- * A UDP socket of Linux with what `dgram` cannot ask for: one system call for a burst of datagrams
- * (UDP_SEGMENT), one buffer for many received ones (UDP_GRO), don't-fragment, and large buffers. The
- * descriptor is opened here and then given to `dgram`, which closes it, wakes us when something has come, and
- * receives the first of it; what else waits by then is received here, and bursts are sent from here. Every part
- * that a kernel or a network card refuses is left out, at once or when it fails.
+ * A Linux UDP socket with features that `dgram` does not provide: one system call for a burst of
+ * datagrams (UDP_SEGMENT), one buffer for many received ones (UDP_GRO), don't-fragment, and large
+ * buffers. This module opens the descriptor and passes it to `dgram`, which closes it, polls it,
+ * and receives the first of the waiting datagrams. This module receives the other waiting datagrams
+ * and sends bursts. A feature that the kernel or the network card refuses is disabled, at once or
+ * when it fails.
  *
- * Read first: udp(7), ip(7), cmsg(3). Structures are laid out for 64-bit little-endian systems.
+ * Read first: udp(7), ip(7), cmsg(3). Structures have the layout of 64-bit little-endian systems.
  */
 import { endianness } from "node:os";
 import { getSystemErrorName } from "node:util";
 import { IPV4_BYTES, ipFromBytes, ipToBytes } from "../../wire/ip-address.ts";
 import { type Native, type NativeFunction, native } from "../native.ts";
 
-// Numbers of the kernel's interface, alike on the architectures below.
+// Constants of the kernel's interface, the same on all supported architectures.
 const AF_INET = 2;
 const AF_INET6 = 10;
 const SOCK_DGRAM = 2;
@@ -32,26 +33,29 @@ const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
 const IPV6_MTU_DISCOVER = 23;
 const IPV6_MTU = 24;
-/** Sets don't-fragment and does not believe what routers say of the path: we probe ourselves. */
+/**
+ * Sets don't-fragment and ignores the path MTU that routers report, because the engine probes the
+ * path itself.
+ */
 const PMTUDISC_PROBE = 3;
 const EAGAIN = 11;
 const ENOBUFS = 105;
-/** Failures after which segmentation is not asked of a socket again: no checksum offload, or no support. */
+/** Errors that disable segmentation on a socket: no checksum offload, or no support. */
 const NO_SEGMENTATION: ReadonlySet<number> = new Set([5 /* EIO */, 22 /* EINVAL */, 95 /* EOPNOTSUPP */]);
 
 const ARCHITECTURES: ReadonlySet<string> = new Set(["x64", "arm64", "riscv64"]);
 const MSGHDR_BYTES = 56;
 const IOVEC_BYTES = 16;
 const CMSGHDR_BYTES = 16;
-/** A cmsghdr and a number of 16 bits, rounded up to 8. */
+/** A cmsghdr and a 16-bit number, rounded up to 8. */
 const CONTROL_BYTES = 24;
 const MAX_SOCKADDR_BYTES = 28;
-/** Longest name of an interface with the zero behind it. */
+/** Maximum length of an interface name, including its terminating zero. */
 const IF_NAMESIZE = 16;
-/** What one call takes: the longest UDP payload, and UDP_MAX_SEGMENTS of older kernels. */
+/** Limits of one call: the largest UDP payload, and UDP_MAX_SEGMENTS of older kernels. */
 const MAX_CALL_BYTES = 65_507;
 const MAX_CALL_SEGMENTS = 64;
-/** One received buffer holds 64 KiB at most, joined or not. */
+/** A received buffer is at most 64 KiB, coalesced or not. */
 const RECEIVE_BYTES = 65_536;
 const SOCKADDR_BYTES = { 4: 16, 6: 28 } as const;
 const IP_HEADER_BYTES = { 4: 20, 6: 40 } as const;
@@ -67,7 +71,10 @@ interface SystemCalls {
   readonly receiveMessage: NativeFunction;
   readonly nameOfInterface: NativeFunction;
   readonly close: NativeFunction;
-  /** Where all sockets receive: probing may open hundreds, and one is read at a time. */
+  /**
+   * The receive buffer of all sockets. Probing may open hundreds of sockets, but only one is read
+   * at a time.
+   */
   readonly received: Block;
   readonly native: Native;
 }
@@ -75,7 +82,7 @@ interface SystemCalls {
 let calls: SystemCalls | undefined;
 let isLookedFor = false;
 
-/** Undefined where the kernel is another, or koffi is missing, or SRUDP_OFFLOAD is "off". */
+/** Undefined on another kernel, without koffi, or if SRUDP_OFFLOAD is "off". */
 function systemCalls(): SystemCalls | undefined {
   if (isLookedFor) return calls;
   isLookedFor = true;
@@ -103,25 +110,25 @@ function findCalls(functions: Native): SystemCalls | undefined {
       native: functions,
     };
   } catch {
-    // Another C library.
+    // The C library is a different one.
     return undefined;
   }
 }
 
-/** A socket's descriptor before and while `dgram` has it. */
+/** The descriptor of a socket, before and after it is passed to `dgram`. */
 export class OffloadSocket {
   readonly descriptor: number;
   readonly family: 4 | 6;
-  /** Whether one received buffer may hold several datagrams. */
+  /** Whether one received buffer may contain several datagrams. */
   readonly isCoalescing: boolean;
-  /** Whether datagrams leave in one piece or not at all. */
+  /** Whether datagrams are sent unfragmented or not at all. */
   readonly isUnfragmented: boolean;
-  /** Whether the kernel (or the card) cuts a burst into its datagrams; given up when that fails. */
+  /** Whether the kernel or the network card segments bursts. Set to false when that fails. */
   isSegmenting: boolean;
-  /** Bursts that failed for good: no route, too large, forbidden. */
+  /** Bursts that failed permanently: no route, too large, forbidden. */
   sendErrors = 0;
 
-  /** Where the datagrams came from that `receive` gave last. */
+  /** The source of the datagrams that `receive` returned last. */
   fromAddress = "";
   fromPort = 0;
 
@@ -130,9 +137,9 @@ export class OffloadSocket {
   readonly #sending: Message;
   readonly #receiving: Message;
   readonly #from: Block;
-  /** The bytes of the sender's address that `fromAddress` is the text of. */
+  /** The raw sender address that `fromAddress` was formatted from. */
   readonly #fromKnown: Uint8Array;
-  /** The buffer that was sent from last, held while its address is known. */
+  /** The buffer that was sent from last. The reference keeps its address valid. */
   #latest: Uint8Array | undefined;
   #latestAt = 0;
 
@@ -147,7 +154,7 @@ export class OffloadSocket {
     this.#receiving = new Message(system, this.#from, SOCKADDR_BYTES[family]);
     this.#receiving.setPart(system.received.at, RECEIVE_BYTES);
     this.isCoalescing = this.#set(SOL_UDP, UDP_GRO, 1);
-    // Nought changes nothing: it only tells whether the kernel knows the option.
+    // A segment size of 0 changes nothing. It only tests whether the kernel supports the option.
     this.isSegmenting = this.#set(SOL_UDP, UDP_SEGMENT, 0);
     this.isUnfragmented =
       family === 4
@@ -156,16 +163,16 @@ export class OffloadSocket {
   }
 
   /**
-   * A socket bound to `address` and `port`; undefined where there is no such thing.
+   * Opens a socket bound to `address` and `port`. Returns undefined if offload is not supported.
    *
-   * @param functions the way to the kernel, for tests of one that refuses
-   * @throws NodeJS.ErrnoException as `dgram` does when the address or the port is not to be had
+   * @param functions the native functions; tests pass ones that fail
+   * @throws NodeJS.ErrnoException like `dgram` when the address or the port is not available
    */
   static open(family: 4 | 6, address: string, port: number, functions?: Native): OffloadSocket | undefined {
     const system = functions === undefined ? systemCalls() : findCalls(functions);
     if (system === undefined) return undefined;
     const socketAddress = new SocketAddress(system, family);
-    // A scoped address: left to dgram, which knows the interfaces.
+    // Scoped addresses are left to dgram, which resolves the interface.
     if (!socketAddress.set(address, port)) return undefined;
     const domain = family === 4 ? AF_INET : AF_INET6;
     const descriptor = system.socket(domain, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -183,14 +190,14 @@ export class OffloadSocket {
     });
   }
 
-  /** What the kernel does for this socket, for people. */
+  /** The active offloads, as text for users. */
   get names(): string {
     const { isSegmenting, isCoalescing, isUnfragmented } = this;
     const names = [isSegmenting && "GSO", isCoalescing && "GRO", isUnfragmented && "don't-fragment"];
     return names.filter((name) => name !== false).join(", ") || "none";
   }
 
-  /** Asks for buffers of `bytes`, beyond the system's limit where this process may. */
+  /** Requests buffers of `bytes`, beyond the system's limit if the process is privileged. */
   askForBuffers(bytes: number): void {
     if (!this.#set(SOL_SOCKET, SO_BUFFER.receiveBeyondLimit, bytes))
       this.#set(SOL_SOCKET, SO_BUFFER.receive, bytes);
@@ -198,14 +205,18 @@ export class OffloadSocket {
       this.#set(SOL_SOCKET, SO_BUFFER.send, bytes);
   }
 
-  /** libuv lets others share the port of a descriptor that it takes over: nobody is to take our datagrams. */
+  /**
+   * libuv sets SO_REUSEADDR on a descriptor that it receives, which would let another process bind
+   * the same port. This method clears it.
+   */
   keepPort(): void {
     this.#set(SOL_SOCKET, SO_REUSEADDR, 0);
   }
 
   /**
-   * Sends bytes[0, length) as datagrams of `segmentBytes` (the last may be shorter). Returns how many bytes
-   * are dealt with, whether they left or failed; for the rest there is no room now, or no way from here.
+   * Sends bytes[0, length) as datagrams of `segmentBytes`; the last one may be shorter. Returns how
+   * many bytes were handled, whether sent or failed. The rest was not accepted, because there is no
+   * room or the call is not possible.
    */
   send(bytes: Uint8Array, length: number, segmentBytes: number, address: string, port: number): number {
     if (!this.#peer.set(address, port)) return 0;
@@ -230,24 +241,24 @@ export class OffloadSocket {
   }
 
   /**
-   * What has come and waits: one datagram, or several that were joined, from `fromAddress` and `fromPort`.
-   * Undefined when nothing waits. The bytes are there until the next call, of whatever socket.
+   * Receives waiting datagrams from `fromAddress` and `fromPort`: one, or several coalesced ones.
+   * Returns undefined when none waits. The bytes are valid until the next call on any socket.
    */
   receive(): Uint8Array | undefined {
     this.#receiving.setNameBytes(SOCKADDR_BYTES[this.family]);
     const length = this.#calls.receiveMessage(this.descriptor, this.#receiving.at, MSG_DONTWAIT);
-    // A failure is an ICMP error of an earlier send: a hint that anybody can forge.
+    // The error is an ICMP error for an earlier send, which anyone can forge.
     if (length < 0) return undefined;
     this.#learnSender();
     return this.#calls.received.bytes.subarray(0, length);
   }
 
-  /** Only before `dgram` has the descriptor. */
+  /** Closes the descriptor. Must not be called once `dgram` has it. */
   close(): void {
     this.#calls.close(this.descriptor);
   }
 
-  /** Returns the errno, 0 when it has left. */
+  /** Returns the errno, or 0 when the datagrams were sent. */
   #sendPart(at: number, length: number, segmentBytes: number): number {
     this.#sending.setPart(this.#latestAt + at, length);
     this.#sending.setSegments(length > segmentBytes ? segmentBytes : 0);
@@ -255,7 +266,7 @@ export class OffloadSocket {
     return this.#calls.native.errno();
   }
 
-  /** Mostly it is the one before. */
+  /** The sender is usually the same as before. */
   #learnSender(): void {
     const known = this.#fromKnown;
     const { bytes } = this.#from;
@@ -269,7 +280,7 @@ export class OffloadSocket {
     if (scope !== 0) this.fromAddress += `%${this.#nameOf(scope)}`;
   }
 
-  /** The interface of a link-local address, as `dgram` names it. */
+  /** The interface of a link-local address, in the spelling of `dgram`. */
   #nameOf(scope: number): string {
     const name = new Block(this.#calls.native, IF_NAMESIZE);
     if (this.#calls.nameOfInterface(scope, name.at) === 0) return String(scope);
@@ -281,7 +292,9 @@ export class OffloadSocket {
   }
 }
 
-/** What the sockets of this process get, for people: "GSO, GRO, don't-fragment" or "none". */
+/**
+ * The offloads of this process's sockets, as text for users: "GSO, GRO, don't-fragment" or "none".
+ */
 export function offloadNames(): string {
   const socket = OffloadSocket.open(4, "127.0.0.1", 0);
   socket?.close();
@@ -289,14 +302,15 @@ export function offloadNames(): string {
 }
 
 /**
- * Largest UDP payload that the interface towards `address` sends in one piece; undefined where that cannot be
- * found out.
+ * Largest UDP payload that the interface towards `address` sends unfragmented; undefined if it is
+ * not known.
  */
 export function payloadTowards(family: 4 | 6, address: string): number | undefined {
   const system = systemCalls();
   if (system === undefined) return undefined;
   const peer = new SocketAddress(system, family);
-  // No packet is sent: connecting a UDP socket only asks the routes. The port (discard) does not matter.
+  // Connecting a UDP socket sends no packet and only looks up the route. The port (discard) does
+  // not matter.
   if (!peer.set(address, 9)) return undefined;
   const descriptor = system.socket(family === 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (descriptor < 0) return undefined;
@@ -322,7 +336,10 @@ function setOption(
   return system.setOption(descriptor, level, name, block.at, 4) === 0;
 }
 
-/** Memory of this process that the kernel reads or writes; its address holds as long as the object. */
+/**
+ * Memory of this process that the kernel reads or writes. Its address is valid as long as the
+ * object exists.
+ */
 class Block {
   readonly at: number;
   readonly bytes: Uint8Array;
@@ -330,7 +347,8 @@ class Block {
 
   constructor({ addressOf }: Native, byteLength: number) {
     this.bytes = new Uint8Array(byteLength);
-    // Asking for the address moves small arrays out of V8's heap for good: only then is there a buffer to view.
+    // Taking the address moves a small array out of V8's heap permanently. The view must be created
+    // after that.
     this.at = addressOf(this.bytes);
     this.#view = new DataView(this.bytes.buffer);
   }
@@ -347,14 +365,14 @@ class Block {
     this.#view.setUint32(at, value, true);
   }
 
-  /** An address or a size: 64 bits. */
+  /** Writes an address or a size: 64 bits. */
   setAddress(at: number, value: number): void {
     this.#view.setUint32(at, value, true);
     this.#view.setUint32(at + 4, Math.floor(value / 0x1_0000_0000), true);
   }
 }
 
-/** `struct msghdr` with one part, the other end's address, and room for the length of segments. */
+/** `struct msghdr` with one buffer, the remote address, and room for the segment size. */
 class Message {
   readonly #header: Block;
   readonly #part: Block;
@@ -368,7 +386,7 @@ class Message {
     this.setNameBytes(nameBytes);
     this.#header.setAddress(16, this.#part.at);
     this.#header.setAddress(24, 1);
-    // struct cmsghdr with one 16-bit number behind it.
+    // struct cmsghdr followed by one 16-bit number.
     this.#control.setAddress(0, CMSGHDR_BYTES + 2);
     this.#control.setU32(8, SOL_UDP);
     this.#control.setU32(12, UDP_SEGMENT);
@@ -409,7 +427,10 @@ class SocketAddress {
     this.block.setU16(0, family === 4 ? AF_INET : AF_INET6);
   }
 
-  /** False for what is no plain address of the family. Mostly it is the one that is here already. */
+  /**
+   * Sets the address. Returns false if it is not a numeric address of the family. Usually it equals
+   * the current one.
+   */
   set(address: string, port: number): boolean {
     if (address !== this.#address) {
       const bytes = ipToBytes(address);

@@ -1,36 +1,40 @@
 /**
- * One bound UDP socket, as fast as `dgram` allows and without its surprises: sending never throws and never
- * looks a name up, what fails is counted, and the kernel's buffers are asked to be large.
+ * One bound UDP socket on top of `dgram`. Sending never throws and never looks up a name, failures
+ * are counted, and the kernel is asked for large buffers.
  */
 import { type BindOptions, createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import type { RemoteAddress } from "./address.ts";
 import type { DatagramHandler, DatagramSocket } from "./datagram-socket.ts";
 import { OffloadSocket } from "./offload.ts";
 
-/** Room for 20 ms of a gigabit, so that a busy event loop loses nothing; the kernel may grant less. */
+/** 20 ms of a gigabit link, so that a busy event loop loses nothing. The kernel may grant less. */
 const WANTED_BUFFER_BYTES = 4 * 1024 * 1024;
 
 export interface UdpSocketOptions {
   readonly family: 4 | 6;
-  /** Source address; undefined binds all addresses of the family, and of no other. */
+  /** Source address; undefined binds all addresses of the family, and only of that family. */
   readonly address?: string | undefined;
-  /** Port; 0 takes any free one. */
+  /** Port; 0 for any free port. */
   readonly port: number;
 }
 
 /**
- * Buffers received in a row before other work gets its turn: acknowledgements and credit, for one, which the sender
- * waits for. A megabyte; four times less wakes both sides too often, twice as much lets the sender run dry.
+ * Number of buffers that are received before other work gets a turn. The sender waits for that
+ * work, for example acknowledgements and credit. The value corresponds to one megabyte. A quarter
+ * of it wakes both sides too often, and twice as much makes the sender run out of credit.
  */
 const BATCH_BUFFERS = 16;
-/** Hops that an ordinary datagram may take, as the systems have it. */
+/** Default TTL of the operating systems. */
 const USUAL_TTL = 64;
 
 export class UdpSocket implements DatagramSocket {
   readonly kind = "udp";
   readonly family: 4 | 6;
   readonly local: RemoteAddress;
-  /** What the kernel granted, of the 4 MiB asked for (it counts its own bookkeeping in). */
+  /**
+   * The receive buffer that the kernel granted, of the requested 4 MiB. It includes the kernel's
+   * own overhead.
+   */
   readonly receiveBufferBytes: number;
   readonly sendBufferBytes: number;
   index = 0;
@@ -58,17 +62,20 @@ export class UdpSocket implements DatagramSocket {
       this.onSent?.();
     };
     socket.on("message", (bytes: Uint8Array, from: RemoteInfo) => {
-      // Nothing can be sent back to port 0, which only a forged datagram comes from.
+      // Only forged datagrams come from port 0, to which no reply is possible.
       if (from.port !== 0) this.onDatagram?.(this, from.address, from.port, bytes);
       if (offload !== undefined) this.#receiveFurther(offload);
     });
-    // ICMP errors and the like: a hint that anybody can forge, and never the end of a socket.
+    // ICMP errors and the like. Anyone can forge them, so they never close the socket.
     socket.on("error", () => {
       this.#sendErrors++;
     });
   }
 
-  /** Binds; rejects with the system's error (EADDRINUSE, EACCES, EADDRNOTAVAIL, EAFNOSUPPORT …). */
+  /**
+   * Binds a socket. Rejects with the system's error (EADDRINUSE, EACCES, EADDRNOTAVAIL,
+   * EAFNOSUPPORT …).
+   */
   static async bind({ family, address, port }: UdpSocketOptions): Promise<UdpSocket> {
     const localAddress = address ?? (family === 6 ? "::" : "0.0.0.0");
     const offload = OffloadSocket.open(family, localAddress, port);
@@ -76,7 +83,7 @@ export class UdpSocket implements DatagramSocket {
       try {
         return new UdpSocket(family, await bindSocket(family, { fd: offload.descriptor }), offload);
       } catch {
-        // dgram takes no descriptor here: as if there were none.
+        // dgram does not accept a descriptor here, so the socket is opened without offload.
         offload.close();
       }
     }
@@ -87,7 +94,9 @@ export class UdpSocket implements DatagramSocket {
     );
   }
 
-  /** Whether a received buffer may hold several datagrams, all but the last equally long. */
+  /**
+   * Whether a received buffer may contain several datagrams, all of equal length except the last.
+   */
   get isCoalescing(): boolean {
     return this.#offload?.isCoalescing ?? false;
   }
@@ -96,7 +105,7 @@ export class UdpSocket implements DatagramSocket {
     return this.#offload?.isUnfragmented ?? false;
   }
 
-  /** What the kernel does for this socket, for people: "GSO, GRO, don't-fragment" or "none". */
+  /** The active offloads, as text for users: "GSO, GRO, don't-fragment" or "none". */
   get offloads(): string {
     return this.#offload?.names ?? "none";
   }
@@ -106,7 +115,10 @@ export class UdpSocket implements DatagramSocket {
     return this.#offload.send(bytes, length, segmentBytes, address, port);
   }
 
-  /** Sends that failed: no route, too large, forbidden. Of a batch by `dgram` only the last is looked at. */
+  /**
+   * Failed sends: no route, too large, forbidden. In a batch through `dgram` only the last datagram
+   * is checked.
+   */
   get sendErrors(): number {
     return this.#sendErrors + (this.#offload?.sendErrors ?? 0);
   }
@@ -120,7 +132,7 @@ export class UdpSocket implements DatagramSocket {
   }
 
   sendWithTtl(bytes: Uint8Array, address: string, port: number, ttl: number): void {
-    // One that waits for the kernel would leave with the TTL of those behind it.
+    // A datagram that waits for the kernel would be sent with the TTL of the datagrams after it.
     if (!this.#open || this.queuedDatagrams > 0) return;
     const restore = (): void => {
       if (this.#open) this.#socket.setTTL(USUAL_TTL);
@@ -130,18 +142,20 @@ export class UdpSocket implements DatagramSocket {
       if (error !== null) this.#sendErrors++;
       restore();
     });
-    // Its name is its address, so it has left in place; if not, the callback restores.
+    // An address needs no look-up, so the datagram was sent synchronously. If it was queued, the
+    // callback restores the TTL.
     if (this.queuedDatagrams === 0) restore();
   }
 
-  /** Datagrams that the kernel's full buffer made wait in this process. */
+  /** Datagrams queued in this process because the kernel's buffer is full. */
   get queuedDatagrams(): number {
     return this.#open ? this.#socket.getSendQueueCount() : 0;
   }
 
   /**
-   * What waits behind the datagram that `dgram` has just received: into the same memory again and again, where
-   * `dgram` would take 64 KiB anew for each buffer, which the garbage collector pays for.
+   * Receives the datagrams that wait behind the one that `dgram` has received. It reuses its
+   * memory, whereas `dgram` would allocate 64 KiB for each buffer, at the expense of the garbage
+   * collector.
    */
   #receiveFurther(offload: OffloadSocket): void {
     for (let i = 0; i < BATCH_BUFFERS && this.#open; i++) {
@@ -171,8 +185,8 @@ function bindSocket(family: 4 | 6, where: BindOptions): Promise<Socket> {
     const socket = createSocket({
       type: family === 6 ? "udp6" : "udp4",
       ipv6Only: family === 6,
-      // Only addresses come here, so they are their own answer. Answered at once, a send is one system
-      // call in place; the default would go through the thread pool for each datagram.
+      // The name is always an address, so it is its own result. With a synchronous answer, a send
+      // is one direct system call. The default look-up would use the thread pool for each datagram.
       lookup: (name, _options, answer) => answer(null, name, family),
     });
     const refused = (error: Error): void => {
@@ -192,7 +206,7 @@ function askForBuffer(socket: Socket, which: "Recv" | "Send"): number {
   try {
     socket[`set${which}BufferSize`](WANTED_BUFFER_BYTES);
   } catch {
-    // A system that refuses (macOS, where the sum exceeds its limit) keeps its own size.
+    // A system that refuses keeps its default size (macOS, if the sum exceeds its limit).
   }
   return socket[`get${which}BufferSize`]();
 }
