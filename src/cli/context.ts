@@ -1,4 +1,4 @@
-/** What every command receives. */
+/** The context that every command receives. */
 import type { FaultReports } from "./faults.ts";
 import type { Interrupt } from "./terminal/interrupt.ts";
 import type { Reporter } from "./terminal/reporter.ts";
@@ -10,6 +10,6 @@ export interface CommandContext {
   readonly faults: FaultReports;
   readonly environment: NodeJS.ProcessEnv;
   readonly version: string;
-  /** The arguments after `--`, if there was one. */
+  /** The arguments after `--`, if it was given. */
   readonly program: readonly string[] | undefined;
 }

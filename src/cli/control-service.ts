@@ -1,4 +1,4 @@
-/** Serves the control socket of a running command: its status, and changes of its forwards. */
+/** Serves the control socket of a running command: reports its status and changes its forwards. */
 import { getEventListeners } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { controlFolder } from "../app/control/control-folder.ts";
@@ -26,9 +26,12 @@ import type { FaultReports } from "./faults.ts";
 import { failureReport, reportForwarding } from "./reports/forward-reports.ts";
 import type { Reporter } from "./terminal/reporter.ts";
 
-/** The time over which rates are measured for a status request. */
+/** The window over which rates are measured for a status request. */
 const RATE_WINDOW_MS = 250;
-/** The time that a peer gets to answer a ping for a status request: a constant, and round trips. */
+/**
+ * The time that a peer gets to answer a ping for a status request: a constant, plus a number of
+ * round trips.
+ */
 const ANSWER_MS = 700;
 const ANSWER_ROUND_TRIPS = 3;
 const MAX_ANSWER_MS = 2000;
@@ -37,11 +40,11 @@ const MAX_ANSWER_MS = 2000;
 interface Shown {
   readonly id: number;
   readonly peer: ForwardPeer;
-  /** Made when the first forward is added. */
+  /** Created when the first forward is added. */
   forwarder: Forwarder | undefined;
 }
 
-/** An object that outlives links and counts what it holds. */
+/** An object that outlives links and counts the entries it holds. */
 interface CountedOwner {
   readonly counts: Readonly<Record<string, number>>;
 }
@@ -59,8 +62,9 @@ export class ControlService {
   #nextId = 1;
 
   /**
-   * Opens the control socket. It exists when this resolves, so a program that reads the command's events finds it.
-   * Where the socket cannot be opened, -v reports that and the command continues without.
+   * Opens the control socket. The socket exists when the promise resolves, so a program that reads
+   * the command's events can connect. If the socket cannot be opened, the command continues without
+   * it, and -v reports the error.
    *
    * @param name the command's peer or port
    * @param standing forwards that outlive links; without it, each link has its own

@@ -16,22 +16,22 @@ export class Interruption extends SrudpError {
   }
 }
 
-/** The status that the command exits with after `error`. */
+/** The exit status of the command after `error`. */
 export function exitStatusOf(error: SrudpError): number {
   return error instanceof Interruption ? error.exitStatus : exitStatusFor(error.code);
 }
 
-/** 128 and the number of the signal, as a shell reports it. */
+/** 128 plus the number of the signal, as a shell reports it. */
 export const SIGNAL_STATUS: Readonly<Partial<Record<NodeJS.Signals, number>>> = {
   SIGHUP: 129,
   SIGINT: 130,
   SIGTERM: 143,
 };
 
-/** Codes that end the command without a message: the user caused them. */
+/** Codes that end the command without a message, because the user caused them. */
 const QUIET: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["ERR_INTERRUPTED", "ERR_OUTPUT_CLOSED"]);
 
-/** `thrown` as an SrudpError: any other value is a bug, ERR_INTERNAL. */
+/** Converts `thrown` to an SrudpError. Any other value is a bug, ERR_INTERNAL. */
 export function asSrudpError(thrown: unknown): SrudpError {
   if (thrown instanceof SrudpError) return thrown;
   const descriptors = descriptorError(thrown);
@@ -46,10 +46,11 @@ export function isQuiet(error: SrudpError): boolean {
 }
 
 /**
- * Lets the process end in order although its terminal was closed under it.
+ * Lets the process exit in order after its terminal has disappeared.
  *
- * At exit Node restores the settings of a terminal that a standard descriptor had at the start, and aborts with
- * a core dump where that fails because the terminal has gone. A descriptor that was replaced meanwhile is left alone.
+ * At exit Node restores the settings of a terminal that was a standard descriptor at the start. If
+ * that fails because the terminal has gone, Node aborts with a core dump. Node does not touch a
+ * descriptor that was replaced in the meantime.
  */
 export function outliveTerminal(): void {
   const terminals = [0, 1, 2].filter((descriptor) => isatty(descriptor));

@@ -1,11 +1,11 @@
 /**
- * How the command line reports each error: the exit status, and the sentence where it names options or commands.
- * An error without a sentence is reported with the library's message (`base/errors.ts`).
+ * How the command line reports each error: the exit status, and a sentence that may name options or
+ * commands. An error without a sentence is reported with the library's message (`base/errors.ts`).
  */
 import { ERRORS, type ErrorCode, type SrudpError } from "../base/errors.ts";
 
 interface Failure {
-  /** From sysexits.h where one fits. */
+  /** From sysexits.h if one fits. */
   readonly exit: number;
   readonly sentence?: string;
 }
@@ -129,17 +129,22 @@ export function exitStatusFor(code: ErrorCode): number {
   return FAILURES[code].exit;
 }
 
-/** What failed and what to do about it, in one sentence, without the detail of a case. */
+/**
+ * What failed and what to do about it, in one sentence, without the detail of the individual error.
+ */
 export function sentenceOf(code: ErrorCode): string {
   return FAILURES[code].sentence ?? ERRORS[code].message;
 }
 
-/** The message of `error` in the words of the command line. */
+/** The message of `error` for the command line. */
 export function messageOf({ code, detail }: SrudpError): string {
   return detail === "" ? sentenceOf(code) : `${detail}: ${sentenceOf(code)}`;
 }
 
-/** `text` with the command line's sentence in place of the library's, where the text ends with that of `code`. */
+/**
+ * `text` with the sentence of the command line instead of the library's, if `text` ends with the
+ * library's sentence for `code`.
+ */
 export function withRemedy(text: string, code: ErrorCode): string {
   const { message } = ERRORS[code];
   return text.endsWith(message) ? text.slice(0, -message.length) + sentenceOf(code) : text;

@@ -1,10 +1,13 @@
-/** Faults of links (`link/fault.ts`), counted for `srudp status` and reported. */
+/** Counts the faults of links (`link/fault.ts`) for `srudp status` and reports them. */
 
 import type { FaultHandler } from "../link/fault.ts";
 import { formatAddress } from "../platform/udp/address.ts";
 import type { Reporter } from "./terminal/reporter.ts";
 
-/** A peer may cause faults at any rate: one report in this time, with the count. */
+/**
+ * Minimum interval between two reports. A peer may cause faults at any rate, so each report
+ * contains the count.
+ */
 const REPORT_INTERVAL_MS = 1000;
 
 export class FaultReports {

@@ -1,6 +1,6 @@
 /**
- * Serves the links of a listener: forwards of every peer, and the pipe, which is bridged to standard input and output
- * for one peer at a time, or to a program for each peer.
+ * Serves the links of a listener: the forwards of every peer, and the pipe. The pipe is bridged to
+ * standard input and output, for one peer at a time, or to a separate program for each peer.
  */
 import type { Readable, Writable } from "node:stream";
 import { isatty } from "node:tty";
@@ -25,7 +25,7 @@ import { failureReport } from "./reports/forward-reports.ts";
 
 /** From this number of links on, all of them are checked for dead peers. */
 const CROWD = 128;
-/** A peer that answers no ping for this time is dead. */
+/** A peer that does not answer a ping within this time is dead. */
 const DEAD_AFTER_MS = 30_000;
 /** The same while another peer waits for standard input and output. */
 const DEAD_IN_THE_WAY_AFTER_MS = 5000;
@@ -37,7 +37,7 @@ export interface LinkServiceOptions {
   readonly remember: (peer: Uint8Array) => Promise<void>;
 }
 
-/** The link that uses standard input and output until `released`. */
+/** The link that uses standard input and output, until `released`. */
 interface PipingLink {
   readonly link: Link;
   readonly released: Promise<void>;
@@ -49,9 +49,9 @@ export class LinkService {
   readonly #service: LinkServiceOptions;
   readonly #remotePorts: RemotePortRegistry = new RemotePortRegistry();
   readonly #failed: ReturnType<typeof failureReport>;
-  /** Standard input and output, where they serve one peer after the other (-k). */
+  /** Standard input and output, if they serve consecutive peers (-k). */
   readonly #shared: { readonly input: Readable; readonly output: Writable } | undefined;
-  /** The link that uses them now. */
+  /** The link that currently uses standard input and output. */
   #piping: PipingLink | undefined;
   readonly #links: Set<Link> = new Set();
 
@@ -66,7 +66,7 @@ export class LinkService {
       : undefined;
   }
 
-  /** Counts of the objects that it holds for links, by name. */
+  /** The numbers of entries it holds for links, by name. */
   get counts(): Readonly<Record<string, number>> {
     return {
       served: this.#links.size,
@@ -76,10 +76,10 @@ export class LinkService {
   }
 
   /**
-   * Serves a link to its end. Must be called in the same tick in which the link is announced.
+   * Serves a link until it ends. Must be called in the same tick in which the link is announced.
    *
-   * @returns the status to exit with
-   * @throws SrudpError for every end but an orderly one; the reason of the interrupt
+   * @returns the exit status
+   * @throws SrudpError for every end except an orderly one; the reason of the interrupt
    */
   async serve(link: Link): Promise<number> {
     try {
@@ -92,7 +92,7 @@ export class LinkService {
 
   async #serve(link: Link): Promise<number> {
     const startedAtMs = performance.now();
-    // The link may fail before it is served; `link.errored` is checked then.
+    // The link may fail before it is served. `link.errored` is checked then.
     link.on("error", () => undefined);
     reportConnected(this.#context, link);
     const remembered = keepPeer(this.#context, link, this.#options, async () => {
@@ -127,8 +127,9 @@ export class LinkService {
   }
 
   /**
-   * With -k a link without a pipe may be silent for days, so the link of a killed peer would stay. On each new link,
-   * the same peer's earlier links are pinged; from a certain number of links on, all of them.
+   * Finds dead peers. With -k a link without a pipe may be silent for days, so the link of a killed
+   * peer would stay. On each new link, earlier links of the same peer are pinged. Above a certain
+   * number of links, all of them are pinged.
    */
   #reapDeadLinks(newcomer: Link): void {
     const isCrowded = this.#links.size >= CROWD;
@@ -146,7 +147,7 @@ export class LinkService {
   async #carry(link: Link, remembered: Promise<void>): Promise<number> {
     const shared = this.#shared;
     if (shared === undefined) return pipeLink(this.#context, link, this.#options, { remembered });
-    // One of several waiting links continues; the others check again.
+    // One of several waiting links continues. The others check the condition again.
     while (this.#piping !== undefined) {
       if (await this.#endIfDead(this.#piping)) continue;
       link.reset("ERR_BUSY");
@@ -175,8 +176,8 @@ export class LinkService {
   }
 
   /**
-   * With -k silence ends a link late, so the peer that uses standard input and output may be dead. It is pinged when
-   * another peer needs them.
+   * Ends the link that uses standard input and output if its peer is dead. With -k the idle timeout
+   * is long, so the peer is pinged when another peer needs standard input and output.
    *
    * @returns whether they have been released
    */
@@ -188,7 +189,7 @@ export class LinkService {
   }
 }
 
-/** Whether the peer opens its pipe; false when the link ends without one. */
+/** Whether the peer opens its pipe. False when the link ends without one. */
 function opensPipe(link: Link): Promise<boolean> {
   if (link.hasPipe) return Promise.resolve(true);
   return new Promise((resolve) => {

@@ -1,16 +1,16 @@
 /**
- * Pairing (`--save NAME`): both sides save each other's key, and need no code from then on.
+ * Pairing (`--save NAME`). Both sides save each other's key and need no code afterwards.
  *
  * Three control records, each sent by both sides:
  *
- *     paired    "I save you if you save me; my key will be the same next time", at once
- *     ready     "I have tried whether I can write my list of peers", once both want it
- *     saved     whether this side has saved the other, once both are ready
+ *     paired    at once: "I save you if you save me, and my key will stay the same"
+ *     ready     once both sides want it: "my list of peers is writable"
+ *     saved     once both sides are ready: whether this side has saved the peer
  *
- * A side that cannot write reports that before either side has saved anything. No exchange makes the last step safe
- * against a lost link. A side that has saved therefore marks the peer as unconfirmed until the peer reports that it
- * saved too, and the exchange is repeated on the next link: on every link of a process with --save, and on links
- * authenticated by key without it.
+ * A side that cannot write reports that before either side has saved anything. No exchange can make
+ * the last step safe against a lost link. A side that has saved therefore marks the peer as
+ * unconfirmed until the peer reports that it saved too. The exchange is repeated on later links: on
+ * every link of a process with --save, and without it on links that are authenticated by key.
  */
 import { SrudpError } from "../base/errors.ts";
 import type { Link } from "../link/link.ts";
@@ -28,7 +28,7 @@ export const PAIRING_RECORD = { paired: 16, ready: 17, saved: 18 } as const;
 
 const SAVED: Uint8Array = Uint8Array.of(0);
 const NOT_SAVED: Uint8Array = Uint8Array.of(1);
-/** How long the exchange delays the end of a link; a slow disk takes a fraction of a second. */
+/** How long the exchange delays the end of a link. A slow disk needs a fraction of a second. */
 const EXCHANGE_MS = 5000;
 
 /** The part of a link that pairing uses. */
@@ -50,9 +50,9 @@ export async function checkNewName(store: KeyStore, name: string): Promise<void>
 }
 
 export interface PairingOptions {
-  /** The peer's name (`--save`); left out, only an incomplete exchange is repeated. */
+  /** The name for the peer (`--save`). Without it, only an incomplete exchange is repeated. */
   readonly name?: string | undefined;
-  /** The peer's address as it was typed. */
+  /** The address of the peer as it was typed. */
   readonly address?: string | undefined;
 }
 
@@ -117,7 +117,7 @@ class Pairing {
     this.#link.once("close", () => this.#handleClose());
     // Without --save the caller does not wait for the exchange.
     if (!this.#isAsked) this.#settle();
-    // Synchronously: the record is sent before anything that could end the link.
+    // Called synchronously, so that the record is sent before anything can end the link.
     if (this.#isAsked && this.#link.auth !== "key") this.#run(() => this.#begin());
     else if (this.#link.auth === "key") this.#run(() => this.#lookUp());
     else this.#over();
@@ -140,7 +140,7 @@ class Pairing {
     }
   }
 
-  /** The peer may be saved already: then only an incomplete exchange is repeated. */
+  /** Looks up whether the peer is already saved. Then only an incomplete exchange is repeated. */
   async #lookUp(): Promise<void> {
     const release = this.#link.deferClose();
     try {
@@ -160,7 +160,7 @@ class Pairing {
     if (this.#isPeerWilling) await this.#prepare();
   }
 
-  /** The peer repeats an exchange that is complete for this side. */
+  /** Joins when the peer repeats an exchange that is complete on this side. */
   async #join(): Promise<void> {
     const saved = await this.#store.savedPeers.findByKey(this.#link.peer);
     if (this.#isOver || this.#isBegun || saved === undefined) return;
@@ -215,7 +215,7 @@ class Pairing {
     this.#over();
   }
 
-  /** Saves the entry; a peer that is saved and confirmed stays confirmed. */
+  /** Saves the entry. A peer that is saved and confirmed stays confirmed. */
   async #keep(isUnconfirmed: boolean): Promise<void> {
     const { savedPeers } = this.#store;
     const { name, publicKey } = this.#entry!;
@@ -229,7 +229,7 @@ class Pairing {
   }
 
   #handleClose(): void {
-    // The peer has saved, and this side completes without the link.
+    // The peer has saved, so this side completes without the link.
     if (this.#isOver || (this.#isReady && this.#isPeerSaved)) return;
     if (!this.#isBegun) this.#over();
     else if (!this.#isPeerWilling)
@@ -257,7 +257,7 @@ class Pairing {
     if (!this.#isOver) this.#link.sendRecord(type, body);
   }
 
-  /** Runs a step; errors of the local files end the exchange. */
+  /** Runs a step. Errors of the local files end the exchange. */
   #run(step: () => Promise<void>): void {
     step().catch((error: unknown) => {
       if (this.#isOver) return;

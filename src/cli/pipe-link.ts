@@ -1,4 +1,4 @@
-/** Bridges one link to standard input and output or to a program, and reports its life. */
+/** Bridges one link to standard input and output or to a program, and reports its progress. */
 
 import { fstatSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
@@ -20,15 +20,15 @@ import { lendInput, lendOutput } from "./terminal/shared-stdio.ts";
 export interface PipeLinkOptions {
   /** Standard input and output that stay open for the next peer. */
   readonly shared?: { readonly input: Readable; readonly output: Writable; onReleased(): void } | undefined;
-  /** The saving of the peer (`keepPeer`); a failure ends the link. */
+  /** The pending save of the peer (`keepPeer`). A failure ends the link. */
   readonly remembered: Promise<void>;
 }
 
 /**
- * Saves the peer of a link where an option requests it; resets the link when it cannot. Must be called in the same
- * tick in which the link is announced.
+ * Saves the peer of a link if an option requests it. Resets the link when saving fails. Must be
+ * called in the same tick in which the link is announced.
  *
- * @param address where the peer can be reached again, for `--save`
+ * @param address the address at which the peer can be reached again, for `--save`
  */
 export async function keepPeer(
   context: CommandContext,
@@ -49,12 +49,13 @@ export async function keepPeer(
 }
 
 /**
- * Bridges `link` to standard input and output, or to the program after `--`, until both directions have ended.
+ * Bridges `link` to standard input and output, or to the program after `--`, until both directions
+ * have ended.
  *
  * The bridge is set up synchronously, so that no event of the link is missed.
  *
- * @returns the status to exit with: 0, or that of the program
- * @throws SrudpError for every end but an orderly one; the reason of the interrupt
+ * @returns the exit status: 0, or that of the program
+ * @throws SrudpError for every end except an orderly one; the reason of the interrupt
  */
 export async function pipeLink(
   context: CommandContext,
@@ -98,8 +99,8 @@ export async function pipeLink(
 }
 
 /**
- * Whether the peer's end also ends standard input. A terminal does not end when a transfer is complete; piped input
- * ends by itself.
+ * Whether the end of the peer's data also ends standard input. A terminal does not end when a
+ * transfer is complete; piped input ends by itself.
  */
 export function inputEndsWithPeer({ sendOnly, halfClose, quitAfter }: LinkOptions): boolean {
   return isatty(0) && !sendOnly && !halfClose && quitAfter !== Number.POSITIVE_INFINITY;
@@ -180,7 +181,7 @@ function startProgress({ reporter }: CommandContext, link: Link, joined: Bridge)
   });
 }
 
-/** The rate; empty for a transfer that took no measurable time. */
+/** The rate, or an empty string for a transfer that took no measurable time. */
 function rateOf(bytes: number, transferMs: number): string {
   return bytes === 0 || transferMs < 1 ? "" : ` (${formatBytes((1000 * bytes) / transferMs)}/s)`;
 }

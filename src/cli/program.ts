@@ -1,6 +1,6 @@
 /**
- * The commander program: the list of commands, and what becomes of a mistake in the command line. Each command registers itself and
- * loads its action when it runs, so that help costs nothing but commander.
+ * The commander program: the list of commands, and the handling of usage errors. Each command
+ * registers itself and loads its action when it runs, so that help loads only commander.
  */
 import { Command, CommanderError } from "commander";
 import type { SrudpError } from "../base/errors.ts";
@@ -42,10 +42,10 @@ Example:
 
 \`srudp <command> --help\` tells more.`;
 
-/** What commander puts before each of its messages. */
+/** The prefix of commander's messages. */
 const MESSAGE_PREFIX = "error: ";
 
-/** Runs the command that `words` name. Its action sets `process.exitCode`. */
+/** Runs the command that `words` name. The action sets `process.exitCode`. */
 export async function parse(words: readonly string[], context: CommandContext): Promise<void> {
   const program = new Command("srudp")
     .helpCommand("help [command]", "help for a command")
@@ -53,7 +53,7 @@ export async function parse(words: readonly string[], context: CommandContext): 
     .version(context.version, "-V, --version", "print the version")
     .helpOption("-h, --help", "print this help")
     .exitOverride((error) => {
-      // Help and version are "errors" that have printed what was asked for.
+      // Commander reports help and version as errors, after it has printed them.
       throw error.exitCode === 0 ? error : usageError(error);
     })
     .configureOutput({ writeErr: () => undefined })
@@ -69,11 +69,11 @@ export async function parse(words: readonly string[], context: CommandContext): 
   }
 }
 
-/** A mistake that commander found, with its message on one line. */
+/** Converts an error of commander, with its message on one line. */
 function usageError({ code, message }: CommanderError): SrudpError {
   if (code === "commander.help") return usage("A command is missing");
   const text = message.startsWith(MESSAGE_PREFIX) ? message.slice(MESSAGE_PREFIX.length) : message;
-  // A suggestion ("Did you mean") is on a line of its own.
+  // A suggestion ("Did you mean") is on a separate line.
   const line = text.split("\n").join(" ");
   return usage(hideCodes(line.endsWith(".") ? line.slice(0, -1) : line));
 }

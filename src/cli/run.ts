@@ -1,4 +1,7 @@
-/** One command line from its start to its end: what the commands share, how errors are reported, what the exit waits for. */
+/**
+ * Runs one command line: the parts that all commands share, error reporting, and the wait before
+ * the process exits.
+ */
 import { endPrograms } from "../app/program-group.ts";
 import { unlessAborted } from "../platform/deadline.ts";
 import { checkDescriptorLimit } from "../platform/descriptors.ts";
@@ -11,17 +14,17 @@ import { catchSignals, type Interrupt } from "./terminal/interrupt.ts";
 import { Reporter } from "./terminal/reporter.ts";
 
 /**
- * Runs one command line to its end, and the process with it.
+ * Runs one command line, then exits the process.
  *
  * @param words the command line without node and the script
  */
 export async function run(words: readonly string[], version: string): Promise<void> {
   const { options, program } = splitWords(words);
-  // A mistake in the options is reported in the form that the options ask for, so both are known before commander
-  // parses them. The verbosity matters to actions only.
+  // These options are read before commander parses the command line, because they determine how a
+  // usage error is reported. The verbosity only matters to actions.
   const settings = { json: options.includes("--json"), quiet: options.includes("--quiet"), verbosity: 0 };
   const reporter = new Reporter(process.stderr, settings);
-  // The reader of the events may go away, which does not end a transfer.
+  // The reader of the events may close stderr. This does not end a transfer.
   process.stderr.on("error", () => undefined);
   outliveTerminal();
   const interrupt = catchSignals(() => reporter.setLiveLine(undefined));
@@ -34,7 +37,7 @@ export async function run(words: readonly string[], version: string): Promise<vo
   process.on("uncaughtException", fail);
   try {
     checkDescriptorLimit();
-    // Node opens the files of all commands at once, for which a low limit does not suffice.
+    // Node opens the files of all commands at once, which exceeds a low limit.
     const { parse } = await import("./program.ts");
     await reporter.useColors(process.env);
     const faults = new FaultReports(reporter);
@@ -55,7 +58,7 @@ export async function run(words: readonly string[], version: string): Promise<vo
   }
 }
 
-/** Waits for what has to end before the process does. A signal ends the wait. */
+/** Waits for work that must finish before the process exits. A signal ends the wait. */
 async function settleAll({ signal }: Interrupt): Promise<void> {
   const settled = Promise.all([shutdownHooksDone(), endPrograms()]).then(() => undefined);
   if (signal.aborted) await settled;

@@ -1,4 +1,7 @@
-/** Tickets that two users exchange: what each side prints, and how the listener receives the answer. */
+/**
+ * Tickets that two users exchange: the output of each side, and how the listener receives the
+ * answer.
+ */
 import { statSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { SrudpError } from "../base/errors.ts";
@@ -16,13 +19,18 @@ import { askLines, hasTerminal } from "./terminal/prompt.ts";
 
 /** How long a ticket is valid. */
 const TICKET_LIFE_MS = 600_000;
-/** A ticket that expired longer ago is refused; an earlier expiry may be a wrong clock. */
+/**
+ * A ticket that expired longer ago is refused. A more recent expiry may be caused by a wrong clock.
+ */
 const MAX_CLOCK_ERROR_MS = 26 * 3_600_000;
-/** Interval at which a missing answer file is looked for. */
+/** Polling interval for a missing answer file. */
 const RETRY_MS = 250;
 const QUESTION = "answer: ";
 
-/** Makes an offer with `psk` and waits for its answer, from a file or on the terminal, until `ending`. */
+/**
+ * Creates an offer with `psk` and waits for its answer, from a file or on the terminal, until
+ * `ending`.
+ */
 export function offerTicket(
   context: CommandContext,
   psk: Uint8Array,
@@ -55,8 +63,8 @@ export function offerTicket(
 }
 
 /**
- * Accepts an offer. One that expired a short time ago may come from a machine whose clock is behind. The listener
- * decides by its own clock whether the offer is still valid.
+ * Accepts an offer. An offer that expired a short time ago may come from a machine whose clock is
+ * slow. The listener decides by its own clock whether the offer is still valid.
  *
  * @throws SrudpError ERR_TICKET_EXPIRED
  */
@@ -77,7 +85,7 @@ export function acceptTicket({ reporter }: CommandContext, offer: TicketOffer): 
 /** How long the connector waits for the listener to receive the answer. */
 export function ticketPatienceMs(offer: TicketOffer): number {
   const leftMs = offer.expiresAtS * 1000 - Date.now();
-  // Where the clocks differ, the remaining time is unknown.
+  // If the clocks differ, the remaining time is unknown.
   return leftMs > 0 && leftMs < TICKET_LIFE_MS ? leftMs : TICKET_LIFE_MS;
 }
 
@@ -101,7 +109,7 @@ async function readAnswer(
   }
 }
 
-/** Asks on the terminal until one or more lines are the answer. */
+/** Asks on the terminal until one or more lines form the answer. */
 async function askAnswer(terms: TicketTerms, signal: AbortSignal): Promise<TicketAnswer> {
   const entry = new AnswerEntry((answer) => isAnswerTo(terms, answer));
   const isDone = await askLines(QUESTION, signal, (line) => {

@@ -1,4 +1,7 @@
-/** `srudp peers check`: whether a peer may reach a target through this side, and which rule says so. */
+/**
+ * `srudp peers check`: reports whether a peer may reach a target through this machine, and by which
+ * rule.
+ */
 import type { Allowed } from "../../app/forward/permissions/permissions.ts";
 import { parseTarget } from "../../app/forward/spec.ts";
 import { SrudpError } from "../../base/errors.ts";
@@ -15,11 +18,11 @@ import { printLines } from "../terminal/print-lines.ts";
 
 export interface PeersCheckOptions {
   readonly json?: true;
-  /** As for `listen`. */
+  /** Same as for `listen`. */
   readonly expose?: readonly string[];
 }
 
-/** @returns the status to exit with: 0 for a target that may be reached */
+/** @returns the exit status: 0 if the target may be reached */
 export async function checkPeer(
   context: CommandContext,
   store: KeyStore,
@@ -61,14 +64,14 @@ export async function checkPeer(
   return allowed ? 0 : exitStatusFor("ERR_TARGET_FORBIDDEN");
 }
 
-/** host:port, host:port/udp, or the path of a socket. */
+/** Parses host:port, host:port/udp, or the path of a socket. */
 function targetOf(text: string): Address {
   const suffix = /^[^/]*:\d+\/(tcp|udp)$/.exec(text)?.[1];
   const target = parseTarget(suffix === undefined ? text : text.slice(0, -"/udp".length), "TARGET");
   return suffix === "udp" && target.kind === "tcp" ? { ...target, kind: "udp" } : target;
 }
 
-/** A key as text, the name of a saved peer, or the name of a line of authorized_peers. */
+/** Parses a key as text, the name of a saved peer, or a name in authorized_peers. */
 async function keyOf(store: KeyStore, word: string): Promise<Uint8Array> {
   if (/^srudp1/i.test(word)) return decodeKey(word);
   const saved = isPeerName(word) ? await store.savedPeers.find(word) : undefined;

@@ -11,7 +11,7 @@ import { CONNECT_TIMEOUT_MS } from "./run-connect.ts";
 
 const USUAL_MS = 3000;
 
-/** @returns the status to exit with */
+/** @returns the exit status */
 export async function runBench(
   context: CommandContext,
   operands: readonly string[],

@@ -1,8 +1,9 @@
 /**
- * `srudp __complete`: what may stand at the cursor, for the scripts of `srudp completion`.
+ * `srudp __complete`: prints the completions at the cursor, for the scripts of `srudp completion`.
  *
- * The first line of the output is `words`, or `files` or `folders` (these may stand there as well), a tab, and the
- * part of the current word before the name of the file. Each further line is a word, a tab, and its description.
+ * The first line of the output is `words`, `files` or `folders`, a tab, and the part of the current
+ * word before the file name. `files` and `folders` mean that the shell also completes paths. Each
+ * further line is a word, a tab, and its description.
  */
 import type { Command, Option } from "commander";
 import { runningProcesses } from "../../app/control/control-client.ts";
@@ -20,10 +21,10 @@ interface Completion {
   readonly candidates: readonly Candidate[];
 }
 
-/** What an operand or the value of an option stands for. */
+/** The kind of an operand or of an option's value. */
 type Kind = "peer" | "process" | "file" | "folder" | "command" | readonly string[];
 
-/** By the command's words. The last operand of a command that takes several stands for all further ones. */
+/** By command. The last operand of a command that takes several applies to all further ones. */
 const OPERANDS: Readonly<Record<string, readonly Kind[]>> = {
   connect: ["peer"],
   forward: ["peer"],
@@ -36,7 +37,7 @@ const OPERANDS: Readonly<Record<string, readonly Kind[]>> = {
   "key secret": ["file"],
 };
 
-/** By the option's name, or by the placeholder of its value. */
+/** By the name of the option, or by the placeholder of its value. */
 const VALUES: Readonly<Record<string, Kind>> = {
   "--peer": "peer",
   "--allow": "peer",
@@ -44,13 +45,14 @@ const VALUES: Readonly<Record<string, Kind>> = {
   "<dir>": "folder",
 };
 
-/** Where a socket's path may stand, a word that begins so is one. */
+/** A word with this beginning is a path, where the path of a socket is allowed. */
 const PATH_START = /^\.{0,2}\//;
 const NOTHING: Completion = { candidates: [] };
 
 /**
- * @param words what stands behind `srudp`, up to the cursor; the last is the word at the cursor, perhaps empty
- * @returns the status to exit with
+ * @param words the words after `srudp` up to the cursor; the last one is at the cursor and may be
+ * empty
+ * @returns the exit status
  */
 export async function runComplete(
   program: Command,
@@ -77,17 +79,17 @@ export async function runComplete(
   return 0;
 }
 
-/** Where the cursor is. */
+/** The position of the cursor. */
 interface Place {
   readonly program: Command;
   readonly command: Command;
-  /** The command's words, as in "peers forget". */
+  /** The name of the command, for example "peers forget". */
   readonly name: string;
-  /** Operands before the cursor. */
+  /** Number of operands before the cursor. */
   readonly operands: number;
-  /** The option whose value stands at the cursor. */
+  /** The option whose value is at the cursor. */
   readonly option: Option | undefined;
-  /** Behind `--`, where a program and its words stand. */
+  /** Whether the cursor is after `--`, in a program and its arguments. */
   readonly isProgram: boolean;
 }
 
@@ -116,7 +118,7 @@ function placeOf(program: Command, before: readonly string[]): Place {
     else {
       command = inner ?? program;
       names.push(word);
-      // Behind `help` the commands are its operand.
+      // The operand of `help` is a command.
       if (inner === undefined) operands = 0;
     }
   }
@@ -124,7 +126,8 @@ function placeOf(program: Command, before: readonly string[]): Place {
 }
 
 function optionOf(command: Command, flag: string): Option | undefined {
-  // Several short options in one word: only the last may have its value in the next one.
+  // Several short options may be joined in one word. Only the last one can take its value from the
+  // next word.
   const short = /^-[^-]/.test(flag) ? `-${flag.at(-1)}` : flag;
   return command.options.find((option) => option.long === flag || option.short === short);
 }
@@ -191,7 +194,7 @@ function optionsOf(command: Command): Candidate[] {
     );
 }
 
-/** What cannot be read is missing among the candidates; a completion has nowhere to say why. */
+/** Files that are not readable add no candidates. A completion cannot report errors. */
 async function savedPeers(environment: NodeJS.ProcessEnv): Promise<Candidate[]> {
   try {
     const peers = await new KeyStore(configurationFolder(environment)).savedPeers.list();

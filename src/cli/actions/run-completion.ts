@@ -1,10 +1,11 @@
 /**
- * `srudp completion`: a script for the shell. The scripts know nothing of the commands and options: they ask
- * `srudp __complete` at each use, as cobra's do, and so never disagree with the program.
+ * `srudp completion`: prints a completion script for the shell. The scripts contain no commands or
+ * options. They call `srudp __complete` at each use, like the scripts of cobra, and therefore
+ * always match the program.
  */
 import { usage } from "../options/operands.ts";
 
-/** @returns the status to exit with */
+/** @returns the exit status */
 export function runCompletion(shell: string): number {
   const script = SCRIPTS[shell];
   if (script === undefined) throw usage("Completion is for bash, zsh and fish");
@@ -12,7 +13,7 @@ export function runCompletion(shell: string): number {
   return 0;
 }
 
-/** For bash 3.2 and later, without the package bash-completion. */
+/** For bash 3.2 and later. Does not need the package bash-completion. */
 const BASH = `# srudp completion for bash: source <(srudp completion bash)
 _srudp() {
   local rest=\${COMP_LINE:0:COMP_POINT} blank part kind= prefix= word description n
@@ -49,7 +50,7 @@ _srudp() {
 complete -F _srudp srudp
 `;
 
-/** To be sourced after `compinit`, or installed as `_srudp` in a folder of `fpath`. */
+/** Sourced after `compinit`, or installed as `_srudp` in a folder of `fpath`. */
 const ZSH = `#compdef srudp
 # srudp completion for zsh: source <(srudp completion zsh)
 _srudp() {

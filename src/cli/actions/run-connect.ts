@@ -15,10 +15,10 @@ import { resolvePeer } from "../options/peer-dialer.ts";
 import { inputEndsWithPeer, keepPeer, pipeLink, reportConnected, reportOver } from "../pipe-link.ts";
 import { failureReport } from "../reports/forward-reports.ts";
 
-/** How long to wait for a peer without `-w`. */
+/** Time limit for opening a link without `-w`. */
 export const CONNECT_TIMEOUT_MS = 60_000;
 
-/** @returns the status to exit with */
+/** @returns the exit status */
 export async function runConnect(
   context: CommandContext,
   operands: readonly string[],
@@ -38,7 +38,7 @@ export async function runConnect(
     pipe,
   });
   reportConnected(context, link);
-  // The peer may reach nothing through this side, but forwards to it can be added (`srudp control`).
+  // The peer has no permissions on this side, but forwards to it can be added (`srudp control`).
   const peer = new ForwardPeer(link, {
     permissions: new Permissions(),
     remotePorts: new RemotePortRegistry(),
@@ -50,7 +50,7 @@ export async function runConnect(
   return pipeLink(context, link, options, { remembered });
 }
 
-/** @returns the status to exit with. @throws SrudpError as `joinStdio` does */
+/** @returns the exit status. @throws SrudpError like `joinStdio` */
 async function pipeTarget(
   context: CommandContext,
   peer: ForwardPeer,

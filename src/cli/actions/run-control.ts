@@ -10,11 +10,13 @@ import { reportForwarding } from "../reports/forward-reports.ts";
 import { escapeText } from "../terminal/escape.ts";
 
 export interface ControlOptions extends ForwardOptions {
-  /** Number of a link, as `srudp status` prints it. */
+  /** Number of the link, as `srudp status` prints it. */
   readonly link?: number;
 }
 
-/** @returns the status to exit with. @throws SrudpError ERR_USAGE, and what the process answers */
+/**
+ * @returns the exit status. @throws SrudpError ERR_USAGE; the error in the answer of the process
+ */
 export async function runControl(
   context: CommandContext,
   process: string,
@@ -42,7 +44,7 @@ export async function runControl(
   return 0;
 }
 
-/** The control socket of the one process with this number or name. */
+/** The control socket of the only process with this ID or name. */
 async function find({ environment }: CommandContext, wanted: string): Promise<string> {
   const running = await runningProcesses(controlFolder(environment));
   const found = running.filter(
@@ -55,7 +57,10 @@ async function find({ environment }: CommandContext, wanted: string): Promise<st
   return path;
 }
 
-/** The error of an answer. Its message ends with the table's, which is not part of the detail. */
+/**
+ * Converts an answer to an error. The message ends with the text of the error table, which is not
+ * part of the detail.
+ */
 function errorOf({ code, message }: { readonly code: string; readonly message: string }): SrudpError {
   if (!(code in ERRORS)) return new SrudpError("ERR_USAGE", message);
   const ending = `: ${ERRORS[code as ErrorCode].message}`;

@@ -1,4 +1,7 @@
-/** `srudp doctor`: the local network conditions and, with a peer's code, the link to expect to that peer. */
+/**
+ * `srudp doctor`: reports the local network conditions and, with a peer's code, the expected link
+ * to that peer.
+ */
 
 import { readCodeDescriptor, readCodeFile, takeEnvironmentCode } from "../../store/secret-sources.ts";
 import { diagnose, type RelayDiagnosis } from "../../traversal/doctor/diagnosis.ts";
@@ -16,10 +19,10 @@ import { describeDiagnosis, describePeerProbe } from "../reports/doctor-report.t
 import { jsonLine } from "../terminal/escape.ts";
 import { printLines } from "../terminal/print-lines.ts";
 
-/** How long to wait for the peer's answer without `-w`. */
+/** Time limit for the peer's answer without `-w`. */
 const PEER_TIMEOUT_MS = 60_000;
 
-/** @returns the status to exit with */
+/** @returns the exit status */
 export async function runDoctor(
   context: CommandContext,
   operands: readonly string[],
@@ -58,7 +61,9 @@ function withRelayRemedy(relay: RelayDiagnosis): RelayDiagnosis {
   return reason === undefined ? relay : { ...relay, reason: withRemedy(reason, "ERR_RELAY_REFUSED") };
 }
 
-/** The peer's code, from the operands, an option or the environment; undefined for none. */
+/**
+ * The peer's code, from the operands, an option or the environment; undefined if none was given.
+ */
 async function codeOf(
   operands: readonly string[],
   { codeFile, codeFd }: LinkOptions,

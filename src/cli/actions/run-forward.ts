@@ -1,4 +1,4 @@
-/** `srudp forward`: keeps a link to a peer and forwards ports over it. */
+/** `srudp forward`: keeps a link to a peer open and forwards ports over it. */
 import type { Command } from "commander";
 import { ForwardPeer } from "../../app/forward/forward-peer.ts";
 import { Forwarder, type ForwardStatus } from "../../app/forward/forwarder.ts";
@@ -25,18 +25,24 @@ import { failureReport, reportForwarding } from "../reports/forward-reports.ts";
 import { formatDuration } from "../terminal/progress.ts";
 import { CONNECT_TIMEOUT_MS } from "./run-connect.ts";
 
-/** Exit statuses of failures by the network or an absent peer: another attempt may succeed. */
+/** Exit statuses of failures of the network or of an absent peer. Another attempt may succeed. */
 const TEMPORARY: ReadonlySet<number> = new Set([68, 69, 71, 74, 75]);
-/** A silent peer may sleep, be unreachable or have been killed; in the last case it does not come back. */
+/**
+ * Appended to the silence report if the peer cannot be dialled again. A silent peer may be asleep,
+ * unreachable or killed, and a killed peer does not come back.
+ */
 const NOT_REPEATABLE =
   "; a peer that was started again is not found any more, since a code or ticket serves one link: --save NAME on both sides would keep it";
 /** After an interrupt, the time that the peer gets to acknowledge data in flight. */
 const CLOSE_TIMEOUT_MS = 1000;
 
-/** Options whose values from a file and from the command line are concatenated. */
+/** Options whose values from the file and from the command line are concatenated. */
 const SUMMED = ["L", "R", "D", "expose", "permitListen"] as const;
 
-/** Rejects with an interrupt, or with a failure after which no further attempt can succeed. */
+/**
+ * Runs the command. Rejects with an interrupt, or with a failure after which no further attempt can
+ * succeed.
+ */
 export async function runForward(
   context: CommandContext,
   typedOperands: readonly string[],
@@ -75,8 +81,8 @@ export async function runForward(
 }
 
 /**
- * The options of the file and of the command line. Forwards and permissions are concatenated; any other option of
- * the command line replaces the file's.
+ * Merges the options of the file and of the command line. Forwards and permissions are
+ * concatenated. Any other option of the command line replaces the one in the file.
  */
 async function withConfig(
   operands: readonly string[],
@@ -104,13 +110,13 @@ function specsOf(options: ForwardOptions): ForwardSpec[] {
   );
 }
 
-/** The links of one `srudp forward`, one after the other. */
+/** The consecutive links of one `srudp forward`. */
 class ForwardLinks implements RedialSource {
   readonly #context: CommandContext;
   readonly #first: PeerDialer;
   readonly #options: ForwardOptions;
   readonly #serve: (link: Link) => void;
-  /** Dials the next link; after pairing on the first link, the saved peer. */
+  /** The dialer of the next link. After pairing on the first link it dials the saved peer. */
   #dialer: PeerDialer;
   #current: Link | undefined;
   /** Ends the command: an interrupt, or a peer that cannot be saved. */
@@ -130,7 +136,7 @@ class ForwardLinks implements RedialSource {
     this.#serve = serve;
   }
 
-  /** Keeps a link until a signal or a final failure, and rejects with its reason. */
+  /** Keeps a link until a signal or a final failure. Rejects with its reason. */
   async keep(): Promise<never> {
     const { signal } = this.#context.interrupt;
     const release = onAbort(signal, () => this.#fail(signal.reason));
@@ -159,7 +165,8 @@ class ForwardLinks implements RedialSource {
       isRival,
       quiet: !isFirst,
       timeoutMs: this.#options.timeout ?? CONNECT_TIMEOUT_MS,
-      // A listener that starts here during a long absence of the peer must find its port free.
+      // The local port is not held, so that a listener can be started on it during a long absence
+      // of the peer.
       ...(!isFirst && { localPort: 0 }),
       idleTimeoutMs: Number.POSITIVE_INFINITY,
       pipe: false,
@@ -192,7 +199,7 @@ class ForwardLinks implements RedialSource {
     const isFirst = this.#current === undefined;
     this.#current = link;
     link.on("error", () => undefined);
-    // Nothing is piped, but the end of the link is found by reading.
+    // The link has no data, but its end is only detected by reading.
     link.resume();
     reportConnected(this.#context, link);
     this.#serve(link);
@@ -206,7 +213,7 @@ class ForwardLinks implements RedialSource {
     this.#dialer = (await dialerOfSavedPeer(this.#context, this.#first, this.#options)) ?? this.#first;
   }
 
-  /** Completes a pairing that an earlier link did not. */
+  /** Completes a pairing that an earlier link left incomplete. */
   async #completePairing(link: Link): Promise<void> {
     await keepPeer(this.#context, link, this.#options, async () => undefined, this.#dialer.address);
   }
@@ -217,8 +224,8 @@ class ForwardLinks implements RedialSource {
 }
 
 /**
- * A dialer for the peer that was paired on the first link, where the first dialer cannot dial twice; undefined
- * where there is no such peer.
+ * A dialer for the peer that was paired on the first link, if the first dialer cannot dial twice;
+ * undefined if there is no paired peer.
  */
 async function dialerOfSavedPeer(
   context: CommandContext,
@@ -227,7 +234,7 @@ async function dialerOfSavedPeer(
 ): Promise<PeerDialer | undefined> {
   if (first.isRepeatable || save === undefined) return undefined;
   const store = new KeyStore(configurationFolder(context.environment));
-  // Without the peer's --save, there is no pair.
+  // Without `--save` at the peer, there is no pairing.
   const saved = await store.savedPeers.find(save);
   if (saved === undefined || saved.isUnconfirmed) return undefined;
   return resolvePeer(context, [save], options);

@@ -1,4 +1,4 @@
-/** `srudp key`: prints the key to stdout, or the secret unless a file is named for it, and nothing else. */
+/** `srudp key`: prints the public key to stdout, or a new secret unless it is written to a file. */
 import { randomBytes } from "node:crypto";
 import { SrudpError } from "../../base/errors.ts";
 import { createPrivateFile } from "../../platform/private-file.ts";
@@ -11,8 +11,8 @@ import { printLines } from "../terminal/print-lines.ts";
 export type KeyAction = "show" | "new" | "secret";
 
 /**
- * @param file the identity's, or where the secret goes
- * @returns the status to exit with
+ * @param file the file of the identity, or the file to write the secret to
+ * @returns the exit status
  */
 export async function runKey(
   context: CommandContext,
@@ -21,7 +21,7 @@ export async function runKey(
 ): Promise<number> {
   const text = await textOf(context, action, file);
   if (action !== "secret" || file === undefined) await printLines([text]);
-  // A secret that the peer has as well is never overwritten.
+  // An existing secret, which the peer may also have, is never overwritten.
   else if (!(await createPrivateFile(file, `${text}\n`))) throw new SrudpError("ERR_KEY_EXISTS", file);
   return 0;
 }

@@ -1,4 +1,4 @@
-/** `srudp listen`: waits for a peer and serves it; with `-k`, many peers concurrently. */
+/** `srudp listen`: waits for a peer and serves it. With `-k`, serves many peers concurrently. */
 import { checkInput } from "../../app/input.ts";
 import { SrudpError } from "../../base/errors.ts";
 import type { Link } from "../../link/link.ts";
@@ -21,17 +21,18 @@ import { CodeLife } from "../terminal/code-life.ts";
 import { formatDuration } from "../terminal/progress.ts";
 import { offerTicket } from "../tickets.ts";
 
-/** Concurrent peers with -k. */
+/** Maximum number of concurrent peers with -k. */
 const LINKS_LIMIT = 256;
 /**
- * With -k a peer's forwards survive a weekend of sleep of its machine, but a dead peer's link must end some day.
- * A pipe ends sooner: its connector announces a shorter idle timeout.
+ * With -k, the forwards of a peer survive when its machine sleeps over a weekend, but the link of a
+ * dead peer must end eventually. A pipe ends earlier, because its connector announces a shorter
+ * idle timeout.
  */
 const KEEP_OPEN_IDLE_TIMEOUT_MS = 72 * 3_600_000;
-/** How long a listener stays after its code has become void. */
+/** How long a listener stays open after its code has become void. */
 const RELEASE_TIMEOUT_MS = 1000;
 
-/** @returns the status to exit with */
+/** @returns the exit status */
 export async function runListen(
   context: CommandContext,
   portText: string | undefined,
@@ -50,7 +51,8 @@ export async function runListen(
       "A code serves one peer: -k goes with a code that is made here, a secret, a passphrase or keys",
     );
 
-  // A peer that knows the port connects directly; the others find the listener at rendezvous points.
+  // A peer that knows the port connects directly. Other peers find the listener at rendezvous
+  // points.
   const wantsMeeting = port === undefined || options.rendezvous !== undefined;
   const { identity, ticket: psk } = trust.options;
   const isMet = psk !== undefined || (wantsMeeting && (trust.code !== undefined || identity !== undefined));
@@ -87,7 +89,8 @@ export async function runListen(
           if (code !== undefined) reportNewCode(context.reporter, code);
         },
         pause: (pauseMs) => reportBurnt(context.reporter, pauseMs),
-        // The peer that guessed last must still learn that its guess was wrong, perhaps after a retransmission.
+        // The peer that guessed last must still learn that its guess was wrong, possibly after a
+        // retransmission.
         fail: (error) => setTimeout(() => ending.abort(error), RELEASE_TIMEOUT_MS),
       });
       listener.on("burnt", () => life?.handleBurnt());
@@ -106,7 +109,7 @@ export async function runListen(
   }
 }
 
-/** Serves one link, or with -k all links concurrently. */
+/** Serves one link or, with -k, all links concurrently. */
 async function serve(
   context: CommandContext,
   listener: Listener,
@@ -117,7 +120,8 @@ async function serve(
 ): Promise<number> {
   const links = listener[Symbol.asyncIterator]();
   const served = new Map<Link, Promise<number>>();
-  // At once, not in the loop below: the peer's first requests need handlers.
+  // Done in the event, not in the loop below, because the peer's first requests need handlers at
+  // once.
   listener.on("link", (link) => {
     life?.handlePeer(link.auth === "code");
     served.set(link, service.serve(link));
@@ -128,7 +132,8 @@ async function serve(
     served.delete(link);
     if (!options.keepOpen) return status;
     status.catch((thrown: unknown) => {
-      // The end of one link does not end the listener; without an output, no further link can be served.
+      // The end of one link does not end the listener. Without an output, however, no further link
+      // can be served.
       const error = asSrudpError(thrown);
       if (error.code === "ERR_OUTPUT_CLOSED") ending.abort(error);
       // A fault of the link was reported when it occurred.
@@ -157,7 +162,7 @@ async function nextLink(
   }
 }
 
-/** As in nc, the port is an operand or `-p`. */
+/** The port is an operand or `-p`, as in nc. */
 function portOf(text: string | undefined, options: LinkOptions): number | undefined {
   if (text === undefined) return options.localPort;
   const port = parsePort(text);

@@ -12,8 +12,8 @@ import { checkPeer, type PeersCheckOptions } from "./peers-check.ts";
 export type PeersAction = "list" | "add" | "forget" | "check";
 
 /**
- * Why a peer is listed: paired by name (unconfirmed until the peer reports that it saved the local key), trusted at
- * first use, or allowed to connect.
+ * Why a peer is listed: paired by name (unconfirmed until the peer reports that it saved the local
+ * key), trusted on first use, or allowed to connect.
  */
 interface Entry {
   readonly kind: "paired" | "unconfirmed" | "known" | "allowed";
@@ -22,7 +22,7 @@ interface Entry {
   readonly address: string | undefined;
 }
 
-/** @returns the status to exit with */
+/** @returns the exit status */
 export async function runPeers(
   context: CommandContext,
   action: PeersAction,
@@ -77,7 +77,9 @@ function formatEntries(entries: readonly Entry[], asJson: boolean): string[] {
   );
 }
 
-/** Adds a peer whose key was received out of band. The peer must add the local key likewise. */
+/**
+ * Adds a peer whose key was received out of band. The peer must add the local key in the same way.
+ */
 async function add(store: KeyStore, [name, key, ...address]: readonly string[]): Promise<void> {
   const publicKey = decodeKey(key!);
   await checkNewName(store, name!);
@@ -87,7 +89,7 @@ async function add(store: KeyStore, [name, key, ...address]: readonly string[]):
     if (peer.kind !== "address") throw usage("The address of a peer is host:port");
     reachedAt = formatPeer(peer.host, peer.port);
   }
-  // The local key is made now, since the peer needs it.
+  // Creates the local key, because the peer needs it.
   await store.identity();
   await store.savedPeers.add({ name: name!, publicKey, address: reachedAt });
 }

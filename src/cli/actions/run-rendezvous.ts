@@ -1,4 +1,4 @@
-/** `srudp rendezvous`: runs a rendezvous server until a signal; SIGUSR1 prints its statistics. */
+/** `srudp rendezvous`: runs a rendezvous server until a signal. SIGUSR1 prints its statistics. */
 import { setFlagsFromString } from "node:v8";
 import { unlessAborted } from "../../platform/deadline.ts";
 import { formatAddress } from "../../platform/udp/address.ts";
@@ -10,12 +10,13 @@ import { limitsOf, type RendezvousCommandOptions } from "../options/rendezvous-o
 import { ownAddresses } from "../reports/local-addresses.ts";
 import type { Reporter } from "../terminal/reporter.ts";
 
-/** Always rejects: with the interrupt, or with the reason why the server could not start. */
+/** Always rejects: with the interrupt, or with the error of a failed start. */
 export async function runRendezvous(
   { reporter, interrupt, version }: CommandContext,
   options: RendezvousCommandOptions,
 ): Promise<number> {
-  // V8 grows the space for new objects to 32 MB under load and keeps it. Requests leave little behind, so 2 MB do.
+  // V8 grows the space for new objects to 32 MB under load and keeps it. Requests leave few objects
+  // behind, so 2 MB are enough.
   setFlagsFromString("--semi-space-growth-factor=1");
   reporter.event("hello", { version, protocol: 1 });
   const { tlsCert: certFile, tlsKey: keyFile } = options;

@@ -1,4 +1,4 @@
-/** `srudp status`: the links of this user's running processes. */
+/** `srudp status`: lists the links of the current user's running processes. */
 import { type RunningProcess, runningProcesses } from "../../app/control/control-client.ts";
 import { controlFolder } from "../../app/control/control-folder.ts";
 import type { LinkStatus, ProcessStatus } from "../../app/control/control-messages.ts";
@@ -10,8 +10,9 @@ import { escapeText, jsonLine } from "../terminal/escape.ts";
 import { formatBytes } from "../terminal/progress.ts";
 
 /**
- * @returns the status to exit with
- * @throws SrudpError ERR_CONTROL_FOLDER; ERR_CONTROL_ANSWER, after the processes that answered are listed
+ * @returns the exit status
+ * @throws SrudpError ERR_CONTROL_FOLDER; ERR_CONTROL_ANSWER, after the processes that answered were
+ * listed
  */
 export async function runStatus(context: CommandContext, options: { json?: true }): Promise<number> {
   const running = await runningProcesses(controlFolder(context.environment));
@@ -65,7 +66,7 @@ function lineOf(link: LinkStatus): string {
   return escapeText(`  ${parts.join(" · ")}`);
 }
 
-/** A shortened key; text that is not a key stays as it is. */
+/** Shortens a key. Other text is returned unchanged. */
 function shownKey(text: string): string {
   try {
     return shortKey(decodeKey(text));

@@ -21,7 +21,7 @@ export function register(program: Command, context: CommandContext): void {
     if (name !== "secret") action.option("--identity <file>", "a key file other than the usual one");
     if (name === "secret") action.argument("[file]", "where to write it, readable by this user only");
     action.action(async (...words: unknown[]) => {
-      // What commander hands over: the operands, the options, and the command.
+      // The arguments that commander passes: the operands, the options, and the command.
       const [options] = words.slice(-2) as [{ identity?: string }, Command];
       const file = name === "secret" ? (words[0] as string | undefined) : options.identity;
       const { runKey } = await import("../actions/run-key.ts");

@@ -1,20 +1,23 @@
-/** The options that `listen`, `connect`, `forward` and `bench` share: for commander, and as the actions read them. */
+/**
+ * The options that `listen`, `connect`, `forward` and `bench` share: their definition for
+ * commander, and their type for the actions.
+ */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { SrudpError } from "../../base/errors.ts";
 import { parseDescriptor, parseLimit, parsePort, parseQuitAfter, parseSeconds, usage } from "./operands.ts";
 
-/** The options of a link; `undefined` or absent where one was not given. */
+/** The options of a link; `undefined` or absent if not given. */
 export interface LinkOptions {
   readonly 4?: true;
   readonly 6?: true;
   readonly localPort?: number;
-  /** Of the commands that connect; false for `--no-cross`. */
+  /** Only for commands that connect; false for `--no-cross`. */
   readonly cross?: boolean;
   readonly source?: string;
   readonly numeric?: true;
-  /** Milliseconds, Infinity for never. */
+  /** Milliseconds; Infinity for never. */
   readonly timeout?: number;
-  /** Milliseconds, Infinity for never. */
+  /** Milliseconds; Infinity for never. */
   readonly idleTimeout?: number;
   readonly congestion?: "bbr" | "cubic";
 
@@ -36,30 +39,30 @@ export interface LinkOptions {
   readonly passphraseFile?: string;
   readonly identity?: string;
   readonly peer?: readonly string[];
-  /** Of `listen`. */
+  /** Only for `listen`. */
   readonly allow?: readonly string[];
   readonly acceptNew?: true;
   readonly save?: string;
-  /** Of `listen`. */
+  /** Only for `listen`. */
   readonly silent?: true;
-  /** Of `listen`. */
+  /** Only for `listen`. */
   readonly ticket?: true;
   readonly answerFile?: string;
 
-  /** Of `listen` and `forward`. */
+  /** Only for `listen` and `forward`. */
   readonly expose?: readonly string[];
   readonly permitListen?: readonly string[];
-  /** Of `listen`. */
+  /** Only for `listen`. */
   readonly allowBench?: true;
-  /** Of `connect`: `-W`. */
+  /** Only for `connect`: `-W`. */
   readonly stdioTo?: string;
 
-  /** Of `listen`. */
+  /** Only for `listen`. */
   readonly keepOpen?: true;
   readonly exec?: true;
   readonly sendOnly?: true;
   readonly recvOnly?: true;
-  /** Milliseconds; Infinity for -1, which is nc's "wait for ever". */
+  /** Milliseconds; Infinity for -1, which means "wait forever" in nc. */
   readonly quitAfter?: number;
   readonly halfClose?: true;
 
@@ -70,7 +73,7 @@ export interface LinkOptions {
   readonly qlog?: string;
 }
 
-/** The options of `forward` beside those of every link. */
+/** The options of `forward` in addition to those of every link. */
 export interface ForwardOptions extends LinkOptions {
   readonly L?: readonly string[];
   readonly R?: readonly string[];
@@ -280,7 +283,10 @@ export function checkLinkOptions(options: LinkOptions, program: readonly string[
   if (!options.exec && program !== undefined) throw usage("A program behind -- needs -e");
 }
 
-/** A parser for commander's options, which reports a mistake as commander's own parsers do. */
+/**
+ * Converts a parser to one for commander's options, which reports an error like commander's own
+ * parsers.
+ */
 export function optionParser<T>(parse: (text: string) => T): (text: string) => T {
   return (text) => {
     try {
@@ -293,12 +299,12 @@ export function optionParser<T>(parse: (text: string) => T): (text: string) => T
   };
 }
 
-/** Collects the values of an option that may be repeated. */
+/** Collects the values of a repeatable option. */
 export function collect(text: string, earlier: readonly string[] | undefined): readonly string[] {
   return [...(earlier ?? []), text];
 }
 
-/** Counts how often an option without a value is given. */
+/** Counts how often an option without a value was given. */
 export function count(_: string, earlier: number | undefined): number {
   return (earlier ?? 0) + 1;
 }

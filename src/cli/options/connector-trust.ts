@@ -1,6 +1,6 @@
 /**
- * How a connector authenticates its peer: by the shared secret, else the ticket or code, else the passphrase, else
- * keys. With none of them it asks for a code on the terminal.
+ * How a connector authenticates its peer: by the first of shared secret, ticket or code,
+ * passphrase, and keys. With none of them it asks for a code on the terminal.
  */
 import { equalBytes } from "../../base/bytes.ts";
 import { SrudpError } from "../../base/errors.ts";
@@ -15,28 +15,31 @@ import { askCode, askYesOrNo } from "../terminal/prompt.ts";
 import type { LinkOptions } from "./common-options.ts";
 import { codeOfOptions, identityOf, keysOf, type Proof, trustOptionsOf } from "./proofs.ts";
 
-/** What `connect` trusts its peer by. */
+/** The credentials of `connect` for its peer. */
 export interface ConnectorTrust {
   readonly auth: Auth;
   readonly options: TrustOptions;
   /** Saves a key that was accepted for the first time. */
   remember(): Promise<void>;
-  /** The error as it is reported to the user, who knows no handshakes. */
+  /** Converts the error to one that is reported to the user in terms of the command line. */
   explain(error: SrudpError): SrudpError;
 }
 
 /** How the peer will be authenticated. */
 type ConnectorPlan =
   | { readonly kind: "proof"; readonly proof: Proof }
-  /** The key that the peer is known by (`known`), or whose first use the user has to accept. */
+  /**
+   * The known key of the peer (`known`), or, without one, a key that the user has to accept at its
+   * first use.
+   */
   | { readonly kind: "firstUse"; readonly known: Uint8Array | undefined }
   /** The user types a code. */
   | { readonly kind: "askCode" };
 
 /**
- * @param remote `host:port` as the peer is remembered
+ * @param remote `host:port`, the name under which the peer is remembered
  * @param beforeAsking called before the user is asked about a key, while the link is being opened
- * @param operand a code in normal form, or a ticket's secret, given in place of the peer
+ * @param operand a code in normal form, or the secret of a ticket, given instead of the peer
  */
 export async function trustForConnector(
   context: CommandContext,
@@ -97,7 +100,7 @@ function trustBy(proof: Proof, keys: TrustOptions): ConnectorTrust {
     options: { ...keys, ...trustOptionsOf(proof) },
     remember: async () => undefined,
     explain: (error) => {
-      // A listener does not answer a wrong secret, so that it cannot be found by asking.
+      // A listener does not answer a wrong secret, so that probing cannot detect it.
       if (error.code !== "ERR_TIMEOUT" || proof.auth !== "secret") return error;
       return new SrudpError("ERR_TIMEOUT", "The peer is not there, or its secret is another one", error);
     },
@@ -116,7 +119,8 @@ async function trustOnFirstUse(
   let accepted: Uint8Array | undefined;
   const verifyPeer = async (key: Uint8Array): Promise<boolean> => {
     if (known !== undefined) {
-      // Never asked about and never replaced: this is what an attacker in the middle looks like.
+      // A changed key is never replaced or offered for acceptance, because it may be a
+      // machine-in-the-middle attack.
       if (equalBytes(known, key)) return true;
       throw changedKey(remote, known, key);
     }

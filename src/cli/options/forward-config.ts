@@ -1,11 +1,11 @@
 /**
- * The file of `srudp forward --config`: a peer, forwards and options, in TOML. It is read and checked completely
- * before anything is done; an unknown key is an error.
+ * The file of `srudp forward --config`: a peer, forwards and options, in TOML. It is read and
+ * validated completely before it takes effect. An unknown key is an error.
  *
  *     peer = "laptop.example.org:4242"
- *     secret-file = "link.secret"          # any long option of the command, by its name; files from this one's folder
+ *     secret-file = "link.secret"          # any long option of the command; paths are relative to this file's folder
  *     [forward]
- *     local = ["2222:localhost:22"]        # as behind -L, -R and -D
+ *     local = ["2222:localhost:22"]        # the arguments of -L, -R and -D
  *     remote = ["8080:localhost:3000"]
  *     dynamic = ["1080"]
  */
@@ -24,7 +24,10 @@ export interface ForwardConfig {
 }
 
 const FORWARDS = { local: "L", remote: "R", dynamic: "D" } as const;
-/** Options whose values are paths, relative to the file's folder: a tunnel must not depend on the working directory. */
+/**
+ * Options whose values are paths. They are relative to the folder of the file, because a tunnel
+ * must not depend on the working directory.
+ */
 const PATHS: ReadonlySet<string> = new Set([
   "code-file",
   "identity",
@@ -33,11 +36,11 @@ const PATHS: ReadonlySet<string> = new Set([
   "secret-file",
   "turn-file",
 ]);
-/** Options of the command line only. */
+/** Options that are allowed only on the command line. */
 const NOT_HERE: ReadonlySet<string> = new Set(["config", "help", "json", "verbose", "quiet", "code-fd"]);
 
 /**
- * @param command whose options may stand in the file
+ * @param command defines the options that the file may contain
  * @throws SrudpError ERR_FILE_UNREADABLE, ERR_CONFIG
  */
 export async function readForwardConfig(path: string, command: Command): Promise<ForwardConfig> {
@@ -63,7 +66,7 @@ export async function readForwardConfig(path: string, command: Command): Promise
   return { peer, options };
 }
 
-/** The text of a file, to name the line of an error. */
+/** The text of a file, used to report the line of an error. */
 class ConfigFile {
   readonly path: string;
   readonly #lines: readonly string[];
@@ -73,13 +76,13 @@ class ConfigFile {
     this.#lines = text.split("\n");
   }
 
-  /** @param key as in `secret-file` or `forward.local`. @param what is wrong with it */
+  /** @param key as in `secret-file` or `forward.local`. @param what the problem */
   bad(key: string, what: string): SrudpError {
     const line = this.#lineOf(key);
     return bad(this.path, line === undefined ? `${key} ${what}` : `line ${line}: ${key} ${what}`);
   }
 
-  /** The line of a key, or of its table; the parser does not report it. */
+  /** The line of a key or of its table. The parser does not report it. */
   #lineOf(key: string): number | undefined {
     const [first, last] = [key.split(".")[0]!, key.split(".").at(-1)!];
     for (const word of [last, first]) {
@@ -106,7 +109,7 @@ function isTable(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
 }
 
-/** Checks values that are parsed later, where an error would not name the file. */
+/** Validates values that are otherwise parsed later, when the error would not name the file. */
 function checkEntries(file: ConfigFile, peer: string, options: ForwardOptions): void {
   const check = (key: string, texts: readonly string[] = [], parse: (text: string) => unknown): void => {
     for (const text of texts) {
@@ -125,7 +128,7 @@ function checkEntries(file: ConfigFile, peer: string, options: ForwardOptions): 
   check("permit-listen", options.permitListen, (text) => new Permissions([], [text]));
 }
 
-/** Reads options by their long names, with the parsers of the command line. */
+/** Reads options by their long names with the parsers of the command line. */
 function readOptions(file: ConfigFile, table: Record<string, unknown>, command: Command): ForwardOptions {
   const read: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(table)) {
@@ -141,7 +144,7 @@ function readOption(file: ConfigFile, name: string, value: unknown, option: Opti
     if (typeof value !== "boolean") throw file.bad(name, "is true or false");
     return option.negate ? !value : value;
   }
-  // All but the last of several values would be lost for an option that is not repeatable.
+  // For an option that is not repeatable, all but the last of several values would be lost.
   const isRepeatable = option.parseArg === collect;
   if (Array.isArray(value) && !isRepeatable) throw file.bad(name, "takes one value");
   const given = Array.isArray(value) ? textsOf(file, name, value) : [textOf(file, name, value)];

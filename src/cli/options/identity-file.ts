@@ -3,7 +3,8 @@ import { SrudpError } from "../../base/errors.ts";
 import { type Identity, readIdentity } from "../../store/key-store.ts";
 
 /**
- * Reads the identity in a key file. A missing file is reported with the command that makes one.
+ * Reads the identity in a key file. The error for a missing file names the command that creates
+ * one.
  *
  * @throws SrudpError ERR_FILE_UNREADABLE, ERR_KEY_FILE
  */

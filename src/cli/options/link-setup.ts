@@ -1,4 +1,4 @@
-/** What all commands with a link share: the library's options and the first event. */
+/** The part that all commands with a link share: the library's options and the first event. */
 
 import type { CommonOptions } from "../../link/link-options.ts";
 import { primitives } from "../../platform/crypto/provider.ts";

@@ -1,6 +1,6 @@
 /**
- * How a listener authenticates its peers: by each proof that it was given. Without any it makes a code; it never
- * accepts a peer without a proof.
+ * How a listener authenticates its peers: by all credentials that the options name. Without any it
+ * generates a code. It never accepts an unauthenticated peer.
  */
 import { randomBytes } from "node:crypto";
 import { equalBytes } from "../../base/bytes.ts";
@@ -14,15 +14,18 @@ import { checkNewName } from "../pairing.ts";
 import type { LinkOptions } from "./common-options.ts";
 import { codeOfOptions, identityOf, keysOf, type Proof, trustOptionsOf } from "./proofs.ts";
 
-/** What `listen` trusts its peers by. */
+/** The credentials of `listen` for its peers. */
 export interface ListenerTrust {
   readonly auths: readonly Auth[];
   readonly options: TrustOptions;
-  /** Present when a code is among them. */
+  /** Present if peers may use a code. */
   readonly code: ListenerCode | undefined;
-  /** The local public key, where peers may pin it. */
+  /** The local public key, if peers may pin it. */
   readonly key: Uint8Array | undefined;
-  /** Every peer that may connect by key knows the local key; the listener does not answer any other. */
+  /**
+   * Whether all peers that may connect by key know the local key. The listener then answers no
+   * other peer.
+   */
   readonly isSilent: boolean;
   /** Keys of the peers that may look for this listener at rendezvous points. */
   readonly meetPeers: readonly Uint8Array[];
@@ -31,24 +34,27 @@ export interface ListenerTrust {
 
 interface ListenerCode {
   readonly text: Redacted<string>;
-  /** Given by the user: it cannot be replaced and is never shown. */
+  /** The user gave the code. It cannot be replaced and is never shown. */
   readonly given: boolean;
 }
 
 /** Which keys may connect. */
 type KeyAdmission =
   | { readonly kind: "none" }
-  /** `--accept-new` without any key: the first key that connects, and no other. */
+  /** `--accept-new` without any key: only the first key that connects. */
   | { readonly kind: "first" }
   | {
       readonly kind: "listed";
       readonly pinned: readonly Uint8Array[];
       readonly allowed: readonly Uint8Array[];
     }
-  /** Saved peers, wherever a code may connect: each side knows the other's key, so nothing is given away. */
+  /**
+   * Saved peers, in addition to a code. Both sides know each other's key already, so accepting them
+   * reveals nothing.
+   */
   | { readonly kind: "paired" };
 
-/** A fresh one-use code. */
+/** Generates a one-use code. */
 export function newCode(): string {
   return generateCode((byteLength) => new Uint8Array(randomBytes(byteLength)));
 }
@@ -114,7 +120,7 @@ export async function trustForListener(
 class AdmittedKeys {
   readonly #admission: KeyAdmission;
   readonly #paired: readonly Uint8Array[];
-  /** The first key that connected, where that one alone is admitted. */
+  /** The first key that connected, if only that key is admitted. */
   #first: Uint8Array | undefined;
 
   constructor(admission: KeyAdmission, paired: readonly Uint8Array[]) {
@@ -140,7 +146,7 @@ class AdmittedKeys {
     return this.#first !== undefined && equalBytes(this.#first, key);
   }
 
-  /** Whether the owner of every admitted key has saved the local one. */
+  /** Whether the owners of all admitted keys have saved the local key. */
   get knowLocalKey(): boolean {
     switch (this.#admission.kind) {
       case "first":

@@ -12,11 +12,11 @@ export type PeerOperand =
   | { readonly kind: "code"; readonly code: string }
   | { readonly kind: "key" }
   | { readonly kind: "ticket"; readonly offer: TicketOffer }
-  /** A saved peer's name, or a host without its port. */
+  /** The name of a saved peer, or a host without its port. */
   | { readonly kind: "name"; readonly name: string }
   | { readonly kind: "none" };
 
-/** The arguments before the first `--`, and those after it; `undefined` where there is no `--`. */
+/** Splits the arguments at the first `--`. `program` is `undefined` if there is no `--`. */
 export function splitWords(words: readonly string[]): { options: string[]; program: string[] | undefined } {
   const at = words.indexOf("--");
   if (at < 0) return { options: [...words], program: undefined };
@@ -24,8 +24,8 @@ export function splitWords(words: readonly string[]): { options: string[]; progr
 }
 
 /**
- * The peer that the operands of `connect` name: `host:port`, `[v6]:port`, `host port`, a code (in one word
- * or in four), a ticket, a key, a saved peer's name, or none at all.
+ * Parses the operands of `connect` to a peer: `host:port`, `[v6]:port`, `host port`, a code (as one
+ * word or four), a ticket, a key, the name of a saved peer, or none.
  *
  * @throws SrudpError ERR_USAGE, ERR_CODE_FORMAT, ERR_TICKET_FORMAT
  */
@@ -55,8 +55,8 @@ export function parsePeer(words: readonly string[]): PeerOperand {
 }
 
 /**
- * The operands without pasted quotes and invisible characters, and without `srudp connect` where the whole line that
- * the peer printed was pasted. A full stop after a code is dropped.
+ * Removes pasted quotes and invisible characters from the operands, and `srudp connect` if the user
+ * pasted the whole line that the peer printed. Drops a full stop after a code.
  */
 export function unwrapOperands(words: readonly string[]): string[] {
   const unquoted = words.flatMap((word) => {
@@ -71,53 +71,59 @@ export function unwrapOperands(words: readonly string[]): string[] {
   return looksLikeCode(whole) ? [...operands.slice(0, -1), unwrapLine(last)] : operands;
 }
 
-/** A UDP port from 0 (any) to 65535. @throws SrudpError ERR_USAGE */
+/** Parses a UDP port from 0 (any) to 65535. @throws SrudpError ERR_USAGE */
 export function parsePort(text: string): number {
   if (!/^\d{1,5}$/.test(text) || Number(text) > 65535)
     throw usage(`"${escapeText(text)}" is not a port from 1 to 65535`);
   return Number(text);
 }
 
-/** Seconds, perhaps with a fraction, as milliseconds; 0 is "never" and gives Infinity. @throws SrudpError ERR_USAGE */
+/**
+ * Parses seconds, with an optional fraction, to milliseconds. 0 means "never" and returns Infinity.
+ * @throws SrudpError ERR_USAGE
+ */
 export function parseLimit(text: string): number {
   const ms = parseSeconds(text);
   return ms === 0 ? Number.POSITIVE_INFINITY : ms;
 }
 
-/** Seconds, perhaps with a fraction, as milliseconds. @throws SrudpError ERR_USAGE */
+/** Parses seconds, with an optional fraction, to milliseconds. @throws SrudpError ERR_USAGE */
 export function parseSeconds(text: string): number {
   if (!/^\d{1,7}(?:\.\d+)?$/.test(text)) throw usage(`"${escapeText(text)}" is not a number of seconds`);
   return Number(text) * 1000;
 }
 
-/** As `parseSeconds`; -1 is nc's "wait for ever" and gives Infinity. @throws SrudpError ERR_USAGE */
+/**
+ * Like `parseSeconds`, but -1 means "wait forever" as in nc and returns Infinity. @throws
+ * SrudpError ERR_USAGE
+ */
 export function parseQuitAfter(text: string): number {
   return text === "-1" ? Number.POSITIVE_INFINITY : parseSeconds(text);
 }
 
-/** The number of an inherited descriptor. @throws SrudpError ERR_USAGE */
+/** Parses the number of an inherited descriptor. @throws SrudpError ERR_USAGE */
 export function parseDescriptor(text: string): number {
   if (!/^\d{1,6}$/.test(text)) throw usage(`"${escapeText(text)}" is not a descriptor's number`);
   return Number(text);
 }
 
-/** The number of a link among those of a process. @throws SrudpError ERR_USAGE */
+/** Parses the number of a link within a process. @throws SrudpError ERR_USAGE */
 export function parseLinkNumber(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw usage(`"${escapeText(text)}" is not a link's number`);
   return Number(text);
 }
 
-/** `host:port` in its canonical spelling, under which a peer is saved and named. */
+/** `host:port` in its canonical spelling, in which peers are saved and shown. */
 export function formatPeer(host: string, port: number): string {
   return host.includes(":") ? `[${host.toLowerCase()}]:${port}` : `${host.toLowerCase()}:${port}`;
 }
 
-/** `text` with every code replaced, also a mistyped one: a code is never printed back. */
+/** Replaces every code in `text`, including mistyped ones, because a code is never printed back. */
 export function hideCodes(text: string): string {
   return text.replace(HYPHENED_CODE, "…").replace(SPACED_CODE, (words) => (isCode(words) ? "…" : words));
 }
 
-/** A mistake on the command line. */
+/** The error for a mistake on the command line. */
 export function usage(detail: string): SrudpError {
   return new SrudpError("ERR_USAGE", detail);
 }
@@ -125,7 +131,7 @@ export function usage(detail: string): SrudpError {
 function address(host: string, port: number): PeerOperand {
   if (host === "" || /[\s/]/.test(host)) throw usage("The host is missing or has a blank in it");
   if (port === 0) throw usage("A peer has no port 0");
-  // Otherwise the code would be sent to a name server in clear text.
+  // Otherwise the code would be sent to a DNS server in clear text.
   if (looksLikeCode(host) && isCode(host))
     throw usage("A code stands where the host should be: leave out the port");
   return { kind: "address", host, port };

@@ -1,6 +1,6 @@
 /**
- * Resolves the operands of a command to one peer: where it is, how it is authenticated, and how to open links to
- * it. `connect`, `forward` and `bench` open their links here only.
+ * Resolves the operands of a command to one peer: its address, how to authenticate it, and how to
+ * open links to it. `connect`, `forward` and `bench` open all their links through this module.
  */
 
 import type { Link } from "../../link/link.ts";
@@ -22,33 +22,33 @@ import { linkOptionsOf } from "./link-setup.ts";
 import { formatPeer, type PeerOperand, parsePeer, usage } from "./operands.ts";
 import { turnOptionsOf } from "./turn-options.ts";
 
-/** After this time without an answer, the user is told what may be wrong. */
+/** After this time without an answer, possible causes are shown to the user. */
 const SILENCE_MS = 3000;
 
 export interface OpenOptions {
-  /** Gives up after so long, ms. */
+  /** Time limit, ms. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
   /** False for a link without a pipe, for forwards only. */
   readonly pipe: boolean;
   /** Silence after which the link is lost, without `--idle-timeout`, ms. */
   readonly idleTimeoutMs?: number;
-  /** Reports nothing while it dials: the loss of the link was reported already. */
+  /** Reports nothing while dialling, because the loss of the link was reported already. */
   readonly quiet?: boolean;
-  /** Local UDP port, without `-p`; left out, see `connect` of the library. */
+  /** Local UDP port if `-p` is not given. For the default, see `connect` of the library. */
   readonly localPort?: number;
-  /** Takes any local port, also with `-p`: another link has that port. */
+  /** Uses any local port, even with `-p`, because another link has that port. */
   readonly isRival?: boolean;
 }
 
 export interface PeerDialer {
   /** The peer's name in messages. */
   readonly name: string;
-  /** Its address as `host:port`, where it was given one. */
+  /** Its address as `host:port`, if one was given. */
   readonly address: string | undefined;
-  /** How long to wait for the peer, where the default is too short. */
+  /** Time limit for the peer, if the default is too short. */
   readonly timeoutMs?: number;
-  /** Whether a second link can be opened: the first one spends a code or ticket. */
+  /** Whether a second link can be opened. A code or ticket is valid for one link only. */
   readonly isRepeatable: boolean;
   /**
    * Opens a link to the peer.
@@ -126,7 +126,10 @@ export async function resolvePeer(
   };
 }
 
-/** @throws SrudpError ERR_USAGE when no peer has that name: then it is a host without a port */
+/**
+ * @throws SrudpError ERR_USAGE when no peer has that name, since the operand then counts as a host
+ * without a port
+ */
 async function findSaved(context: CommandContext, name: string): Promise<SavedPeer> {
   const store = new KeyStore(configurationFolder(context.environment));
   const saved = await store.savedPeers.find(name);
@@ -165,18 +168,18 @@ async function resolveByRendezvous(
     }
   };
   const isRepeatable = trust.auth !== "code" && trust.auth !== "ticket";
-  // The user has to bring the answer to the peer first.
+  // The user first has to pass the answer to the peer.
   const deadline = peer.kind === "ticket" && { timeoutMs: ticketPatienceMs(peer.offer) };
   return { ...deadline, name, address: undefined, isRepeatable, open, remember: trust.remember };
 }
 
-/** Delay before the spinner: a shorter wait needs none, and loading it costs more. */
+/** Delay before the spinner is shown. Loading it is expensive, and a shorter wait needs none. */
 const TIMEOUT_MS = 400;
 
 /** Shows `text` with a spinner until the returned function is called. */
 function showWaiting(reporter: Reporter, text: string): () => void {
   if (!reporter.isTerminal || reporter.json || reporter.quiet) return () => undefined;
-  // A terminal that has no size yet reports 0 columns; ora then erases lines without end.
+  // A terminal without a size reports 0 columns, and ora then erases lines forever.
   if (process.stderr.columns === 0) return () => undefined;
   let stopped = false;
   let stop = (): void => undefined;

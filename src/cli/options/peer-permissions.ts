@@ -1,4 +1,7 @@
-/** The permissions of each peer of a listener: those of its line in `authorized_peers`, otherwise the command's. */
+/**
+ * The permissions of each peer of a listener: those of its line in `authorized_peers`, otherwise
+ * those of the command.
+ */
 import { Permissions } from "../../app/forward/permissions/permissions.ts";
 import { SrudpError } from "../../base/errors.ts";
 import type { Link } from "../../link/link.ts";
@@ -12,15 +15,15 @@ import type { LinkOptions } from "./common-options.ts";
 /** The permissions of one peer, or of all peers without a line of their own. */
 export interface PeerPermission {
   readonly forwards: Permissions;
-  /** Whether it may measure the link. */
+  /** Whether the peer may measure the link. */
   readonly bench: boolean;
-  /** Its line in `authorized_peers`; undefined where the command's options apply. */
+  /** The line in `authorized_peers`; undefined if the options of the command apply. */
   readonly line: number | undefined;
 }
 
 export class PeerPermissions {
   readonly #all: PeerPermission;
-  /** By key. */
+  /** The permissions of peers with a line of their own, by key. */
   readonly #own: ReadonlyMap<string, PeerPermission>;
 
   private constructor(all: PeerPermission, own: ReadonlyMap<string, PeerPermission>) {
@@ -28,7 +31,7 @@ export class PeerPermissions {
     this.#own = own;
   }
 
-  /** @throws SrudpError ERR_USAGE for an option, ERR_KEY_FILE for a line that cannot be read */
+  /** @throws SrudpError ERR_USAGE for an option, ERR_KEY_FILE for an invalid line */
   static async read(
     { environment }: CommandContext,
     options: Pick<LinkOptions, "expose" | "permitListen" | "allowBench">,

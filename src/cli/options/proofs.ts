@@ -1,4 +1,6 @@
-/** The ways to prove who a peer is, and where the command line takes their secrets and keys from. */
+/**
+ * The methods of authenticating a peer, and the options from which their secrets and keys are read.
+ */
 
 import { SrudpError } from "../../base/errors.ts";
 import type { TrustOptions } from "../../link/link-options.ts";
@@ -10,7 +12,7 @@ import { decodeKey } from "../../wire/key-text.ts";
 import type { LinkOptions } from "./common-options.ts";
 import { readIdentityFile } from "./identity-file.ts";
 
-/** One way in which two peers authenticate each other, with its secret. Keys come from the identity. */
+/** One method of authentication, with its secret. Keys come from the identity. */
 export type Proof =
   | { readonly auth: "secret"; readonly secret: Redacted<Uint8Array> }
   | { readonly auth: "passphrase"; readonly passphrase: Redacted<string> }
@@ -18,7 +20,7 @@ export type Proof =
   | { readonly auth: "code"; readonly code: Redacted<string> }
   | { readonly auth: "key" };
 
-/** The library's options for a proof. */
+/** The library's options for an authentication method. */
 export function trustOptionsOf(proof: Proof): TrustOptions {
   switch (proof.auth) {
     case "secret":

@@ -1,10 +1,12 @@
-/** The options of `srudp rendezvous`: for commander, and as the action reads them. */
+/**
+ * The options of `srudp rendezvous`: their definition for commander, and their type for the action.
+ */
 import type { Command } from "commander";
 import { type RendezvousLimits, USUAL_LIMITS } from "../../server/limits.ts";
 import { collect, count, optionParser } from "./common-options.ts";
 import { parsePort, usage } from "./operands.ts";
 
-/** The options; absent where one was not given. */
+/** The options; absent if not given. */
 export interface RendezvousCommandOptions {
   readonly port?: number;
   readonly host?: readonly string[];
@@ -80,7 +82,7 @@ export function addRendezvousOptions(command: Command): Command {
     .optionsGroup("Help:");
 }
 
-/** In the server's units. */
+/** The limits in the units of the server. */
 export function limitsOf(options: RendezvousCommandOptions): RendezvousLimits {
   const limits = USUAL_LIMITS;
   return {
@@ -113,7 +115,7 @@ function parseAmount(text: string): number {
   return Number(text);
 }
 
-/** The lower one of two ports. @throws SrudpError ERR_USAGE */
+/** The lower of two ports. @throws SrudpError ERR_USAGE */
 function parseFirstPort(text: string): number {
   const port = parsePort(text);
   if (port === 65_535) throw usage('"65535" has no port behind it, which the server needs as well');

@@ -1,4 +1,4 @@
-/** TURN relays from options, a file and the environment; a URI may contain a password. */
+/** Reads TURN relays from options, a file and the environment. A URI may contain a password. */
 import { parseTurnUri, readTurnFile, takeEnvironmentTurn } from "../../traversal/relay/turn-server.ts";
 import type { LinkOptions } from "./common-options.ts";
 

@@ -1,4 +1,4 @@
-/** What the doctor found, in sentences. */
+/** Formats the results of the doctor. */
 
 import type { Diagnosis, FamilyDiagnosis } from "../../traversal/doctor/diagnosis.ts";
 import type { PeerProbe } from "../../traversal/doctor/peer-probe.ts";
@@ -12,7 +12,7 @@ import {
 import type { Dependence, NatBehaviour } from "../../wire/nat-behaviour-codec.ts";
 import { escapeText } from "../terminal/escape.ts";
 
-/** Wide enough for the longest word in front. */
+/** Width of the longest label. */
 const LABEL_WIDTH = 8;
 
 const MAPPING: Readonly<Record<Dependence, string>> = {
@@ -63,7 +63,7 @@ const REASONS: Readonly<Record<Prediction["reason"], string>> = {
   relay: "no packet of either finds the other's port",
 };
 
-/** The lines of the report on this machine. */
+/** The lines of the report about this machine. */
 export function describeDiagnosis(diagnosis: Diagnosis, { standing, remedy }: Verdict): string[] {
   const { mappedPort } = diagnosis;
   const lines = [...describeFamily("IPv4", diagnosis.ipv4), ...describeFamily("IPv6", diagnosis.ipv6)];

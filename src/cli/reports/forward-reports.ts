@@ -6,7 +6,7 @@ import { messageOf } from "../failures.ts";
 import { escapeText } from "../terminal/escape.ts";
 import type { Reporter } from "../terminal/reporter.ts";
 
-/** Clients cause failures at any rate: of each kind, one is reported in this time. */
+/** Minimum interval between reports of the same kind. Clients may cause failures at any rate. */
 const SAME_FAILURE_MS = 1000;
 const KINDS_LIMIT = 256;
 
@@ -17,7 +17,7 @@ export function reportForwarding(reporter: Reporter, { kind, bind, target }: For
   reporter.event("forwarding", { kind, bind, target }, escapeText(`forwarding ${where} to ${whither}`));
 }
 
-/** The targets of a SOCKS proxy. */
+/** The text for the target of a SOCKS proxy. */
 const SOCKS: Readonly<Record<ForwardKind, string>> = {
   local: "",
   remote: "whatever is asked for by SOCKS, from here",
@@ -30,7 +30,7 @@ const REMEDIES: Readonly<Record<ForwardFailure["what"], string>> = {
   bench: "listen with --allow-bench",
 };
 
-/** Reports refused connections and ports, of each kind at most one a second. */
+/** Reports refused connections and ports, at most one per second of each kind. */
 export function failureReport(reporter: Reporter): (failure: ForwardFailure, peer?: string) => void {
   const lastMs = new Map<string, number>();
   return ({ by, what, target, error }, peer) => {
@@ -41,7 +41,7 @@ export function failureReport(reporter: Reporter): (failure: ForwardFailure, pee
     lastMs.set(key, now);
     const { code } = error;
     const message = messageOf(error);
-    // This side refused it, so the remedy is on this side.
+    // This side refused the request, so the remedy is on this side.
     const remedy = `${target}; to allow it, ${REMEDIES[what]}`;
     const isForbidden = code === "ERR_TARGET_FORBIDDEN" || code === "ERR_BENCH_FORBIDDEN";
     const prose =

@@ -1,4 +1,4 @@
-/** What a listener tells: how to reach it, and who came to the door and stayed outside. */
+/** The reports of a listener: how to connect to it, and which peers were rejected. */
 
 import type { Listener } from "../../open/listener.ts";
 import { familyOf, formatAddress, type RemoteAddress } from "../../platform/udp/address.ts";
@@ -10,14 +10,16 @@ import { formatDuration } from "../terminal/progress.ts";
 import type { Reporter } from "../terminal/reporter.ts";
 import { ownAddresses } from "./local-addresses.ts";
 
-/** Addresses that are offered in prose; JSON has them all. */
+/** Maximum number of addresses in prose. JSON has all of them. */
 const MAX_LINES = 4;
-/** Strangers can come as fast as the network lets them: of each kind one is reported in so long. */
+/**
+ * Minimum interval between reports of the same kind. Unauthenticated peers may connect at any rate.
+ */
 const VISITOR_INTERVAL_MS = 1000;
-/** Wrong guesses that are reported without such a pause: as many as make a code void. */
+/** Number of wrong guesses that are reported without this interval: as many as void a code. */
 const GUESSES_AT_ONCE = 3;
 
-/** Prints the complete line for the other side. */
+/** Prints the complete command line for the peer. */
 export function reportListening(
   { reporter }: CommandContext,
   listener: Listener,
@@ -63,22 +65,23 @@ export function reportListening(
   reporter.event("listening", fields, prose.join("\n"));
 }
 
-/** Prints a code that takes the place of the one before. */
+/** Prints a code that replaces the previous one. */
 export function reportNewCode(reporter: Reporter, code: string): void {
   const { strong } = reporter.palette;
   reporter.event("code", { code }, reporter.quiet ? code : `the code is now  ${strong(code)}`, "always");
 }
 
-/** Prints that wrong guesses have made the code void, and when the next one follows. */
+/** Prints that wrong guesses have voided the code, and when the next one follows. */
 export function reportBurnt(reporter: Reporter, pauseMs: number): void {
   const prose = `three wrong guesses made the code void; the next code comes in ${formatDuration(pauseMs)}`;
   reporter.event("burnt", { nextInMs: pauseMs }, prose);
 }
 
-/** Reports a rejected peer. */
+/** Reports rejected peers. */
 export function reportVisitors(reporter: Reporter, listener: Listener, trust: ListenerTrust): void {
   const guessed = trust.auths.filter((auth) => auth === "code" || auth === "passphrase").join(" or ");
-  // A passphrase is not void after three: it has a pause after each.
+  // A passphrase does not become void after three guesses. Each guess is followed by a pause
+  // instead.
   const limit = trust.auths.includes("code") ? " of 3" : "";
   listener.on(
     "guess",
@@ -122,7 +125,10 @@ export function reportVisitors(reporter: Reporter, listener: Listener, trust: Li
   );
 }
 
-/** What the other side types where it needs no address: the code or this side's key, and the same meeting places. */
+/**
+ * The command line for a peer that needs no address: the code or this side's key, and the same
+ * rendezvous servers.
+ */
 function meetingHint({ code, key }: ListenerTrust, { rendezvous = [] }: LinkOptions, behind: string): string {
   const points = rendezvous.map((url) => ` --rendezvous ${url}`).join("") + behind;
   if (code?.given === false) return code.text.reveal() + points;
@@ -130,14 +136,15 @@ function meetingHint({ code, key }: ListenerTrust, { rendezvous = [] }: LinkOpti
   return (key === undefined ? "NAME" : encodeKey(key)) + points;
 }
 
-/** Calls `tell` for `burst` events at once, and after that for one in each interval. */
+/** Calls `report` for up to `burst` events at once, and after that for one event per interval. */
 function limited<T>(report: (event: T) => void, burst = 1): (event: T) => void {
   let fullAtMs = Number.NEGATIVE_INFINITY;
   return (event) => {
     const now = performance.now();
-    // Compared without a sum that is taken back: rounding would drop one in several first events.
+    // The sum is not stored and subtracted again, because rounding would suppress some of the first
+    // events.
     if (fullAtMs > now + (burst - 1) * VISITOR_INTERVAL_MS) return;
-    // Each event that is reported moves the time at which the whole burst is free again.
+    // Each reported event postpones the time at which the whole burst is available again.
     fullAtMs = Math.max(fullAtMs, now) + VISITOR_INTERVAL_MS;
     report(event);
   };
@@ -151,7 +158,7 @@ function reachableAddresses(listener: Listener, options: LinkOptions): string[] 
   return bound;
 }
 
-/** What the line for the other side needs beyond the address. */
+/** The options that the peer's command line needs in addition to the address. */
 function hintFor(trust: ListenerTrust): string {
   switch (trust.auths[0]) {
     case "secret":
@@ -165,11 +172,14 @@ function hintFor(trust: ListenerTrust): string {
   }
 }
 
-/** Ports below are for root alone, as a rule: the other side's is so many higher. */
+/**
+ * Ports below this number usually require root. The port on the peer's side is higher by a
+ * constant.
+ */
 const PRIVILEGED_PORTS = 1024;
 const PRIVILEGED_OFFSET = 8000;
 
-/** The words before the peer, and those behind it, each with the blank that parts them from it. */
+/** The parts of the command line before and after the peer, each with its separating space. */
 function otherSide({ expose = [], permitListen = [] }: LinkOptions): {
   before: string;
   behind: string;
@@ -184,7 +194,7 @@ function forwardTo(exposed: string | undefined, permitted: string | undefined): 
   if (exposed === undefined) return permitted === undefined ? undefined : "-R PORT:HOST:PORT";
   if (exposed.startsWith("/")) return `-L PORT:${exposed}`;
   const parts = /^(.+):(\d+)(?:-\d+)?(\/udp)?$/.exec(exposed);
-  // What a pattern covers is for the other side to say.
+  // The peer chooses a target that the pattern covers.
   if (parts === null || parts[1]!.includes("*") || parts[1]!.includes("/")) return "-D 1080";
   const [, host, text, protocol = ""] = parts;
   const port = Number(text);

@@ -1,12 +1,12 @@
-/** This machine's addresses that another machine could use, likeliest first. */
+/** The addresses of this machine that another machine could use, the most likely first. */
 import { networkInterfaces } from "node:os";
 
-/** Wants `node:os`' answer, for tests. */
+/** The result type of `os.networkInterfaces()`; tests pass a substitute. */
 type Interfaces = ReturnType<typeof networkInterfaces>;
 
 /**
- * Addresses other than loopback and link-local ones, IPv4 before IPv6 (it is shorter to say); loopback
- * where there is nothing else.
+ * Addresses other than loopback and link-local ones. IPv4 addresses come first, because they are
+ * shorter to dictate. Loopback if there are no others.
  */
 export function ownAddresses(
   family: 4 | 6 | undefined,

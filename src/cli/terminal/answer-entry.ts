@@ -1,11 +1,12 @@
 /**
- * Parses the lines in which the answer to a ticket is pasted: mail may have wrapped or quoted it, and other lines
- * may precede it. Without a terminal: `tickets.ts` passes the lines to it and shows its messages.
+ * Parses pasted lines that contain the answer to a ticket. Mail may have wrapped or quoted the
+ * answer, and other lines may precede it. This module has no terminal: `tickets.ts` passes the
+ * lines to it and shows its messages.
  */
 import { unwrapTicket } from "../../wire/pasted-text.ts";
 import { decodeTicket, looksLikeTicket, type Ticket, type TicketAnswer } from "../../wire/ticket.ts";
 
-/** Longer than any answer, in characters: longer text is not completed by further lines. */
+/** Longer than any answer, in characters. Text of this length is not joined with further lines. */
 const LONGEST_PART = 2000;
 
 export class AnswerEntry {
@@ -15,12 +16,15 @@ export class AnswerEntry {
   /** The first lines of an incomplete answer. */
   #beginning = "";
 
-  /** @param isFitting whether an answer belongs to the ticket that was made here */
+  /** @param isFitting returns whether an answer belongs to the local ticket */
   constructor(isFitting: (answer: TicketAnswer) => boolean) {
     this.#isFitting = isFitting;
   }
 
-  /** Handles a line. Returns what is wrong with it, for the user; empty for an empty line and for the answer. */
+  /**
+   * Handles a line. Returns the problem as text for the user, or an empty string for an empty line
+   * and for the answer.
+   */
   feed(line: string): string {
     const text = unwrapTicket(line);
     if (text === "") return "";

@@ -1,8 +1,9 @@
 /**
- * The line in which a code is typed: each part is checked as it ends, words are completed from unambiguous
- * prefixes, and a mistake is reported at once.
+ * The input line for a code. Each part is checked when it is complete, unambiguous prefixes are
+ * completed to words, and a mistake is reported at once.
  *
- * A state machine over key strokes, without a terminal: `prompt.ts` passes key strokes to it and shows its text.
+ * This is a state machine over key strokes, without a terminal. `prompt.ts` passes key strokes to
+ * it and shows its text.
  */
 import { CODE_WORDS, completeWord, parseCodeNumber, parseCodeWord, suggestWord } from "../../wire/code.ts";
 
@@ -12,7 +13,7 @@ export type EntryState = "open" | "done" | "interrupted" | "ended";
 const PARTS = 1 + CODE_WORDS;
 
 export class CodeEntry {
-  /** A hint on the part that is being typed; empty without a mistake. */
+  /** A hint about the part that is being typed; empty if there is no mistake. */
   hint = "";
   #parts: string[] = [];
   #current = "";
@@ -22,13 +23,16 @@ export class CodeEntry {
     return this.#state;
   }
 
-  /** The typed text with its parts in normal form: the code once the state is "done". */
+  /** The typed text with its parts in normal form. It is the code once the state is "done". */
   get text(): string {
     const open = this.#parts.length > 0 && this.#parts.length < PARTS;
     return this.#parts.join("-") + (open ? "-" : "") + this.#current;
   }
 
-  /** Handles key strokes as a terminal in raw mode sends them, including a pasted code. Ignored once it is done. */
+  /**
+   * Handles key strokes as a terminal in raw mode sends them, including a pasted code. Ignores them
+   * once the state is "done".
+   */
   feed(keys: string): EntryState {
     // Arrow and function keys arrive as escape sequences, whose letters were not typed.
     for (const key of keys.replace(ESCAPE_SEQUENCE, "")) {
@@ -60,13 +64,14 @@ export class CodeEntry {
       else if (parseCodeNumber(this.#current + character) === undefined) this.hint = NUMBER_FIRST;
       else this.#current += character;
     } else if (this.#current.length < MAX_WORD_LENGTH) {
-      // A wrong character stays visible: without it the rest of a pasted word may be another word.
+      // A wrong character stays visible. Without it, the rest of a pasted word could be another
+      // word.
       this.#current += /[A-Z]/.test(character) ? character.toLowerCase() : character;
       if (completeWord(this.#current).length === 0) this.#tellMistake();
     }
   }
 
-  /** Ends the current part. False, with a hint, when a code cannot contain it. */
+  /** Ends the current part. Returns false, with a hint, if no code can contain it. */
   #endPart(): boolean {
     if (this.#current === "") {
       if (this.#parts.length === 0) this.hint = NUMBER_FIRST;
@@ -131,7 +136,10 @@ export class CodeEntry {
   }
 }
 
-/** The word that `text` abbreviates; at a prompt, which shows the completion, fewer than four letters suffice. */
+/**
+ * The word that `text` abbreviates. Fewer than four letters are enough at a prompt, because it
+ * shows the completion.
+ */
 function wordOf(text: string): string | undefined {
   const word = parseCodeWord(text);
   if (word !== undefined) return word;

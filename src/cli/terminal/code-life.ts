@@ -1,17 +1,18 @@
 /**
- * The lifetime of a listener's code: it ends when a peer uses it, with the third wrong guess, or after ten minutes. A
- * generated code is followed by a new one where the listener continues. A code that the user gave ends the listener,
- * since a new one could not be passed on.
+ * The lifetime of a listener's code. A code ends when a peer uses it, after three wrong guesses, or
+ * after ten minutes. If the listener continues, a generated code is followed by a new one. A code
+ * that the user gave ends the listener, because the user could not pass on a new one.
  *
- * After wrong guesses the next code is delayed, four times as long each time: strangers could void each code within
- * a second, and each code costs this machine two runs of scrypt.
+ * After wrong guesses the next code is delayed, by four times the previous delay. Otherwise
+ * attackers could void each code within a second, and each code costs this machine two runs of
+ * scrypt.
  */
 import { SrudpError } from "../../base/errors.ts";
 
 /** How long a code is valid. */
 export const CODE_LIFE_MS = 600_000;
 
-/** Delay of the next code after wrong guesses: the first one, its growth, and the maximum. */
+/** Delay of the next code after wrong guesses: initial value, growth factor and maximum. */
 const BURNT_PAUSE_MS = 2000;
 const BURNT_PAUSE_GROWTH = 4;
 const BURNT_PAUSE_MAX_MS = 600_000;
@@ -23,11 +24,11 @@ export interface CodeLifeOptions {
   /** `-k`: the listener continues after a peer, and after wrong guesses. */
   readonly keepOpen: boolean;
   readonly newCode: () => string;
-  /** Called with the code that is valid from now on, `undefined` for none. */
+  /** Called with the code that is valid from now on, or `undefined` for none. */
   readonly use: (code: string | undefined) => void;
   /** Called when wrong guesses have voided the code and another one follows after `pauseMs`. */
   readonly pause: (pauseMs: number) => void;
-  /** Called when the listener has no valid code any more. */
+  /** Called when the listener no longer has a valid code. */
   readonly fail: (error: SrudpError) => void;
 }
 
@@ -38,19 +39,22 @@ export class CodeLife {
   /** Consecutive codes that were voided by wrong guesses. */
   #burntInARow = 0;
 
-  /** The code is valid at once; `use` is not called for it. */
+  /** The code is valid at once. `use` is not called for it. */
   constructor(options: CodeLifeOptions) {
     this.#options = options;
     this.#code = options.code;
     this.#startTimer();
   }
 
-  /** The code in force. */
+  /** The valid code. */
   get code(): string | undefined {
     return this.#code;
   }
 
-  /** A peer has connected. A code that it used is spent; with `-k` a new one follows. */
+  /**
+   * Handles a peer that has connected. If it used the code, the code is spent; with `-k` a new one
+   * follows.
+   */
   handlePeer(byCode: boolean): void {
     if (this.#options.keepOpen) {
       if (byCode) {
@@ -65,7 +69,7 @@ export class CodeLife {
     this.#options.use(undefined);
   }
 
-  /** Three wrong guesses have arrived. */
+  /** Handles the third wrong guess. */
   handleBurnt(): void {
     this.stop();
     this.#code = undefined;

@@ -1,11 +1,11 @@
-/** Text that came from the peer, or from anywhere else, made harmless for a terminal and a log. */
+/** Makes untrusted text, such as text from the peer, safe for terminals and logs. */
 
-/** Longest piece of foreign text that is shown. */
+/** Maximum length of untrusted text that is shown. */
 const MAX_SHOWN_LENGTH = 400;
 
 /**
- * `text` with control characters, invisible ones and those that turn the direction of writing as
- * `\u{…}`, and cut when it is long: it can neither move a cursor nor start a line of its own.
+ * Escapes control characters, invisible characters and bidirectional controls in `text` as `\u{…}`,
+ * and truncates long text. The result cannot move the cursor or start a new line.
  */
 export function escapeText(text: string): string {
   const cut = text.length > MAX_SHOWN_LENGTH ? `${text.slice(0, MAX_SHOWN_LENGTH)}…` : text;
@@ -14,10 +14,10 @@ export function escapeText(text: string): string {
   );
 }
 
-/** One line of JSON whose strings hold no character that a terminal could act on. */
+/** One line of JSON whose strings contain no character that a terminal could interpret. */
 export function jsonLine(value: object): string {
   return JSON.stringify(value).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>
-    // Beyond the basic plane JSON wants two escapes.
+    // JSON needs two escapes for a character outside the basic plane.
     [...Array(character.length).keys()]
       .map((i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, "0")}`)
       .join(""),

@@ -1,21 +1,23 @@
 /**
- * Signals: the first one ends the command in order, the second one ends the process.
+ * Handles signals. The first signal ends the command in order, the second one ends the process.
  *
- * Every wait of a command listens to `signal`; its reason is the error that the command exits with.
+ * Every wait of a command listens to `signal`. The reason of `signal` is the error that the command
+ * exits with.
  */
 import { setMaxListeners } from "node:events";
 import { Interruption, SIGNAL_STATUS } from "../exit.ts";
 
 export interface Interrupt {
   readonly signal: AbortSignal;
-  /** Gives the signals back to Node. */
+  /** Restores Node's default handling of the signals. */
   release(): void;
 }
 
-/** @param beforeQuitting called when a second signal ends the process, to leave the terminal as it was */
+/** @param beforeQuitting called before a second signal ends the process, to restore the terminal */
 export function catchSignals(beforeQuitting: () => void): Interrupt {
   const controller = new AbortController();
-  // Every link of a listener listens, and Node would print a warning from the eleventh on.
+  // Each link of a listener adds an abort listener, and Node would print a warning from the
+  // eleventh on.
   setMaxListeners(0, controller.signal);
   const handle = (name: NodeJS.Signals): void => {
     if (controller.signal.aborted) {

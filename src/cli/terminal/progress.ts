@@ -1,7 +1,10 @@
-/** The line that shows how far a transfer has come: bytes and rates both ways, and what is left when that is known. */
+/**
+ * The progress line of a transfer: bytes and rates in both directions, and the remaining time if it
+ * is known.
+ */
 import type { LiveLine, Reporter } from "./reporter.ts";
 
-/** One look at a transfer. */
+/** One sample of a transfer. */
 export interface ProgressSample {
   /** Monotonic time. */
   readonly atMs: number;
@@ -11,22 +14,27 @@ export interface ProgressSample {
   readonly path: string;
 }
 
-/** How often the line is drawn on a terminal, and how often elsewhere. */
+/** Redraw intervals on a terminal and elsewhere. */
 const TERMINAL_INTERVAL_MS = 250;
 const LOG_INTERVAL_MS = 1000;
-/** Rates are over about this long: shorter and they jump, longer and they lag. */
+/**
+ * Rates are averaged over this window. With a shorter one they fluctuate, with a longer one they
+ * lag.
+ */
 const RATE_WINDOW_MS = 2000;
 
 export interface ProgressOptions {
-  /** Size of what stdin holds when that is a file, bytes. */
+  /** Size of stdin if it is a file, bytes. */
   readonly totalBytes?: number;
-  /** Whether what arrives goes to the same terminal: the line then stops at the first byte that does. */
+  /**
+   * Whether received bytes go to the same terminal. The line then stops at the first received byte.
+   */
   readonly sharesTerminal: boolean;
   readonly sample: () => ProgressSample;
 }
 
 /**
- * Shows progress until the returned function is called: a line drawn over and over on a terminal, a line a
+ * Shows progress until the returned function is called: a redrawn line on a terminal, a line per
  * second elsewhere, an event `progress` in JSON.
  */
 export function showProgress(reporter: Reporter, options: ProgressOptions): () => void {
@@ -61,7 +69,7 @@ export function showProgress(reporter: Reporter, options: ProgressOptions): () =
   return stop;
 }
 
-/** The line for the stretch between two looks. */
+/** The line for the interval between two samples. */
 export function progressText(from: ProgressSample, to: ProgressSample, totalBytes?: number): string {
   const seconds = Math.max(0.001, (to.atMs - from.atMs) / 1000);
   const sentRate = (to.sentBytes - from.sentBytes) / seconds;
@@ -80,7 +88,7 @@ export function progressText(from: ProgressSample, to: ProgressSample, totalByte
   return parts.join(" · ");
 }
 
-/** Bytes as people read them, in powers of a thousand: "999 B", "1.5 kB", "23.4 MB". */
+/** Formats bytes in powers of a thousand: "999 B", "1.5 kB", "23.4 MB". */
 export function formatBytes(bytes: number): string {
   const units = ["B", "kB", "MB", "GB", "TB", "PB"];
   let value = bytes;
@@ -93,7 +101,7 @@ export function formatBytes(bytes: number): string {
   return `${unit === 0 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
 }
 
-/** A time as people read it: "850 ms", "3.2 s", "4 min 05 s", "2 h 03 min". */
+/** Formats a duration: "850 ms", "3.2 s", "4 min 05 s", "2 h 03 min". */
 export function formatDuration(ms: number): string {
   if (ms < 999.5) return `${Math.round(ms)} ms`;
   if (ms < 59_950) return `${(ms / 1000).toFixed(1)} s`;

@@ -1,5 +1,6 @@
 /**
- * Questions to the user at the terminal. stdin and stdout are data, so questions and answers use `/dev/tty`.
+ * Asks the user questions at the terminal. Questions and answers use `/dev/tty`, because stdin and
+ * stdout carry data.
  */
 import { closeSync, openSync, writeSync } from "node:fs";
 import { ReadStream } from "node:tty";
@@ -27,7 +28,8 @@ export function hasTerminal(): boolean {
  * Asks for a code and checks it word by word.
  *
  * @returns the code in normal form
- * @throws SrudpError ERR_CODE_NEEDED without a terminal or at its end (Ctrl-D), ERR_INTERRUPTED on Ctrl-C, the reason of `signal`
+ * @throws SrudpError ERR_CODE_NEEDED without a terminal or at its end (Ctrl-D), ERR_INTERRUPTED on
+ * Ctrl-C; the reason of `signal`
  */
 export async function askCode(question: string, signal: AbortSignal): Promise<Redacted<string>> {
   const terminal = openTerminal();
@@ -58,9 +60,9 @@ export async function askCode(question: string, signal: AbortSignal): Promise<Re
 }
 
 /**
- * Asks until the answer is yes or no, in full; the end of the terminal's input is a no.
+ * Asks until the answer is a full "yes" or "no". The end of the terminal's input counts as "no".
  *
- * @returns `undefined` where there is no terminal to ask on
+ * @returns `undefined` without a terminal
  */
 export async function askYesOrNo(question: string, signal: AbortSignal): Promise<boolean | undefined> {
   const terminal = openTerminal();
@@ -123,7 +125,7 @@ interface Terminal {
   readonly input: ReadStream;
   readonly columns: number;
   write(text: string): void;
-  /** Passes typed text to `take` until that returns true or the terminal's input ends. */
+  /** Passes typed text to `take` until it returns true or the terminal's input ends. */
   read(signal: AbortSignal, take: (text: string) => boolean): Promise<void>;
   close(last: string): void;
 }
@@ -133,7 +135,8 @@ function openTerminal(): Terminal | undefined {
   let output: number;
   try {
     descriptor = openSync(TERMINAL, "r+");
-    // Writing uses another descriptor: the stream may set its own to non-blocking.
+    // Writing uses another descriptor, because the input stream may make its descriptor
+    // non-blocking.
     output = openSync(TERMINAL, "w");
   } catch {
     return undefined;
@@ -143,7 +146,7 @@ function openTerminal(): Terminal | undefined {
     try {
       writeSync(output, text);
     } catch {
-      // The terminal has hung up; its end arrives through the input.
+      // The terminal has hung up. The input reports its end.
     }
   };
   return {
@@ -163,7 +166,7 @@ function openTerminal(): Terminal | undefined {
           if (take(text)) end();
         });
         input.on("end", end);
-        // A terminal that hangs up reads as EIO.
+        // A terminal that has hung up fails with EIO when it is read.
         input.on("error", end);
       }),
     close: (last) => {

@@ -1,8 +1,10 @@
 /**
- * Reports events on stderr, each as prose for a user or as a line of JSON for a program, never both.
+ * Reports events on stderr, either as prose for a user or as lines of JSON for a program, never
+ * both.
  *
- * Prose has four volumes. `--quiet` leaves errors and a generated code; `-v` and `-vv` add detail. JSON is always
- * complete. Text from the peer passes through `escapeText` here or where the prose is made.
+ * Prose has four volumes. `--quiet` leaves only errors and a generated code. `-v` and `-vv` add
+ * detail. JSON is always complete. Text from the peer passes through `escapeText`, here or in the
+ * function that formats the prose.
  */
 import { ERRORS, type SrudpError } from "../../base/errors.ts";
 import { exitStatusOf, isQuiet } from "../exit.ts";
@@ -13,13 +15,13 @@ import { type ColorStream, wantsColors } from "./terminal-style.ts";
 /** The lowest volume at which an event is reported as prose. */
 export type Volume = "always" | "normal" | "detail" | "debug";
 
-/** A line at the bottom that is redrawn, and cleared while other lines are written. */
+/** A line at the bottom that is redrawn, and erased while other lines are written. */
 export interface LiveLine {
   clear(): void;
   draw(): void;
 }
 
-/** The part of `process.stderr` that is used. */
+/** The part of `process.stderr` that the reporter uses. */
 export interface ErrorStream extends ColorStream {
   write(text: string): unknown;
   readonly columns?: number;
@@ -32,7 +34,7 @@ export interface ReporterSettings {
   readonly verbosity: number;
 }
 
-/** Styles for prose; they do nothing on a terminal without colours. */
+/** Styles for prose. They have no effect on a terminal without colours. */
 export interface Palette {
   readonly strong: (text: string) => string;
   readonly faint: (text: string) => string;
@@ -68,7 +70,7 @@ export class Reporter {
     return this.palette !== PLAIN;
   }
 
-  /** Loads the colours where they are wanted; JSON has none. */
+  /** Loads the colours if they are wanted. JSON has none. */
   async useColors(environment: NodeJS.ProcessEnv): Promise<void> {
     if (this.json || !wantsColors(this.stream, environment)) return;
     const { Chalk } = await import("chalk");
@@ -79,7 +81,8 @@ export class Reporter {
   /**
    * Reports one event.
    *
-   * @param fields the fields of the JSON line after `event`; those that are `undefined` are left out
+   * @param fields the fields of the JSON line after `event`; fields that are `undefined` are left
+   * out
    * @param prose the text for a user, `undefined` for none
    */
   event(name: string, fields: object, prose?: string, volume: Volume = "normal"): void {
@@ -87,7 +90,7 @@ export class Reporter {
     else if (prose !== undefined && this.#loudness >= LOUDNESS[volume]) this.#write(prose);
   }
 
-  /** Reports the error that ends the command; a bug with its stack trace. */
+  /** Reports the error that ends the command. A bug is reported with its stack trace. */
   error(error: SrudpError): void {
     const { code } = error;
     const exit = exitStatusOf(error);
@@ -107,7 +110,7 @@ export class Reporter {
     if (!this.json) this.event("fault", {}, trace.map(escapeText).join("\n"), "detail");
   }
 
-  /** Sets the line at the bottom, or removes it (`undefined`); the previous one is cleared. */
+  /** Sets the line at the bottom, or removes it (`undefined`). The previous one is erased. */
   setLiveLine(line: LiveLine | undefined): void {
     this.#liveLine?.clear();
     this.#liveLine = line;

@@ -1,11 +1,12 @@
 /**
- * Standard input and output for one link after the other (`listen -k`): the end of a link ends neither.
+ * Shares standard input and output between consecutive links (`listen -k`). The end of a link
+ * closes neither of them.
  *
  * Input that was read for a peer that has left is lost, as with nc.
  */
 import { Readable, Writable } from "node:stream";
 
-/** A Readable over `source` that ends with it, and leaves it open when it is destroyed itself. */
+/** A Readable over `source` that ends when `source` ends. Destroying it leaves `source` open. */
 export function lendInput(source: Readable): Readable {
   const give = (): void => {
     const chunk: unknown = source.read();
@@ -27,7 +28,7 @@ export function lendInput(source: Readable): Readable {
     source.off("error", fail);
   };
   const input = new Readable({
-    // One chunk at a time: no more than that is lost with a peer that leaves.
+    // One chunk at a time, so that only one chunk is lost when a peer leaves.
     highWaterMark: 1,
     read: () => {
       release();
@@ -53,7 +54,7 @@ export function lendInput(source: Readable): Readable {
   return input;
 }
 
-/** A Writable that writes to `target` and leaves it open when it is ended or destroyed itself. */
+/** A Writable that writes to `target`. Ending or destroying it leaves `target` open. */
 export function lendOutput(target: Writable): Writable {
   const fail = (error: Error): void => {
     output.destroy(error);
@@ -72,7 +73,7 @@ export function lendOutput(target: Writable): Writable {
   return output;
 }
 
-/** Ignores errors between two links: the next link receives an error when it reads or writes. */
+/** Ignores errors between two links. The next link receives an error when it reads or writes. */
 function listenAlways(stream: Readable | Writable): void {
   if (!stream.listeners("error").includes(ignore)) stream.on("error", ignore);
 }
