@@ -1,5 +1,5 @@
 /**
- * What kind of address this is, and whether a check may be sent to it.
+ * The scope of an address, and whether a check may be sent to it.
  *
  * Candidates come from the peer, or from a ticket that an attacker may have made. Only unicast addresses are
  * accepted, and site-local ones only if a local address makes them plausible. This protects third parties from
@@ -7,10 +7,16 @@
  */
 import { ipToBytes } from "../wire/ip-address.ts";
 
-/** `shared` is the range between a carrier's NAT and its customers.  // RFC 6598; IANA special-purpose registries */
+/**
+ * `shared` is the range between a provider's NAT and its customers.  // RFC 6598; IANA
+ * special-purpose registries
+ */
 export type AddressScope = "global" | "private" | "shared" | "linkLocal" | "loopback" | "unusable";
 
-/** Where `address` means something. What no datagram can sensibly be sent to is `unusable`, as is what is no address. */
+/**
+ * The scope in which `address` is valid. `unusable` if it is not an address, or not a valid
+ * destination for datagrams.
+ */
 export function addressScope(address: string): AddressScope {
   const zoneAt = address.indexOf("%");
   const bytes = ipToBytes(zoneAt < 0 ? address : address.slice(0, zoneAt));
@@ -18,12 +24,15 @@ export function addressScope(address: string): AddressScope {
   return bytes.length === 4 ? v4Scope(bytes) : v6Scope(bytes);
 }
 
-/** How far two addresses may be apart: the link that a host is on, or all that is routed without a NAT around it. */
+/**
+ * How far apart two addresses may be: on the same link, or anywhere that is routed without a NAT in
+ * between.
+ */
 export type TraversalContext = "network" | "site";
 
 /**
- * Whether both can be on one site (or network): equal addresses, or the same prefix of a length that sites commonly
- * have. Global IPv4 addresses tell nothing of sites.
+ * Whether both addresses can be in one site (or network): they are equal, or share a prefix of a
+ * length that sites commonly have. Global IPv4 addresses say nothing about sites.
  */
 export function isOnSameSite(a: string, b: string, reach: TraversalContext = "site"): boolean {
   const bytesA = ipToBytes(a);
@@ -34,7 +43,9 @@ export function isOnSameSite(a: string, b: string, reach: TraversalContext = "si
   return isSamePrefix(bytesA, bytesB, (bytesA.length === 4 ? V4_BITS : V6_BITS)[reach][scope]);
 }
 
-/** Whether checks may go to a remote candidate, given the addresses of one's own interfaces. */
+/**
+ * Whether checks may be sent to a remote candidate, given the addresses of the local interfaces.
+ */
 export function isPlausible(
   address: string,
   port: number,
@@ -52,7 +63,7 @@ export function isPlausible(
   }
 }
 
-/** Leading bits that two hosts have in common, at least. */
+/** Minimum number of leading bits that two hosts share. */
 const V4_BITS = {
   site: { global: 32, private: 16, shared: 16, linkLocal: 16, loopback: 8 },
   network: { global: 32, private: 24, shared: 32, linkLocal: 16, loopback: 8 },
@@ -75,9 +86,9 @@ function v4Scope([a, b]: Uint8Array): AddressScope {
   if (a === 100 && (b! & 0xc0) === 64) return "shared";
   if (a === 127) return "loopback";
   if (a === 169 && b === 254) return "linkLocal"; // RFC 3927
-  // This network, multicast, and what is reserved up to the broadcast address.
+  // This network, multicast, and the reserved range up to the broadcast address.
   if (a === 0 || a! >= 224) return "unusable";
-  // Blocks for documentation and benchmarks are left to whoever routes them.
+  // Blocks for documentation and benchmarks are not filtered here: routers decide about them.
   return "global";
 }
 
@@ -88,7 +99,7 @@ function v6Scope(bytes: Uint8Array): AddressScope {
   if (first === 0xfe && (second & 0xc0) === 0x80) return "linkLocal";
   if ((first & 0xfe) === 0xfc) return "private"; // RFC 4193
   if (bytes.subarray(0, 15).every((byte) => byte === 0)) return bytes[15] === 1 ? "loopback" : "unusable";
-  // An IPv4 address in IPv6 clothes would get round the rules of IPv4.
+  // An IPv4-mapped address would bypass the rules for IPv4.
   if (bytes.subarray(0, 10).every((byte) => byte === 0)) return "unusable";
   return "global";
 }

@@ -1,24 +1,29 @@
 /**
- * The punching agent: finds out which pairs of a local socket and a remote address reach each other, through
- * whatever NATs stand between, and says which is best. Sans-IO as the engine's `Connection`: after each input the
- * outputs are drained. `docs/nat-traversal.md` tells the whole; `schedule.ts` has the times.
+ * The punching agent: finds out which pairs of a local socket and a remote address can exchange
+ * datagrams through the NATs in between, and reports the best one. It is sans-IO like the engine's
+ * `Connection`: the caller drains the outputs after each input. `docs/nat-traversal.md` describes
+ * the whole procedure; `schedule.ts` has the times.
  *
- * Theory of operation. One side opens, the other goes. A NAT that has let its inner host's packet out lets the
- * answer in. What comes too early is dropped, and some NATs (Linux, where its own input accepts) take it for a flow to
- * themselves and then give the inner host another port: the pair is poisoned. So no packet may reach a NAT before
- * the host behind it has sent. The opener (the responder; with tickets the initiator, who then has both signals first)
- * sends checks whose TTL ends on the way: its NAT is open, nobody has seen anything. Only then its answer leaves.
- * The goer has that answer, so it sends at once and with full TTL: its first packet opens its own NAT and finds the
- * other one open. Until the opener hears from it, or the answer should long be there, it goes on opening. Neither
- * needs a clock for that.
+ * Theory of operation. One peer opens its NAT first, and the other then dials. A NAT admits replies
+ * to a packet that its inner host has sent. A packet that arrives earlier is dropped. Some NATs
+ * (Linux, if its own input chain accepts the packet) even record it as a flow to themselves and
+ * then assign another port to the inner host: the pair is poisoned. So no packet may reach a NAT
+ * before the host behind it has sent one. The opening peer (the responder; with tickets the
+ * initiator, which has both signals first) sends checks whose TTL expires on the way: they open its
+ * NAT, and no other NAT sees them. Only then does it publish its answer. The dialling peer has
+ * received that answer, so it sends at once with full TTL: its first packet opens its own NAT and
+ * finds the other one open. The opening peer keeps sending low-TTL openings until it receives a
+ * packet from the dialling peer, or until the answer should have arrived long ago. Neither peer
+ * needs a synchronized clock.
  *
- *     waiting ──signal──► opening ──openings sent──► holding ──heard, or time──► checking     opener
- *     waiting ──signal──► patient ──the other has opened, or time──────────────► checking     goer
+ *     waiting ──signal──► opening ──openings sent──► holding ──packet, or time──► checking    opening peer
+ *     waiting ──signal──► patient ──the peer has opened, or time─────────────► checking     dialling peer
  *     any     ──first direct pair──► racing ──a second──► settled
  *     checking ──ten seconds──► waiting (next generation, fresh sockets), or failed
  *
- * Pairs on which no NAT can be poisoned (own site, IPv6, relays) are checked from the first moment in any phase.
- * A poisoned socket stays so while packets keep coming: each of three attempts therefore has fresh ones.
+ * Pairs on which no NAT can be poisoned (local site, IPv6, relays) are checked at once in any
+ * phase. A poisoned socket stays poisoned while packets keep arriving, so each of three attempts
+ * uses fresh sockets.
  */
 import { type NatBehaviour, UNKNOWN_BEHAVIOUR } from "../wire/nat-behaviour-codec.ts";
 import { Birthday } from "./birthday.ts";
@@ -37,23 +42,28 @@ import { ATTEMPTS, type Circumstances, openingTtl, type Phase, pauseAfter, ttlOf
 import { heardTarget, targetsOf, usefulCandidates } from "./targets.ts";
 import type { Route } from "./transactions.ts";
 
-/** What each pair gets of openings before the answer leaves; the second is for one that was lost. */
+/**
+ * Openings for each pair before the answer is published. The second covers the loss of the first.
+ */
 const OPENINGS_BEFORE_ANSWER = 2;
-/** The answer leaves after this even where there was nothing to open to. */
+/** The answer is published after this time even if there was nothing to open to. */
 const OPENING_LIMIT_MS = 500;
 const ANSWER_DELAY_MS = 1000;
-/** By attempt: the answer may have taken longer than was thought. */
+/** Factor on the answer delay, by attempt: delivery of the answer may take longer than assumed. */
 const ANSWER_DELAY_FACTORS: readonly number[] = [1, 3, 6];
-/** How long the goer waits for an answer that says that the other side has opened. */
+/**
+ * How long the dialling peer waits for an answer which says that the opening peer has opened its
+ * NAT.
+ */
 const TIMEOUT_MS = 3000;
 const ATTEMPT_MS = 10_000;
-/** How long a new generation may take to come about. */
+/** How long a new generation may take to begin. */
 const NEXT_GENERATION_MS = 15_000;
-/** How long fresh sockets are waited for. */
+/** How long to wait for fresh sockets. */
 const FRESH_SOCKETS_MS = 1000;
-/** From the first direct pair on, others may still turn out to be better. */
+/** How long after the first direct pair others may still turn out to be better. */
 const RACE_MS = 1000;
-/** A path that is in use is left only for one that is faster by more than this. */
+/** A path in use is left only for a path that is faster by more than this. */
 const HYSTERESIS_MS = 5;
 
 export class PunchAgent {
@@ -70,11 +80,13 @@ export class PunchAgent {
   private nowMs = 0;
   private currentAttempt = 1;
   private currentGeneration = 1;
-  /** Generations whose attempt is over, that was answered, whose failure was told. */
+  /**
+   * The latest generation whose attempt is over, that was answered, and whose failure was reported.
+   */
   private spentGeneration = 0;
   private openedGeneration = 0;
   private failedGeneration = 0;
-  /** Sockets of the last attempt, until the fresh ones are there or are no longer waited for. */
+  /** Sockets of the last attempt, until the fresh ones are available or the wait for them ends. */
   private stale: readonly number[] = [];
   private freshUntilMs = 0;
   private chosen: Pair | undefined;
@@ -87,32 +99,35 @@ export class PunchAgent {
     this.local = options.local;
   }
 
-  /** The number that the own signal has to carry. */
+  /** The generation number for the local signal. */
   get generation(): number {
     return this.currentGeneration;
   }
 
-  /** The own signal carries it too: sockets that others may have poisoned are replaced from the second on. */
+  /**
+   * The attempt number for the local signal. From the second attempt on, both peers replace sockets
+   * that may be poisoned.
+   */
   get attempt(): number {
     return this.currentAttempt;
   }
 
-  /** Whether the own signal of this generation may say that the openings are on their way. */
+  /** Whether the local signal of this generation may say that the openings have been sent. */
   get hasOpened(): boolean {
     return this.openedGeneration === this.currentGeneration;
   }
 
-  /** Whether a direct path was found and the race for it is over. */
+  /** Whether a direct path was found and the race is over. */
   get isSettled(): boolean {
     return this.phase.kind === "settled";
   }
 
-  /** Packets so far, by kind. */
+  /** Number of packets so far, by kind. */
   get counts(): Readonly<CheckExchange["counts"]> {
     return this.exchange.counts;
   }
 
-  /** A socket to check from, or a longer list of its candidates. */
+  /** Adds a socket to check from, or extends the list of its candidates. */
   addLocal(nowMs: number, local: LocalSocket): void {
     const isNew = !this.sockets.has(local.socket);
     this.sockets.set(local.socket, local);
@@ -125,21 +140,22 @@ export class PunchAgent {
     }
   }
 
-  /** The socket is gone: nothing is sent from it any more. */
+  /** Removes a closed socket: nothing is sent from it any more. */
   removeLocal(socket: number): void {
     this.sockets.delete(socket);
     this.birthday.removeSocket(socket);
     this.list.remove((pair) => pair.socket === socket);
   }
 
-  /** What has been found out of the own NAT by now. */
+  /** Sets the detected behaviour of the local NAT. */
   setLocalBehaviour(local: NatBehaviour): void {
     this.local = local;
   }
 
   /**
-   * The other side's signal, or a later one. One of a former generation is passed over, one of a later generation
-   * begins it here too. A signal with another session nonce is another peer: the owner makes a new agent for it.
+   * Handles the peer's signal or a later one. A signal of an earlier generation is ignored; one of
+   * a later generation begins that generation locally. A signal with another session nonce is from
+   * another peer or run: the caller makes a new agent for it.
    */
   setRemote(nowMs: number, signal: RemoteSignal): void {
     if (signal.generation < this.currentGeneration) return;
@@ -150,17 +166,17 @@ export class PunchAgent {
   }
 
   /**
-   * Begins anew: a path died, the network changed, or a relayed link has waited long enough to try again. The owner
-   * publishes a signal of the new generation.
+   * Begins a new generation: a path died, the network changed, or a relayed link has waited long
+   * enough to try again. The caller publishes a signal of the new generation.
    *
-   * @param wantsFresh whether the present sockets may be poisoned, so that others are asked for
+   * @param wantsFresh whether the present sockets may be poisoned, so that fresh ones are requested
    */
   restart(nowMs: number, wantsFresh: boolean): void {
     this.currentAttempt = 1;
     this.begin(nowMs, this.currentGeneration + 1, wantsFresh);
   }
 
-  /** A datagram that may be a check; false when it is none of this agent's. */
+  /** Handles a datagram that may be a check. Returns false if it does not belong to this agent. */
   handleDatagram(nowMs: number, socket: number, address: string, port: number, bytes: Uint8Array): boolean {
     const route: Route = { socket, address, port };
     const received = this.exchange.receive(nowMs, route, bytes);
@@ -177,7 +193,7 @@ export class PunchAgent {
     return true;
   }
 
-  /** Lets time pass: what is due is put out. */
+  /** Handles the timers that have expired. */
   handleTimeout(nowMs: number): void {
     this.nowMs = nowMs;
     this.advance(nowMs);
@@ -186,11 +202,11 @@ export class PunchAgent {
       if (pair !== undefined) this.sendTo(nowMs, pair);
       else if (!this.sendBirthday(nowMs)) break;
     }
-    // What was just sent may have been the last opening that the answer waits for.
+    // The opening just sent may be the last one before the answer.
     if (this.phase.kind === "opening") this.advance(nowMs);
   }
 
-  /** When `handleTimeout` is to be called next, Infinity when nothing waits. */
+  /** When to call `handleTimeout` next; Infinity for never. */
   pollTimeout(): number {
     let sendAtMs = this.phase.kind === "checking" ? this.birthday.nextAtMs : Number.POSITIVE_INFINITY;
     for (const pair of this.list.pairs) {
@@ -205,7 +221,7 @@ export class PunchAgent {
     return this.exchange.take(into);
   }
 
-  /** The next thing to know; undefined when there is none. */
+  /** The next event; undefined if there is none. */
   pollEvent(): PunchEvent | undefined {
     return this.events.shift();
   }
@@ -213,7 +229,8 @@ export class PunchAgent {
   private onRequest(nowMs: number, pair: Pair): void {
     pair.isHeard = true;
     if (isWorking(pair)) return;
-    // The other side's packet got here, so one back finds the way open, whatever the schedule says.
+    // The peer's packet arrived, so a packet in the other direction finds the NATs open, regardless
+    // of the schedule.
     pair.isTriggered = true;
     if (pair.isGuarded && (this.phase.kind === "holding" || this.phase.kind === "patient")) this.go(nowMs);
   }
@@ -234,7 +251,7 @@ export class PunchAgent {
     this.events.push({ kind: "best", ...workingPair(pair) });
   }
 
-  /** What follows once the other side's signal and the sockets are there. */
+  /** Continues once the peer's signal and the sockets are available. */
   private proceed(nowMs: number): void {
     const { remote, phase } = this;
     if (remote === undefined || this.currentGeneration === this.spentGeneration) return;
@@ -285,7 +302,8 @@ export class PunchAgent {
     const { isTicket, answerDelayMs } = this.options;
     this.openedGeneration = this.currentGeneration;
     this.birthday.plan(nowMs, this.local, this.remote?.nat ?? UNKNOWN_BEHAVIOUR);
-    // A person carries the answer to a ticket: the hole is kept open for as long as that takes.
+    // A person transfers the answer to a ticket, so the NAT mapping is kept open for as long as
+    // that takes.
     const factor =
       isTicket === true ? Number.POSITIVE_INFINITY : ANSWER_DELAY_FACTORS[this.currentAttempt - 1]!;
     const delayMs = (answerDelayMs ?? ANSWER_DELAY_MS) * factor;
@@ -293,13 +311,14 @@ export class PunchAgent {
     this.events.push({ kind: "answerReady", generation: this.currentGeneration });
   }
 
-  /** Full TTL from here on. */
+  /** Starts to send with full TTL. */
   private go(nowMs: number): void {
     this.phase = { kind: "checking", untilMs: nowMs + ATTEMPT_MS };
     this.birthday.plan(nowMs, this.local, this.remote?.nat ?? UNKNOWN_BEHAVIOUR);
     for (const pair of this.list.pairs) if (pair.isGuarded) pair.nextAtMs = Math.min(pair.nextAtMs, nowMs);
     const obstacle = this.obstacle();
-    // Nothing to hope for but the ordinary checks of this one attempt, should the NATs be other than they seemed.
+    // The only remaining chance is the ordinary checks of this attempt, in case the NATs differ
+    // from what was detected.
     const hasOthers = this.list.pairs.some((pair) => isDirect(pair) && !pair.isGuarded);
     if (obstacle !== "noAnswer" && !hasOthers) this.tellFailure(obstacle);
   }
@@ -307,7 +326,7 @@ export class PunchAgent {
   private settle(): void {
     this.phase = { kind: "settled" };
     this.prefer(undefined, this.list.best()!);
-    // The other side may be on any pair that it was heard on, and it is the initiator who chooses.
+    // The peer may use any pair over which it was received; the initiator chooses.
     const inUse = new Set<number>();
     for (const pair of this.list.pairs) if (pair.isHeard || isWorking(pair)) inUse.add(pair.socket);
     this.drop(this.birthday.reset().filter((socket) => !inUse.has(socket)));
@@ -324,7 +343,7 @@ export class PunchAgent {
     } else this.phase = { kind: "waiting", untilMs: nowMs + NEXT_GENERATION_MS };
   }
 
-  /** The other side has begun a new generation. */
+  /** The peer has begun a new generation. */
   private adopt(nowMs: number, { generation, attempt }: RemoteSignal): void {
     const isFirst = this.remote === undefined && this.spentGeneration === 0;
     this.currentAttempt = Math.min(Math.max(attempt, 1), ATTEMPTS);
@@ -365,7 +384,7 @@ export class PunchAgent {
     this.events.push({ kind: "failed", reason });
   }
 
-  /** What stands in the way of a direct path, as far as it is known. */
+  /** The known obstacle to a direct path. */
   private obstacle(): PunchFailure {
     const { local, remote } = this;
     if (!this.list.pairs.some(isDirect)) return "noCandidates";
@@ -385,7 +404,10 @@ export class PunchAgent {
     }
   }
 
-  /** The pair that a genuine datagram came over; a new one where nobody had named that address. */
+  /**
+   * The pair over which a genuine datagram arrived. Adds a new pair if no candidate has that
+   * address.
+   */
   private pairOf(nowMs: number, route: Route): Pair | undefined {
     const known = this.list.find(route);
     const local = this.sockets.get(route.socket);
@@ -449,7 +471,10 @@ export class PunchAgent {
     return ttl !== undefined && this.exchange.budget.allows(this.nowMs, pair.address, ttl > 0);
   }
 
-  /** The pair that is sent to next: answers to what was heard first, then whoever has waited longest. */
+  /**
+   * The next pair to send to: first pairs with a received request, then the pair that has waited
+   * longest.
+   */
   private nextPair(nowMs: number): Pair | undefined {
     let next: Pair | undefined;
     for (const pair of this.list.pairs) {
@@ -472,12 +497,12 @@ export class PunchAgent {
   }
 }
 
-/** Whether a NAT gives each remote another port. */
+/** Whether a NAT assigns a different port for each remote address. */
 function isMoving(nat: NatBehaviour): boolean {
   return nat.mapping === "addressDependent" || nat.mapping === "addressAndPortDependent";
 }
 
-/** Whether a socket is one whose packets pass NATs. */
+/** Whether the packets of a socket pass NATs. */
 function isPunched(local: LocalSocket): boolean {
   return local.kind === "udp" && local.family === 4 && local.purpose !== "birthday";
 }

@@ -1,10 +1,12 @@
 /**
- * Birthday probing, for a pair with one hard side: its NAT gives each socket another, unpredictable public port, and
- * the peer's NAT admits only packets from a port that was sent to.
+ * Birthday probing, for a pair with one hard peer. The NAT of the hard peer assigns a different,
+ * unpredictable public port to each socket, and the NAT of the easy peer admits only packets from a
+ * port that it has sent to.
  *
- * So the hard side opens many sockets and sends from each to the easy side's one public address; the easy side
- * sends to random ports of the hard side until one of them is among those opened. With 256 sockets in 64512 ports
- * 174 probes find one in half of the cases, 1024 in 98.4 %, 1600 in 99.8 %.
+ * The hard peer therefore opens many sockets and sends from each to the one public address of the
+ * easy peer. The easy peer sends to random ports of the hard peer until it hits one of the opened
+ * ports. With 256 sockets in 64512 ports, 174 probes hit one in half of the cases, 1024 in 98.4 %,
+ * 1600 in 99.8 %.
  */
 import type { Candidate } from "../wire/candidate-codec.ts";
 import type { NatBehaviour } from "../wire/nat-behaviour-codec.ts";
@@ -15,20 +17,23 @@ import { SocketFan } from "./socket-fan.ts";
 import { publicTargets } from "./targets.ts";
 import type { Route } from "./transactions.ts";
 
-/** Sockets of the hard side; fewer where its ports come from a small block. */
+/** Sockets of the hard peer; fewer if its ports come from a small block. */
 const SOCKETS = 256;
 const SOCKETS_IN_BLOCK = 64;
-/** It begins when ordinary checks have had their time; sooner where nothing is to be hoped of them. */
+/**
+ * Probing begins after the ordinary checks had their time; sooner if they have no prospect of
+ * success.
+ */
 const BEGINS_AFTER_MS = 1500;
 const BEGINS_SOON_MS = 300;
 
-/** One packet of it. */
+/** One packet of birthday probing. */
 export interface Shot extends Route {
   readonly ttl: number;
 }
 
 export class Birthday {
-  /** When it begins in this attempt, should nothing have worked by then. */
+  /** When probing begins in this attempt, if no pair works by then. */
   dueAtMs: number = Number.POSITIVE_INFINITY;
   private readonly spray: PortSpray;
   private readonly fan = new SocketFan();
@@ -39,20 +44,20 @@ export class Birthday {
     this.spray = new PortSpray(random);
   }
 
-  /** Both sides have begun to send; the first word counts. */
+  /** Both peers have begun to send. The first call sets the time. */
   plan(nowMs: number, local: NatBehaviour, remote: NatBehaviour): void {
     const isNeeded = forecast(local, remote).technique === "birthday";
     this.dueAtMs = Math.min(this.dueAtMs, nowMs + (isNeeded ? BEGINS_SOON_MS : BEGINS_AFTER_MS));
   }
 
-  /** When `begin` is to be called, as far as it is of use. */
+  /** When to call `begin`; Infinity if a call has no effect. */
   beginsAtMs(nowMs: number): number {
     return this.hasBegun || nowMs >= this.dueAtMs ? Number.POSITIVE_INFINITY : this.dueAtMs;
   }
 
   /**
-   * Begins, where exactly one side is hard. Returns how many sockets are wanted, which are handed over by `addSocket`: 0
-   * on the easy side, and where nothing began.
+   * Begins if exactly one peer is hard. Returns the number of sockets to open and pass to
+   * `addSocket`. The number is 0 on the easy peer, and if probing did not begin.
    */
   begin(nowMs: number, local: NatBehaviour, remote: NatBehaviour, candidates: readonly Candidate[]): number {
     if (this.hasBegun || nowMs < this.dueAtMs || local.isHard === remote.isHard) return 0;
@@ -78,7 +83,10 @@ export class Birthday {
     return this.spray.isRunning ? Number.NEGATIVE_INFINITY : this.fan.nextAtMs;
   }
 
-  /** The packets that are due now; none at the end. @param main the socket that the easy side is known by */
+  /**
+   * The packets that are due now; none after the last.
+   * @param main the socket whose public address the easy peer has published
+   */
   next(nowMs: number, attempt: number, main: number | undefined): Shot[] {
     const opening = this.fan.next(nowMs);
     if (opening !== undefined) {
@@ -94,12 +102,12 @@ export class Birthday {
     return main === undefined || probe === undefined ? [] : [{ socket: main, ...probe, ttl: 0 }];
   }
 
-  /** A path was found: no more probes; should the other side move, it may be looked for again. */
+  /** A path was found: stop probing. Probing may start again if the peer moves. */
   succeed(): void {
     this.spray.succeed();
   }
 
-  /** Makes ready for another attempt; returns its sockets, which are of no more use. */
+  /** Prepares for another attempt. Returns the sockets of this one, which are no longer needed. */
   reset(): number[] {
     this.dueAtMs = Number.POSITIVE_INFINITY;
     this.hasBegun = false;

@@ -1,11 +1,13 @@
-/** Candidates: in which order they are tried, and what kind of path a pair of them makes. */
+/**
+ * Candidates: the order in which they are tried, and the kind of path that a pair of them forms.
+ */
 import type { PathKind } from "../base/path.ts";
 import type { Candidate } from "../wire/candidate-codec.ts";
 import { addressScope, isOnSameSite } from "./address-scope.ts";
 
 export type { Candidate } from "../wire/candidate-codec.ts";
 
-/** The smaller, the sooner: LAN, global IPv6, public IPv4, guesses, tunnels, relays. */
+/** Lower ranks are tried first: LAN, global IPv6, public IPv4, predicted ports, tunnels, relays. */
 export function candidateRank(candidate: Candidate): number {
   if (candidate.kind === "relayed") return 7;
   if (candidate.isTunnel === true) return 6;
@@ -17,7 +19,7 @@ export function candidateRank(candidate: Candidate): number {
   return candidate.kind === "portMapped" || candidate.kind === "host" ? 2 : 3;
 }
 
-/** Sorted by preference, without doubles; what was learned first stays first among equals. */
+/** Sorts by preference and removes duplicates. Candidates of equal rank keep their order. */
 export function inPreferenceOrder(candidates: readonly Candidate[]): Candidate[] {
   const seen = new Set<string>();
   const unique = candidates.filter((candidate) => {
@@ -27,7 +29,7 @@ export function inPreferenceOrder(candidates: readonly Candidate[]): Candidate[]
   return unique.sort((a, b) => candidateRank(a) - candidateRank(b));
 }
 
-/** The path that leads to `remote` from a plain socket of a host with these addresses of its own. */
+/** The kind of the path to `remote` from a plain socket of a host with these local addresses. */
 export function pathKindTo(remote: Candidate, ownHosts: readonly Candidate[]): PathKind {
   if (remote.kind === "relayed") return "relay";
   if (remote.isTunnel === true) return "direct";

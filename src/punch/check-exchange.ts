@@ -1,6 +1,6 @@
 /**
- * Requests and answers: makes the packets, knows the genuine ones, and keeps to the budget. What is worth asking is
- * the agent's to say.
+ * Requests and responses: encodes the packets, verifies received ones, and keeps to the budget. The
+ * agent decides which pairs to check.
  */
 import { checkMac } from "../crypto/check-mac.ts";
 import {
@@ -15,21 +15,24 @@ import type { PunchOptions, PunchTransmit } from "./punch-events.ts";
 import { type AddressLimits, SendBudget } from "./send-budget.ts";
 import { type Route, Transactions } from "./transactions.ts";
 
-/** What an address gets that never answered: three attempts, and one packet a second in the long run. */
+/**
+ * Limits for an address that has never answered: three attempts, and one packet a second in the
+ * long run.
+ */
 const SIGNAL_LIMITS: AddressLimits = { checks: 500, openings: 200, perSecond: 1 };
-/** Where a ticket named it: a handful, and no more. */
+/** Limits for an address named by a ticket. */
 const TICKET_LIMITS: AddressLimits = { checks: 20, openings: 40, perSecond: 0 };
-/** What a received datagram was. */
+/** The kind of a received datagram. */
 export type Received =
-  /** None of this exchange's: another protocol, or another key. */
+  /** Not part of this exchange: another protocol, or another key. */
   | { readonly kind: "foreign" }
-  /** Genuine, and of no use: thrown back, played back, or too late. */
+  /** Genuine but useless: reflected, replayed, or too late. */
   | { readonly kind: "useless" }
   | { readonly kind: "request" }
   | { readonly kind: "answer"; readonly rttMs: number; readonly observed: Check["observed"] };
 
 export class CheckExchange {
-  /** Packets by kind: checks and openings sent, answers sent, and what came. */
+  /** Packets by kind: checks, openings and responses sent, and packets received. */
   readonly counts = { checks: 0, openings: 0, answers: 0, withheldAnswers: 0, requests: 0, answered: 0 };
   readonly budget: SendBudget;
   private readonly options: PunchOptions;
@@ -43,7 +46,10 @@ export class CheckExchange {
     this.budget = new SendBudget(options.isTicket === true ? TICKET_LIMITS : SIGNAL_LIMITS);
   }
 
-  /** Puts a request out. @param isBounded its number is bounded by who asks, and not by its address */
+  /**
+   * Sends a request.
+   * @param isBounded the caller bounds the number of requests, instead of the limit per address
+   */
   request(nowMs: number, route: Route, ttl: number, generation: number, isBounded = false): void {
     const { socket, address, port } = route;
     const transaction = this.options.random(CHECK_TRANSACTION_BYTES);
@@ -56,12 +62,12 @@ export class CheckExchange {
     this.outbox.push({ socket, address, port, ttl, bytes });
   }
 
-  /** Takes a datagram in; a request is answered on the spot. */
+  /** Handles a datagram. A request is answered at once. */
   receive(nowMs: number, route: Route, bytes: Uint8Array): Received {
     const check = looksLikeCheck(bytes) ? decodeCheck(bytes, this.mac) : undefined;
     if (check === undefined) return { kind: "foreign" };
     const { transaction, generation } = check;
-    // With one's own role it is one's own packet, thrown back.
+    // A packet with the local role is a reflected packet of this agent.
     if (check.role === this.options.role) return { kind: "useless" };
     if (check.kind === "response") {
       const rttMs = this.transactions.complete(nowMs, transaction, route);

@@ -1,18 +1,18 @@
 /**
- * The pairs of a local socket and a remote address that an agent tries, with what is known of each. When a pair may
- * be sent to at all, and how, is the agent's to say.
+ * The pairs of a local socket and a remote address that an agent tries, with the state of each. The
+ * agent decides whether and how to send to a pair.
  */
 import type { WorkingPair } from "./punch-events.ts";
 import type { Target } from "./targets.ts";
 import { isSameRoute, type Route } from "./transactions.ts";
 
-/** More are not tried: each costs packets, and a list may come from a liar. */
+/** Maximum number of pairs: each costs packets, and the peer's list may be malicious. */
 const PAIRS_LIMIT = 64;
 
 export interface Pair extends Target {
-  /** A request of the other side came over it. */
+  /** A request from the peer arrived over this pair. */
   isHeard: boolean;
-  /** A request wants to be answered by one of ours, now. */
+  /** A request arrived that should trigger a local check now. */
   isTriggered: boolean;
   openings: number;
   checks: number;
@@ -29,7 +29,10 @@ export class CheckList {
     return this.pairs.find((pair) => isSameRoute(pair, route));
   }
 
-  /** Adds a pair in its place; where the list is full the worst one that nothing was heard on makes room. */
+  /**
+   * Adds a pair at the position of its rank. If the list is full, the lowest-ranked pair over which
+   * no request arrived is removed.
+   */
   add(target: Target, nowMs: number): Pair | undefined {
     if (this.pairs.length >= PAIRS_LIMIT) {
       const worstAt = this.pairs.findLastIndex(
@@ -53,12 +56,14 @@ export class CheckList {
     return added;
   }
 
-  /** Forgets the pairs that `isGone` says true to. */
+  /** Removes the pairs for which `isGone` returns true. */
   remove(isGone: (pair: Pair) => boolean): void {
     for (let i = this.pairs.length - 1; i >= 0; i--) if (isGone(this.pairs[i]!)) this.pairs.splice(i, 1);
   }
 
-  /** Every schedule begins anew; with `forget` what worked or was heard has to show itself again. */
+  /**
+   * Restarts every schedule. With `forget`, pairs that worked or received requests lose that state.
+   */
   restart(nowMs: number, forget: boolean): void {
     for (const pair of this.pairs) {
       pair.checks = 0;
@@ -71,7 +76,7 @@ export class CheckList {
     }
   }
 
-  /** The one to be on, undefined where none works. */
+  /** The best working pair; undefined if none works. */
   best(): Pair | undefined {
     let best: Pair | undefined;
     for (const pair of this.pairs) {
@@ -85,16 +90,16 @@ export function isWorking(pair: Pair): boolean {
   return pair.rttMs !== Number.POSITIVE_INFINITY;
 }
 
-/** Whether the link can do without a relay on this pair. */
+/** Whether the pair gives the link a path without a relay. */
 export function isDirect(pair: Pair): boolean {
   return pair.path !== "relay";
 }
 
-/** A site's own network and IPv6 are preferred as if they were so much faster. */
+/** The local network and IPv6 are preferred as if they were faster by this much. */
 const LAN_BIAS_MS = 20;
 const V6_BIAS_MS = 5;
 
-/** Whether `a` is to be preferred to `b` by more than `marginMs`. */
+/** Whether `a` is better than `b` by more than `marginMs`. */
 export function isBetter(a: Pair, b: Pair, marginMs: number): boolean {
   const costA = costOf(a);
   const costB = costOf(b);
@@ -102,7 +107,10 @@ export function isBetter(a: Pair, b: Pair, marginMs: number): boolean {
   return biasedRtt(a) + marginMs < biasedRtt(b);
 }
 
-/** Relays cost somebody, and tunnels carry their own overhead: neither is weighed against a plain path. */
+/**
+ * Relays use a third party's bandwidth, and tunnels add overhead: neither is compared with a plain
+ * path by round trip.
+ */
 function costOf(pair: Pair): number {
   return pair.path === "relay" ? 2 : pair.isTunnel ? 1 : 0;
 }

@@ -1,24 +1,26 @@
 /**
- * What two NATs mean for each other: which technique the agent uses for a pair of them, and what may be expected.
- * `docs/nat-traversal.md` has the table with what was measured.
+ * What two NATs mean for a pair of peers: the technique that the agent uses, and the expected
+ * outcome. `docs/nat-traversal.md` has the table with the measurements.
  */
 import type { NatBehaviour } from "../wire/nat-behaviour-codec.ts";
 
 export type { NatBehaviour } from "../wire/nat-behaviour-codec.ts";
 
-/** How a direct path is sought. */
+/** How to establish a direct path. */
 export type Technique = "simultaneous" | "predictedPorts" | "birthday" | "relay";
 
 export interface Forecast {
   readonly technique: Technique;
-  /** `likely`: nearly always; `chance`: by luck, in seconds; `unlikely`: a relay has to carry it. */
+  /** `likely`: nearly always; `chance`: by luck, within seconds; `unlikely`: a relay is needed. */
   readonly outcome: "likely" | "chance" | "unlikely" | "unknown";
-  /** The side that stands in the way, where it is one of the two; `both` where neither alone would. */
+  /**
+   * The peer whose NAT is the obstacle, if one is; `both` if only the combination of the two is.
+   */
   readonly obstacle: "none" | "a" | "b" | "both";
 }
 
 /**
- * What becomes of a pair of NATs over IPv4; symmetric but for the names in `obstacle`.
+ * The forecast for a pair of NATs over IPv4. It is symmetric except for the names in `obstacle`.
  *
  * @param allowSpray whether the many small packets of birthday probing are allowed
  */
@@ -28,7 +30,8 @@ export function forecast(a: NatBehaviour, b: NatBehaviour, allowSpray = true): F
     return { technique: "simultaneous", outcome: "unknown", obstacle };
   }
   if (isEasy(a) && isEasy(b)) return { technique: "simultaneous", outcome: "likely", obstacle: "none" };
-  // One whose filter asks for the address only hears the other from whatever port, and answers there.
+  // A NAT that filters by address only admits the peer's packets from any port, so its host answers
+  // to that port.
   if (isEasy(a) && a.filtering !== "addressAndPortDependent" && a.filtering !== "unknown")
     return { technique: "simultaneous", outcome: "likely", obstacle: "none" };
   if (isEasy(b) && b.filtering !== "addressAndPortDependent" && b.filtering !== "unknown")
@@ -41,14 +44,17 @@ export function forecast(a: NatBehaviour, b: NatBehaviour, allowSpray = true): F
       : { technique: "predictedPorts", outcome: "likely", obstacle: isEasy(a) ? "b" : "a" };
   }
   const obstacle = a.isHard ? "a" : "b";
-  // Against ports that count up the odds of birthday probing are too small to be worth 2048 packets.
+  // Against NATs with sequential ports, birthday probing is too unlikely to succeed to be worth
+  // 2048 packets.
   if (!isEasy(a.isHard ? b : a)) return { technique: "relay", outcome: "unlikely", obstacle: "both" };
   return allowSpray
     ? { technique: "birthday", outcome: "likely", obstacle }
     : { technique: "relay", outcome: "unlikely", obstacle };
 }
 
-/** Whether one public port serves all remotes, so that a published candidate stays true. */
+/**
+ * Whether one public port serves all remote addresses, so that a published candidate stays valid.
+ */
 function isEasy(nat: NatBehaviour): boolean {
   return nat.mapping === "endpointIndependent";
 }

@@ -1,9 +1,9 @@
-/** The easy side of birthday probing: which port of the hard side is probed next. */
+/** The easy peer's half of birthday probing: selects the port of the hard peer to probe next. */
 
 /** Probes: in one attempt, and from one success to the next. */
 const ATTEMPT_PROBES = 1600;
 const FRUITLESS_PROBES = 2048;
-/** Ports below belong to services and are seldom given to mappings.  // RFC 4787 §4.2.2 */
+/** Lower ports belong to services and are seldom assigned to mappings.  // RFC 4787 §4.2.2 */
 const MIN_PORT = 1024;
 const MAX_PORT = 65535;
 
@@ -24,7 +24,7 @@ export class PortSpray {
     this.random = random;
   }
 
-  /** Begins an attempt: the other side has other sockets now, so every port may be probed again. */
+  /** Begins an attempt. The peer has other sockets now, so every port may be probed again. */
   begin(addresses: readonly string[], range: PortRange | undefined): void {
     this.addresses = addresses;
     this.range = range ?? { low: MIN_PORT, high: MAX_PORT };
@@ -46,7 +46,7 @@ export class PortSpray {
     return this.addresses.length > 0 && isLeft;
   }
 
-  /** The next target; no port twice before all were probed. Undefined at the end. */
+  /** The next target. No port repeats before all were probed. Undefined after the last probe. */
   next(): { address: string; port: number } | undefined {
     if (!this.isRunning) return undefined;
     const { low, high } = this.range;

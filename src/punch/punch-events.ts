@@ -1,4 +1,4 @@
-/** What goes into and comes out of the punching agent; `agent.ts` has the theory of operation. */
+/** Inputs and outputs of the punching agent; `agent.ts` has the theory of operation. */
 import type { PathKind } from "../base/path.ts";
 import type { Candidate } from "../wire/candidate-codec.ts";
 import type { PunchRole } from "../wire/check.ts";
@@ -6,43 +6,51 @@ import type { NatBehaviour } from "../wire/nat-behaviour-codec.ts";
 
 export interface PunchOptions {
   readonly role: PunchRole;
-  /** 32 bytes that only the two sides have. */
+  /** 32 bytes that only the two peers have. */
   readonly checkKey: Uint8Array;
   /** Uniform random bytes. */
   readonly random: (byteLength: number) => Uint8Array;
-  /** What is known of the own NAT by now; `setLocalBehaviour` tells more. */
+  /** The behaviour of the local NAT as detected so far; `setLocalBehaviour` updates it. */
   readonly local: NatBehaviour;
-  /** Whether birthday probing is allowed: hundreds of sockets here, or up to 2048 small packets from here. */
+  /**
+   * Whether birthday probing is allowed: hundreds of local sockets, or up to 2048 small packets
+   * from this host.
+   */
   readonly allowSpray: boolean;
   /**
-   * The remote candidates come from a ticket: nothing shows yet that anybody at them agrees, and the answer is
-   * carried by a person. Far fewer packets go out until somebody answers, and none are sprayed.
+   * The remote candidates come from a ticket. Nothing shows yet that a host at these addresses
+   * agreed to receive packets, and a person transfers the answer. The agent sends far fewer packets
+   * until one is answered, and does no birthday probing.
    */
   readonly isTicket?: boolean;
   /**
-   * The responder's: how long its answer may take to the initiator. Until then it keeps to low-TTL openings, so that
-   * the initiator's own packet is the first that its NAT sees. 1000 where it is left out; more over slow carriers.
+   * Responder: how long delivery of its answer to the initiator may take. Until then it sends
+   * low-TTL openings only, so that the first packet that the initiator's NAT sees is the
+   * initiator's own. 1000 by default; more over slow signalling channels.
    */
   readonly answerDelayMs?: number;
 }
 
-/** What a socket is for: the ordinary ones, or one of the many of birthday probing. */
+/** The purpose of a socket: ordinary checks, or birthday probing. */
 export type SocketPurpose = "main" | "birthday";
 
 export interface LocalSocket {
-  /** The endpoint's index of it. */
+  /** The endpoint's index of the socket. */
   readonly socket: number;
   readonly family: 4 | 6;
-  /** A relay's socket sends from somewhere else and is tried at once. */
+  /** A relay's socket sends from another address and is tried at once. */
   readonly kind: "udp" | "relay";
-  /** What is published of it; more may be added by calling again with the whole list. */
+  /** The published candidates of the socket. To add more, call again with the whole list. */
   readonly candidates: readonly Candidate[];
-  /** The only address that it can send to: a relay which joins two sides without showing addresses. */
+  /**
+   * The only address that the socket can send to: a relay that joins two peers without revealing
+   * addresses.
+   */
   readonly onlyPeer?: { readonly address: string; readonly port: number };
   readonly purpose?: SocketPurpose;
 }
 
-/** What the agent wants to know of the other side's signal. */
+/** The fields of the peer's signal that the agent uses. */
 export interface RemoteSignal {
   readonly candidates: readonly Candidate[];
   readonly nat: NatBehaviour;
@@ -51,17 +59,17 @@ export interface RemoteSignal {
   readonly hasOpened: boolean;
 }
 
-/** One datagram to be sent; filled by `pollTransmit`, the bytes are the caller's. */
+/** One datagram to send; filled by `pollTransmit`. The caller owns the bytes. */
 export interface PunchTransmit {
   socket: number;
   address: string;
   port: number;
-  /** 0: the system's own. */
+  /** 0: the system's default. */
   ttl: number;
   bytes: Uint8Array;
 }
 
-/** Two addresses that are proved to reach each other. */
+/** Two addresses between which a check has succeeded. */
 export interface WorkingPair {
   readonly socket: number;
   readonly address: string;
@@ -69,7 +77,7 @@ export interface WorkingPair {
   /** Shortest round trip so far. */
   readonly rttMs: number;
   readonly path: PathKind;
-  /** The own address as the other side saw it, where the path shows one. */
+  /** The local address as the peer saw it, if the path reveals one. */
   readonly observed?: { readonly address: string; readonly port: number };
 }
 
@@ -78,11 +86,11 @@ export type PunchFailure = "bothHard" | "noCandidates" | "noAnswer" | "sprayOff"
 export type PunchEvent =
   /** A pair works for the first time. */
   | ({ readonly kind: "pair" } & WorkingPair)
-  /** The race is over: this is the pair to be on. Comes again when a better one turns up later. */
+  /** The race is over: use this pair. Repeated when a better one is found later. */
   | ({ readonly kind: "best" } & WorkingPair)
   /**
-   * The owner opens sockets and hands each over by `addLocal` with this purpose. Fresh main sockets come with a new
-   * generation: the signal with it is published when their candidates are known.
+   * Open sockets and pass each to `addLocal` with this purpose. Fresh main sockets belong to a new
+   * generation: publish its signal when their candidates are known.
    */
   | {
       readonly kind: "needSockets";
@@ -91,9 +99,12 @@ export type PunchEvent =
       readonly purpose: SocketPurpose;
       readonly generation: number;
     }
-  /** The agent has no more use for these; it has forgotten them already. */
+  /** These sockets are no longer needed; the agent has already removed them. */
   | { readonly kind: "dropSockets"; readonly sockets: readonly number[] }
-  /** The responder's openings are on their way: publish the signal of this generation with `hasOpened`. */
+  /** The responder's openings were sent: publish the signal of this generation with `hasOpened`. */
   | { readonly kind: "answerReady"; readonly generation: number }
-  /** Direct paths are given up, until `restart`; should one come about after all, `pair` says so. */
+  /**
+   * No direct path was found; the agent stops until `restart`. If a pair works later after all,
+   * `pair` reports it.
+   */
   | { readonly kind: "failed"; readonly reason: PunchFailure };

@@ -1,6 +1,6 @@
 /**
- * When a pair is sent to, and with which TTL: a function of the attempt's phase and of what is known of the pair.
- * `agent.ts` tells what the phases are for.
+ * When to send to a pair, and with which TTL: a function of the attempt's phase and the state of
+ * the pair. `agent.ts` describes the phases.
  */
 import { isWorking, type Pair } from "./check-list.ts";
 
@@ -14,12 +14,15 @@ export type Phase =
   | { readonly kind: "settled" }
   | { readonly kind: "failed" };
 
-/** What the schedule depends on beside the pair. */
+/** Inputs of the schedule, beside the pair. */
 export interface Circumstances {
   readonly phase: Phase;
-  /** From 1. */
+  /** Counted from 1. */
   readonly attempt: number;
-  /** The other side lets in whoever it has sent to, but cannot know from which port this side will come. */
+  /**
+   * The peer's NAT admits any address that the peer has sent to, but the peer cannot know from
+   * which port this host will send.
+   */
   readonly mustSpeakFirst: boolean;
   readonly isTicket: boolean;
 }
@@ -27,9 +30,9 @@ export interface Circumstances {
 /** Attempts, each on fresh sockets. */
 export const ATTEMPTS = 3;
 /**
- * TTL of low-TTL openings, by attempt and round: past one NAT, then past two or three, for whoever stands behind a
- * second; 0, the system's own, where even those may have arrived too early. In later rounds the other side has sent
- * as a rule, so that it does no harm should they arrive.
+ * TTL of low-TTL openings, by attempt and round: past one NAT, then past two or three for hosts
+ * behind a second NAT. 0, the system's default, is for the case that even those arrived too early.
+ * In later rounds the peer usually has sent a packet, so an opening that arrives does no harm.
  */
 const OPENING_TTLS: readonly (readonly number[])[] = [
   [2, 4, 0],
@@ -39,19 +42,28 @@ const OPENING_TTLS: readonly (readonly number[])[] = [
 /** Openings of a pair in its first round. */
 const FIRST_ROUND_OPENINGS = 3;
 
-/** Checks of one pair in an attempt: 20 in the first second, then five a second for nine more. */
+/**
+ * Maximum number of checks of one pair in an attempt: 20 in the first second, then five a second
+ * for nine more.
+ */
 const CHECKS_LIMIT = 65;
 const FAST_CHECKS = 20;
 const FAST_PAUSE_MS = 50;
 const SLOW_PAUSE_MS = 200;
-/** A guess is worth little, and a ticket's address is to get little. */
+/**
+ * Limits for predicted ports, which rarely work, and for addresses from a ticket, which must
+ * receive few packets.
+ */
 const PREDICTED_CHECKS_LIMIT = 8;
 const PREDICTED_FAST_CHECKS = 3;
 const PREDICTED_SLOW_PAUSE_MS = 1000;
 const TICKET_FAST_CHECKS = 5;
 const TICKET_SLOW_PAUSE_MS = 500;
 const RACE_PAUSE_MS = 100;
-/** Openings, or what goes out in their place: dense at first, at last as often as a filter's memory needs. */
+/**
+ * Pauses between openings, or between the checks that replace them: short at first, at last as
+ * often as a filter's lifetime requires.
+ */
 const HOLDING_PAUSES: readonly { readonly upTo: number; readonly pauseMs: number }[] = [
   { upTo: 2, pauseMs: 10 },
   { upTo: 7, pauseMs: 200 },
@@ -59,7 +71,10 @@ const HOLDING_PAUSES: readonly { readonly upTo: number; readonly pauseMs: number
   { upTo: Number.POSITIVE_INFINITY, pauseMs: 15_000 },
 ];
 
-/** TTL with which `pair` may be sent to now (0: the system's own), undefined while nothing may go there. */
+/**
+ * TTL with which a packet may be sent to `pair` now (0: the system's default); undefined while
+ * nothing may be sent.
+ */
 export function ttlOf(pair: Pair, circumstances: Circumstances): number | undefined {
   const { phase } = circumstances;
   if (isWorking(pair)) return phase.kind === "racing" ? 0 : undefined;
@@ -83,7 +98,7 @@ export function ttlOf(pair: Pair, circumstances: Circumstances): number | undefi
   }
 }
 
-/** Time until the same pair's turn comes again; its packet is counted already. */
+/** Pause before the next packet to the same pair. The current packet is already counted. */
 export function pauseAfter(pair: Pair, isOpening: boolean, { phase, isTicket }: Circumstances): number {
   if (phase.kind === "racing") return RACE_PAUSE_MS;
   if (isOpener(pair, phase)) {
@@ -96,12 +111,15 @@ export function pauseAfter(pair: Pair, isOpening: boolean, { phase, isTicket }: 
   return pair.checks < FAST_CHECKS ? FAST_PAUSE_MS : SLOW_PAUSE_MS;
 }
 
-/** TTL of an opening in this attempt (from 1) and round (from 0); 0 for none, or for one that goes all the way. */
+/**
+ * TTL of an opening in this attempt (from 1) and round (from 0); 0 for none, or for one with full
+ * TTL.
+ */
 export function openingTtl(attempt: number, round: number): number {
   return OPENING_TTLS[attempt - 1]![round]!;
 }
 
-/** Whether this pair is one that its side keeps open for the other. */
+/** Whether the local NAT is kept open on this pair for the peer. */
 function isOpener(pair: Pair, phase: Phase): boolean {
   return pair.isGuarded && !pair.isHeard && (phase.kind === "opening" || phase.kind === "holding");
 }

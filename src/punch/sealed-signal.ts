@@ -1,4 +1,7 @@
-/** A signal as it lies with a carrier: sealed, so that the carrier can neither read nor change nor turn it round. */
+/**
+ * A signal as stored by a signalling channel: sealed, so that the channel can neither read, change
+ * nor reflect it.
+ */
 import { utf8Encode } from "../base/bytes.ts";
 import { LABELS, labelOf } from "../crypto/labels.ts";
 import { openBlob, sealBlob } from "../crypto/sealed-blob.ts";
@@ -10,7 +13,7 @@ const NONCE_BYTES = 24;
 /**
  * At most 936 bytes.
  *
- * @param key 32 bytes of the meeting place
+ * @param key 32 bytes, derived for the rendezvous point
  */
 export function sealSignal(
   key: Uint8Array,
@@ -20,14 +23,14 @@ export function sealSignal(
   return sealBlob(key, random(NONCE_BYTES), contextOf(signal.role), encodeSignal(signal));
 }
 
-/** The signal that the other side, whose role is `author`, sealed; undefined for anything else. */
+/** The signal sealed by the peer, whose role is `author`; undefined for any other bytes. */
 export function openSignal(key: Uint8Array, author: PunchRole, blob: Uint8Array): Signal | undefined {
   const bytes = openBlob(key, contextOf(author), blob);
   const signal = bytes === undefined ? undefined : decodeSignal(bytes);
   return signal?.role === author ? signal : undefined;
 }
 
-// The role is in the associated data: one's own signal that comes back does not open.
+// The role is in the associated data, so a reflected local signal does not open.
 function contextOf(role: PunchRole): Uint8Array {
   return utf8Encode(labelOf(LABELS.signal, role));
 }

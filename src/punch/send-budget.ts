@@ -1,30 +1,33 @@
 /**
- * How much an agent may send: an even pace for everything, and a bounded number of packets to an address from
- * which nobody has answered yet.
+ * How much an agent may send: a steady pace for all packets, and a bounded number of packets to an
+ * address that has not answered yet.
  *
- * The second bound is what a liar can get out of an agent: candidates come from the other side, or from a ticket
- * that somebody made up, and may name a third party. An address counts as proved only when a check that went there
- * was answered: a request that comes from it may be an old one, sent again under a forged source.
+ * The second bound limits what a malicious peer can make an agent send: candidates come from the
+ * peer, or from a forged ticket, and may name a third party. An address counts as validated only
+ * when a check that was sent to it was answered: a request from that address may be a replay with a
+ * forged source address.
  */
 
 /** Time between two packets in the long run: 250 a second. */
 const GAP_MS = 4;
-/** What a late timer may catch up at once. */
+/** Packets that a late timer may catch up at once. */
 const BURST_PACKETS = 4;
-/** Answers leave at once, and the checks behind them wait; further than this ahead of the pace none is sent. */
+/**
+ * Responses leave at once and delay the checks behind them. No response is sent beyond this debt.
+ */
 const ANSWER_DEBT_PACKETS = 24;
 
-/** Packets to one unproved address, whatever the port. */
+/** Packets to one unvalidated address, on all its ports. */
 export interface AddressLimits {
-  /** Checks that can reach it. */
+  /** Checks that can reach the address. */
   readonly checks: number;
-  /** Low-TTL openings, which are to die on the way. */
+  /** Low-TTL openings, which expire on the way. */
   readonly openings: number;
-  /** What comes back of either in the long run, for links that outlive an outage of days. */
+  /** Replenishment of both in the long run, for links that outlast an outage of days. */
   readonly perSecond: number;
 }
 
-/** What was sent to an address, less what has come back since. */
+/** Packets sent to an address, minus those replenished since. */
 interface Account {
   spent: number;
   atMs: number;
@@ -32,7 +35,7 @@ interface Account {
 
 export class SendBudget {
   private readonly limits: AddressLimits;
-  /** When the pace would be met by what was sent so far. */
+  /** When the pace allows the next packet after those sent so far. */
   private dueAtMs = Number.NEGATIVE_INFINITY;
   private readonly checks = new Map<string, Account>();
   private readonly openings = new Map<string, Account>();
@@ -42,12 +45,12 @@ export class SendBudget {
     this.limits = limits;
   }
 
-  /** From when on a check or opening may leave. */
+  /** When the next check or opening may leave. */
   get readyAtMs(): number {
     return this.dueAtMs - (BURST_PACKETS - 1) * GAP_MS;
   }
 
-  /** Whether the pace lets an answer out now; it is counted then. */
+  /** Whether the pace allows a response now. An allowed response is counted. */
   takeAnswer(nowMs: number): boolean {
     if (this.dueAtMs - nowMs > ANSWER_DEBT_PACKETS * GAP_MS) return false;
     this.pace(nowMs);

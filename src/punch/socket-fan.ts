@@ -1,8 +1,9 @@
-/** The hard side of birthday probing: from which of its many sockets the next opening goes out. */
+/** The hard peer's half of birthday probing: selects the socket that sends the next opening. */
 
 /**
- * When each socket's openings leave after it was opened, by what they are: past one NAT, past two or three, and all
- * the way. What arrives before the easy side has probed that port may poison it there.
+ * When the openings of each socket leave after it was opened, by round: past one NAT, past two or
+ * three, and with full TTL. An opening that arrives before the easy peer has probed that port may
+ * poison it there.
  */
 const ROUNDS_MS = [0, 1500, 5000] as const;
 
@@ -28,12 +29,12 @@ export class SocketFan {
     return this.waiting[0]?.atMs ?? Number.POSITIVE_INFINITY;
   }
 
-  /** The next opening that is due, and in which round. */
+  /** The next opening that is due, and its round. */
   next(nowMs: number): { socket: number; round: number } | undefined {
     return this.nextAtMs <= nowMs ? this.waiting.shift() : undefined;
   }
 
-  /** Its sockets; it is empty then. */
+  /** Removes and returns all sockets. */
   clear(): number[] {
     const all = [...this.sockets];
     this.sockets.clear();

@@ -1,4 +1,4 @@
-/** Which pairs come of the local sockets and the other side's candidates. */
+/** The pairs that the local sockets and the peer's candidates form. */
 import type { PathKind } from "../base/path.ts";
 import type { Candidate } from "../wire/candidate-codec.ts";
 import type { NatBehaviour } from "../wire/nat-behaviour-codec.ts";
@@ -7,31 +7,32 @@ import { candidateRank, inPreferenceOrder, pathKindTo } from "./candidate.ts";
 import type { LocalSocket } from "./punch-events.ts";
 import type { Route } from "./transactions.ts";
 
-/** A pair, before anything is known of it. */
+/** A pair, before it has any state. */
 export interface Target extends Route {
   readonly family: 4 | 6;
   readonly path: PathKind;
   readonly isTunnel: boolean;
-  /** A guess at a port, worth a few packets only. */
+  /** A predicted port, worth only a few packets. */
   readonly isPredicted: boolean;
   /**
-   * The other side's NAT must see that side's own packet first, so this pair begins with low-TTL openings. False
-   * where nothing on the way rewrites ports: the own site, IPv6, relays.
+   * The peer's NAT must see a packet of the peer first, so this pair begins with low-TTL openings.
+   * False if nothing on the path rewrites ports: the local site, IPv6, relays.
    */
   readonly isGuarded: boolean;
-  /** The smaller, the sooner. */
+  /** Lower ranks are tried first. */
   readonly rank: number;
 }
 
-/** Behind every candidate's own rank: a relay of ours is tried last. */
+/** After the rank of every candidate: a local relay is tried last. */
 const OWN_RELAY_RANK = 8;
 
 /**
  * The pairs of one local socket, best first.
  *
- * @param locals all sockets, for the own addresses
- * @param isMoving one's own NAT has another port for each remote. What is private, but not on the very network one
- *   is on, goes out through that NAT as everything else, and the ports that were foretold would be off by one
+ * @param locals all sockets, for the local addresses
+ * @param isMoving whether the local NAT assigns another port for each remote address. A private
+ * address that is not on a local network is then skipped: packets to it would pass that NAT and
+ * shift its predicted ports by one.
  */
 export function targetsOf(
   local: LocalSocket,
@@ -47,7 +48,7 @@ export function targetsOf(
   }
   const hosts = ownHosts(locals);
   const isWanted = ({ address, port }: Candidate): boolean => {
-    // What has a meaning on one's own site only has none where a relay stands.
+    // A site-local address means nothing at the relay's location.
     if (local.kind === "relay") return port > 0 && addressScope(address) === "global";
     const reach = isMoving ? "network" : "site";
     return isPlausible(address, port, hosts, reach);
@@ -59,8 +60,9 @@ export function targetsOf(
 }
 
 /**
- * Candidates without those that lead nowhere: where each remote sees another port, the one that a STUN server saw is
- * nobody else's. A packet there does harm even: it uses up a port of one's own NAT, and the other side counts on them.
+ * Removes useless candidates. If each remote address sees another port, the port that a STUN server
+ * saw is valid for that server only. A packet to it is even harmful: it uses up a port of the local
+ * NAT, and the peer's prediction counts these.
  */
 export function usefulCandidates(candidates: readonly Candidate[], nat: NatBehaviour): readonly Candidate[] {
   const isMoving = nat.mapping === "addressAndPortDependent" && nat.filtering !== "endpointIndependent";
@@ -68,7 +70,10 @@ export function usefulCandidates(candidates: readonly Candidate[], nat: NatBehav
   return candidates.filter(({ kind }) => kind !== "serverReflexive");
 }
 
-/** The pair of a local socket and an address that a genuine check came from; undefined for what cannot be answered. */
+/**
+ * The pair of a local socket and the source address of a genuine check; undefined if the address
+ * cannot be answered.
+ */
 export function heardTarget(
   local: LocalSocket,
   locals: Iterable<LocalSocket>,
@@ -81,7 +86,7 @@ export function heardTarget(
   return targetOf(local, ownHosts(locals), peer);
 }
 
-/** Where the easy side of a pair is to be found from outside: at most two public addresses of IPv4. */
+/** The easy peer's public addresses: at most two IPv4 addresses. */
 export function publicTargets(candidates: readonly Candidate[]): Candidate[] {
   return inPreferenceOrder(candidates)
     .filter(({ kind, family, address }) => {

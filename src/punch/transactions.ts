@@ -1,12 +1,15 @@
-/** Which of our checks wait for their answers, and which of the other side's were seen already. */
+/**
+ * Tracks which local checks await their response, and which requests of the peer were already
+ * received.
+ */
 import { toHex } from "../base/bytes.ts";
 
-/** An answer that takes longer is no path that anybody wants. */
+/** A path with a longer round trip is useless. */
 const LIFETIME_MS = 5000;
-/** Requests remembered against being played back. */
+/** Maximum number of requests remembered to detect replays. */
 const SEEN_LIMIT = 1024;
 
-/** From where to where a check went. */
+/** The socket and remote address of a check. */
 export interface Route {
   readonly socket: number;
   readonly address: string;
@@ -18,7 +21,7 @@ export function isSameRoute(a: Route, b: Route): boolean {
 }
 
 export class Transactions {
-  // Maps keep the order of insertion, so the oldest are in front.
+  // Maps keep insertion order, so the oldest entries come first.
   private readonly sent = new Map<string, { route: Route; sentAtMs: number }>();
   private readonly seen = new Map<string, Route>();
 
@@ -31,8 +34,9 @@ export class Transactions {
   }
 
   /**
-   * The round trip that an answer completes; undefined for one that nobody waits for, or that does not come from
-   * where its request went: a NAT that answers from elsewhere makes no path.  // RFC 8445 §7.2.5.2.1
+   * The round trip that a response completes. Undefined if no request is waiting for it, or if it
+   * does not come from the address that the request was sent to: a NAT that answers from elsewhere
+   * does not make a path.  // RFC 8445 §7.2.5.2.1
    */
   complete(nowMs: number, transaction: Uint8Array, route: Route): number | undefined {
     const key = toHex(transaction);
@@ -43,7 +47,10 @@ export class Transactions {
     return rttMs < LIFETIME_MS ? rttMs : undefined;
   }
 
-  /** Whether a request is new, or the same once more on its way; false for one that comes again from elsewhere. */
+  /**
+   * Whether a request is new, or repeated on the same route; false for a request that was first
+   * received on another route.
+   */
   isFirstHand(transaction: Uint8Array, route: Route): boolean {
     const key = toHex(transaction);
     const known = this.seen.get(key);
