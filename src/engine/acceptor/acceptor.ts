@@ -36,7 +36,10 @@ export const MAX_HALF_OPEN = 128;
 export const MAX_CODE_GUESSES = 3;
 
 export interface AcceptorConfig extends GateConfig {
-  /** The credentials that peers may use. The acceptor drops the code and the ticket when they are used up. */
+  /**
+   * The credentials that peers may use. The acceptor removes the code and the ticket when they are
+   * used up.
+   */
   readonly credentials: Credentials;
   /** Links at a time; Infinity for no limit. */
   readonly maxLinks: number;
@@ -47,7 +50,7 @@ export interface Origin {
   readonly path: Path;
   /** Names the peer's address in cookies and in the table of connections; differs per relay room. */
   readonly address: string;
-  /** What the peer's guesses are counted by, see `sourceOf`. */
+  /** The source that the peer's guesses count against, see `sourceOf`. */
   readonly guessSource: string;
 }
 
@@ -86,29 +89,31 @@ interface Followed<Handle> extends HalfOpen<Handle> {
   state: HalfOpenState;
   hasGuessed: boolean;
   hasPassed: boolean;
-  /** Its code was retired before it guessed: the connection receives no more datagrams. */
+  /** Its code was retired before it made a guess: the connection receives no more datagrams. */
   isVoid: boolean;
 }
 
 /**
- * The outcome of a first message. `handled`: there is nothing to do but drain the outputs. `repeated`: it belongs
- * to this connection. `incoming`: make a connection, call `accept`, and hand it the message.
+ * The outcome of a first message.
+ * - `handled`: drain the outputs; nothing else to do
+ * - `repeated`: it belongs to this connection
+ * - `incoming`: make a connection, call `accept`, and pass it the message
  */
 export type FirstOutcome<Handle> =
   | { readonly kind: "handled" }
   | { readonly kind: "repeated"; readonly handle: Handle }
   | { readonly kind: "incoming"; readonly incoming: Incoming };
 
-/** A packet of the acceptor's own: a cookie or a notice. */
+/** A packet sent by the acceptor itself: a cookie or a notice. */
 export interface AcceptorTransmit {
   readonly path: Path;
   readonly bytes: Uint8Array;
 }
 
 export type AcceptorEvent<Handle> =
-  /** A wrong code or passphrase; `failures` counts those against the present code. */
+  /** A wrong code or passphrase. `failures` counts the wrong guesses at the present code. */
   | { readonly kind: "guess"; readonly path: Path; readonly failures: number }
-  /** The code does not count any more: it was used, or guessed wrong too often. */
+  /** The code is no longer valid: it was used, or guessed wrong too often. */
   | { readonly kind: "codeRetired" }
   /** Three wrong guesses; follows `codeRetired`. */
   | { readonly kind: "burnt" }
@@ -185,7 +190,10 @@ export class Acceptor<Handle> {
     return { kind: "incoming", incoming: { key, peerId, mode, path, run } };
   }
 
-  /** Follows the connection that was made for `incoming` and is to handle the first message next. */
+  /**
+   * Follows the connection that was made for `incoming`. The connection handles the first message
+   * next.
+   */
   accept(incoming: Incoming, connection: Connection, handshake: Handshake, handle: Handle): HalfOpen<Handle> {
     if (this.halfOpen.size >= MAX_HALF_OPEN) {
       const [oldest] = this.halfOpen;
@@ -199,8 +207,9 @@ export class Acceptor<Handle> {
   }
 
   /**
-   * Hands a datagram to a half-open connection. Guesses are counted and limits applied before the next datagram.
-   * Every datagram passes here, because a handshake packet may follow another packet in one datagram.
+   * Passes a datagram to a half-open connection. Guesses are counted and limits applied before the
+   * next datagram. Every datagram passes here, because a handshake packet may follow another packet
+   * in one datagram.
    */
   handleDatagram(nowMs: number, halfOpen: HalfOpen<Handle>, path: Path, bytes: Uint8Array): void {
     const followed = halfOpen as Followed<Handle>;
@@ -263,8 +272,9 @@ export class Acceptor<Handle> {
   // ------------------------------------------------------------------ commands
 
   /**
-   * Replaces the code, with no guesses against the new one; undefined for none. Attempts at the former code are
-   * void. Those that have guessed cannot guess again, and still repeat their refusal should it get lost.
+   * Replaces the code and resets its guess count; undefined for no code. Attempts at the former
+   * code become void. Attempts that have already guessed cannot guess again, but still repeat their
+   * refusal if it gets lost.
    *
    * @param code in normal form, UTF-8
    */
@@ -277,7 +287,7 @@ export class Acceptor<Handle> {
       if (followed.incoming.mode === "code" && !followed.hasGuessed) followed.isVoid = true;
   }
 
-  /** Discards the handshakes in progress; links go on. */
+  /** Discards the handshakes in progress; established links continue. */
   close(): void {
     this.discardAll(() => true);
   }
@@ -305,12 +315,15 @@ export class Acceptor<Handle> {
     return false;
   }
 
-  /** Gives an authenticated peer a place, once. Uses up the code or ticket that it came with. */
+  /**
+   * Gives an authenticated peer a place, once. Uses up the code or ticket that the peer
+   * authenticated with.
+   */
   private admit(nowMs: number, followed: Followed<Handle>): void {
     const { incoming, connection } = followed;
     if (followed.state !== "handshaking") return;
     this.halfOpen.delete(followed);
-    // The peer may have come from another of its addresses too; that attempt ends.
+    // The peer may also have an attempt from another of its addresses; that attempt ends.
     this.discardAll(({ incoming: { peerId } }) => peerId === incoming.peerId);
     if (this.isFull) {
       followed.state = "turnedAway";
@@ -366,8 +379,8 @@ export class Acceptor<Handle> {
   }
 
   /**
-   * The first message led nowhere: another version, a void code, or a wrong secret. The peer may get an answer,
-   * but nothing is kept for it.
+   * The first message did not lead to a link: another version, a void code, or a wrong secret. The
+   * peer may get an answer, but no state is kept for it.
    */
   private endAfterFirst(followed: Followed<Handle>): void {
     const { handshake, incoming } = followed;

@@ -19,7 +19,7 @@
 import { IPV6_BYTES, ipFromBytes, ipToBytes } from "../../wire/ip-address.ts";
 import { Allowance } from "./allowance.ts";
 
-/** Guesses of a source up to the first pause: people mistype. */
+/** Guesses of a source before the first pause: people mistype. */
 const FREE_GUESSES = 3;
 const PAUSE_MS = 10_000;
 const MAX_PAUSE_MS = 600_000;
@@ -82,7 +82,7 @@ export class GuessLimits {
     return this.runs.size >= CROWDED_RUNS || (this.sources.get(source)?.runs.length ?? 0) > 0;
   }
 
-  /** Somebody at `source` wants to begin a run. */
+  /** A peer at `source` wants to begin a run. */
   begin(nowMs: number, source: string): RunVerdict {
     const known = this.known(nowMs, source);
     if (nowMs < known.pausedUntilMs || !this.wrongAllowance.has(nowMs)) {
@@ -109,7 +109,8 @@ export class GuessLimits {
   recordWrongGuess(nowMs: number, run: GuessRun): void {
     const isUnderWay = this.end(run);
     if (!isUnderWay) return;
-    // Also beyond the allowance: an admitted run is finished, and its guess is missing later.
+    // Recorded even beyond the allowance: an admitted run is always finished, and its guess is then
+    // deducted from later ones.
     this.wrongAllowance.spend(nowMs);
     const source = this.known(nowMs, run.source);
     source.wrongGuesses++;

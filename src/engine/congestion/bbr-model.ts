@@ -1,17 +1,20 @@
 /**
- * BBR's model of the path: how fast it delivers, how long a round trip takes, how much it holds, and what it
- * loses.  // draft-ietf-ccwg-bbr; section numbers below are the draft's
+ * BBR's model of the path: its bandwidth, round trip, capacity and loss.  // draft-ietf-ccwg-bbr;
+ * section numbers below are the draft's
  *
- * The long-term part (`maxBw`, `inflightLongTerm`) is what probing found. The short-term part (`bwShortTerm`,
- * `inflightShortTerm`) is what loss since the last probe takes away. Names follow the draft; bandwidths are bytes
- * per ms, times are ms. The model measures and decides nothing: `bbr.ts` has the phases, `bbr-probing.ts` the
- * probe for bandwidth.
+ * The long-term part (`maxBw`, `inflightLongTerm`) is the result of probing. The short-term part
+ * (`bwShortTerm`, `inflightShortTerm`) is reduced by loss since the last probe. Names follow the
+ * draft; bandwidths are bytes per ms, times are ms. The model only measures: `bbr.ts` has the
+ * phases, `bbr-probing.ts` the probe for bandwidth.
  */
 import { type AckSample, initialWindowBytes, type LostPacket } from "./congestion.ts";
 import { LossFloor } from "./loss-floor.ts";
 import { WindowedMax } from "./windowed-max.ts";
 
-/** §2.7: loss of this share of a flight is too much; what is left of an estimate then; what is left free. */
+/**
+ * §2.7: the share of a flight whose loss is too much; the factor for an estimate after it; the
+ * headroom left free.
+ */
 const LOSS_THRESHOLD = 0.02;
 export const BETA = 0.7;
 const HEADROOM = 0.15;
@@ -22,14 +25,19 @@ const PROBE_RTT_INTERVAL_MS = 5000;
 const MAX_BW_CYCLES = 2;
 const EXTRA_ACKED_ROUNDS = 10;
 /**
- * More than links collect before they acknowledge. What is acknowledged at once beyond that is a receiver whose
- * process stood still; a window that makes up for it would exceed its socket buffer (4 MiB, where we ask for it).
+ * More than a receiver on a real path collects before it acknowledges. A larger aggregate comes
+ * from a receiver whose process was suspended; a window that compensates for it would exceed the
+ * receiver's socket buffer (4 MiB, where we request it).
  */
 const MAX_EXTRA_ACKED_BYTES: number = 3 * 1024 * 1024;
-/** Round trips that differ by less are equal: timers and clocks are no better. */
+/**
+ * Round trips that differ by less are treated as equal: timers and clocks are not more accurate.
+ */
 const RTT_NOISE = 0.01;
 const RTT_NOISE_MS = 0.5;
-/** §5.3.1.2: growth that startup expects, and rounds without it that end it. */
+/**
+ * §5.3.1.2: the growth that startup expects, and the number of rounds without it that end startup.
+ */
 const FULL_BW_GROWTH = 1.25;
 const FULL_BW_ROUNDS = 3;
 /** §5.3.1.3: separate losses in one round that end startup. */
@@ -49,7 +57,7 @@ export class BbrModel {
   isRoundStart = false;
   roundCount = 0;
   private nextRoundDelivered = 0;
-  /** Packet number that the next packet gets. */
+  /** The next packet number to be sent. */
   nextPacketNumber = 0;
 
   // Bandwidth, §5.5
@@ -117,7 +125,7 @@ export class BbrModel {
 
   // ------------------------------------------------------------------ one acknowledgement, in this order
 
-  /** Takes in what the sample says before anything is derived from it. */
+  /** Updates the measurements from the sample before anything is derived from them. */
   handleAck(sample: AckSample): void {
     this.delivered = sample.deliveredBytes;
     this.nextPacketNumber = sample.nextPacketNumber;
@@ -149,7 +157,7 @@ export class BbrModel {
     }
   }
 
-  /** §5.5.10.3: a round that lost too much takes the short-term bounds down. */
+  /** §5.5.10.3: reduces the short-term bounds after a round with too much loss. */
   adaptShortTermBounds(congestionWindowBytes: number): void {
     if (!this.hasLossInRound || !this.hasLostTooMuchInRound) return;
     if (this.bwShortTerm === Number.POSITIVE_INFINITY) this.bwShortTerm = this.maxBw;
@@ -165,7 +173,7 @@ export class BbrModel {
     this.ackedInRound = 0;
   }
 
-  /** §5.5.9: how much more than the bandwidth explains is acknowledged at once. */
+  /** §5.5.9: measures how much more is acknowledged at once than the bandwidth explains. */
   updateAckAggregation(sample: AckSample, congestionWindowBytes: number): void {
     const elapsedMs = sample.nowMs - this.extraAckedStartMs;
     let expected = this.bw * elapsedMs;
@@ -179,11 +187,12 @@ export class BbrModel {
     this.extraAcked = this.extraAckedFilter.value;
   }
 
-  /** §5.3.1.2: the pipe is full when three rounds in a row bring no growth. */
+  /** §5.3.1.2: the pipe is full when three consecutive rounds bring no growth. */
   updateFullBw(sample: AckSample, isStartup: boolean): void {
     if (this.isFullBwNow || !this.isRoundStart || sample.isAppLimited) return;
     if (sample.deliveryRate >= this.fullBw * FULL_BW_GROWTH) {
-      // A path that still delivers more is not full, so its load is not the cause of its losses.
+      // A path whose delivery rate still grows is not full, so its losses are not caused by its
+      // load.
       if (isStartup) this.lossFloor.add(this.lostInRound, this.ackedInRound);
       this.resetFullBw(sample.deliveryRate);
       return;
@@ -200,8 +209,9 @@ export class BbrModel {
       this.probeRttMinMs = rttMs;
       this.probeRttMinAtMs = nowMs;
     } else if (rttMs >= 0 && rttMs <= this.probeRttMinMs + this.rttNoiseMs) {
-      // Deviates: a round trip as short as the shortest, but for noise, shows an empty queue. Emptying it by halving
-      // the rate is then needless; it costs 4 % where round trips are long.
+      // Deviates: a round trip equal to the shortest, except for noise, shows an empty queue.
+      // Halving the rate to drain the queue is then unnecessary; it costs 4 % on paths with long
+      // round trips.
       this.probeRttMinAtMs = nowMs;
     }
     if (this.probeRttMinMs < this.minRttMs || nowMs > this.minRttAtMs + MIN_RTT_WINDOW_MS) {
@@ -210,7 +220,7 @@ export class BbrModel {
     }
   }
 
-  /** After all phases had their say: the latest signals start again with each loss round, and `bw` is bounded. */
+  /** Runs after all phases: each loss round restarts the latest signals, and `bw` is bounded. */
   finishAck(sample: AckSample): void {
     if (this.isLossRoundStart) {
       this.bwLatest = sample.deliveryRate;
@@ -221,7 +231,7 @@ export class BbrModel {
 
   // ------------------------------------------------------------------ losses
 
-  /** @param isAnswered the end of a probe has already reacted to this loss */
+  /** @param isAnswered whether the end of a probe has already reacted to this loss */
   handleLoss(lost: LostPacket, isAnswered: boolean): void {
     this.nextPacketNumber = lost.nextPacketNumber;
     this.lossFloor.onLost(lost.packetNumber, lost.bytes);
@@ -231,7 +241,7 @@ export class BbrModel {
     if (this.hasLossInRound) return;
     const { inflightLongTerm, inflightShortTerm, bwShortTerm } = this;
     this.undo = { inflightLongTerm, inflightShortTerm, bwShortTerm };
-    // §5.6.4.4: the loss round ends when what is sent now is acknowledged.
+    // §5.6.4.4: the loss round ends when the packets sent from now on are acknowledged.
     this.lossRoundDelivered = this.delivered;
     this.hasLossInRound = true;
   }
@@ -255,18 +265,24 @@ export class BbrModel {
     return lostBytes > flightBytes * this.lossThreshold(flightBytes);
   }
 
-  /** §5.3.1.3: startup ends at the end of a round with enough separate losses that are too much. */
+  /**
+   * §5.3.1.3: startup ends at the end of a round with enough separate losses and too much loss in
+   * total.
+   */
   get hasStartupHighLoss(): boolean {
     return this.hasLossInRound && this.lossEventsInRound >= STARTUP_LOSSES && this.hasLostTooMuchInRound;
   }
 
-  /** Whether the round has by now lost more than a whole flight of `flightBytes` may lose. */
+  /** Whether the round has already lost more than a whole flight of `flightBytes` may lose. */
   hasStartupOverflow(flightBytes: number): boolean {
     const bytes = Math.max(flightBytes, this.lostInRound + this.ackedInRound);
     return this.lossEventsInRound >= STARTUP_LOSSES && this.isTooMuch(this.lostInRound, bytes);
   }
 
-  /** §5.5.10.2: the most that may have been in flight when the loss of `lost` became too much. */
+  /**
+   * §5.5.10.2: the largest amount that may have been in flight when the loss of `lost` became too
+   * much.
+   */
   inflightBeforeLoss(lost: LostPacket): number {
     const inFlightBefore = lost.txInFlightBytes - lost.bytes;
     const lostBefore = lost.lostSinceBytes - lost.bytes;
@@ -280,7 +296,7 @@ export class BbrModel {
     this.nextRoundDelivered = this.delivered;
   }
 
-  /** The maximum filter forgets bandwidths of the probes before the last. */
+  /** The maximum filter drops the bandwidths of all probes before the last. */
   startBwCycle(): void {
     this.cycleCount++;
   }
@@ -302,7 +318,7 @@ export class BbrModel {
     this.inflightShortTerm = Number.POSITIVE_INFINITY;
   }
 
-  /** What the path held in the round whose losses ended startup. */
+  /** Bounds the volume by what the path held in the round whose losses ended startup. */
   boundInflightByStartup(): void {
     this.inflightLongTerm = Math.max(this.bdp(1), this.inflightLatest);
   }
@@ -312,7 +328,7 @@ export class BbrModel {
     this.extraAckedDelivered = 0;
   }
 
-  /** The queue was emptied on purpose: the shortest round trip is of this moment. */
+  /** The queue was drained on purpose, so the shortest round trip is current. */
   confirmMinRtt(nowMs: number): void {
     this.probeRttMinAtMs = nowMs;
   }
@@ -325,7 +341,7 @@ export class BbrModel {
     return Math.max(RTT_NOISE_MS, RTT_NOISE * this.probeRttMinMs);
   }
 
-  /** Share of a flight of `flightBytes` that may be lost before it means too much load. */
+  /** The share of a flight of `flightBytes` that may be lost before the load counts as too high. */
   private lossThreshold(flightBytes: number): number {
     return LOSS_THRESHOLD + this.lossFloor.share(flightBytes / this.datagramBytes);
   }

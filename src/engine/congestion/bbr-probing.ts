@@ -1,38 +1,44 @@
 /**
- * BBR's probe for bandwidth: when one is due, which samples are of it, and how fast the volume in flight may grow
- * while it lasts.  // draft-ietf-ccwg-bbr §5.3.3
+ * BBR's probe for bandwidth: when a probe is due, which samples belong to it, and how fast the
+ * volume in flight may grow during it.  // draft-ietf-ccwg-bbr §5.3.3
  *
- * `bbr.ts` moves through the phases; this keeps what a cycle remembers from one phase to the next.
+ * `bbr.ts` moves through the phases; this class keeps the state of a cycle between phases.
  */
 import type { BbrModel } from "./bbr-model.ts";
 import type { AckSample } from "./congestion.ts";
 
-/** Time between probes, and the round count at which Reno would be back. */
+/**
+ * Time between probes, and the maximum number of rounds between them: Reno would have recovered by
+ * then.
+ */
 const PROBE_WAIT_MS = 2000;
 const PROBE_WAIT_SPREAD_MS = 1000;
 const MAX_RENO_ROUNDS = 63;
-/** Beyond this many doublings the slope is a datagram for each one acknowledged. */
+/**
+ * Maximum number of doublings of the slope. At the maximum, the volume grows by a datagram for each
+ * one acknowledged.
+ */
 const MAX_UP_ROUNDS = 30;
 
-/** What the acknowledgements that arrive now were sent in. */
+/** The phase in which the packets were sent that are acknowledged now. */
 type AckPhase = "init" | "refilling" | "starting" | "feedback" | "stopping";
 
 export class BandwidthProbe {
-  /** Samples are of packets that the probe sent. */
+  /** The acknowledged packets were sent by the probe. */
   areSamplesOfProbe = false;
   private readonly model: BbrModel;
   private readonly random: () => number;
   private ackPhase: AckPhase = "init";
   private startedAtMs = 0;
   private waitMs = 0;
-  /** Round from which the wait for the next probe counts. */
+  /** The round from which the wait for the next probe is counted. */
   private startedAtRound = 0;
   private upRounds = 0;
   private upAckedBytes = 0;
-  /** Bytes to acknowledge for each datagram that the volume may grow by. */
+  /** Bytes that must be acknowledged before the volume may grow by one datagram. */
   private upStepBytes: number = Number.POSITIVE_INFINITY;
 
-  /** @param random a number in [0, 1), for the spread of probes */
+  /** @param random a number in [0, 1), to spread the probes */
   constructor(model: BbrModel, random: () => number) {
     this.model = model;
     this.random = random;
@@ -64,20 +70,23 @@ export class BandwidthProbe {
     this.raiseSlope(congestionWindowBytes);
   }
 
-  /** The probe is over; samples of it go on arriving for a round. */
+  /** The probe ends. Samples of its packets continue to arrive for a round. */
   stop(): void {
     this.ackPhase = "stopping";
     this.model.startRound();
   }
 
-  /** @param targetInflightBytes what Reno would hold in flight, which says how soon it would be back */
+  /**
+   * @param targetInflightBytes the amount that Reno would have in flight, which determines how soon
+   * it would recover
+   */
   isDue(nowMs: number, targetInflightBytes: number): boolean {
     if (nowMs > this.startedAtMs + this.waitMs) return true;
     const renoRounds = Math.min(targetInflightBytes / this.model.datagramBytes, MAX_RENO_ROUNDS);
     return this.model.roundCount - this.startedAtRound >= renoRounds;
   }
 
-  /** Once for each acknowledgement: which phase its packets were sent in. */
+  /** Called once per acknowledgement: determines in which phase its packets were sent. */
   updateAckPhase(sample: AckSample, isInProbeBw: boolean): void {
     const { model } = this;
     if (!model.isRoundStart) return;
@@ -89,7 +98,7 @@ export class BandwidthProbe {
     }
   }
 
-  /** Raises the long-term bound while the window is what limits the probe. */
+  /** Raises the long-term bound while the window limits the probe. */
   growInflight(sample: AckSample, congestionWindowBytes: number): void {
     const { model } = this;
     this.upAckedBytes += sample.ackedBytes;

@@ -1,15 +1,16 @@
 /**
- * BBRv3: a model of the path (its bandwidth, its round trip, how much it holds) instead of loss as the only
+ * BBRv3: uses a model of the path (bandwidth, round trip, capacity) instead of loss as the only
  * signal.  // draft-ietf-ccwg-bbr; section numbers below are the draft's
  *
- * This is the controller: its phases, and the window and rate that follow from phase and model. `bbr-model.ts` has
- * what is measured, `bbr-probing.ts` the probe for bandwidth.
+ * This file is the controller: its phases, and the window and rate that follow from phase and
+ * model. `bbr-model.ts` has the measurements, `bbr-probing.ts` the probe for bandwidth.
  *
- * Deviates from the draft where loss is concerned, because a path may lose packets that have nothing to do
- * with its load (radio, 1–5 %): the share that is lost even while we send less than the path delivers is
- * measured (`loss-floor.ts`) and taken as given, and a round takes the short-term model down only when more is lost
- * than that and the draft's threshold, where the draft reacts to any loss. With nothing measured the
- * draft's 2 % stand as they are. docs/decisions.md has the figures.
+ * Deviates from the draft in its reaction to loss, because a path may lose packets independently of
+ * its load (radio, 1–5 %). The share that is lost while the connection sends less than the path
+ * delivers is measured (`loss-floor.ts`) and treated as independent of load. A round reduces the
+ * short-term model only if it loses more than that share and the draft's threshold; the draft
+ * reacts to any loss. Without a measurement the draft's 2 % apply unchanged. docs/decisions.md has
+ * the figures.
  */
 import { BbrModel, BETA } from "./bbr-model.ts";
 import { BandwidthProbe } from "./bbr-probing.ts";
@@ -28,7 +29,9 @@ const UP_PACING_GAIN = 1.25;
 const CWND_GAIN = 2;
 const UP_CWND_GAIN = 2.25;
 const PROBE_RTT_CWND_GAIN = 0.5;
-/** §2.4: pace this far below the estimate, so that queues drain rather than grow. */
+/**
+ * §2.4: the pacing rate stays this far below the estimate, so that queues drain instead of growing.
+ */
 const PACING_MARGIN = 0.01;
 const PROBE_RTT_DURATION_MS = 200;
 
@@ -48,9 +51,12 @@ export class Bbr implements CongestionController {
   private inFlightBytes = 0;
   /** The last round in which the window, not the application, was the limit. */
   private cwndLimitedRound = -1;
-  /** Packets below were sent by the last probe for bandwidth or before, startup included. */
+  /**
+   * Packets below this number were sent by the last probe for bandwidth or earlier, startup
+   * included.
+   */
   private probeEndPacket = 0;
-  /** Sending began again after an idle time. */
+  /** Sending resumed after an idle period. */
   private isRestarting = false;
 
   // The probe for the round trip, §5.3.4
@@ -58,7 +64,7 @@ export class Bbr implements CongestionController {
   private isProbeRttRoundDone = false;
   private priorCwndBytes = 0;
 
-  /** @param random a number in [0, 1), for the spread of probes */
+  /** @param random a number in [0, 1), to spread the probes */
   constructor(datagramBytes: number, random: () => number) {
     this.model = new BbrModel(datagramBytes);
     this.probe = new BandwidthProbe(this.model, random);
@@ -73,7 +79,7 @@ export class Bbr implements CongestionController {
     isAppLimited: boolean,
   ): void {
     const { model } = this;
-    // §5.4.1: back from idle, the pipe is empty and there is no reason to probe.
+    // §5.4.1: after an idle period the pipe is empty, so there is no reason to probe.
     if (inFlightBytes === bytes && isAppLimited && model.delivered > 0) {
       this.isRestarting = true;
       model.restartAckAggregation(nowMs);
@@ -112,8 +118,9 @@ export class Bbr implements CongestionController {
   onLost(lost: LostPacket): void {
     const { model, probe } = this;
     this.inFlightBytes = lost.inFlightBytes;
-    // Deviates: the end of a probe has answered what the probe sent too much. Taken for a sign of the slower sending
-    // after it, that loss would cut the bandwidth to what drain delivers, until the next probe seconds later.
+    // Deviates: the end of a probe has already reacted to the excess that the probe sent. If this
+    // loss were attributed to the slower sending after the probe, it would reduce the bandwidth to
+    // what drain delivers, until the next probe seconds later.
     model.handleLoss(lost, lost.packetNumber < this.probeEndPacket && !this.isProbing);
     this.checkStartupOverflow(lost);
     // §5.5.10.2
@@ -150,7 +157,7 @@ export class Bbr implements CongestionController {
     this.phase = phase;
     this.pacingGain = pacingGain;
     this.cwndGain = cwndGain;
-    // Sending less than is delivered fills no queue, so what is lost meanwhile is not due to load.
+    // Sending less than the path delivers fills no queue, so losses meanwhile are not due to load.
     if (phase === "drain" || phase === "probeDown" || phase === "probeRtt") lossFloor.begin(nextPacketNumber);
     else lossFloor.end(nextPacketNumber);
   }
@@ -166,9 +173,10 @@ export class Bbr implements CongestionController {
   }
 
   /**
-   * Deviates: the draft looks at the end of the round. Once more is lost than a whole flight may lose, the result
-   * is certain, and until then startup sends 1.8 times what the path carries in vain. The probes find how much the
-   * path holds: the round that would tell is not over.
+   * Deviates: the draft checks at the end of the round. Once more is lost than a whole flight may
+   * lose, the result is certain, and startup would keep sending 1.8 times what the path carries
+   * until the round ends. The probes determine how much the path holds, because the round that
+   * would measure it is not over.
    */
   private checkStartupOverflow(lost: LostPacket): void {
     const { model } = this;
@@ -219,7 +227,7 @@ export class Bbr implements CongestionController {
         if (this.isTimeToProbe(sample.nowMs)) this.startRefill();
         return;
       case "refill":
-        // After one round the pipe is full: samples from now on are of the probe.
+        // After one round the pipe is full: samples from now on belong to the probe.
         if (this.model.isRoundStart) this.startUp(sample);
         return;
       case "probeUp":
@@ -318,7 +326,7 @@ export class Bbr implements CongestionController {
 
   // ------------------------------------------------------------------ control parameters, §5.6
 
-  /** §5.6.4.2: room for what timers and batches send at once. */
+  /** §5.6.4.2: adds room for what timers and batches send at once. */
   private quantized(inflightBytes: number): number {
     const { datagramBytes, minPipeBytes } = this.model;
     const quantum = Math.max(2 * datagramBytes, Math.min(this.pacingRate, 65_536));
@@ -346,7 +354,7 @@ export class Bbr implements CongestionController {
     this.congestionWindowBytes = Math.min(cwnd, this.cwndBoundBytes);
   }
 
-  /** What the bounds of the model leave of any window, by phase. */
+  /** The model's upper bound on the window, by phase. */
   private get cwndBoundBytes(): number {
     const { model, phase } = this;
     let bound = Number.POSITIVE_INFINITY;

@@ -1,35 +1,47 @@
 /**
- * What a congestion controller sees and says. One interface for loss-based and model-based controllers:
- * each acknowledgement brings one sample, each lost packet one call, and out come a window and a rate.
+ * The inputs and outputs of a congestion controller. One interface serves loss-based and
+ * model-based controllers: each acknowledgement yields one sample, each lost packet one call, and
+ * the controller provides a window and a rate.
  */
 
-/** What one ACK told. One object is made per connection and filled anew each time: keep no reference. */
+/**
+ * The measurements from one ACK. Each connection reuses one object for all samples, so do not keep
+ * a reference.
+ */
 export interface AckSample {
   nowMs: number;
   /** Bytes that this ACK acknowledged for the first time. */
   ackedBytes: number;
-  /** Bytes in flight before the ACK, and after it and the losses that it proved. */
+  /** Bytes in flight before the ACK, and after it and the losses that it revealed. */
   priorInFlightBytes: number;
   inFlightBytes: number;
   /** Bytes declared lost since the previous sample. */
   newlyLostBytes: number;
-  /** Packet number and time of sending of the newest packet acknowledged by this ACK. */
+  /** Packet number and send time of the newest packet acknowledged by this ACK. */
   largestAcked: number;
   largestAckedSentAtMs: number;
-  /** Next packet number at the time of the ACK: what is sent from now on is at least this. */
+  /**
+   * Next packet number at the time of the ACK. Packets sent from now on have at least this number.
+   */
   nextPacketNumber: number;
-  /** Round trip measured by this ACK, −1 when it measured none; and the estimates after it. */
+  /** Round trip measured by this ACK, −1 if it measured none; and the estimates after it. */
   rttMs: number;
   smoothedRttMs: number;
   minRttMs: number;
-  /** Delivery rate over the flight of the newest packet, bytes per ms; 0 when there is no valid sample. */
+  /**
+   * Delivery rate over the flight of the newest packet, bytes per ms; 0 if there is no valid
+   * sample.
+   */
   deliveryRate: number;
-  /** Whether the sample's packet was sent while the application kept the link from being filled. */
+  /**
+   * Whether the sample's packet was sent while the application did not supply enough data to fill
+   * the link.
+   */
   isAppLimited: boolean;
-  /** Total bytes delivered, and the same when the sample's packet was sent. */
+  /** Total bytes delivered, now and when the sample's packet was sent. */
   deliveredBytes: number;
   priorDeliveredBytes: number;
-  /** Bytes in flight when the sample's packet was sent, and bytes lost since. */
+  /** Bytes in flight when the sample's packet was sent, and bytes lost since then. */
   txInFlightBytes: number;
   lostSinceBytes: number;
 }
@@ -41,7 +53,10 @@ export interface LostPacket {
   sentAtMs: number;
   /** Next packet number at the time of the loss. */
   nextPacketNumber: number;
-  /** Bytes in flight when it was sent; bytes lost since then, itself included; bytes in flight now. */
+  /**
+   * Bytes in flight when it was sent; bytes lost since then, this packet included; bytes in flight
+   * now.
+   */
   txInFlightBytes: number;
   lostSinceBytes: number;
   inFlightBytes: number;
@@ -53,9 +68,9 @@ export interface CongestionController {
   readonly name: "cubic" | "bbr";
   /** Bytes that may be in flight. */
   readonly congestionWindowBytes: number;
-  /** Slow-start threshold where there is one, else Infinity. */
+  /** Slow-start threshold if the controller has one, otherwise Infinity. */
   readonly ssthreshBytes: number;
-  /** Rate of sending, bytes per ms; Infinity before anything is known. */
+  /** Sending rate, bytes per ms; Infinity before the first measurement. */
   readonly pacingRate: number;
   /** Name of the controller's phase, for statistics and traces. */
   readonly phase: string;
@@ -70,20 +85,20 @@ export interface CongestionController {
   ): void;
   onAcknowledged(sample: AckSample): void;
   onLost(lost: LostPacket): void;
-  /** Everything sent over a long time was lost.  // RFC 9002 §7.6 */
+  /** Everything sent over a long period was lost.  // RFC 9002 §7.6 */
   onPersistentCongestion(nowMs: number): void;
-  /** All packets of the last loss event were acknowledged after all: nothing was wrong. */
+  /** All packets of the last loss event were acknowledged after all: the losses were spurious. */
   onSpuriousLoss(nowMs: number): void;
-  /** The path now takes datagrams of this size. */
+  /** The path now carries datagrams of this size. */
   onDatagramBytes(bytes: number): void;
 }
 
-/** Window before anything is known of the path.  // RFC 9002 §7.2 */
+/** Window before the path has been measured.  // RFC 9002 §7.2 */
 export function initialWindowBytes(datagramBytes: number): number {
   return Math.min(10 * datagramBytes, Math.max(14_720, 2 * datagramBytes));
 }
 
-/** Smallest window.  // RFC 9002 §7.2 */
+/** Minimum window.  // RFC 9002 §7.2 */
 export function minimumWindowBytes(datagramBytes: number): number {
   return 2 * datagramBytes;
 }

@@ -1,7 +1,8 @@
 /**
  * CUBIC with HyStart++.  // RFC 9438, RFC 9406
  *
- * Windows are bytes outside and segments (of the datagram size) inside the cubic function, as in the RFC.
+ * Windows are bytes in the interface and segments (of the datagram size) in the cubic function, as
+ * in the RFC.
  */
 import {
   type AckSample,
@@ -14,11 +15,14 @@ import { HyStart } from "./hystart.ts";
 
 /** Steepness of the cubic function, segments per s³.  // RFC 9438 §5 */
 const C = 0.4;
-/** What is left of the window after a loss.  // RFC 9438 §4.6 */
+/** Factor applied to the window after a loss.  // RFC 9438 §4.6 */
 const BETA = 0.7;
-/** Growth per round trip that makes a Reno flow as aggressive as this one.  // RFC 9438 §4.3 */
+/** Growth per round trip with which a Reno flow is as aggressive as CUBIC.  // RFC 9438 §4.3 */
 const ALPHA = (3 * (1 - BETA)) / (1 + BETA);
-/** The pacer runs ahead of the window by this much, so that it is the window that limits.  // RFC 9002 §7.7 */
+/**
+ * The pacing rate exceeds the window's rate by this factor, so that the window is the limit.  //
+ * RFC 9002 §7.7
+ */
 const PACING_GAIN = 1.25;
 const PACING_GAIN_SLOW_START = 2;
 
@@ -40,16 +44,16 @@ export class Cubic implements CongestionController {
 
   private datagramBytes: number;
   private hystart: HyStart = new HyStart();
-  /** Losses of packets sent before this are part of a loss event already answered. */
+  /** Losses of packets sent before this time belong to a loss event that was already handled. */
   private recoveryStartMs = Number.NEGATIVE_INFINITY;
   /** W_max, and its value before the last loss, segments. */
   private maxSegments = 0;
   private priorMaxSegments = 0;
-  /** Start of the present congestion-avoidance stage; −1 before its first acknowledgement. */
+  /** Start of the current congestion-avoidance stage; −1 before its first acknowledgement. */
   private epochStartMs = -1;
-  /** K: time from the start at which the function reaches W_max, ms. */
+  /** K: time from the start until the function reaches W_max, ms. */
   private originMs = 0;
-  /** W_est: what Reno would have by now, segments. */
+  /** W_est: the window that Reno would have by now, segments. */
   private renoSegments = 0;
   private before: Snapshot | undefined;
 
@@ -78,7 +82,8 @@ export class Cubic implements CongestionController {
     this.recoveryStartMs = lost.nowMs;
     const segments = this.congestionWindowBytes / this.datagramBytes;
     this.priorMaxSegments = this.maxSegments;
-    // RFC 9438 §4.7, fast convergence: a flow that lost before it came back to W_max makes room for others.
+    // RFC 9438 §4.7, fast convergence: a flow with a loss before it regained W_max releases
+    // bandwidth for others.
     this.maxSegments = segments < this.priorMaxSegments ? (segments * (1 + BETA)) / 2 : segments;
     this.congestionWindowBytes = Math.max(
       this.congestionWindowBytes * BETA,
@@ -97,7 +102,7 @@ export class Cubic implements CongestionController {
 
   onSpuriousLoss(): void {
     const { before } = this;
-    // RFC 9438 §4.9.2: give back what was taken for nothing, unless more has been reached since.
+    // RFC 9438 §4.9.2: restore the window after a spurious loss, unless it has grown larger since.
     if (before === undefined || before.windowBytes <= this.congestionWindowBytes) return;
     this.congestionWindowBytes = before.windowBytes;
     this.ssthreshBytes = before.ssthreshBytes;
@@ -113,7 +118,7 @@ export class Cubic implements CongestionController {
   onDatagramBytes(bytes: number): void {
     const ratio = bytes / this.datagramBytes;
     this.datagramBytes = bytes;
-    // W_max and W_est are kept in segments: the bytes behind them stay what they were.
+    // W_max and W_est are in segments, so scale them to keep their size in bytes.
     this.maxSegments /= ratio;
     this.priorMaxSegments /= ratio;
     this.renoSegments /= ratio;
@@ -148,7 +153,8 @@ export class Cubic implements CongestionController {
       );
       return;
     }
-    // RFC 9438 §4.2, §4.4: aim at where the function will be a round trip from now, at most half as much again.
+    // RFC 9438 §4.2, §4.4: the target is the function one round trip from now, at most 1.5 times
+    // the window.
     const aim = Math.min(
       Math.max(this.cubicSegments(elapsedMs + sample.smoothedRttMs), segments),
       1.5 * segments,

@@ -1,17 +1,17 @@
 /**
- * HyStart++: leave slow start when round trips grow, before the queue overflows; and first make sure, at a
- * slower pace, that they really do.  // RFC 9406
+ * HyStart++: leaves slow start when round trips grow, before the queue overflows. It first confirms
+ * the growth at a slower pace.  // RFC 9406
  */
 
-/** Bounds of the growth of the round trip that ends slow start, ms.  // RFC 9406 §4.3 */
+/** Bounds of the round-trip growth that ends slow start, ms.  // RFC 9406 §4.3 */
 const MIN_RTT_THRESHOLD_MS = 4;
 const MAX_RTT_THRESHOLD_MS = 16;
 const MIN_RTT_DIVISOR = 8;
-/** Samples of a round that make its minimum worth something. */
+/** Minimum number of samples that make the minimum of a round valid. */
 const ROUND_SAMPLES = 8;
-/** Growth in Conservative Slow Start is divided by this. */
+/** Divisor of growth in Conservative Slow Start. */
 const CSS_GROWTH_DIVISOR = 4;
-/** Rounds of Conservative Slow Start after which slow start has ended. */
+/** Number of rounds of Conservative Slow Start after which slow start ends. */
 const CSS_ROUNDS = 5;
 
 export class HyStart {
@@ -26,14 +26,14 @@ export class HyStart {
     return this.conservativeBaselineMs !== Number.POSITIVE_INFINITY;
   }
 
-  /** Divisor of slow start's growth now. */
+  /** Current divisor of slow start's growth. */
   get growthDivisor(): number {
     return this.isConservative ? CSS_GROWTH_DIVISOR : 1;
   }
 
   /**
-   * Takes in an acknowledgement in slow start and says whether slow start has ended. A round lasts until
-   * what is sent next at its beginning is acknowledged.
+   * Handles an acknowledgement in slow start and returns whether slow start has ended. A round
+   * lasts until the next packet sent after its beginning is acknowledged.
    */
   onAcknowledged(largestAcked: number, nextPacketNumber: number, rttMs: number): boolean {
     if (largestAcked >= this.roundEndPacket) {
@@ -49,7 +49,7 @@ export class HyStart {
     if (this.samples < ROUND_SAMPLES) return false;
     if (this.isConservative) {
       if (this.roundMinMs < this.conservativeBaselineMs) {
-        // The round trip shrank again: the growth was noise, go back to slow start.
+        // The round trip shrank again: the growth was noise, so return to slow start.
         this.conservativeBaselineMs = Number.POSITIVE_INFINITY;
         this.conservativeRounds = 0;
       }

@@ -1,15 +1,18 @@
 /**
- * The share of packets that a path loses whatever its load: measured over packets that were sent more slowly
- * than the path delivers.
+ * The share of packets that a path loses at any load, measured over packets sent more slowly than
+ * the path delivers.
  */
 
-/** Bytes after which what was measured before counts half. */
+/** After this many bytes, earlier measurements are weighted by half. */
 const MEMORY_BYTES: number = 2 * 1024 * 1024;
-/** Bytes below which nothing is concluded. */
+/** Minimum number of bytes for a result. */
 const EVIDENCE_BYTES = 60_000;
-/** A path that loses more than this by itself is treated as one that loses this much. */
+/** Upper bound of the share. */
 const MAX_SHARE = 0.1;
-/** Losses come unevenly: a flight may lose this many standard deviations more than its share. */
+/**
+ * Losses are not spread evenly: a flight may lose this many standard deviations more than its
+ * share.
+ */
 const DEVIATIONS = 2;
 
 export class LossFloor {
@@ -19,13 +22,13 @@ export class LossFloor {
   private from = -1;
   private to = -1;
 
-  /** Packets from `packetNumber` on are sent slowly. */
+  /** Packets from `packetNumber` on are sent more slowly than the path delivers. */
   begin(packetNumber: number): void {
     this.from = packetNumber;
     this.to = Number.POSITIVE_INFINITY;
   }
 
-  /** Packets from `packetNumber` on are not. */
+  /** Packets from `packetNumber` on are no longer sent slowly. */
   end(packetNumber: number): void {
     if (this.to === Number.POSITIVE_INFINITY) this.to = packetNumber;
   }
@@ -46,7 +49,7 @@ export class LossFloor {
     this.ackedBytes /= 2;
   }
 
-  /** Share that a flight of `packets` packets may lose without anything being wrong. */
+  /** The share that a flight of `packets` packets may lose at any load. */
   share(packets: number): number {
     const bytes = this.lostBytes + this.ackedBytes;
     if (bytes < EVIDENCE_BYTES || this.lostBytes === 0) return 0;

@@ -1,17 +1,20 @@
 /**
  * Token bucket that spreads a window over a round trip.  // RFC 9002 §7.7
  *
- * Node's timers go off 1.1–1.3 ms late, so packets leave in bursts: the bucket holds what the rate brings
- * in a few timer periods, and an empty bucket is waited for until a burst is worth it, never a packet.
+ * Node's timers fire 1.1–1.3 ms late, so packets leave in bursts. The bucket holds the bytes of a
+ * few timer periods. An empty bucket refills until it allows a whole burst, not a single packet.
  */
 
-/** Time that a full bucket lasts, ms: a late timer must not cost rate. */
+/** Time that a full bucket lasts, ms: a late timer must not reduce the rate. */
 const BURST_MS = 4;
-/** Time of the rate that is worth waking up for, ms. */
+/** Length of the shortest burst worth a wake-up, as time at the rate, ms. */
 const QUANTUM_MS = 1;
 const MIN_BURST_PACKETS = 10;
 const MAX_BURST_PACKETS = 256;
-/** Where even 256 packets are gone before a timer comes (beyond 1.5 Gbit/s), a bucket holds this time of the rate. */
+/**
+ * Minimum capacity as time at the rate, for rates (beyond 1.5 Gbit/s) at which even 256 packets are
+ * sent before a timer fires.
+ */
 const MIN_BURST_MS = 2;
 
 export class Pacer {
@@ -21,7 +24,7 @@ export class Pacer {
   private capacityBytes = Number.POSITIVE_INFINITY;
   private quantumBytes = 0;
 
-  /** Brings the bucket up to `nowMs` at `rate` bytes per ms (Infinity: no pacing). */
+  /** Refills the bucket up to `nowMs` at `rate` bytes per ms (Infinity: no pacing). */
   fill(nowMs: number, rate: number, datagramBytes: number): void {
     if (rate !== this.rate) {
       this.rate = rate;
@@ -37,7 +40,9 @@ export class Pacer {
     this.filledAtMs = nowMs;
   }
 
-  /** Whether a packet may leave now. It may overdraw the bucket: the debt is waited off. */
+  /**
+   * Whether a packet may leave now. It may overdraw the bucket; the debt is then refilled first.
+   */
   get isOpen(): boolean {
     return this.tokensBytes > 0;
   }
@@ -46,7 +51,7 @@ export class Pacer {
     this.tokensBytes -= bytes;
   }
 
-  /** When the next burst is worth sending; only meaningful while not open. */
+  /** When the bucket allows the next burst. Valid only while the bucket is not open. */
   get opensAtMs(): number {
     return this.filledAtMs + (this.quantumBytes - this.tokensBytes) / this.rate;
   }

@@ -1,13 +1,13 @@
 /**
- * Largest value of a sliding window, kept as the best three candidates in the order of their age: constant
- * time and space.  // Kathleen Nichols' algorithm, as in Linux lib/win_minmax.c (idea only)
+ * Maximum over a sliding window, kept as the best three candidates ordered by age: constant time
+ * and space.  // Kathleen Nichols' algorithm, as in Linux lib/win_minmax.c (idea only)
  */
 export class WindowedMax {
   private readonly window: number;
   private readonly times: [number, number, number] = [0, 0, 0];
   private readonly values: [number, number, number] = [0, 0, 0];
 
-  /** @param window span of the window, in the unit of the times given to update() */
+  /** @param window length of the window, in the unit of the times passed to update() */
   constructor(window: number) {
     this.window = window;
   }
@@ -25,12 +25,12 @@ export class WindowedMax {
     if (value >= values[1]) this.put(1, time, value);
     else if (value >= values[2]) this.put(2, time, value);
     if (time - times[0] > window) {
-      // The best has grown too old: the others move up.
+      // The best candidate is too old: the others move up.
       this.shift(time, value);
       if (time - times[0] > window) this.shift(time, value);
       return;
     }
-    // Keep the candidates spread over the window, so that the next best is never older than need be.
+    // Spread the candidates over the window, so that the next best is as recent as possible.
     if (times[1] === times[0] && time - times[1] > window / 4) this.put(1, time, value);
     else if (times[2] === times[1] && time - times[2] > window / 2) this.put(2, time, value);
   }

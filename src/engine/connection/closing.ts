@@ -1,34 +1,37 @@
 /**
- * How a connection ends: the closing side repeats its CLOSE until the peer has answered. Nothing else is retransmitted
- * any more, and a peer that receives no CLOSE waits for its idle timeout.
+ * How a connection ends: the closing side repeats its CLOSE until the peer has answered. No other
+ * frame is retransmitted, and a peer that receives no CLOSE waits for its idle timeout.
  *
- * The closing side repeats CLOSE every probe timeout, a few times; the draining side answers each CLOSE with
- * one of its own, and with several at once over a path that loses packets, since it may be gone when the next
- * question comes.
+ * The closing side repeats CLOSE every probe timeout, a few times. The draining side answers each
+ * CLOSE with a CLOSE. On a path that loses packets it sends several copies, since it may have ended
+ * before the closing side repeats its CLOSE.
  *
- * Deviates from RFC 9000 §10.2.2, where the draining side is silent: there an idle timeout of seconds is all
- * that a lost CLOSE costs, here it is minutes or for ever.
+ * Deviates from RFC 9000 §10.2.2, where the draining side is silent: in QUIC a lost CLOSE costs an
+ * idle timeout of seconds, but here the idle timeout is minutes or infinite.
  */
 
-/** Times that CLOSE is sent without an answer. */
+/** How often CLOSE is sent without an answer. */
 const TRIES = 8;
-/** Longest wait for an answer after an orderly end, and after any other, unless round trips are longer. */
+/**
+ * Maximum wait for an answer after an orderly end, and after any other end, unless round trips are
+ * longer.
+ */
 const MAX_ORDERLY_MS = 3000;
 const MAX_ABRUPT_MS = 1000;
-/** Draining lasts for this many probe timeouts, closing for no less.  // RFC 9000 §10.2 */
+/** Draining lasts this many probe timeouts; closing lasts at least as long.  // RFC 9000 §10.2 */
 const CLOSING_PTOS = 3;
 /** A peer that answers only once a minute cannot keep a closed connection in memory. */
 const MAX_CLOSING_MS = 10_000;
-/** Answers that are sent at once on a path that loses packets. */
+/** Copies of an answer that are sent at once on a path that loses packets. */
 const COPIES_OVER_LOSS = 3;
-/** Most CLOSE packets that one connection sends. */
+/** Maximum number of CLOSE packets that one connection sends. */
 const PACKETS_LIMIT = 32;
 
 export interface ClosingOptions {
   readonly isOurs: boolean;
   readonly isOrderly: boolean;
   readonly ptoMs: number;
-  /** Whether packets were lost on this link. */
+  /** Whether this link has lost packets. */
   readonly isLossy: boolean;
 }
 
@@ -42,7 +45,9 @@ export class Closing {
   private tries = 0;
   private wanted = 0;
   private sentPackets = 0;
-  /** Packets of a peer that has not received the CLOSE, and which of them is answered next. */
+  /**
+   * Packets of a peer that has not received the CLOSE, and which of these packets is answered next.
+   */
   private strays = 0;
   private nextStray = 1;
 
@@ -76,18 +81,22 @@ export class Closing {
     this.sentPackets++;
   }
 
-  /** A CLOSE arrived: the peer closes as well, answers, or has not received this side's answer. */
+  /** A CLOSE arrived: the peer also closes, answers, or has not received the local answer. */
   onClose(nowMs: number): void {
     if (!this.isOurs) {
       this.want(this.copies);
       return;
     }
-    // It may be the answer, or the peer's own CLOSE, which needs one: the two look the same.
+    // It may be an answer, or a CLOSE of the peer that needs an answer. The two cannot be
+    // distinguished.
     this.want(1);
     this.endsAtMs = nowMs;
   }
 
-  /** Another packet arrived: the peer has not received the CLOSE. Answers become rarer.  // RFC 9000 §10.2.1 */
+  /**
+   * A packet without CLOSE arrived: the peer has not received the CLOSE. Answers become less
+   * frequent.  // RFC 9000 §10.2.1
+   */
   onStray(): void {
     if (!this.isOurs || ++this.strays < this.nextStray) return;
     this.nextStray *= 2;

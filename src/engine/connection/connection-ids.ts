@@ -1,13 +1,13 @@
 /**
- * Connection IDs: those by which the peer reaches us, and those by which we reach the peer. Each side hands
- * out spares, so that packets on a new path cannot be linked to those on the old one by their ID.
+ * Connection IDs: the local IDs, to which the peer addresses packets, and the peer's IDs. Each side
+ * issues spare IDs, so that an observer cannot link packets on a new path to those on the old one.
  * // RFC 9000 §5.1, §9.5
  */
 import { copyBytes, equalBytes } from "../../base/bytes.ts";
 import { SrudpError } from "../../base/errors.ts";
 import { CONNECTION_ID_BYTES, isAddressedTo } from "../../wire/packet.ts";
 
-/** IDs that each side may hold of the other, the one in use included. */
+/** How many of the peer's IDs each side may hold, including the one in use. */
 const HELD_IDS = 3;
 
 interface NumberedId {
@@ -16,15 +16,15 @@ interface NumberedId {
 }
 
 export class ConnectionIds {
-  /** Our IDs changed: whoever finds connections by them looks again. */
+  /** The local IDs changed. The owner updates its table of connections. */
   changed = false;
   private readonly random: (byteLength: number) => Uint8Array;
   private own: NumberedId[];
   private nextSequence = 1;
   private highestAnnounced = 0;
-  /** Own IDs that the peer is to be told, by sequence. */
+  /** Local IDs to announce to the peer, by sequence. */
   private readonly toAnnounce: NumberedId[] = [];
-  /** Sequences of the peer's IDs that it is to be told are not used any more. */
+  /** Sequences of the peer's IDs to retire. */
   private readonly toRetire: number[] = [];
   private inUse: NumberedId;
   private readonly spare: NumberedId[] = [];
@@ -37,23 +37,23 @@ export class ConnectionIds {
     while (this.own.length < HELD_IDS) this.issue();
   }
 
-  /** IDs that the peer may address us by. */
+  /** The local IDs that the peer may use. */
   get ownIds(): readonly Uint8Array[] {
     return this.own.map(({ id }) => id);
   }
 
-  /** ID that packets to the peer carry now. */
+  /** The peer's ID in packets sent now. */
   get peerId(): Uint8Array {
     return this.inUse.id;
   }
 
-  /** Whether the packet at `at` is addressed to us; one of the own IDs. */
+  /** Whether the packet at `at` is addressed to a local ID. */
   isOwn(bytes: Uint8Array, at: number): boolean {
     for (const { id } of this.own) if (isAddressedTo(bytes, at, id)) return true;
     return false;
   }
 
-  /** A new path: from now on the peer is addressed by an ID that nobody has seen, if it gave us one. */
+  /** Switches to an unused ID of the peer for a new path, if the peer has issued one. */
   changePeerId(): void {
     const next = this.spare.shift();
     if (next === undefined) return;
@@ -61,7 +61,7 @@ export class ConnectionIds {
     this.inUse = next;
   }
 
-  /** Whether the peer is to be told something. */
+  /** Whether a NEW_CONNECTION_ID or RETIRE_CONNECTION_ID frame is to be sent. */
   get hasFrame(): boolean {
     return this.toAnnounce.length > 0 || this.toRetire.length > 0;
   }
@@ -83,7 +83,7 @@ export class ConnectionIds {
     this.toRetire.shift();
   }
 
-  /** The frame that carried it was lost: again, unless it has lost its meaning. */
+  /** The frame that announced this ID was lost: send it again, unless it is obsolete. */
   onAnnounceLost(sequence: number): void {
     const lost = this.own.find((one) => one.sequence === sequence);
     if (lost !== undefined && !this.toAnnounce.includes(lost)) this.toAnnounce.push(lost);
@@ -93,7 +93,7 @@ export class ConnectionIds {
     if (!this.toRetire.includes(sequence)) this.toRetire.push(sequence);
   }
 
-  /** NEW_CONNECTION_ID. Throws ERR_PROTOCOL when the peer hands out more than it may. */
+  /** NEW_CONNECTION_ID. Throws ERR_PROTOCOL if the peer issues more IDs than it may. */
   onNewId(sequence: number, id: Uint8Array): void {
     const known =
       this.inUse.sequence === sequence ? this.inUse : this.spare.find((one) => one.sequence === sequence);
@@ -102,7 +102,8 @@ export class ConnectionIds {
       return;
     }
     if (sequence <= this.highestSeen && !this.isMissing(sequence)) return;
-    // Who issues ever more without taking back what was retired makes us hold ever more.
+    // A peer that keeps issuing IDs without acknowledging retirements would make this list grow
+    // without bound.
     if (this.toRetire.length > 2 * HELD_IDS) throw new SrudpError("ERR_PROTOCOL", "too many connection IDs");
     if (this.spare.length >= HELD_IDS) throw new SrudpError("ERR_PROTOCOL", "too many connection IDs");
     this.highestSeen = Math.max(this.highestSeen, sequence);
@@ -113,9 +114,9 @@ export class ConnectionIds {
     this.spare.push({ sequence, id: copyBytes(id, 0, CONNECTION_ID_BYTES) });
   }
 
-  /** RETIRE_CONNECTION_ID: the peer lets one of ours go and gets another for it. */
+  /** RETIRE_CONNECTION_ID: the peer gives up a local ID and gets a new one. */
   onRetire(sequence: number): void {
-    // RFC 9000 §19.16: nobody retires what was not announced.
+    // RFC 9000 §19.16: an ID that was not announced cannot be retired.
     if (sequence > this.highestAnnounced)
       throw new SrudpError("ERR_PROTOCOL", "retired a connection ID never issued");
     const before = this.own.length;
@@ -126,7 +127,7 @@ export class ConnectionIds {
     if (this.own.length < before) this.issue();
   }
 
-  /** Sequences received out of order: a late one is new, a repeated one is not. */
+  /** Sequences received out of order, to distinguish a late one from a repeated one. */
   private readonly seen: Set<number> = new Set([0]);
 
   private isMissing(sequence: number): boolean {

@@ -10,30 +10,33 @@ import type { TransportParameters } from "./transport-parameters.ts";
 
 export interface ConnectionConfig {
   readonly handshake: Handshake;
-  /** Initiator: addresses of the peer, tried 250 ms apart. Responder: none. */
+  /** Initiator: the peer's addresses, tried 250 ms apart. Responder: empty. */
   readonly paths: readonly Path[];
   readonly primitives: Primitives;
   readonly random: (byteLength: number) => Uint8Array;
-  /** This side's limits, the same that the handshake carries. */
+  /** The local limits, identical to those in the handshake. */
   readonly parameters: TransportParameters;
   /** Silence after which the link is lost, ms; Infinity for never. */
   readonly idleTimeoutMs: number;
   readonly congestion: "cubic" | "bbr";
-  /** This side's connection ID, the same that the handshake carries. */
+  /** The local connection ID, identical to that in the handshake. */
   readonly connectionId: Uint8Array;
-  /** Largest UDP payload that the search for the path's MTU tries; the floor of 1200 when absent. */
+  /** The largest UDP payload that MTU discovery tries; 1200 by default. */
   readonly mtuCeilingBytes?: number | ((path: Path) => number);
-  /** When new keys are asked for, where the defaults do not suit. */
+  /** When to request new keys, to override the defaults. */
   readonly rekey?: RekeyLimits;
-  /** For tests: where packet numbers begin (they are 48 bits wide). */
+  /** For tests: the first packet number (packet numbers are 48 bits wide). */
   readonly firstPacketNumber?: number;
-  /** Told of everything that happens. */
+  /** Receives every event of the connection. */
   readonly tracer?: Tracer;
 }
 
-/** One datagram to be sent, or several of `segmentBytes` each (the last may be shorter) in a row. */
+/**
+ * One datagram to send, or several consecutive ones of `segmentBytes` each (the last may be
+ * shorter).
+ */
 export interface Transmit {
-  /** The caller's; filled from index 0. At least 1200 bytes. */
+  /** Owned by the caller; filled from index 0. At least 1200 bytes. */
   buffer: Uint8Array;
   length: number;
   segmentBytes: number;
@@ -53,7 +56,7 @@ export type ConnectionState = "handshaking" | "established" | "closing" | "drain
 export interface ConnectionStats {
   readonly sentPackets: number;
   readonly receivedPackets: number;
-  /** Packets that did not decrypt, were no packets, came twice or too late. */
+  /** Packets that did not decrypt, had no valid format, were duplicates or arrived too late. */
   readonly droppedPackets: number;
   readonly lostPackets: number;
   readonly spuriousLosses: number;

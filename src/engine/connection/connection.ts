@@ -1,13 +1,15 @@
 /**
  * One connection to one peer, as a state machine without sockets, clocks or randomness of its own.
  *
- * Its methods are of four kinds: plain getters; inputs (`handleDatagram`, `handleTimeout`); commands of the
- * application; outputs (`pollTransmit`, `pollTimeout`, `pollEvent`). After every input or command the caller drains
- * the outputs in that order. `now` is monotonic milliseconds and never goes back. The same inputs and the same
- * random bytes produce the same bytes.
+ * Its methods are of four kinds: plain getters; inputs (`handleDatagram`, `handleTimeout`);
+ * commands of the application; outputs (`pollTransmit`, `pollTimeout`, `pollEvent`). After every
+ * input or command the caller drains the outputs in that order. `now` is monotonic milliseconds and
+ * never goes back. The same inputs and the same random bytes produce the same bytes.
  *
- * Phases: handshaking → established → closing (this side ended it) or draining (the peer did) → closed.
- * Read first: RFC 9000 §5, §10; handshake.ts for how keys are agreed; established.ts for what exists once they are.
+ * Phases: handshaking → established → closing (the local side ended it) or draining (the peer did)
+ * → closed.
+ * Read first: RFC 9000 §5, §10; handshake.ts for the key agreement; established.ts for the parts of
+ * an established link.
  */
 import { copyBytes, utf8Encode } from "../../base/bytes.ts";
 import {
@@ -58,13 +60,14 @@ export { type ConnectionEvent, EVENT } from "./events.ts";
 
 /** A responder gives up a handshake after this: the initiator may be asking its user a question. */
 const HALF_OPEN_MS = 120_000;
-/** Largest round trip of the handshake that is taken as an estimate. */
+/** Handshake round trips above this are not used as an estimate. */
 const MAX_HANDSHAKE_RTT_MS = 3000;
-/** Consecutive probe timeouts that jitter does not explain. */
+/** Number of consecutive probe timeouts that jitter cannot explain. */
 const OVERDUE_PTOS = 2;
 /**
- * Data packets that overtake the handshake are kept until it ends: how many, and how long each may be. They are not
- * authenticated yet. An honest peer begins with packets of DATAGRAM_FLOOR_BYTES.
+ * Data packets that arrive before the end of the handshake are buffered: how many, and how long
+ * each may be. They are not authenticated yet. An honest peer begins with packets of
+ * DATAGRAM_FLOOR_BYTES.
  */
 const EARLY_PACKETS_LIMIT = 8;
 const EARLY_PACKET_MAX_BYTES = 1500;
@@ -93,7 +96,7 @@ export class Connection implements FrameOwner {
   private readonly recovery: Recovery;
   private readonly timers: TimerTable = new TimerTable();
   private phase: Phase = { kind: "handshaking" };
-  /** Where the last good packet of the handshake came from. */
+  /** The path over which the last valid packet of the handshake arrived. */
   private heardPath: Path | undefined;
   private isPeerOffered = false;
   private isConfirmed = false;
@@ -101,7 +104,7 @@ export class Connection implements FrameOwner {
 
   private readonly startedAtMs: number;
   private receivedBytes = 0;
-  /** Datagrams that are no packets, or that arrived before there were keys. */
+  /** Datagrams without a valid packet, or that arrived before there were keys. */
   private droppedPackets = 0;
 
   constructor(nowMs: number, config: ConnectionConfig) {
@@ -130,7 +133,7 @@ export class Connection implements FrameOwner {
     return this.handshake.role;
   }
 
-  /** The ID that this side chose for the handshake. */
+  /** The local connection ID of the handshake. */
   get connectionId(): Uint8Array {
     return this.config.connectionId;
   }
@@ -155,7 +158,7 @@ export class Connection implements FrameOwner {
     return this.link?.silentForMs(nowMs) ?? 0;
   }
 
-  /** How long the peer has been silent although probes were sent, ms; 0 while no answer is overdue. */
+  /** How long the peer has been silent since probes were sent, ms; 0 while no answer is overdue. */
   overdueMs(nowMs: number): number {
     return this.recovery.ptoCount < OVERDUE_PTOS ? 0 : this.silentForMs(nowMs);
   }
@@ -170,12 +173,12 @@ export class Connection implements FrameOwner {
     return this.link?.parts.keys.epoch ?? 0;
   }
 
-  /** Largest datagram that sendDatagram() takes on the present path. */
+  /** The largest datagram that sendDatagram() accepts on the present path. */
   get maxDatagramBytes(): number {
     return this.link?.transmission.maxDatagramBytes ?? 0;
   }
 
-  /** Bytes held for the application and for the peer, streams only. */
+  /** Bytes buffered for the application and for the peer, streams only. */
   get bufferedBytes(): { sending: number; receiving: number } {
     return this.streams.bufferedBytes;
   }
@@ -205,7 +208,9 @@ export class Connection implements FrameOwner {
 
   // ------------------------------------------------------------------ inputs
 
-  /** Takes in a datagram. Its packets are opened in place. Junk is counted and changes nothing else. */
+  /**
+   * Handles a datagram. Its packets are opened in place. Junk is counted and changes nothing else.
+   */
   handleDatagram(nowMs: number, path: Path, bytes: Uint8Array): void {
     this.receivedBytes += bytes.length;
     if (this.phase.kind === "closed") return;
@@ -262,12 +267,12 @@ export class Connection implements FrameOwner {
     if (this.phase.kind === "handshaking") this.route.addCandidate(path);
   }
 
-  /** As `addPath`, for a path of last resort: packets go to the other paths first. */
+  /** Like `addPath`, for a path of last resort: packets are sent to the other paths first. */
   addSecondaryPath(path: Path): void {
     if (this.phase.kind === "handshaking") this.route.addSecondary(path);
   }
 
-  /** Initiator, before the peer has answered: forgets the paths of a socket. */
+  /** Initiator, before the peer has answered: removes the paths of a socket. */
   dropPaths(socket: number): void {
     this.route.dropCandidates(socket);
   }
@@ -336,7 +341,7 @@ export class Connection implements FrameOwner {
 
   // ------------------------------------------------------------------ commands
 
-  /** Opens a stream and returns its ID; −1 when the peer allows no more at present. */
+  /** Opens a stream and returns its ID; −1 if the peer allows no more at present. */
   openStream(priority: number = PRIORITY.normal): number {
     return this.streams.openStream(priority);
   }
@@ -349,12 +354,12 @@ export class Connection implements FrameOwner {
     return this.streams.write(streamId, bytes);
   }
 
-  /** Ends this side's half of a stream after everything written to it. */
+  /** Ends the sending half of a stream after everything written to it. */
   finish(streamId: number): void {
     this.streams.finish(streamId);
   }
 
-  /** Abandons this side's half of a stream: data that has not arrived is not sent again. */
+  /** Abandons the sending half of a stream: data that has not arrived is not sent again. */
   reset(streamId: number, errorCode: number): void {
     this.streams.reset(streamId, errorCode);
   }
@@ -369,7 +374,10 @@ export class Connection implements FrameOwner {
     this.streams.stopSending(streamId, errorCode);
   }
 
-  /** The next bytes of a stream, as a view that is valid until recycled. Grants the peer as much credit. */
+  /**
+   * The next bytes of a stream, as a view that is valid until recycled. Grants the peer the same
+   * amount of credit.
+   */
   read(streamId: number): Uint8Array | undefined {
     return this.streams.read(streamId);
   }
@@ -400,24 +408,24 @@ export class Connection implements FrameOwner {
   }
 
   /**
-   * Validates `path` without moving to it: the event `pathValidated` follows or, after some seconds, `pathFailed`.
-   * Paths are compared by identity.
+   * Validates `path` without moving to it: the event `pathValidated` follows or, after some
+   * seconds, `pathFailed`. Paths are compared by identity.
    */
   probePath(nowMs: number, path: Path): void {
     if (this.phase.kind === "established") this.phase.link.probePath(nowMs, path);
   }
 
   /**
-   * Moves to `path`; false if it has not answered a probe in the last minute. The peer follows with the next packet,
-   * and both sides measure the path anew.
+   * Moves to `path`; false if it has not answered a probe in the last minute. The peer follows with
+   * the next packet, and both sides measure the path anew.
    */
   usePath(nowMs: number, path: Path): boolean {
     return this.phase.kind === "established" && this.phase.link.usePath(nowMs, path);
   }
 
   /**
-   * A secret of `byteLength` bytes that only the peer derives as well, from the same `label`. Undefined until the
-   * handshake is done.
+   * A secret of `byteLength` bytes that only the peer also derives, from the same `label`.
+   * Undefined until the handshake is done.
    */
   exportSecret(label: string, byteLength = 32): Uint8Array | undefined {
     const secret = this.handshake.keys?.exporterSecret;
@@ -431,7 +439,7 @@ export class Connection implements FrameOwner {
     this.afterHandshake(nowMs);
   }
 
-  /** Ends the connection; `errorCode` 0 is an orderly end. Data that is not acknowledged yet may not arrive. */
+  /** Ends the connection; `errorCode` 0 is an orderly end. Unacknowledged data may not arrive. */
   close(nowMs: number, errorCode: number, reason: string): void {
     const code = errorCode === 0 ? undefined : (errorSentAs(errorCode) ?? "ERR_PEER_RESET");
     const cause: CloseCause = { origin: "local", code, errorCode, reason };
@@ -464,13 +472,13 @@ export class Connection implements FrameOwner {
     }
     if (this.tracer !== undefined) this.tracer.handshakeReceived(nowMs, path, bytes);
     if (phase.kind === "handshaking") {
-      // The last message validates only the address that the one before was sent to. If the initiator has moved
-      // since, its first data packet shows it.
+      // The last message validates only the address that the previous one was sent to. If the
+      // initiator has moved since, its first data packet reveals it.
       const isLast = this.handshake.keys !== undefined && this.role === "responder";
       if (outcome === "advanced" && !(isLast && this.heardPath !== undefined)) this.heardPath = path;
       this.afterHandshake(nowMs);
     } else {
-      // The peer repeats its message: no packet of this side has reached it yet.
+      // The peer repeats its message: it has not received any packet from here yet.
       phase.link.ping();
     }
   }
@@ -572,9 +580,9 @@ export class Connection implements FrameOwner {
   }
 
   /**
-   * The peer broke the protocol: closes the connection with the error's wire code.
+   * The peer violated the protocol: closes the connection with the error's wire code.
    *
-   * @throws `error` if it is no violation of the peer's, and therefore a bug of this side
+   * @throws `error` if it is not a violation by the peer, and therefore a local bug
    */
   private fail(nowMs: number, error: unknown): void {
     if (!isRemoteError(error)) throw error;
@@ -630,7 +638,7 @@ export class Connection implements FrameOwner {
     tracer.closed(nowMs, state, cause.origin, cause.code, cause.errorCode, cause.reason);
   }
 
-  /** Counts a packet that is not taken in. */
+  /** Counts a packet that is dropped. */
   private drop(nowMs: number, byteLength: number, reason: DropReason): void {
     this.droppedPackets++;
     if (this.tracer !== undefined) this.tracer.packetDropped(nowMs, byteLength, reason);

@@ -1,23 +1,32 @@
-/** Unreliable datagrams beside the streams: sent once, under congestion control, never again.  // RFC 9221 */
+/**
+ * Unreliable datagrams beside the streams: sent once, under congestion control, and never
+ * retransmitted.  // RFC 9221
+ */
 
-/** Datagrams that wait for the window; a sender that is faster is told to wait.  // docs/protocol.md, "Datagrams" */
+/**
+ * Maximum number of datagrams that wait for the window; further ones are refused.  //
+ * docs/protocol.md, "Datagrams"
+ */
 const OUTGOING_LIMIT = 256;
-/** Datagrams that wait for the application, and their bytes; then the oldest is dropped. */
+/**
+ * Maximum number of datagrams that wait for the application, and of their bytes. Beyond it the
+ * oldest is dropped.
+ */
 const INCOMING_LIMIT = 512;
 const INCOMING_LIMIT_BYTES: number = 4 * 1024 * 1024;
 
 export class Datagrams {
   sentCount = 0;
   receivedCount = 0;
-  /** Datagrams that arrived and were dropped because nobody took them. */
+  /** Datagrams that arrived and were dropped because the application did not read them. */
   droppedCount = 0;
-  /** An event was raised and not answered yet. */
+  /** An event was raised and the application has not read yet. */
   isAnnounced = false;
   private readonly outgoing: Uint8Array[] = [];
   private readonly incoming: Uint8Array[] = [];
   private incomingBytes = 0;
 
-  /** Queues `bytes`, which may not change until sent; false when too many wait. */
+  /** Queues `bytes`, which must not change until sent. Returns false if too many datagrams wait. */
   send(bytes: Uint8Array): boolean {
     if (this.outgoing.length >= OUTGOING_LIMIT) return false;
     this.outgoing.push(bytes);

@@ -1,8 +1,9 @@
 /**
- * What a connection has once there are keys: the parts that build and open data packets, the path that they take,
- * and the timers of an established link.
+ * The parts of a connection that exist once there are keys: they build and open data packets,
+ * select the path, and keep the timers of an established link.
  *
- * It knows nothing of the connection's phase. Connection decides when a link begins and ends, and calls down.
+ * It does not know the connection's phase. Connection decides when a link begins and ends, and
+ * calls this class.
  * Read first: incoming.ts and transmission.ts.
  */
 import { DATAGRAM_FLOOR_BYTES, type Path } from "../../base/path.ts";
@@ -28,9 +29,9 @@ import { TIMER, type TimerTable } from "./timers.ts";
 import { Transmission } from "./transmission.ts";
 import type { TransportParameters } from "./transport-parameters.ts";
 
-/** Shortest keep-alive interval, however short the peer's idle timeout. */
+/** Minimum keep-alive interval, for any idle timeout of the peer. */
 const MIN_KEEP_ALIVE_MS = 250;
-/** Keep-alives in one idle timeout: a lost one must not end the link. */
+/** Number of keep-alives in one idle timeout: the loss of one must not end the link. */
 const KEEP_ALIVES_PER_IDLE_TIMEOUT = 3;
 
 /** The parts that exist before there are keys. */
@@ -60,12 +61,15 @@ export class Established {
   private readonly config: ConnectionConfig;
   private readonly events: EventQueue;
   private maxKeepAliveMs: number = Number.POSITIVE_INFINITY;
-  /** Silence that ends the link: the shorter of what both sides announced.  // RFC 9000 §10.1 */
+  /**
+   * Silence that ends the link: the shorter of the timeouts that both sides announced.  // RFC 9000
+   * §10.1
+   */
   private idleTimeoutMs: number = Number.POSITIVE_INFINITY;
 
   /**
-   * @param path where the handshake's last packet came from
-   * @param peerCeilingBytes the largest UDP payload that the peer takes in
+   * @param path the path over which the handshake's last packet arrived
+   * @param peerCeilingBytes the largest UDP payload that the peer accepts
    */
   constructor(
     nowMs: number,
@@ -139,7 +143,8 @@ export class Established {
   }
 
   /**
-   * Takes in the frames of the packet that open() opened last. Returns its CLOSE, if it holds one.
+   * Processes the frames of the packet that open() opened last. Returns its CLOSE, if it contains
+   * one.
    *
    * @throws SrudpError with a wire code if the packet breaks the protocol
    */
@@ -203,7 +208,7 @@ export class Established {
   setTimers(timers: TimerTable, nowMs: number): void {
     const { parts, transmission, life } = this;
     const { recovery, received, keys, paths } = parts;
-    // Without an allowance nothing may leave, so none of these could have an effect.
+    // Without an allowance no packet may leave, so none of these timers could have an effect.
     if (!transmission.isAmplificationLimited) {
       timers.set(TIMER.lossDetection, recovery.timeoutAt);
       timers.set(TIMER.ack, received.dueAtMs);
@@ -228,13 +233,14 @@ export class Established {
     paths.probe(nowMs, path, recovery.basePtoMs);
   }
 
-  /** Moves to `path`; false if it has not answered a probe lately. */
+  /** Moves to `path`; false if it has not answered a probe recently. */
   usePath(nowMs: number, path: Path): boolean {
     const { paths, recovery } = this.parts;
     if (path === paths.active) return true;
     if (!paths.hasProved(nowMs, path)) return false;
     this.afterMove(nowMs, paths.use(nowMs, path, recovery.sent.next, recovery.basePtoMs));
-    // The peer follows the next packet, and packets that were lost with the old path wait for an answer.
+    // The next packet makes the peer follow, and packets that were lost with the old path wait for
+    // an ACK.
     this.transmission.pingWanted = true;
     recovery.wantProbe();
     return true;
@@ -242,14 +248,14 @@ export class Established {
 
   // ------------------------------------------------------------------ path in use
 
-  /** A genuine packet came over the path in use, or the path in use is another one now. */
+  /** A genuine packet arrived over the path in use, or another path is now in use. */
   private onPathUsed(nowMs: number): void {
     if (this.life.onHeard(nowMs)) this.events.push(EVENT.pathAlive, 0, 0, this.path);
   }
 
   /**
-   * The link moved. A new port is taken for a NAT's new mapping, and the measurements stay; a new address is another
-   * network, and they begin anew.  // RFC 9000 §9.4
+   * The link moved. A new port is assumed to be a NAT's new mapping, so the measurements stay. A
+   * new address is assumed to be another network, so the measurements restart.  // RFC 9000 §9.4
    */
   private afterMove(nowMs: number, move: Move): void {
     if (move === "none") return;

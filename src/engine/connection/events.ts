@@ -1,4 +1,6 @@
-/** What a connection tells its user: numeric codes in a ring, filled into one object that the caller owns. */
+/**
+ * The events of a connection: numeric codes in a ring, copied into one object that the caller owns.
+ */
 import type { Path } from "../../base/path.ts";
 
 export const EVENT = {
@@ -8,37 +10,43 @@ export const EVENT = {
   peerOffered: 2,
   /** The peer opened stream `streamId`. */
   streamOpened: 3,
-  /** read() on `streamId` gives bytes, or its end has come; raised again only after read() ran dry. */
+  /**
+   * read() on `streamId` returns bytes, or its end was reached. Raised again only after read()
+   * returned no more.
+   */
   readable: 4,
-  /** write() on `streamId` is welcome again. */
+  /** write() on `streamId` may continue. */
   writable: 5,
-  /** The peer gave its half of `streamId` up, with `errorCode`. */
+  /** The peer reset its half of `streamId` with `errorCode`. */
   streamReset: 6,
-  /** The peer wants nothing more of `streamId`; our half was reset with `errorCode`. */
+  /** The peer wants no more data on `streamId`; the local half was reset with `errorCode`. */
   stopSending: 7,
-  /** Everything written to `streamId`, and its end, was acknowledged. */
+  /** Everything written to `streamId`, including its end, was acknowledged. */
   streamAcknowledged: 8,
   /** openStream() works again. */
   streamsAvailable: 9,
-  /** readDatagram() gives something. */
+  /** readDatagram() returns a datagram. */
   datagram: 10,
-  /** The connection is over, see `closeCause`. */
+  /** The connection has ended, see `closeCause`. */
   closed: 11,
-  /** The peer proved that it holds the keys: the link works both ways. */
+  /** The peer proved that it has the keys: the link works in both directions. */
   confirmed: 12,
   /** The connection moved to another path, see `path`. */
   pathChanged: 13,
-  /** `path` has answered our challenge: usePath() may move to it. */
+  /** `path` has answered the local challenge: usePath() may move to it. */
   pathValidated: 14,
   /** `connectionIds` changed. */
   idsChanged: 15,
-  /** `path` was asked in vain, for seconds and several times. */
+  /** `path` did not answer several challenges within some seconds. */
   pathFailed: 16,
-  /** The path in use, `path`, is silent for longer than a living one should be. */
+  /** The path in use, `path`, has been silent for longer than expected of a working path. */
   pathSuspect: 17,
   /** The path in use, `path`, counts as dead. The connection waits for it, or for another, until the idle timeout. */
   pathDead: 18,
-  /** What was suspect or dead carries packets again, or another path took its place: `path` is the one in use. */
+  /**
+   * The suspect or dead path carries packets again, or another path replaced it. `path` is the path
+   * in use.
+   */
   pathAlive: 19,
 } as const;
 
@@ -46,7 +54,7 @@ export interface ConnectionEvent {
   kind: number;
   streamId: number;
   errorCode: number;
-  /** Of the events that concern one. */
+  /** For events that concern a path. */
   path?: Path | undefined;
 }
 
@@ -64,7 +72,7 @@ export class EventQueue {
     this.paths.push(path);
   }
 
-  /** Moves the oldest event into `into`; false when there is none. */
+  /** Moves the oldest event into `into`; false if there is none. */
   poll(into: ConnectionEvent): boolean {
     if (this.head === this.kinds.length) return false;
     into.kind = this.kinds[this.head]!;

@@ -1,8 +1,9 @@
 /**
- * Opens received packets and gives their frames to whom they concern.
+ * Opens received packets and dispatches their frames.
  *
- * What does not open is counted and changes nothing. What opens and breaks the rules throws a SrudpError,
- * which ends the connection with its wire code.  // RFC 9000 §12, §13; docs/protocol.md, "Data packets"
+ * A packet that does not open is counted and changes nothing. An authentic packet that breaks the
+ * rules throws a SrudpError, which ends the connection with its wire code.  // RFC 9000 §12, §13;
+ * docs/protocol.md, "Data packets"
  */
 
 import { copyBytes, utf8Decode } from "../../base/bytes.ts";
@@ -16,8 +17,9 @@ import type { LinkParts } from "./link-parts.ts";
 import type { Transmission } from "./transmission.ts";
 
 /**
- * ACK frames of one packet that are looked at; further ones are skipped. An honest peer sends one, and each can
- * name 64 ranges in 130 bytes, which is more work for its length than any other frame.
+ * Maximum number of ACK frames processed in one packet; further ones are skipped. An honest peer
+ * sends one. Each can name 64 ranges in 130 bytes, which is more work for its length than any other
+ * frame.
  */
 const ACK_FRAMES_LIMIT = 4;
 
@@ -48,7 +50,10 @@ export class Incoming {
     this.lastReceivedAtMs = nowMs;
   }
 
-  /** Opens the packet at bytes[at, end) in place; false when it is not genuine, not new, or not for us. */
+  /**
+   * Opens the packet at bytes[at, end) in place; false if it is not genuine, not new, or not
+   * addressed to this connection.
+   */
   open(nowMs: number, path: Path, bytes: Uint8Array, at: number, end: number): boolean {
     const { keys, ids, paths, recovery, tracer } = this.parts;
     const packetNumber = packetNumberOf(bytes, at);
@@ -82,7 +87,9 @@ export class Incoming {
     return true;
   }
 
-  /** Takes in the frames of the packet that open() opened last, up to a CLOSE, which it returns. */
+  /**
+   * Processes the frames of the packet that open() opened last, up to a CLOSE, which it returns.
+   */
   takeFrames(nowMs: number, bytes: Uint8Array, at: number, end: number): CloseFrame | undefined {
     this.movedTo = undefined;
     const { frames, parts } = this;
@@ -105,7 +112,7 @@ export class Incoming {
     return undefined;
   }
 
-  /** Whether the packet that open() opened last holds a CLOSE; nothing of it is taken in. */
+  /** Whether the packet that open() opened last contains a CLOSE. Processes nothing. */
   holdsClose(bytes: Uint8Array, at: number, end: number): boolean {
     const { frames } = this;
     frames.reset(bytes, at + HEADER_BYTES, end - TAG_BYTES);
@@ -181,7 +188,7 @@ export class Incoming {
     }
   }
 
-  /** Tells whoever finds connections by their IDs when these have changed. */
+  /** Reports a change of the local connection IDs, so that the caller can update its table. */
   announceIds(): void {
     if (!this.parts.ids.changed) return;
     this.parts.ids.changed = false;
@@ -203,9 +210,9 @@ function closeOf({ code, bytes, start, end }: FrameCursor): CloseFrame {
 }
 
 /**
- * Frames that may be sent to try a path without moving to it.  // RFC 9000 §9.1
- * Deviates: NEW_CONNECTION_ID is not among them. Here it never travels on a path that is only tried, but it
- * may be all that a packet on the path in use carries.
+ * Frames that may be sent to probe a path without moving to it.  // RFC 9000 §9.1
+ * Deviates: NEW_CONNECTION_ID is not a probing frame. It is never sent on a path that is only
+ * probed, but it may be the only frame of a packet on the path in use.
  */
 function isProbing(type: number): boolean {
   return type === FRAME.padding || type === FRAME.pathChallenge || type === FRAME.pathResponse;

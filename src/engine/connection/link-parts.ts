@@ -1,4 +1,4 @@
-/** The parts of an established connection that its receiving and its sending half share. */
+/** The parts of an established connection that its receiving and sending halves share. */
 import type { KeyUpdate } from "../handshake/key-update.ts";
 import type { PathControl } from "../path/path-control.ts";
 import type { Activity } from "../path/path-life.ts";

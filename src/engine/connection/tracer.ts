@@ -1,9 +1,9 @@
 /**
- * Who watches a connection from outside: told of every packet, loss, estimate and change of state at the
- * moment of it, and changing nothing.
+ * The interface of an observer of a connection. It receives every packet, loss, estimate and change
+ * of state at once, and changes nothing.
  *
- * A connection without a tracer pays for one comparison at each of these places. With one it hands over
- * numbers and what exists anyway; nothing is made for the tracer's sake, and it may keep nothing of it.
+ * A connection without a tracer pays for one comparison per event. With a tracer it passes numbers
+ * and existing objects; it allocates nothing for the tracer, which must not keep references.
  */
 import type { Path } from "../../base/path.ts";
 import type { CongestionController } from "../congestion/congestion.ts";
@@ -11,18 +11,18 @@ import type { Role } from "../handshake/handshake.ts";
 import type { RttEstimator } from "../recovery/rtt.ts";
 import type { TransportParameters } from "./transport-parameters.ts";
 
-/** Why a packet was dropped.  // draft-ietf-quic-qlog-quic-events §5.7, whose words these are */
+/** Why a packet was dropped.  // draft-ietf-quic-qlog-quic-events §5.7 defines these words */
 export type DropReason =
-  /** It is no packet. */
+  /** It is not a valid packet. */
   | "invalid"
-  /** A handshake packet that does not belong here, or does not verify. */
+  /** A handshake packet that is out of place, or does not verify. */
   | "rejected"
   | "key_unavailable"
   | "connection_unknown"
   | "duplicate"
   | "decryption_failure";
 
-/** What recovery and congestion control know at the moment. */
+/** The current state of recovery and congestion control. */
 export interface RecoveryMetrics {
   readonly rtt: RttEstimator;
   readonly controller: CongestionController;
@@ -32,16 +32,19 @@ export interface RecoveryMetrics {
 }
 
 export interface Tracer {
-  /** A handshake or notice packet leaves over `path`: bytes[0, byteLength). */
+  /** A handshake or notice packet is sent over `path`: bytes[0, byteLength). */
   handshakeSent(nowMs: number, path: Path, bytes: Uint8Array, byteLength: number): void;
-  /** A handshake or notice packet was taken in. */
+  /** A handshake or notice packet was accepted. */
   handshakeReceived(nowMs: number, path: Path, bytes: Uint8Array): void;
-  /** The keys are there. The role is settled from now on. */
+  /** The keys exist. The role is final. */
   established(nowMs: number, role: Role, peerConnectionId: Uint8Array): void;
   parametersSet(nowMs: number, side: "local" | "remote", parameters: TransportParameters): void;
-  /** The peer has shown that it holds the keys. */
+  /** The peer has proved that it has the keys. */
   confirmed(nowMs: number): void;
-  /** A data packet is about to be sealed: its frames stand open in bytes[from, to). `flags` are those of `SENT`. */
+  /**
+   * A data packet is about to be sealed: its plaintext frames are in bytes[from, to). `flags` are
+   * those of `SENT`.
+   */
   packetSent(
     nowMs: number,
     packetNumber: number,
@@ -51,7 +54,10 @@ export interface Tracer {
     from: number,
     to: number,
   ): void;
-  /** A data packet was opened: its frames stand in bytes[from, to). `epoch` is modulo 4, as on the wire. */
+  /**
+   * A data packet was opened: its frames are in bytes[from, to). `epoch` is modulo 4, as on the
+   * wire.
+   */
   packetReceived(
     nowMs: number,
     packetNumber: number,
@@ -60,17 +66,21 @@ export interface Tracer {
     from: number,
     to: number,
   ): void;
-  /** A data packet came before its keys and waits for them. */
+  /** A data packet arrived before its keys and is buffered. */
   packetBuffered(nowMs: number, byteLength: number): void;
   packetDropped(nowMs: number, byteLength: number, reason: DropReason): void;
-  /** @param isOvertaken by as many packets as prove a loss; false: for as long as proves one */
+  /**
+   * @param isOvertaken true if enough later packets were acknowledged, false if enough time passed
+   */
   packetLost(nowMs: number, packetNumber: number, isOvertaken: boolean, isMtuProbe: boolean): void;
   /** Some of the estimates may have changed. */
   metricsUpdated(nowMs: number, metrics: RecoveryMetrics): void;
   mtuUpdated(nowMs: number, oldBytes: number, newBytes: number): void;
-  /** Packets are sealed in this epoch from now on; `isAnswer` when the peer asked for it. */
+  /**
+   * Packets are sealed in this epoch from now on. `isAnswer` if the peer started the key update.
+   */
   keysUpdated(nowMs: number, epoch: number, isAnswer: boolean): void;
-  /** Packets go over `path` from now on; an unvalidated one is on trial. */
+  /** Packets are sent over `path` from now on. An unvalidated path is being validated. */
   pathChanged(nowMs: number, path: Path, isValidated: boolean): void;
   /** `path` has answered a challenge. */
   pathProved(nowMs: number, path: Path, isActive: boolean): void;
@@ -78,7 +88,7 @@ export interface Tracer {
    * The connection ends.
    *
    * @param code an `ErrorCode`, undefined for an orderly end
-   * @param state what it is in now
+   * @param state the state that the connection enters
    */
   closed(
     nowMs: number,
@@ -88,6 +98,6 @@ export interface Tracer {
     errorCode: number,
     reason: string,
   ): void;
-  /** Closing or draining is over: nothing further comes. */
+  /** Closing or draining is over: no further calls follow. */
   ended(nowMs: number): void;
 }

@@ -1,9 +1,10 @@
 /**
- * Builds outgoing packets: what goes into one, when it may leave, and what is remembered of it.
+ * Builds outgoing packets: selects their frames, decides when they may leave, and records what they
+ * contain.
  *
- * Order inside a packet: ACK, path frames, control, datagrams, streams. Congestion window and pacer hold
- * back everything but ACKs and probes. Packets of one call are equally long but for the last, so that one
- * system call can send them all.
+ * Order inside a packet: ACK, path frames, control, datagrams, streams. Congestion window and pacer
+ * hold back everything except ACKs and probes. All packets of one call except the last have equal
+ * length, so that one system call can send them.
  */
 import { DATAGRAM_FLOOR_BYTES, type Path } from "../../base/path.ts";
 import {
@@ -37,17 +38,20 @@ import type { Datagrams } from "./datagrams.ts";
 import type { LinkParts } from "./link-parts.ts";
 import type { Tracer } from "./tracer.ts";
 
-/** Packets between two numbers that are skipped on purpose: the minimum, and the range above it. */
+/**
+ * Number of packets between two packet numbers that are skipped on purpose: the minimum, and the
+ * range above it.
+ */
 const MIN_SKIP_PACKETS = 256;
 const SKIP_SPREAD_PACKETS = 1024;
-/** Remaining space up to this size is padded, so that the packets of a burst are equally long. */
+/** A remainder of up to this size is padded, so that the packets of a burst have equal length. */
 const PADDED_BYTES = 32;
-/** Most datagrams of one system call.  // UDP_MAX_SEGMENTS of Linux */
+/** Maximum number of datagrams in one system call.  // UDP_MAX_SEGMENTS of Linux */
 const MAX_BURST_PACKETS = 64;
 /** Window, in packets, below which every second packet is acknowledged. */
 const ACK_FREQUENCY_FROM_PACKETS = 16;
 
-/** Sent packets that are remembered at once: far more than the largest window holds. */
+/** Maximum number of sent packets that are recorded at once: far more than the largest window. */
 const REMEMBERED_PACKETS = 65_536;
 /** Packet numbers reserved for the last burst and the CLOSE packets after it. */
 const CLOSING_RESERVE_PACKETS = 4096;
@@ -129,7 +133,7 @@ export class Transmission {
 
   /** Largest payload of a DATAGRAM frame that fits into one packet and that the peer accepts. */
   get maxDatagramBytes(): number {
-    // Type, length (2 bytes for anything that fits), and room for nothing else.
+    // Type, length (2 bytes for any length that fits), and no room for another frame.
     return Math.min(this.datagramBytes - PACKET_OVERHEAD_BYTES - 3, this.peerMaxDatagramBytes);
   }
 
@@ -169,7 +173,7 @@ export class Transmission {
     this.recovery.sent.push();
     const type = other.isResponse ? FRAME.pathResponse : FRAME.pathChallenge;
     let end = writePathToken(bytes, HEADER_BYTES, type, other.token);
-    // A challenge also asks whether the path carries what every path must; an answer stays small.
+    // A challenge also checks that the path carries the datagram floor; a response stays small.
     if (!other.isResponse) end = pad(bytes, end, DATAGRAM_FLOOR_BYTES - TAG_BYTES);
     const length = this.seal(nowMs, bytes, 0, end, 0);
     this.recovery.onSent(nowMs, length, 0);
@@ -187,7 +191,10 @@ export class Transmission {
     return length;
   }
 
-  /** When the next larger datagram is tried. Infinity while the window is full: then an ACK has to make room first. */
+  /**
+   * When the next larger datagram is probed. Infinity while the window is full: an ACK must first
+   * make room.
+   */
   get mtuProbeAtMs(): number {
     const { mtu } = this;
     if (!this.isMtuProbeAllowed || !this.fitsWindow(mtu.probeBytes)) return Number.POSITIVE_INFINITY;
@@ -227,7 +234,7 @@ export class Transmission {
     return this.paths.isValidated && this.recovery.rtt.hasSample && this.recovery.ptoCount === 0;
   }
 
-  /** A packet of nothing but PING and padding, larger than any before.  // RFC 8899 §4.1 */
+  /** Writes a packet with only PING and padding, larger than any before.  // RFC 8899 §4.1 */
   private buildMtuProbe(nowMs: number, bytes: Uint8Array): number {
     if (!this.isMtuProbeAllowed || nowMs < this.mtu.probeAtMs) return 0;
     const size = this.mtu.probeBytes;
@@ -384,7 +391,7 @@ export class Transmission {
     return next;
   }
 
-  /** An ACK_FREQUENCY frame was lost: ask again with the next packet. */
+  /** An ACK_FREQUENCY frame was lost: request again with the next packet. */
   repeatAckFrequency(): void {
     this.ackEveryPackets = 0;
   }
@@ -393,7 +400,7 @@ export class Transmission {
     const { datagrams } = this;
     for (let payload = datagrams.next; payload !== undefined; payload = datagrams.next) {
       if (payload.length > this.maxDatagramBytes) {
-        // The path shrank since it was queued: it can never leave.
+        // The path's datagram size shrank since it was queued, so it can never be sent.
         datagrams.takeNext();
         continue;
       }
@@ -407,7 +414,10 @@ export class Transmission {
     return at;
   }
 
-  /** Puts the header in front of the frames in bytes[at + header, end), seals them, and counts the packet. */
+  /**
+   * Puts the header before the frames in bytes[at + header, end), seals them, and counts the
+   * packet.
+   */
   private seal(nowMs: number, bytes: Uint8Array, at: number, end: number, flags: number): number {
     const packetNumber = this.recovery.sent.next - 1;
     if (packetNumber >= PACKET_NUMBER_LIMIT) throw new RangeError("packet numbers are used up");
@@ -430,7 +440,7 @@ export class Transmission {
   }
 }
 
-/** Fills bytes[at, end) with PADDING; returns the index behind. */
+/** Fills bytes[at, end) with PADDING; returns the index after it. */
 function pad(bytes: Uint8Array, at: number, end: number): number {
   if (end <= at) return at;
   bytes.fill(FRAME.padding, at, end);

@@ -1,23 +1,26 @@
 /**
- * The limits that each side announces, encrypted, in its handshake: id, length and value of each, all
- * varints; unknown ids are passed over.  // after RFC 9000 §18
+ * The limits that each side announces, encrypted, in its handshake: ID, length and value of each,
+ * all as varints. Unknown IDs are ignored.  // after RFC 9000 §18
  */
 import { SrudpError } from "../../base/errors.ts";
 import { Reader } from "../../base/reader.ts";
 import { varintBytes, writeVarint } from "../../base/varint.ts";
 
 export interface TransportParameters {
-  /** Bytes that the peer may send on all streams together, and on each, before it is granted more. */
+  /**
+   * Bytes that the peer may send on all streams together, and on each stream, before it receives
+   * more credit.
+   */
   maxDataBytes: number;
   maxStreamDataBytes: number;
   /** Streams that the peer may have open at once. */
   maxStreams: number;
   maxAckDelayMs: number;
-  /** Silence after which this side gives the link up; 0 for never. */
+  /** Silence after which the local side ends the link; 0 for never. */
   idleTimeoutMs: number;
-  /** Largest DATAGRAM payload that this side takes in. */
+  /** The largest DATAGRAM payload that the local side accepts. */
   maxDatagramBytes: number;
-  /** Largest UDP payload that this side takes in. */
+  /** The largest UDP payload that the local side accepts. */
   maxUdpPayloadBytes: number;
 }
 
@@ -32,7 +35,8 @@ const IDS: readonly (readonly [keyof TransportParameters, number])[] = [
 ];
 
 export const DEFAULT_PARAMETERS: Readonly<TransportParameters> = {
-  // docs/protocol.md, "Flow control": streams start at 512 KiB; together they may have half as much again.
+  // docs/protocol.md, "Flow control": a stream starts at 512 KiB; all streams together get 1.5
+  // times as much.
   maxDataBytes: 768 * 1024,
   maxStreamDataBytes: 512 * 1024,
   maxStreams: 1024,
@@ -53,7 +57,10 @@ export function encodeParameters(parameters: TransportParameters): Uint8Array {
   return bytes.slice(0, at);
 }
 
-/** Throws ERR_PARAMETER for what cannot be read, comes twice, or would let nothing through. */
+/**
+ * Throws ERR_PARAMETER for a parameter that is unreadable, is repeated, or would allow no data at
+ * all.
+ */
 export function decodeParameters(bytes: Uint8Array): TransportParameters {
   const parameters: TransportParameters = { ...DEFAULT_PARAMETERS };
   const reader = new Reader(bytes);

@@ -1,9 +1,10 @@
 /**
- * The half of a handshake that asks: it sends a message, repeats it until the answer is there, and goes on.
+ * The initiating half of a handshake: it sends a message, repeats it until the answer arrives, and
+ * continues.
  *
- * Only an intact answer that names this attempt (connection ID, tie-break, mode) is looked at. A noise2 is
- * read on a Noise state made anew from the same keys, so whatever is wrong with it leaves no trace.
- * Read first: the flow in handshake.ts.
+ * It processes only an intact answer that names this attempt (connection ID, tie-break, mode). It
+ * reads a noise2 on a new Noise state made from the same keys, so an invalid noise2 has no effect.
+ * Read first: the message flow in handshake.ts.
  */
 import { equalBytes } from "../../base/bytes.ts";
 import type { ErrorCode } from "../../base/errors.ts";
@@ -46,14 +47,18 @@ import {
 } from "./handshake-transcript.ts";
 
 /**
- * A confirmation under a PAKE that is not validly answered for this long was a wrong guess, if anything was
- * heard meanwhile. Silence is the path's, and has more time.
+ * A PAKE confirmation without a valid answer after this time was a wrong guess, if any packet of
+ * this attempt arrived meanwhile. Without any packet the path is assumed to be the cause, and the
+ * limit is longer.
  */
 const CONFIRMATION_MS = 10_000;
 const SILENCE_MS = 60_000;
-/** While somebody thinks about the peer's key, this keeps the peer's half-open state and the NAT awake. */
+/**
+ * Interval at which the message is repeated while the user decides about the peer's key. It keeps
+ * the peer's half-open state and the NAT mapping alive.
+ */
 const PARKED_RESEND_MS = 5000;
-/** A cookie makes the first message leave at once, once in so long. */
+/** A cookie makes the first message leave at once, but no more often than this. */
 const COOKIE_PAUSE_MS = 250;
 
 const NOTHING: Uint8Array = new Uint8Array(0);
@@ -61,33 +66,38 @@ const UNKNOWN_ID: Uint8Array = new Uint8Array(CONNECTION_ID_BYTES);
 
 type InitiatorState =
   | { readonly kind: "idle" }
-  /** pakeOpen is in the air. */
+  /** pakeOpen is in flight. */
   | {
       readonly kind: "opening";
       readonly pake: Cpace;
       readonly request: RepeatedRequest;
       hint: Hint | undefined;
     }
-  /** noise1 has been sent; after a PAKE the peer is known, and the wait for noise2 is limited. */
+  /**
+   * noise1 was sent. After a PAKE the peer is known to be there, so the wait for noise2 is limited.
+   */
   | {
       readonly kind: "confirming";
       readonly noise: NoiseOptions;
       readonly peerId: Uint8Array | undefined;
       readonly request: RepeatedRequest;
       givenUpAtMs: number;
-      /** When what is in the air was sent first, and whether anything that names this attempt came since. */
+      /**
+       * When the message in flight was first sent, and whether any packet that names this attempt
+       * arrived since.
+       */
       readonly sinceMs: number;
       isHeard: boolean;
       hint: Hint | undefined;
     }
-  /** noise2 was good; somebody is asked about the peer's key. */
+  /** noise2 was valid; the user is asked about the peer's key. */
   | {
       readonly kind: "asking";
       readonly noise: NoiseHandshake;
       readonly hello: ResponderHello;
       readonly request: RepeatedRequest;
     }
-  /** noise3 is in the air until the first packet under the new keys. */
+  /** noise3 is repeated until the first packet under the new keys arrives. */
   | {
       readonly kind: "established";
       readonly keys: HandshakeKeys;
@@ -96,7 +106,9 @@ type InitiatorState =
   | { readonly kind: "failed"; readonly code: ErrorCode };
 
 export class HandshakeInitiator {
-  /** What the peer speaks, once it said that this is not ours. */
+  /**
+   * The versions that the peer supports, after it reported that they do not include the local ones.
+   */
   peerVersions: VersionRange | undefined;
   private readonly config: HandshakeConfig;
   private readonly mode: Mode;
@@ -128,12 +140,12 @@ export class HandshakeInitiator {
     return this.state.kind === "failed" ? this.state.code : undefined;
   }
 
-  /** The message in the air, identical however often it is sent; undefined when none is. */
+  /** The message in flight, identical in each repetition; undefined if there is none. */
   get request(): Uint8Array | undefined {
     return "request" in this.state ? this.state.request?.bytes : undefined;
   }
 
-  /** Whether no answer was taken yet, so that nothing is lost by beginning anew. */
+  /** Whether no answer was accepted yet, so that a restart loses nothing. */
   get isOpening(): boolean {
     const { state } = this;
     return state.kind === "opening" || (state.kind === "confirming" && state.peerId === undefined);
@@ -146,7 +158,7 @@ export class HandshakeInitiator {
     return Math.min(resendAtMs, hintAtMs, state.kind === "confirming" ? state.givenUpAtMs : Infinity);
   }
 
-  /** Makes the first message, with fresh keys. Again after `redraw()`. */
+  /** Builds the first message, with fresh keys. Called again after `redraw()`. */
   start(nowMs: number): Uint8Array {
     const { mode } = this;
     if (isPakeMode(mode)) {
@@ -158,7 +170,7 @@ export class HandshakeInitiator {
     return this.sendNoise1(nowMs, presharedKey(this.config, mode), undefined, undefined);
   }
 
-  /** The tie-break was drawn by the peer as well: everything begins anew with another one. */
+  /** The peer drew the same tie-break: restarts with a new one. */
   redraw(nowMs: number): Uint8Array {
     this.fields = this.newFields();
     return this.start(nowMs);
@@ -185,7 +197,7 @@ export class HandshakeInitiator {
     }
   }
 
-  /** A notice is only remembered; the first one decides what is believed if no valid answer comes. */
+  /** A notice is only recorded. The first notice decides the error if no valid answer arrives. */
   handleNotice(nowMs: number, notice: Notice): Outcome {
     if (!equalBytes(notice.destinationId, this.fields.sourceId)) return IGNORED;
     const code = errorOfNotice(this.config, this.mode, notice);
@@ -193,9 +205,10 @@ export class HandshakeInitiator {
   }
 
   /**
-   * The responder is under load and wants the first message with proof that we are where it came from. Only
-   * a cookie that was sealed for that message opens; a fresh one (ours has expired, or our address has
-   * changed) takes the place of the one before.
+   * The responder is under load and requests proof that the local side receives packets at its
+   * source address. Only a cookie that was sealed for the present first message opens. A fresh
+   * cookie (the previous one has expired, or the local address has changed) replaces the previous
+   * one.
    */
   handleCookie(nowMs: number, { destinationId, nonce, sealed }: CookiePacket): Outcome {
     const { state, first } = this;
@@ -206,13 +219,14 @@ export class HandshakeInitiator {
     if (cookie === undefined || !("request" in state)) return IGNORED;
     const proof = proofOfCookie(cookie, first.mac1);
     state.request!.replace(encodeHandshakePacket(first.packet, packetIntegrity, () => ({ ...first, proof })));
-    // At once, but no faster than cookies can be asked for: a repeated one must not make us a source of packets.
+    // Send at once, but no more often than cookies can be requested: a replayed cookie must not
+    // trigger a packet each time.
     if (nowMs < first.cookieTakenAtMs + COOKIE_PAUSE_MS) return { result: "repeat" };
     first.cookieTakenAtMs = nowMs;
     return { result: "repeat", reply: state.request!.bytes };
   }
 
-  /** What is to be sent because of the time. */
+  /** Returns the message to send because a timer expired. */
   handleTimeout(nowMs: number): Uint8Array | undefined {
     const { state } = this;
     switch (state.kind) {
@@ -243,7 +257,7 @@ export class HandshakeInitiator {
     }
   }
 
-  /** The answer to verifyPeer's "ask"; returns noise3 when it is yes. */
+  /** The answer to verifyPeer's "ask". Returns noise3 if the key was accepted. */
   answerPeer(nowMs: number, accepted: boolean): Uint8Array | undefined {
     const { state } = this;
     if (state.kind !== "asking") return undefined;
@@ -252,13 +266,13 @@ export class HandshakeInitiator {
     return undefined;
   }
 
-  /** The peer has the keys: noise3 need not be repeated any more. */
+  /** The peer has the keys: stops repeating noise3. */
   confirm(): void {
     const { state } = this;
     if (state.kind === "established") this.state = { ...state, request: undefined };
   }
 
-  /** The first answer that holds a sound share is the only one; another would be another guess. */
+  /** Accepts only the first answer with a valid share; another would be another guess. */
   private takePakeAnswer(nowMs: number, pake: Cpace, packet: HandshakePacket): Outcome {
     if (highestCommonVersion(versionsOf(this.config), packet.versions) === undefined) return IGNORED;
     const responderFields = fieldBytes("responder", { ...packet, mode: this.mode });
@@ -271,7 +285,7 @@ export class HandshakeInitiator {
     };
   }
 
-  /** Sends noise1, whose tag is the confirmation of the PAKE if there was one. */
+  /** Sends noise1. After a PAKE, its tag is the confirmation. */
   private sendNoise1(
     nowMs: number,
     psk: Uint8Array | undefined,
@@ -304,7 +318,7 @@ export class HandshakeInitiator {
     noise.writeMessage(NOTHING);
     const payload = noise.readMessage(packet.body);
     const hello = payload && decodeResponderHello(payload);
-    // The ID in the clear header is edited as easily as any; the sealed one is the peer's.
+    // The ID in the clear header can be modified in transit; the sealed ID is authentic.
     if (hello === undefined || !equalBytes(hello.connectionId, packet.sourceId)) return IGNORED;
     if (hello.version !== highestCommonVersion(versionsOf(this.config), hello.versions)) {
       return this.takeHint(nowMs, "ERR_VERSION", hello.versions);
@@ -373,33 +387,33 @@ export class HandshakeInitiator {
   }
 }
 
-/** The first message, as a cookie is put into it. */
+/** The parts of the first message that are needed to add a cookie. */
 interface FirstMessage {
   readonly packet: Parameters<typeof encodeHandshakePacket>[0];
   readonly mac1: Uint8Array;
   cookieTakenAtMs: number;
 }
 
-/** The key of mac1: from what the responder is known by, if anything. */
+/** The key of mac1, derived from the credential that identifies the responder, if any. */
 function gateKeyOf(config: HandshakeConfig, mode: Mode): Uint8Array {
   const secret = presharedKey(config, mode);
   if (secret !== undefined) return gateKey("secret", secret);
   return mode === "key" && config.peerKey !== undefined ? gateKey("key", config.peerKey) : gateKey("public");
 }
 
-/** Pause before the first repetition, how it grows, and the longest. */
+/** Pause before the first repetition, growth factor, and maximum pause. */
 const RESEND_MS = 250;
 const RESEND_GROWTH = 1.5;
 const MAX_RESEND_MS = 1000;
 
 class RepeatedRequest {
   private current: Uint8Array;
-  /** When it is to be sent again. */
+  /** When to send the message again. */
   dueAtMs: number;
   private pauseMs: number;
   private readonly mostMs: number;
 
-  /** @param steadyPauseMs the pause between any two, instead of growing ones */
+  /** @param steadyPauseMs a constant pause between repetitions, instead of growing ones */
   constructor(nowMs: number, bytes: Uint8Array, steadyPauseMs?: number) {
     this.current = bytes;
     this.pauseMs = steadyPauseMs ?? RESEND_MS;
@@ -411,12 +425,12 @@ class RepeatedRequest {
     return this.current;
   }
 
-  /** The same message with a cookie, which is repeated from now on. */
+  /** Replaces the message with a copy that has a cookie; the copy is repeated from now on. */
   replace(bytes: Uint8Array): void {
     this.current = bytes;
   }
 
-  /** The bytes if their time has come, which then is set anew. */
+  /** The message if a repetition is due. Schedules the next one. */
   handleTimeout(nowMs: number): Uint8Array | undefined {
     if (nowMs < this.dueAtMs) return undefined;
     this.pauseMs = Math.min(this.mostMs, this.pauseMs * RESEND_GROWTH);

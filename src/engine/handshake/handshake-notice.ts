@@ -1,9 +1,10 @@
 /**
- * Notices: how a side that will not make a link says so, and what the other makes of it.
+ * Notices: how a responder reports that it will not make a link, and how the initiator interprets
+ * the report.
  *
- * A notice carries no proof, because there is no key yet that could prove it. So it is a hint: it names the
- * connection ID that only those on the way know, it is smaller than what it answers, and the initiator gives
- * a valid answer one more second to come before it believes it.
+ * A notice is not authenticated, because no key exists yet. It is therefore only a hint: it names
+ * the connection ID, which only hosts on the path know; it is smaller than the packet that it
+ * answers; and the initiator waits one more second for a valid answer before it accepts the hint.
  */
 import type { ErrorCode } from "../../base/errors.ts";
 import { packetIntegrity } from "../../crypto/integrity.ts";
@@ -20,14 +21,14 @@ import {
 } from "../../wire/handshake-packet.ts";
 import { type HandshakeConfig, highestCommonVersion, versionsOf } from "./handshake-config.ts";
 
-/** A hint is believed after this long without a valid answer. */
+/** A hint is accepted after this time without a valid answer. */
 const HINT_MS = 1000;
 
-/** Something unproven that speaks against a link. */
+/** An unauthenticated report that there will be no link. */
 export interface Hint {
   readonly code: ErrorCode;
   readonly believedAtMs: number;
-  /** What the peer is said to speak. */
+  /** The versions that the peer reportedly supports. */
   readonly versions: VersionRange;
 }
 
@@ -35,7 +36,7 @@ export function newHint(nowMs: number, code: ErrorCode, versions: VersionRange):
   return { code, believedAtMs: nowMs + HINT_MS, versions };
 }
 
-/** The notice (28 bytes, its request has 1200) with which `packet` is turned away. */
+/** The notice (28 bytes) that rejects `packet` (1200 bytes). */
 export function noticeFor(
   config: HandshakeConfig,
   packet: HandshakePacket,
@@ -46,8 +47,9 @@ export function noticeFor(
 }
 
 /**
- * The notice "busy" for a datagram that holds the first message of a handshake, 28 bytes; undefined for any
- * other bytes, which deserve silence. For a listener that has no room for another link.
+ * The notice "busy" for a datagram that contains the first message of a handshake, 28 bytes;
+ * undefined for any other bytes, which get no answer. Used by a listener that has no room for
+ * another link.
  */
 export function busyNotice(request: Uint8Array): Uint8Array | undefined {
   const packet = decodeHandshakePacket(request, packetIntegrity);
@@ -57,7 +59,9 @@ export function busyNotice(request: Uint8Array): Uint8Array | undefined {
   return encodeNotice({ reason: "busy", destinationId: packet.sourceId, versions }, packetIntegrity);
 }
 
-/** What `notice` amounts to at an initiator; undefined where nobody honest would have sent it. */
+/**
+ * The error that `notice` means for an initiator; undefined if no honest peer would have sent it.
+ */
 export function errorOfNotice(config: HandshakeConfig, mode: Mode, notice: Notice): ErrorCode | undefined {
   switch (notice.reason) {
     case "busy":
@@ -65,14 +69,15 @@ export function errorOfNotice(config: HandshakeConfig, mode: Mode, notice: Notic
     case "refused":
       return refusalError(mode);
     case "version":
-      // From a peer that speaks ours it is a lie, which would have us look for another version.
+      // A peer that supports a local version would not send this: a forged notice could otherwise
+      // make the initiator look for another version.
       return highestCommonVersion(versionsOf(config), notice.versions) === undefined
         ? "ERR_VERSION"
         : undefined;
   }
 }
 
-/** The error that a refusal in this mode amounts to; undefined where a refusal is never sent. */
+/** The error that a refusal means in this mode; undefined if a refusal is never sent. */
 export function refusalError(mode: Mode): ErrorCode | undefined {
   if (mode === "code") return "ERR_WRONG_CODE";
   return mode === "passphrase" ? "ERR_WRONG_PASSPHRASE" : undefined;

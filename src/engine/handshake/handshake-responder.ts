@@ -1,9 +1,11 @@
 /**
- * The half of a handshake that answers: one peer, named by its connection ID and tie-break.
+ * The responding half of a handshake, for one peer, which is identified by its connection ID and
+ * tie-break.
  *
- * It has no timer and sends nothing on its own. The request that was answered last is kept with its answer,
- * and the same bytes get the same answer again; everything else that does not fit is ignored.
- * Read first: the flow in handshake.ts.
+ * It has no timer and sends nothing on its own initiative. It keeps the last answered request and
+ * the answer, and answers the same bytes with the same answer. It ignores every other packet that
+ * does not fit.
+ * Read first: the message flow in handshake.ts.
  */
 import { equalBytes } from "../../base/bytes.ts";
 import type { ErrorCode } from "../../base/errors.ts";
@@ -41,7 +43,7 @@ import {
   presharedKey,
 } from "./handshake-transcript.ts";
 
-/** A request as it came, and what it was answered with. */
+/** A received request, and the answer to it. */
 interface Exchange {
   readonly request: Uint8Array;
   readonly reply: Uint8Array | undefined;
@@ -49,18 +51,18 @@ interface Exchange {
 
 type ResponderState =
   | { readonly kind: "waiting" }
-  /** pakeAnswer is out; noise1 must open under the PAKE's key. */
+  /** pakeAnswer was sent; noise1 must open under the PAKE's key. */
   | {
       readonly kind: "pakeAnswered";
       readonly last: Exchange;
       readonly psk: Uint8Array;
       readonly pake: PakeTranscript;
-      /** Made when it is first needed. */
+      /** Created when it is first needed. */
       noise: NoiseHandshake | undefined;
     }
-  /** noise2 is out. */
+  /** noise2 was sent. */
   | { readonly kind: "noiseAnswered"; readonly last: Exchange; readonly noise: NoiseHandshake }
-  /** noise3 was good; somebody is asked about the peer's key. */
+  /** noise3 was valid; the user is asked about the peer's key. */
   | { readonly kind: "asking"; readonly last: Exchange; readonly keys: HandshakeKeys }
   | {
       readonly kind: "established";
@@ -68,15 +70,16 @@ type ResponderState =
       readonly keys: HandshakeKeys;
       readonly refusedPeer: boolean;
     }
-  /** The peer speaks no version of ours, and is told so as often as it asks. */
+  /** The peer supports no local version. Each of its requests is answered with that report. */
   | { readonly kind: "failed"; readonly last: Exchange; readonly code: ErrorCode };
 
-/** What the first message of a stranger deserves before any work is done for it. */
+/** How to answer the first message of a stranger before any work is done for it. */
 export type FirstVerdict = "answer" | "silence" | NoticeReason;
 
 /**
- * Judges a pakeOpen or noise1 by its header alone. A mode that is not offered is met with silence; only
- * somebody with a code or passphrase is told, for it may have been burnt a moment ago.
+ * Judges a pakeOpen or noise1 by its header alone. A mode that is not offered gets no answer,
+ * except that a peer with a code or passphrase gets a notice, because the code may just have been
+ * retired.
  */
 export function judgeFirst(config: HandshakeConfig, packet: HandshakePacket): FirstVerdict {
   if (highestCommonVersion(versionsOf(config), packet.versions) === undefined) return "version";
@@ -88,19 +91,23 @@ export function judgeFirst(config: HandshakeConfig, packet: HandshakePacket): Fi
 }
 
 /**
- * Wrong confirmations of one run that are tried. They are all the same guess, but each costs a decryption. An
- * initiator with a wrong code repeats its own for a second; somebody on the path may add others.
+ * Maximum number of wrong confirmations that are tried in one run. They all test the same guess,
+ * but each costs a decryption. An initiator with a wrong code repeats its confirmation for a
+ * second, and an attacker on the path may add others.
  */
 const CONFIRMATIONS_LIMIT = 32;
 
 export class HandshakeResponder {
-  /** An intact noise1 did not open: the peer has guessed. A run of the PAKE is one guess, whatever follows. */
+  /**
+   * An intact noise1 did not open: the peer has made a guess. A run of the PAKE is one guess,
+   * regardless of later messages.
+   */
   guessFailed = false;
-  /** What the peer speaks, where that is not ours. */
+  /** The peer's versions, if they do not include a local one. */
   peerVersions: VersionRange | undefined;
   private readonly config: HandshakeConfig;
   private state: ResponderState = { kind: "waiting" };
-  /** The peer's header in its first message; set in every state but "waiting". */
+  /** The peer's header fields in its first message; set in every state except "waiting". */
   private peer: PublicFields | undefined;
   private wrongConfirmations = 0;
 
@@ -131,7 +138,10 @@ export class HandshakeResponder {
     return this.state.kind === "failed" ? this.state.code : undefined;
   }
 
-  /** Whether `packet` comes from the attempt that this answers; tie-breaks tell apart two of one peer. */
+  /**
+   * Whether `packet` belongs to the attempt that this object answers. Tie-breaks distinguish two
+   * attempts of one peer.
+   */
   isFrom(packet: HandshakePacket): boolean {
     const { peer } = this;
     return (
@@ -141,7 +151,7 @@ export class HandshakeResponder {
     );
   }
 
-  /** @param bytes what `packet` was read from */
+  /** @param bytes the encoded form of `packet` */
   handlePacket(packet: HandshakePacket, bytes: Uint8Array): Outcome {
     const { state } = this;
     if (state.kind === "waiting") return this.takeFirst(packet, bytes);
@@ -159,13 +169,19 @@ export class HandshakeResponder {
     }
   }
 
-  /** The answer to verifyPeer's "ask". A refused peer is established too: it is told under the keys. */
+  /**
+   * The answer to verifyPeer's "ask". A refused peer is also established, so that it receives the
+   * refusal under the keys.
+   */
   answerPeer(accepted: boolean): void {
     const { state } = this;
     if (state.kind === "asking") this.state = { ...state, kind: "established", refusedPeer: !accepted };
   }
 
-  /** Whether `packet` goes on from the first message: addressed to this side, and the same header otherwise. */
+  /**
+   * Whether `packet` continues the attempt: addressed to the local side, with the other header
+   * fields unchanged.
+   */
   private isNext(packet: HandshakePacket): boolean {
     const { peer } = this;
     return (
@@ -197,7 +213,7 @@ export class HandshakeResponder {
     const psk = presharedKey(this.config, fields.mode);
     const bodyBytes = X25519_BYTES + (psk === undefined ? 0 : AEAD_TAG_BYTES);
     const noise = this.newNoise(fields, psk, undefined);
-    // A secret that is not ours gets silence, and the genuine message may still come.
+    // A message under another secret gets no answer, and the genuine message may still arrive.
     if (packet.body.length !== bodyBytes || noise.readMessage(packet.body) === undefined) return IGNORED;
     return this.answerNoise1(fields, noise, bytes);
   }
@@ -222,8 +238,9 @@ export class HandshakeResponder {
   }
 
   /**
-   * noise1 after a PAKE. One run of CPace lets an attacker try one code, however many confirmations it
-   * sends, so a wrong one is counted once and the genuine one may still follow.
+   * Handles noise1 after a PAKE. One run of CPace lets an attacker test one code, regardless of the
+   * number of confirmations it sends. A wrong confirmation is therefore counted once, and the
+   * genuine one may still follow.
    */
   private takeConfirmation(
     state: ResponderState & { kind: "pakeAnswered" },
@@ -302,7 +319,10 @@ export class HandshakeResponder {
   }
 }
 
-/** Whether two packets ask the same; the second sending of a first message may have a cookie that the first had not. */
+/**
+ * Whether two packets are the same request. A repeated first message may have a cookie that the
+ * original did not have.
+ */
 function isSameRequest(a: Uint8Array, b: Uint8Array): boolean {
   return equalBytes(a.subarray(0, COOKIE_AT), b.subarray(0, COOKIE_AT));
 }

@@ -1,6 +1,6 @@
 /**
- * Carries the packets of a handshake over one of several paths: the initiator's candidates are tried one
- * after another, answers go back where the question came from.
+ * Sends the packets of a handshake over one of several paths. The initiator's candidates are tried
+ * one after another; answers return over the path of the request.
  */
 import type { Path } from "../../base/path.ts";
 import { handshakeKindOf } from "../../wire/handshake-packet.ts";
@@ -14,48 +14,54 @@ interface Outgoing {
   path: Path;
 }
 
-/** Pause before the next address of the peer is tried as well.  // RFC 8305 §5 */
+/** Pause before the next address of the peer is also tried.  // RFC 8305 §5 */
 const CANDIDATE_PAUSE_MS = 250;
-/** A secondary path is called so long after the others that their answers come first. */
+/** Delay of requests on secondary paths, so that answers over the other paths arrive first. */
 const SECONDARY_LAG_MS = 50;
-/** Paths that were asked beside the one that an answer came over, and still get what follows. */
+/**
+ * Maximum number of paths, beside the answered one, that received a request and also receive later
+ * messages.
+ */
 const OTHERS_LIMIT = 3;
-/** Times that they get it, unless we called them ourselves: they may have asked for nothing. */
+/**
+ * How often they receive these, unless the local side called them first: the host there may not
+ * have requested anything.
+ */
 const OTHERS_TRIES = 2;
-/** Paths that are remembered as asked or answered. */
+/** Maximum number of recorded paths on which a request or an answer was sent. */
 const PATHS_LIMIT = 64;
 
 export class HandshakeRoute {
   private readonly handshake: Handshake;
   private readonly candidates: Path[];
-  /** Paths that were called of our own accord, not because somebody called from there. */
+  /** Paths that the local side called first, not in answer to a request received over them. */
   private readonly called: Path[];
-  /** Messages since the last answer, the first included. */
+  /** Number of messages since the last answer, the first included. */
   private tries = 0;
-  /** Candidates in use, from the first. */
+  /** Number of candidates in use, from the start of the list. */
   private started: number;
   private nextCandidateAtMs: number;
-  /** Paths that are to carry the connection only if no other does, so they are called last. */
+  /** Paths that carry the connection only if no other path does, so they are called last. */
   private readonly secondary: Set<Path> = new Set();
-  /** When the message that left over the others leaves over these. */
+  /** When the message that was sent over the other paths is sent over the secondary paths. */
   private secondaryAtMs: number = Number.POSITIVE_INFINITY;
-  /** A secondary path has answered, and the others were called once more for that reason. */
+  /** A secondary path has answered, and the other paths were therefore called once more. */
   private hasDeferred = false;
-  /** They have had their time: an answer over a secondary path counts. */
+  /** The other paths have had enough time: an answer over a secondary path is accepted. */
   private mayUseSecondary = false;
   private packet: Uint8Array | undefined;
   private targets: Path[] = [];
-  /** Paths that our request went to: answers are taken from nowhere else. */
+  /** Paths on which a local request was sent. Answers are accepted only from these. */
   private readonly asked: Path[] = [];
-  /** Paths that our answers went to. */
+  /** Paths on which a local answer was sent. */
   private readonly answered: Path[] = [];
   private stopped = false;
-  /** A path has proved itself: no other is wanted. */
+  /** A path has answered: no other is needed. */
   private hasAnswer = false;
-  /** Times that the present packet was sent, and when last. */
+  /** How often the present packet was sent, and when last. */
   private sendings = 0;
   private sentAtMs = 0;
-  /** Round trip of the last exchange that tells one, −1 before. */
+  /** Round trip of the last exchange that allows a measurement; −1 before the first. */
   rttMs = -1;
 
   constructor(nowMs: number, handshake: Handshake, candidates: readonly Path[]) {
@@ -70,7 +76,10 @@ export class HandshakeRoute {
     }
   }
 
-  /** Other paths that our answers went to, the latest first: the peer is at one of them if it is not at `path`. */
+  /**
+   * Other paths on which local answers were sent, the latest first. If the peer is not at `path`,
+   * it is at one of these.
+   */
   othersAnswered(path: Path): Path[] {
     return this.answered
       .filter((answered) => answered !== path)
@@ -78,14 +87,17 @@ export class HandshakeRoute {
       .reverse();
   }
 
-  /** Whether our answer went to `path` and nowhere else, so that whoever goes on from it is there. */
+  /**
+   * Whether the local answer was sent to `path` and to no other path, so a peer that continues from
+   * the answer is at `path`.
+   */
   isProved(path: Path): boolean {
     return this.answered.length === 1 && this.answered[0] === path;
   }
 
   /**
-   * Whether `path` was called of our own accord. An answer over any other may be a copy, sent by somebody who
-   * called from there with another copy.
+   * Whether the local side called `path` first. An answer over any other path may be a copy: an
+   * attacker can request it over that path with a copied message.
    */
   hasCalled(path: Path): boolean {
     return this.called.includes(path);
@@ -97,22 +109,25 @@ export class HandshakeRoute {
       : Math.min(this.nextCandidateAtMs, this.secondaryAtMs, this.handshake.timeoutAt);
   }
 
-  /** The peer may be reached over `path` as well: the request goes there at once. */
+  /** The peer may also be reachable over `path`: the request is sent there at once. */
   addCandidate(path: Path): void {
     if (this.stopped || this.hasAnswer || this.candidates.includes(path)) return;
-    // Behind those in use; those that wait keep their turns.
+    // Insert after the paths in use and before those that wait, whose order is unchanged.
     this.candidates.splice(this.started++, 0, path);
     this.called.push(path);
     this.sendRequest([path]);
   }
 
-  /** As `addCandidate`; but from now on each message leaves over `path` a moment after it left over the others. */
+  /**
+   * Like `addCandidate`, but from now on each message is sent over `path` a moment later than over
+   * the other paths.
+   */
   addSecondary(path: Path): void {
     this.addCandidate(path);
     this.secondary.add(path);
   }
 
-  /** The socket is gone: nothing is sent by it any more. */
+  /** The socket was closed: nothing is sent from it any more. */
   dropCandidates(socket: number): void {
     if (this.hasAnswer) return;
     for (let i = this.candidates.length - 1; i >= 0; i--) {
@@ -123,21 +138,23 @@ export class HandshakeRoute {
     if (this.started === this.candidates.length) this.nextCandidateAtMs = Number.POSITIVE_INFINITY;
   }
 
-  /** A handshake or notice packet came over `path`. */
+  /** Handles a handshake or notice packet that arrived over `path`. */
   handlePacket(nowMs: number, path: Path, bytes: Uint8Array): "ignored" | "advanced" | "repeat" {
     const isNotice = kindOf(bytes[0]!) === PACKET_NOTICE;
     const kind = handshakeKindOf(bytes);
     const answers = isNotice || kind === "pakeAnswer" || kind === "noise2";
-    // An answer counts only from an address that was sent a request; case 3 of docs/threat-model.md.
+    // An answer counts only from an address to which a request was sent; case 3 of
+    // docs/threat-model.md.
     if (answers && this.handshake.role === "initiator" && !this.asked.includes(path)) return "ignored";
     if (answers && !isNotice && this.isTooEarly(nowMs, path)) return "ignored";
     const outcome = this.handshake.handlePacket(nowMs, bytes);
     if (outcome === "advanced") {
-      // Only the answer to a packet that was sent once tells how long it took.  // Karn's rule
+      // Only the answer to a packet that was sent once allows a measurement.  // Karn's algorithm
       if (this.sendings === 1) this.rttMs = nowMs - this.sentAtMs;
 
-      // This path works: no further ones are needed. But an answer proves who gave it, not where: what somebody
-      // copied from his own address must not keep the rest from the peer, so the others that were asked go on.
+      // This path works, so no further paths are needed. But an answer authenticates its author,
+      // not its source address: a copy sent from an attacker's address must not keep later messages
+      // from the peer, so the other requested paths stay in use.
       this.hasAnswer = true;
       this.secondary.delete(path);
       const others = this.asked.filter((asked) => asked !== path).slice(0, OTHERS_LIMIT);
@@ -170,7 +187,7 @@ export class HandshakeRoute {
     }
   }
 
-  /** The handshake was moved from outside and may have something to send. */
+  /** The caller changed the handshake, which may have a packet to send. */
   onHandshakeChanged(nowMs: number): void {
     this.sendToAll(nowMs);
   }
@@ -191,7 +208,7 @@ export class HandshakeRoute {
   }
 
   stop(): void {
-    // A refusal that is still to be sent may leave; nothing new comes after it.
+    // A pending refusal may still be sent; nothing new follows it.
     this.nextCandidateAtMs = Number.POSITIVE_INFINITY;
     this.secondaryAtMs = Number.POSITIVE_INFINITY;
     this.stopped = this.targets.length === 0;
@@ -204,8 +221,9 @@ export class HandshakeRoute {
   }
 
   /**
-   * Whether the answer over `path` is left for later. The peer may have begun to listen between a call over the
-   * other paths and the one over a secondary path, so the others are called once more before that one counts.
+   * Whether the answer over `path` is deferred. The peer may have begun to listen after the request
+   * on the other paths and before the one on the secondary path, so the other paths are called once
+   * more before a secondary path is accepted.
    */
   private isTooEarly(nowMs: number, path: Path): boolean {
     if (this.hasAnswer || this.mayUseSecondary || !this.secondary.has(path)) return false;
@@ -220,7 +238,7 @@ export class HandshakeRoute {
     return true;
   }
 
-  /** Sends the message in the air over further paths. */
+  /** Sends the message in flight over further paths. */
   private sendRequest(paths: readonly Path[]): void {
     const { request } = this.handshake;
     if (request === undefined) return;
@@ -232,7 +250,7 @@ export class HandshakeRoute {
     return this.candidates.slice(0, this.started);
   }
 
-  /** Sends what the handshake has to say over every path in use. */
+  /** Sends the handshake's next packet over every path in use. */
   private sendToAll(nowMs: number): void {
     if (!this.takePacket()) return;
     this.targets = this.inUse;
@@ -243,7 +261,10 @@ export class HandshakeRoute {
     this.secondaryAtMs = nowMs + SECONDARY_LAG_MS;
   }
 
-  /** Sends it over one path; calls that came in one batch are answered in the order in which they came. */
+  /**
+   * Sends the next packet over one path. Requests that arrived in one batch are answered in their
+   * order of arrival.
+   */
   private sendTo(path: Path): void {
     const { packet } = this;
     if (!this.takePacket()) return;
@@ -251,7 +272,7 @@ export class HandshakeRoute {
     if (!this.targets.includes(path)) this.targets.push(path);
   }
 
-  /** Takes the handshake's next packet; false when it has none. */
+  /** Takes the handshake's next packet; false if there is none. */
   private takePacket(): boolean {
     const packet = this.handshake.pollTransmit();
     if (packet === undefined) return false;

@@ -1,9 +1,9 @@
 /**
- * What the two sides of a handshake commit to: the inputs of CPace, Noise's prologue, and the values that
- * travel encrypted because the header that shows them in clear proves nothing.
+ * The values to which the two sides of a handshake commit: the inputs of CPace, Noise's prologue,
+ * and the values that are sent encrypted because the clear header is not authenticated.
  *
- * Every field that steers the exchange enters here, so that a header edited on the way leads to keys that
- * differ and never to a link. The bytes are set down in docs/protocol.md, "Key schedule".
+ * Every field that affects the exchange is included, so that a header modified in transit leads to
+ * different keys and never to a link. docs/protocol.md, "Key schedule", defines the bytes.
  */
 import { concatBytes, utf8Encode, writeU16 } from "../../base/bytes.ts";
 import { Reader } from "../../base/reader.ts";
@@ -15,7 +15,7 @@ import { type HandshakePacket, MODES, type Mode, type VersionRange } from "../..
 import { CONNECTION_ID_BYTES } from "../../wire/packet.ts";
 import type { HandshakeConfig, HandshakeKeys, Role } from "./handshake-config.ts";
 
-/** Names the protocol in every transcript. The wire version proper is in the fields. */
+/** Identifies the protocol in every transcript. The wire version is in the header fields. */
 const PROTOCOL: Uint8Array = utf8Encode(LABELS.protocol);
 const SUITE: Uint8Array = utf8Encode(LABELS.suite);
 const PAKE: Uint8Array = utf8Encode(LABELS.pake);
@@ -24,19 +24,19 @@ const PASSWORDS = {
   passphrase: utf8Encode(LABELS.passphrasePassword),
 };
 
-/** The modes in which a PAKE comes before Noise. */
+/** The modes in which a PAKE precedes Noise. */
 export type PakeMode = "code" | "passphrase";
 
 export function isPakeMode(mode: Mode): mode is PakeMode {
   return mode === "code" || mode === "passphrase";
 }
 
-/** The psk of the modes in which both sides have it from the start; undefined in the others. */
+/** The psk of the modes in which both sides have it beforehand; undefined in the others. */
 export function presharedKey(config: HandshakeConfig, mode: Mode): Uint8Array | undefined {
   return mode === "secret" || mode === "ticket" ? config.credentials[mode] : undefined;
 }
 
-/** What a side says of itself in the clear header of its packets. */
+/** The fields of one side in the clear header of its packets. */
 export type PublicFields = Pick<
   HandshakePacket,
   "sourceId" | "destinationId" | "versions" | "features" | "tieBreak"
@@ -44,7 +44,7 @@ export type PublicFields = Pick<
   readonly mode: Mode;
 };
 
-/** Both sides' part of a PAKE run, as the prologue binds it. */
+/** Both sides' part of a PAKE run, as bound by the prologue. */
 export interface PakeTranscript {
   readonly initiatorShare: Uint8Array;
   readonly responderShare: Uint8Array;
@@ -52,8 +52,8 @@ export interface PakeTranscript {
 }
 
 /**
- * A side's header fields as bytes: CPace's associated data, and a part of the prologue. The role stands in
- * front: CPace's transcript has no order by which to tell the sides apart.
+ * A side's header fields as bytes: CPace's associated data, and a part of the prologue. The role
+ * comes first, because CPace's transcript has no order that distinguishes the sides.
  */
 export function fieldBytes(role: Role, fields: PublicFields): Uint8Array {
   const head = Uint8Array.of(
@@ -67,7 +67,10 @@ export function fieldBytes(role: Role, fields: PublicFields): Uint8Array {
   return concatBytes(head, fields.tieBreak, fields.sourceId, fields.destinationId);
 }
 
-/** One side's run of CPace. The session is what the initiator alone has chosen when it makes its share. */
+/**
+ * One side's run of CPace. The session ID consists of the values that the initiator alone has
+ * chosen when it makes its share.
+ */
 export function newPake(
   config: HandshakeConfig,
   mode: PakeMode,
@@ -84,7 +87,7 @@ export function newPake(
   });
 }
 
-/** One side's Noise handshake, with a fresh ephemeral key; a psk makes it XXpsk0, else it is XX. */
+/** One side's Noise handshake, with a fresh ephemeral key: XXpsk0 with a psk, XX without. */
 export function noiseOptions(
   config: HandshakeConfig,
   role: Role,
@@ -103,17 +106,20 @@ export function noiseOptions(
   return psk === undefined ? { ...options, pattern: "XX" } : { ...options, pattern: "XXpsk0", psk };
 }
 
-/** Noise's prologue: suite, roles, mode, all that the initiator says in clear, and the PAKE where there was one. */
+/**
+ * Noise's prologue: suite, roles, mode, all fields that the initiator sends in clear, and the PAKE
+ * if there was one.
+ */
 function prologueOf(initiatorFields: Uint8Array, pake: PakeTranscript | undefined): Uint8Array {
   if (pake === undefined) return concatWithLengths(PROTOCOL, SUITE, initiatorFields);
   const { initiatorShare, responderShare, responderFields } = pake;
   return concatWithLengths(PROTOCOL, SUITE, initiatorFields, initiatorShare, responderShare, responderFields);
 }
 
-/** What the responder says of itself in noise2, encrypted. */
+/** The fields that the responder sends encrypted in noise2. */
 export interface ResponderHello {
   readonly versions: VersionRange;
-  /** The version that it chose. */
+  /** The version that the responder chose. */
   readonly version: number;
   readonly features: number;
   readonly connectionId: Uint8Array;
@@ -129,7 +135,7 @@ export function encodeResponderHello(hello: ResponderHello): Uint8Array {
   return concatBytes(head, hello.connectionId, hello.parameters);
 }
 
-/** Undefined when it is cut short. */
+/** Undefined if it is truncated. */
 export function decodeResponderHello(bytes: Uint8Array): ResponderHello | undefined {
   const reader = new Reader(bytes);
   const versions = { lowest: reader.u8(), highest: reader.u8() };
@@ -140,7 +146,7 @@ export function decodeResponderHello(bytes: Uint8Array): ResponderHello | undefi
   return reader.ok ? { versions, version, features, connectionId, parameters } : undefined;
 }
 
-/** The keys of a complete Noise handshake, as the side `role` has them. */
+/** The keys of a completed Noise handshake, from the point of view of `role`. */
 export function keysOf(
   noise: NoiseHandshake,
   role: Role,
@@ -160,7 +166,9 @@ export function keysOf(
   };
 }
 
-/** Each part behind its length in 16 bits, so that no two lists of parts give the same bytes. */
+/**
+ * Each part preceded by its length in 16 bits, so that no two lists of parts yield the same bytes.
+ */
 function concatWithLengths(...parts: readonly Uint8Array[]): Uint8Array {
   const pieces = parts.flatMap((part) => {
     const length = new Uint8Array(2);

@@ -1,7 +1,8 @@
 /**
- * The handshake: from two strangers' packets to keys that both have, or to a reason why not.
+ * The handshake: turns the packets of two strangers into shared keys, or into a reason for failure.
  *
- * Theory of operation. The initiator asks and repeats itself; the responder answers and has no timer.
+ * Theory of operation. The initiator sends requests and repeats them. The responder answers and has
+ * no timer.
  *
  *     initiator                                                responder
  *     ---------                                                ---------
@@ -10,39 +11,41 @@
  *
  *     confirming   -- noise1    {e} ----------------------->                  psk0 from the PAKE, whose tag
  *                  <------- noise2 {e, s, hello} -----------   noiseAnswered  confirms it; the secret; or none
- *     (asking)     key checked before the own one leaves
+ *     (asking)     peer's key checked before the local one is sent
  *     established  -- noise3    {s, parameters} ----------->   (asking)
  *                  <------- first packet under the keys ----   established
  *     confirmed
  *
- * Repetition: the bytes of a message never change. The initiator repeats its last one after 250 ms, then
- * 1.5 times as long, at most a second, until the next message is there (noise3: until `confirm()`). The
- * responder answers a repeated request with the answer that it has. So either direction may lose, repeat
- * and reorder as it likes.
+ * Repetition: the bytes of a message never change. The initiator repeats its last message after 250
+ * ms, then after pauses 1.5 times as long, at most a second, until the next message arrives
+ * (noise3: until `confirm()`). The responder answers a repeated request with the existing answer.
+ * Either direction may therefore lose, duplicate and reorder packets.
  *
- * Junk: a packet that is damaged, cut short, addressed to somebody else, sent by ourselves or out of turn
- * is ignored. Messages are tried on copies of the state, so what does not authenticate changes nothing, and
- * the genuine message completes after it. Two things cannot be taken back: the first sound PAKE answer is
- * the only one that is processed (more would be more guesses), so when it was forged the link fails with
- * ERR_WRONG_CODE, by a refusal or after ten seconds in which something was heard, but no valid noise2 (silence
- * has a minute and is ERR_TIMEOUT); and a noise1 in key mode, where nothing proves it yet.
+ * Junk: a packet is ignored if it is damaged, truncated, addressed to another connection, sent by
+ * the local side or out of turn. Messages are tried on copies of the state, so a message that fails
+ * authentication changes nothing, and the genuine message completes after it. Two things cannot be
+ * undone. The first valid PAKE answer is the only one that is processed, because more would be more
+ * guesses. If it was forged, the link fails with ERR_WRONG_CODE, by a refusal or after ten seconds
+ * in which packets arrived but no valid noise2 (without any packet the limit is a minute, and the
+ * error is ERR_TIMEOUT). The other is a noise1 in key mode, which nothing authenticates yet.
  *
- * Notices (refused, busy, version) prove nothing. The initiator believes one after a second in which no
- * valid answer came.
+ * Notices (refused, busy, version) are not authenticated. The initiator accepts one after a second
+ * in which no valid answer arrived.
  *
- * Load: a responder's owner may put a gate before it (gate.ts). It answers a first message with a cookie; the
- * initiator sends the same message again with the proof that it has it. A cookie opens only at whoever sent that
- * message, so a forged one is ignored.
+ * Load: the caller of a responder may put a gate before it (gate.ts). The gate answers a first
+ * message with a cookie, and the initiator sends the same message again with proof that it has the
+ * cookie. A cookie opens only for the sender of that message, so a forged cookie is ignored.
  *
- * Two initiators that may respond: each first message that comes competes with the own one. The higher
- * tie-break wins: its owner does not answer the other but sends its own again at once to where that came
- * from, and the loser answers it. Equal ones are drawn again. Since a first message proves nothing, the loser
- * keeps its own attempt until the other's is complete, and answers several. That makes no second link,
- * because of two genuine attempts only one is ever answered: each side answers nothing below its own
- * tie-break, and having answered it never draws another. What comes first to its end decides the role.
+ * Two initiators that may respond: each received first message competes with the local one. The
+ * higher tie-break wins. Its owner does not answer the peer's message, but sends its own again at
+ * once to the source of the peer's message, and the loser answers it. Equal tie-breaks are drawn
+ * again. Since a first message authenticates nothing, the loser continues its own attempt until the
+ * peer's is complete, and answers several. This makes no second link, because only one of two
+ * genuine attempts is ever answered: each side answers nothing below its own tie-break, and after
+ * answering never draws another. The attempt that completes first determines the role.
  *
- * The halves are in handshake-initiator.ts and handshake-responder.ts, what they commit to in
- * handshake-transcript.ts, the bytes in wire/handshake-packet.ts and docs/protocol.md.
+ * handshake-initiator.ts and handshake-responder.ts have the halves, handshake-transcript.ts the
+ * values to which they commit, wire/handshake-packet.ts and docs/protocol.md the bytes.
  */
 import { equalBytes } from "../../base/bytes.ts";
 import type { ErrorCode } from "../../base/errors.ts";
@@ -71,14 +74,17 @@ export type { Mode } from "../../wire/handshake-packet.ts";
 export type { Credentials, HandshakeConfig, HandshakeKeys, Role } from "./handshake-config.ts";
 export { busyNotice } from "./handshake-notice.ts";
 
-/** First messages of others that an initiator answers at the same time; beyond, the oldest unproven one goes. */
+/**
+ * Maximum number of first messages that an initiator answers at the same time. Beyond it the oldest
+ * unauthenticated one is dropped.
+ */
 const ANSWERS_LIMIT = 4;
-/** Times that equal tie-breaks are drawn again; chance alone never needs a second. */
+/** How often equal tie-breaks are drawn again. Chance alone never requires a second time. */
 const REDRAWS_LIMIT = 8;
-/** Wrong guesses that an initiator which may respond puts up with before it answers no more of them. */
+/** Number of wrong guesses after which an initiator that may respond answers no more guesses. */
 const GUESSES_LIMIT = 3;
 
-/** Where a handshake stands. "waiting": nothing that would be worth keeping state for has come. */
+/** The stage of a handshake. "waiting": no packet arrived that is worth keeping state for. */
 export type HandshakeStage = "waiting" | "exchanging" | "asking" | "established" | "failed";
 
 const STAGES: Readonly<Record<HandshakeInitiator["kind"] | HandshakeResponder["kind"], HandshakeStage>> = {
@@ -93,10 +99,13 @@ const STAGES: Readonly<Record<HandshakeInitiator["kind"] | HandshakeResponder["k
   failed: "failed",
 };
 
-/** One handshake. Methods take `now` in monotonic milliseconds; the constructor throws ERR_INTERNAL for misuse. */
+/**
+ * One handshake. Methods take `now` in monotonic milliseconds. The constructor throws ERR_INTERNAL
+ * for misuse.
+ */
 export class Handshake {
   private readonly config: HandshakeConfig;
-  /** Undefined at a responder, and once somebody else's attempt came to its end. */
+  /** Undefined at a responder, and once an attempt of a peer completed. */
   private initiator: HandshakeInitiator | undefined;
   private responders: HandshakeResponder[] = [];
   private redraws = 0;
@@ -110,7 +119,7 @@ export class Handshake {
     else this.responders = [new HandshakeResponder(config)];
   }
 
-  /** Becomes "responder" once, when the attempt of the other side was the one that came to its end. */
+  /** Becomes "responder" once, if the peer's attempt was the one that completed. */
   get role(): Role {
     return this.initiator === undefined ? "responder" : "initiator";
   }
@@ -119,12 +128,15 @@ export class Handshake {
     return STAGES[(this.initiator ?? this.responders[0]!).kind];
   }
 
-  /** When handleTimeout() wants to be called; Infinity for never. */
+  /** When to call handleTimeout(); Infinity for never. */
   get timeoutAt(): number {
     return this.initiator?.timeoutAt ?? Number.POSITIVE_INFINITY;
   }
 
-  /** Set when established: at the initiator with the sending of noise3, at the responder with its arrival. */
+  /**
+   * Set once established: at the initiator when it sends noise3, at the responder when noise3
+   * arrives.
+   */
   get keys(): HandshakeKeys | undefined {
     return (this.initiator ?? this.responders[0]!).keys;
   }
@@ -133,12 +145,15 @@ export class Handshake {
     return (this.initiator ?? this.responders[0]!).failure;
   }
 
-  /** Responder: the handshake is complete, but verifyPeer or answerPeer() said no. The peer is yet to be told. */
+  /**
+   * Responder: the handshake is complete, but verifyPeer or answerPeer() refused the peer. The peer
+   * has yet to receive the refusal.
+   */
   get refusedPeer(): boolean {
     return this.initiator === undefined && this.responders[0]!.refusedPeer;
   }
 
-  /** Whether some peer confirmed a wrong code or passphrase: one guess, never reset. */
+  /** Whether any peer confirmed a wrong code or passphrase: one guess, never reset. */
   get guessFailed(): boolean {
     return this.failedGuesses > 0;
   }
@@ -153,26 +168,29 @@ export class Handshake {
     return this.guesses;
   }
 
-  /** With failure ERR_VERSION: the wire versions that the peer speaks. */
+  /** After failure ERR_VERSION: the wire versions that the peer supports. */
   get peerVersions(): VersionRange | undefined {
     return (this.initiator ?? this.responders[0]!).peerVersions;
   }
 
-  /** The initiator's message in the air: what a path that is tried in addition is to carry. */
+  /** The initiator's message in flight, to be sent over a path that is added later. */
   get request(): Uint8Array | undefined {
     return this.initiator?.request;
   }
 
-  /** Queues the initiator's first message; a responder just waits. */
+  /** Queues the initiator's first message. A responder only waits. */
   start(now: number): void {
     if (this.initiator?.kind === "idle") this.outgoing = this.initiator.start(now);
   }
 
   /**
-   * Takes one whole handshake or notice packet, which stays the caller's. "ignored": it was nothing for us.
-   * "repeat": it was understood, and proves nothing new. "advanced": the exchange goes on with where it came
-   * from. After the latter two pollTransmit() may have the reply, which goes to where the packet came from.
-   * A repeated noise3 has none: the peer waits for the first packet under the keys.
+   * Handles one whole handshake or notice packet; the caller keeps ownership.
+   * - "ignored": it does not belong to this handshake
+   * - "repeat": it is valid, and authenticates nothing new
+   * - "advanced": the exchange continues with the sender of the packet
+   *
+   * After the latter two, pollTransmit() may have the reply, to be sent to the packet's source. A
+   * repeated noise3 has no reply: the peer waits for the first packet under the keys.
    */
   handlePacket(now: number, bytes: Uint8Array): "ignored" | "advanced" | "repeat" {
     const { result, reply } = this.handle(now, bytes);
@@ -180,13 +198,16 @@ export class Handshake {
     return result;
   }
 
-  /** The time of `timeoutAt` has come (an early call does no harm). */
+  /** Handles the timer of `timeoutAt`. An early call has no effect. */
   handleTimeout(now: number): void {
     const message = this.initiator?.handleTimeout(now);
     if (message !== undefined) this.outgoing = message;
   }
 
-  /** The packet that the last input asked for, once; owned by the handshake and not to be written to. */
+  /**
+   * The packet requested by the last input, once. The handshake owns it, and the caller must not
+   * modify it.
+   */
   pollTransmit(): Uint8Array | undefined {
     const { outgoing } = this;
     this.outgoing = undefined;
@@ -199,7 +220,7 @@ export class Handshake {
     else this.outgoing = this.initiator.answerPeer(now, accepted) ?? this.outgoing;
   }
 
-  /** A packet under the new keys has come, so the last message need not be repeated. */
+  /** A packet under the new keys arrived, so the last message need not be repeated. */
   confirm(): void {
     this.initiator?.confirm();
   }
@@ -215,7 +236,8 @@ export class Handshake {
       return cookie === undefined || initiator === undefined ? IGNORED : initiator.handleCookie(now, cookie);
     }
     const packet = decodeHandshakePacket(bytes, packetIntegrity);
-    // What carries the own connection ID as its source was sent by this side, whatever its role is now.
+    // A packet with the local connection ID as its source was sent by the local side, in either
+    // role.
     if (packet === undefined || equalBytes(packet.sourceId, this.config.connectionId)) return IGNORED;
     switch (packet.kind) {
       case "pakeAnswer":
@@ -231,7 +253,7 @@ export class Handshake {
     }
   }
 
-  /** An initiator that may respond hears of another's attempt. */
+  /** An initiator that may respond received a message of another attempt. */
   private compete(now: number, own: HandshakeInitiator, packet: HandshakePacket, bytes: Uint8Array): Outcome {
     const known = this.responders.find((responder) => responder.isFrom(packet));
     if (known !== undefined) return this.hand(known, packet, bytes);
@@ -253,12 +275,12 @@ export class Handshake {
     if (outcome.result !== "advanced") return outcome;
     this.makeRoom();
     this.responders.push(responder);
-    // Not even the secret's tag proves that this is no replay, so the path that it came on must not yet take
-    // the place of those on which the own attempt goes on.
+    // Even the tag under the secret does not prove that this is not a replay, so its path must not
+    // yet replace those of the local attempt.
     return { ...outcome, result: "repeat" };
   }
 
-  /** Gives a packet to the responder that it belongs to, and sees what that means for the whole. */
+  /** Passes a packet to its responder, and updates the overall state. */
   private hand(responder: HandshakeResponder, packet: HandshakePacket, bytes: Uint8Array): Outcome {
     const hadFailed = responder.guessFailed;
     const outcome = responder.handlePacket(packet, bytes);
@@ -281,7 +303,10 @@ export class Handshake {
     this.responders.splice(Math.max(0, unproven), 1);
   }
 
-  /** What an initiator answers others with: no more guessing once there was enough of it. */
+  /**
+   * The configuration for answering others: without guessable credentials once there were too many
+   * guesses.
+   */
   private answeringConfig(): HandshakeConfig {
     const { config } = this;
     if (this.guesses < GUESSES_LIMIT) return config;
@@ -290,7 +315,7 @@ export class Handshake {
   }
 }
 
-/** Below zero, zero or above: the order of two arrays of the same length, byte by byte. */
+/** The byte-wise order of two arrays of the same length: negative, zero or positive. */
 function compareBytes(a: Uint8Array, b: Uint8Array): number {
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return a[i]! - b[i]!;
   return 0;

@@ -1,12 +1,13 @@
 /**
  * The keys of a connection, epoch by epoch. Each epoch comes from a fresh Diffie-Hellman exchange
- * (NNpsk0, keyed with what the epoch before exported), carried in two REKEY frames, so that keys taken from
- * a machine neither open what went before nor, after the next exchange, what comes.
- * // docs/protocol.md, "Key update"; Noise rev 34 §9
+ * (NNpsk0, keyed with a secret exported from the previous epoch), carried in two REKEY frames. Keys
+ * stolen from a machine therefore open neither earlier epochs nor, after the next exchange, later
+ * ones.  // docs/protocol.md, "Key update"; Noise rev 34 §9
  *
- * Who asks seals under the new keys as soon as it has the answer; who answered only after it has opened a
- * packet of the new epoch, so nothing is sealed that the other side could not open. If both ask at once, the
- * question of the connection's initiator stands. Old keys stay for packets under way.
+ * The requesting side seals under the new keys as soon as it has the answer. The answering side
+ * does so only after it has opened a packet of the new epoch, so nothing is sealed that the peer
+ * could not open. If both send a request at once, that of the connection's initiator is used. Old
+ * keys are kept for packets in flight.
  */
 import { concatBytes, utf8Encode, writeU32 } from "../../base/bytes.ts";
 import { SrudpError } from "../../base/errors.ts";
@@ -16,20 +17,23 @@ import type { AeadKey, Primitives } from "../../crypto/primitives.ts";
 import { writeRekey } from "../../wire/frames.ts";
 import type { HandshakeKeys } from "./handshake-config.ts";
 
-/** Use of one epoch after which the next is asked for.  // docs/protocol.md, "Key update" */
+/** Use of one epoch after which the next is requested.  // docs/protocol.md, "Key update" */
 const REKEY_AFTER_MS = 120_000;
 const REKEY_AFTER_PACKETS: number = 2 ** 30;
-/** Packets of one epoch that are never exceeded. */
+/** Hard limit of packets in one epoch. */
 const EPOCH_PACKETS_LIMIT: number = 2 ** 32;
-/** Packets of an epoch that are kept for the last burst and the CLOSE after it. */
+/** Packets of an epoch that are reserved for the last burst and the CLOSE after it. */
 const CLOSING_RESERVE_PACKETS = 4096;
-/** Forged packets that force the next epoch.  // RFC 9001 §6.6, where it is 2^36 for ChaCha20-Poly1305 */
+/**
+ * Number of forged packets that force the next epoch.  // RFC 9001 §6.6, where it is 2^36 for
+ * ChaCha20-Poly1305
+ */
 const REKEY_AFTER_FORGERIES: number = 2 ** 36;
-/** A question or answer of NNpsk0 with an empty payload: a public key and a tag. */
+/** Length of an NNpsk0 request or answer with an empty payload: a public key and a tag. */
 const MESSAGE_BYTES = 48;
-/** Room that a REKEY frame takes. */
+/** Room for a REKEY frame. */
 export const REKEY_FRAME_BYTES: number = MESSAGE_BYTES + 16;
-/** Probe timeouts for which old keys open packets that are late.  // RFC 9001 §6.5 */
+/** Number of probe timeouts for which old keys still open late packets.  // RFC 9001 §6.5 */
 const OLD_KEYS_PTOS = 3;
 const STEP = { ask: 1, answer: 2 } as const;
 
@@ -46,7 +50,7 @@ interface OpenKeys {
 }
 
 export class KeyUpdate {
-  /** Epoch that packets are sealed in, from 0; the wire carries it modulo 4. */
+  /** Epoch in which packets are sealed, from 0; the wire carries it modulo 4. */
   epoch = 0;
   sealKey: AeadKey;
   /** Packets sealed in this epoch. */
@@ -59,14 +63,14 @@ export class KeyUpdate {
   private readonly limits: RekeyLimits;
   private readonly isInitiator: boolean;
   private readonly handshakeHash: Uint8Array;
-  /** Secret that the next epoch's exchange is keyed with. */
+  /** Secret with which the next epoch's exchange is keyed. */
   private secret: Uint8Array;
   private current: OpenKeys;
   private previous: OpenKeys | undefined;
   private previousUntilMs = Number.POSITIVE_INFINITY;
-  /** The peer has not been heard under the current keys yet. */
+  /** No packet of the peer under the current keys has arrived yet. */
   private isUnconfirmed = false;
-  /** Keys of the epoch that we answered for, until the peer uses it. */
+  /** Keys of the epoch whose request was answered, until the peer uses them. */
   private next: { epoch: number; openKey: AeadKey; sealKey: AeadKey } | undefined;
   private asking: NoiseHandshake | undefined;
   private frame: { epoch: number; step: number; message: Uint8Array } | undefined;
@@ -92,7 +96,7 @@ export class KeyUpdate {
     this.epochStartMs = nowMs;
   }
 
-  /** Key that opens packets of wire epoch `epoch` (0–3); undefined when there is none. */
+  /** The key that opens packets of wire epoch `epoch` (0–3); undefined if there is none. */
   openKeyOf(epoch: number): AeadKey | undefined {
     if ((this.current.epoch & 3) === epoch) return this.current.key;
     if (this.next !== undefined && (this.next.epoch & 3) === epoch) return this.next.openKey;
@@ -100,21 +104,25 @@ export class KeyUpdate {
     return undefined;
   }
 
-  /** Whether there are no keys but the current ones, so that it says nothing which of them opened a packet. */
+  /**
+   * Whether there are only the current keys, so that the key that opened a packet reveals no
+   * information.
+   */
   get isSettled(): boolean {
     return this.next === undefined && this.previous === undefined;
   }
 
-  /** A packet of wire epoch `epoch` was opened. Returns true when it moved us to a new epoch. */
+  /** A packet of wire epoch `epoch` was opened. Returns true if this advanced the local epoch. */
   onOpened(nowMs: number, epoch: number, ptoMs: number): boolean {
     const { next } = this;
     if (this.previous !== undefined && this.isUnconfirmed && (this.current.epoch & 3) === epoch) {
-      // RFC 9001 §6.5: until the peer has used the new keys, all that it sends comes under the old ones.
+      // RFC 9001 §6.5: until the peer has used the new keys, all of its packets arrive under the
+      // old ones.
       this.isUnconfirmed = false;
       this.previousUntilMs = nowMs + OLD_KEYS_PTOS * ptoMs;
     }
     if (next === undefined || (next.epoch & 3) !== epoch) return false;
-    // The peer uses the keys that we answered for: now they are safe to seal with.
+    // The peer uses the keys of the answered request: now it is safe to seal with them.
     this.advance(nowMs, next.epoch, next.sealKey, next.openKey);
     this.isUnconfirmed = false;
     this.previousUntilMs = nowMs + OLD_KEYS_PTOS * ptoMs;
@@ -122,7 +130,7 @@ export class KeyUpdate {
     return true;
   }
 
-  /** Lets the old keys go when their time is over, and asks for new ones when it has come. */
+  /** Drops old keys when their time is over, and requests new ones when they are due. */
   handleTimeout(nowMs: number): void {
     if (nowMs >= this.previousUntilMs) {
       this.previous = undefined;
@@ -133,24 +141,26 @@ export class KeyUpdate {
 
   get timeoutAt(): number {
     const isIdle = !this.isBusy;
-    // Time counts only while the link is used: an idle one keeps its keys.
+    // Time counts only while the link is used: an idle link keeps its keys.
     const askAtMs =
       isIdle && this.sealedPackets > 0 ? this.epochStartMs + this.limits.afterMs : Number.POSITIVE_INFINITY;
     return Math.min(this.previousUntilMs, askAtMs);
   }
 
-  /** Whether this epoch's keys may seal no more, but for a CLOSE. */
+  /** Whether this epoch's keys may seal nothing more except a CLOSE. */
   get isExhausted(): boolean {
     return this.sealedPackets >= EPOCH_PACKETS_LIMIT - CLOSING_RESERVE_PACKETS;
   }
 
-  /** Counts a packet about to be sealed. Throws ERR_INTERNAL at the hard limit.  // RFC 9001 §6.6 */
+  /**
+   * Counts a packet before it is sealed. Throws ERR_INTERNAL at the hard limit.  // RFC 9001 §6.6
+   */
   countSealed(): void {
     if (++this.sealedPackets >= EPOCH_PACKETS_LIMIT)
       throw new SrudpError("ERR_INTERNAL", "an epoch is used up");
   }
 
-  /** Starts an exchange unless one is on its way. */
+  /** Starts an exchange unless one is in progress. */
   ask(): void {
     if (this.isBusy) return;
     this.asking = this.exchange("initiator", this.epoch + 1);
@@ -166,12 +176,12 @@ export class KeyUpdate {
     return this.framePending;
   }
 
-  /** Whether an exchange is on its way: the next one waits until both sides use its keys. */
+  /** Whether an exchange is in progress: the next one waits until both sides use its keys. */
   private get isBusy(): boolean {
     return this.asking !== undefined || this.next !== undefined || this.isUnconfirmed;
   }
 
-  /** Whether packets have reached the number that makes the next epoch due. */
+  /** Whether the number of packets makes the next epoch due. */
   isDue(nowMs: number): boolean {
     if (this.isBusy) return false;
     const tooLong = this.sealedPackets > 0 && nowMs >= this.epochStartMs + this.limits.afterMs;
@@ -180,7 +190,7 @@ export class KeyUpdate {
     );
   }
 
-  /** Writes the frame that waits; `recordValue` names it for its fate. */
+  /** Writes the pending frame. `recordValue` identifies it when it is acknowledged or lost. */
   writeFrame(bytes: Uint8Array, at: number): number {
     const { epoch, step, message } = this.frame!;
     this.framePending = false;
@@ -191,12 +201,12 @@ export class KeyUpdate {
     return 2 * this.frame!.epoch + (this.frame!.step - 1);
   }
 
-  /** A REKEY frame was lost: the same bytes go again, while they are still of use. */
+  /** A REKEY frame was lost: the same bytes are sent again while they are still needed. */
   onFrameLost(value: number): void {
     if (this.frame !== undefined && value === this.recordValue) this.framePending = true;
   }
 
-  /** The peer's REKEY frame. Throws ERR_PROTOCOL for what no honest peer sends. */
+  /** Handles the peer's REKEY frame. Throws ERR_PROTOCOL for a frame that no honest peer sends. */
   onFrame(nowMs: number, epoch: number, step: number, message: Uint8Array): void {
     if (message.length !== MESSAGE_BYTES || (step !== STEP.ask && step !== STEP.answer)) {
       throw new SrudpError("ERR_PROTOCOL", "malformed key update");
@@ -206,11 +216,11 @@ export class KeyUpdate {
   }
 
   private onAsk(epoch: number, message: Uint8Array): void {
-    // A repetition of what was answered: the answer is repeated by its own loss.
+    // A repetition of an answered request. The answer has its own retransmission.
     if (epoch <= this.answeredEpoch || epoch <= this.epoch) return;
     if (epoch !== this.epoch + 1 || this.next !== undefined)
       throw new SrudpError("ERR_PROTOCOL", "key update out of turn");
-    // Both asked at once: the initiator's question stands.
+    // Both sides sent a request at once: the initiator's is used.
     if (this.asking !== undefined && this.isInitiator) return;
     this.asking = undefined;
     const exchange = this.exchange("responder", epoch);
@@ -269,7 +279,10 @@ export class KeyUpdate {
     });
   }
 
-  /** The old secret is wiped: who takes this machine's memory later cannot go back. */
+  /**
+   * Wipes the old secret, so that an attacker who reads this machine's memory later cannot recover
+   * earlier keys.
+   */
   private replaceSecret(exchange: NoiseHandshake): void {
     const fresh = exchange.exporter(LABELS.rekeySecret);
     this.secret.fill(0);

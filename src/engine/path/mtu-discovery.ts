@@ -1,6 +1,6 @@
 /**
- * Finds the largest datagram that the path carries, and notices when it carries less.
- * // RFC 8899 (DPLPMTUD), docs/protocol.md, "Path MTU"
+ * Finds the largest datagram that the path carries, and detects when the path carries less.  // RFC
+ * 8899 (DPLPMTUD), docs/protocol.md, "Path MTU"
  *
  * Deviates from a plain binary search: the ceiling is tried first, because most paths carry it.
  */
@@ -8,53 +8,65 @@ import { DATAGRAM_FLOOR_BYTES } from "../../base/path.ts";
 
 /** Smallest step worth a probe. */
 const STEP_BYTES = 20;
-/** Losses of a probe of one size that prove the size too large.  // RFC 8899 §5.1.2 MAX_PROBES */
+/**
+ * Losses of probes of one size after which the size counts as too large.  // RFC 8899 §5.1.2
+ * MAX_PROBES
+ */
 const TRIES = 3;
-/** A search that ended below the ceiling is repeated after this.  // RFC 8899 §5.1.1 PMTU_RAISE_TIMER */
+/**
+ * Time after which a search that ended below the ceiling is repeated.  // RFC 8899 §5.1.1
+ * PMTU_RAISE_TIMER
+ */
 const RAISE_AFTER_MS = 600_000;
-/** Large packets lost in a row, with none arriving, that prove a black hole. */
+/** Consecutive losses of large packets, with none arriving, that indicate a black hole. */
 const BLACK_HOLE_LOSSES = 4;
-/** Pause after a black hole, in round trips: what vanished is sent again first. */
+/** Pause after a black hole, in round trips: the lost data is retransmitted first. */
 const BLACK_HOLE_PAUSE_ROUND_TRIPS = 5;
-/** Pause between probes, in round trips, so that they stay a small part of what is sent. */
+/** Pause between probes, in round trips, so that they remain a small part of the traffic. */
 const PAUSE_ROUND_TRIPS = 1;
 
-/** UDP payload of an Ethernet frame over IPv4. */
+/** Largest UDP payload of an Ethernet frame over IPv4. */
 const ETHERNET_BYTES = 1472;
 
 export class MtuDiscovery {
   /** Datagrams of this size are known to arrive. */
   currentBytes: number = DATAGRAM_FLOOR_BYTES;
   private readonly ceilingBytes: number;
-  /** Sizes from this on are known to be lost; one more than the ceiling at first. */
+  /** Sizes from this value on are known to be lost; initially one more than the ceiling. */
   private tooLargeBytes: number;
   private tries = 0;
-  /** Size of the probe on its way, 0 for none. */
+  /** Size of the probe in flight, 0 for none. */
   private outstandingBytes = 0;
   private nextAtMs: number;
-  /** The search has ended, until it is time for another. */
+  /** The search has ended; it restarts later. */
   private isResting = false;
   private largeLosses = 0;
 
-  /** @param ceilingBytes largest UDP payload that is worth trying; the floor or less turns the search off */
+  /**
+   * @param ceilingBytes largest UDP payload that is worth trying; a value up to the floor disables
+   * the search
+   */
   constructor(nowMs: number, ceilingBytes: number) {
     this.ceilingBytes = ceilingBytes;
     this.tooLargeBytes = ceilingBytes + 1;
     this.nextAtMs = nowMs;
   }
 
-  /** When the next probe may leave; Infinity while one is on its way or nothing is left to find. */
+  /**
+   * When the next probe may leave; Infinity while one is in flight or there is nothing left to
+   * find.
+   */
   get probeAtMs(): number {
     if (this.outstandingBytes > 0 || this.currentBytes >= this.ceilingBytes) return Number.POSITIVE_INFINITY;
     return this.nextAtMs;
   }
 
-  /** Size that the next probe has. */
+  /** Size of the next probe. */
   get probeBytes(): number {
-    // A search that has ended begins anew with the ceiling, as the first one did.
+    // A new search starts with the ceiling, like the first one.
     if (this.isResting || this.tooLargeBytes > this.ceilingBytes) return this.ceilingBytes;
     const middle = Math.ceil((this.currentBytes + this.tooLargeBytes) / 2);
-    // Below an interface that takes far more, as loopback does, the path is Ethernet's more often than not.
+    // If the interface has a much larger MTU, as loopback does, the path usually has Ethernet's.
     return this.currentBytes < ETHERNET_BYTES ? Math.min(middle, ETHERNET_BYTES) : middle;
   }
 
@@ -82,7 +94,8 @@ export class MtuDiscovery {
     if (bytes !== this.outstandingBytes) return;
     this.outstandingBytes = 0;
     this.nextAtMs = nowMs + PAUSE_ROUND_TRIPS * rttMs;
-    // A late arrival has proved as much meanwhile: nothing is known of larger sizes.
+    // A late acknowledgement has confirmed this size meanwhile, so nothing is known about larger
+    // ones.
     if (bytes <= this.currentBytes) return;
     if (++this.tries < TRIES) return;
     this.tries = 0;
@@ -90,14 +103,14 @@ export class MtuDiscovery {
     this.restIfDone(nowMs);
   }
 
-  /** Packets above the floor arrived: what is that large passes. */
+  /** Packets above the floor arrived: the path carries packets of this size. */
   onLargeAcked(): void {
     this.largeLosses = 0;
   }
 
   /**
-   * `packets` above the floor were lost. Returns true when the path has turned into a black hole for them:
-   * from now on the floor holds, and the search begins anew below what used to pass.
+   * `packets` above the floor were lost. Returns true if the path has become a black hole for them:
+   * from now on the floor applies, and the search restarts below the size that used to pass.
    */
   onLargeLost(nowMs: number, packets: number, rttMs: number): boolean {
     this.largeLosses += packets;

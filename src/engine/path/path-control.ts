@@ -1,38 +1,54 @@
 /**
- * Which path packets take, and what may be sent to an address before it has proved that it wants it.
+ * Selects the path for packets, and limits what is sent to an address that is not validated yet.
  * // RFC 9000 §8.2, §9; docs/protocol.md, "Paths"
  *
- * Either end may move (QUIC lets only the client): only an authenticated packet with the highest number so
- * far starts it. The new path is used at once, but until its challenge is answered it gets no more than
- * three times what came from it; if it never answers, the last path that did is used again.
+ * Either side may migrate (QUIC allows only the client to). Only an authenticated packet with the
+ * highest number so far starts a migration. The new path is used at once, but until its challenge
+ * is answered it gets no more than three times the bytes received over it. If it never answers, the
+ * last validated path is used again.
  *
- * A path may also be tried beside the active one, and then be moved to: the peer follows the first packet
- * that comes over it. What the peer sent before it heard of that is no move back.
+ * A path may also be probed beside the active one, and used later: the peer follows the first
+ * packet that arrives over it. Packets that the peer sent before it knew of the move do not move
+ * the connection back.
  */
 
 import { copyBytes, equalBytes } from "../../base/bytes.ts";
 import type { Path } from "../../base/path.ts";
 import { PATH_TOKEN_BYTES } from "../../wire/frames.ts";
 
-/** Bytes that may go to an unvalidated address for each that came from it.  // RFC 9000 §8 */
+/**
+ * Bytes that may be sent to an unvalidated address for each byte received from it.  // RFC 9000 §8
+ */
 const AMPLIFICATION_LIMIT = 3;
-/** Probe timeouts after which an unanswered path is given up, and its shortest time.  // RFC 9000 §8.2.4 */
+/**
+ * Number of probe timeouts after which an unanswered path is given up, and the minimum time.  //
+ * RFC 9000 §8.2.4
+ */
 const VALIDATION_PTOS = 3;
 const MIN_VALIDATION_MS = 1000;
-/** Challenges of other paths that wait for their answers; more are dropped. */
+/** Maximum number of challenges from other paths that wait for a response; more are dropped. */
 const RESPONSES_LIMIT = 8;
 /** Paths that may be probed beside the active one. */
 const PROBES_LIMIT = 4;
-/** A path of which nothing is known is asked this often at least and at most, and for so long. */
+/**
+ * Minimum and maximum interval of challenges on a path without measurements, and their total
+ * duration.
+ */
 const MIN_PROBE_MS = 100;
 const MAX_PROBE_MS = 500;
 const PROBE_ENDS_MS = 3000;
-/** A path that has answered may be moved to for this long, and so many of them are remembered. */
+/**
+ * How long after a response a path may be used without a new challenge, and how many paths are
+ * remembered.
+ */
 const PROVED_MS = 60_000;
 const PROVED_LIMIT = 8;
-/** Paths that did not prove themselves and may have another turn. */
+/** Paths that failed validation and may be tried again. */
 const UNTRIED_LIMIT = 4;
-/** Probe timeouts, and time at least, in which the peer is to follow a move of ours. */
+/**
+ * Number of probe timeouts, and the minimum time, within which the peer is expected to follow a
+ * local move.
+ */
 const FOLLOW_PTOS = 3;
 const MIN_FOLLOW_MS = 1000;
 
@@ -40,17 +56,20 @@ interface Challenge {
   readonly path: Path;
   readonly token: Uint8Array;
   nextAtMs: number;
-  /** When it is given up; every try before then has the same token, so that a late answer counts. */
+  /**
+   * When validation gives up. All challenges until then have the same token, so that a late
+   * response counts.
+   */
   readonly endsAtMs: number;
-  /** The pause between two tries; undefined for the probe timeout as it is by then. */
+  /** Interval of challenges; undefined for the probe timeout at that time. */
   readonly everyMs: number | undefined;
   wanted: boolean;
 }
 
-/** A move of ours that the peer has not been seen to follow. */
+/** A local move that the peer has not been seen to follow. */
 interface OwnMove {
   readonly from: Path;
-  /** The first packet number that may leave over the new path. */
+  /** The first packet number that may be sent over the new path. */
   readonly packetNumber: number;
   readonly endsAtMs: number;
 }
@@ -62,7 +81,7 @@ export class PathControl {
   active: Path;
   isValidated = true;
   migrations = 0;
-  /** Paths whose challenge was given up, to be taken by the owner. */
+  /** Paths whose validation failed, to be taken by the owner. */
   readonly abandoned: Path[] = [];
   private readonly random: (byteLength: number) => Uint8Array;
   private readonly isInitiator: boolean;
@@ -88,7 +107,7 @@ export class PathControl {
     return AMPLIFICATION_LIMIT * this.receivedBytes - this.sentBytes;
   }
 
-  /** An authenticated datagram of `byteLength` bytes came over `path`. */
+  /** An authenticated datagram of `byteLength` bytes arrived over `path`. */
   onReceived(path: Path, byteLength: number): void {
     if (path === this.active) this.receivedBytes += byteLength;
   }
@@ -97,13 +116,14 @@ export class PathControl {
     if (!this.isValidated) this.sentBytes += byteLength;
   }
 
-  /** The newest packet came over another path: follow it. Says what changed. */
+  /** The newest packet arrived over another path: follows it. Returns what changed. */
   follow(nowMs: number, path: Path, byteLength: number, ptoMs: number): Move {
     if (path === this.active || this.isLeftBehind(nowMs, path)) return "none";
     this.ownMove = undefined;
     const move = this.moveTo(path);
     if (path === this.previous || this.hasProved(nowMs, path)) {
-      // Where it came from, or has answered already: that address has proved itself.  // RFC 9000 §9.3
+      // The previous path, or one that has answered recently: it is already validated.  // RFC 9000
+      // §9.3
       this.migrateTo(path);
       return move;
     }
@@ -121,9 +141,9 @@ export class PathControl {
   }
 
   /**
-   * The handshake did not prove the active path, over which `byteLength` bytes came: it has to prove itself. If
-   * it never does, `others` that took part in the handshake have their turn: the active one may be that of
-   * somebody who copied the peer's last message.
+   * The handshake did not validate the active path, over which `byteLength` bytes arrived, so it
+   * must be validated now. If that fails, the `others` that took part in the handshake are tried:
+   * the active path may belong to an attacker who copied the peer's last message.
    */
   suspect(nowMs: number, byteLength: number, ptoMs: number, others: readonly Path[] = []): void {
     this.untried = others.map((path) => ({ path, receivedBytes: byteLength }));
@@ -133,7 +153,7 @@ export class PathControl {
     this.challenge = this.newChallenge(nowMs, this.active, ptoMs);
   }
 
-  /** Asks the peer over `path`, active or not, whether it is there. The fifth at a time takes the place of the first. */
+  /** Starts validation of `path`, active or not. A fifth concurrent probe replaces the first. */
   probe(nowMs: number, path: Path, ptoMs: number): void {
     if (path === this.active) {
       this.challenge ??= this.newChallenge(nowMs, path, ptoMs);
@@ -145,12 +165,12 @@ export class PathControl {
     this.probes.push(this.newChallenge(nowMs, path, everyMs, PROBE_ENDS_MS, everyMs));
   }
 
-  /** PATH_CHALLENGE came over `path`: its token goes back the same way. */
+  /** PATH_CHALLENGE arrived over `path`: its token is returned over the same path. */
   onChallenge(path: Path, token: Uint8Array): void {
     if (this.responses.length < RESPONSES_LIMIT) this.responses.push({ path, token: copyBytes(token) });
   }
 
-  /** PATH_RESPONSE. Returns the path that it proves, undefined when it answers nothing. */
+  /** PATH_RESPONSE. Returns the path that it validates; undefined if it matches no challenge. */
   onResponse(nowMs: number, token: Uint8Array): Path | undefined {
     const { challenge } = this;
     if (challenge !== undefined && equalBytes(challenge.token, token)) {
@@ -166,14 +186,14 @@ export class PathControl {
     return path;
   }
 
-  /** Whether `path` has answered lately, so that it may be moved to. */
+  /** Whether `path` has answered recently, so that it may be used. */
   hasProved(nowMs: number, path: Path): boolean {
     return this.validated.some((one) => one.path === path && nowMs - one.atMs < PROVED_MS);
   }
 
   /**
-   * Moves to a path that has proved itself; the peer follows the first packet that comes over it.
-   * `packetNumber` is the next that leaves.
+   * Moves to a validated path; the peer follows the first packet that arrives over it.
+   * `packetNumber` is the next packet number.
    */
   use(nowMs: number, path: Path, packetNumber: number, ptoMs: number): Move {
     const from = this.active;
@@ -186,7 +206,9 @@ export class PathControl {
     return move;
   }
 
-  /** Packets up to this number may have been acknowledged: the peer knows of what they did. */
+  /**
+   * Packets up to this number may have been acknowledged, so the peer knows about a move before it.
+   */
   onAcknowledged(largest: number): void {
     if (this.ownMove !== undefined && largest >= this.ownMove.packetNumber) this.ownMove = undefined;
   }
@@ -197,7 +219,10 @@ export class PathControl {
     return at;
   }
 
-  /** Repeats challenges and gives up paths that never answered. Says whether the active path changed back. */
+  /**
+   * Repeats challenges and gives up paths that never answered. Returns whether the active path
+   * changed back.
+   */
   handleTimeout(nowMs: number, ptoMs: number): Move {
     for (let i = this.probes.length - 1; i >= 0; i--) {
       const probe = this.probes[i]!;
@@ -221,7 +246,7 @@ export class PathControl {
       return move;
     }
     if (!this.isValidated && previous === undefined) {
-      // There is nothing to go back to: go on asking, within the allowance.
+      // There is no path to return to: keep sending challenges, within the allowance.
       this.challenge = this.newChallenge(nowMs, this.active, ptoMs);
       return "none";
     }
@@ -232,7 +257,7 @@ export class PathControl {
     return move;
   }
 
-  /** Whether a challenge or response waits for a packet on the active path. */
+  /** Whether a challenge or response is queued for the active path. */
   get hasFrame(): boolean {
     if (this.challenge?.wanted === true) return true;
     return this.responses.length > 0 && this.responses.some((one) => one.path === this.active);
@@ -248,7 +273,7 @@ export class PathControl {
     return { isResponse: false, token: challenge.token };
   }
 
-  /** The next response or challenge for another path, which takes a packet of its own. */
+  /** The next response or challenge for another path, which requires its own packet. */
   takeOther(): { path: Path; isResponse: boolean; token: Uint8Array } | undefined {
     const index = this.responses.findIndex((one) => one.path !== this.active);
     if (index >= 0) {
@@ -261,13 +286,16 @@ export class PathControl {
     return { path: probe.path, isResponse: false, token: probe.token };
   }
 
-  /** A path that is used is asked by the challenge of the active path. */
+  /** Removes the probe of a path that becomes active: the active path has its own challenge. */
   private dropProbe(path: Path): void {
     const index = this.probes.findIndex((one) => one.path === path);
     if (index >= 0) this.probes.splice(index, 1);
   }
 
-  /** The active path has not proved itself and is left: it has another turn when the next one does not either. */
+  /**
+   * The active path is abandoned before it was validated. It is tried again if the next one fails
+   * as well.
+   */
   private keepForLater(): void {
     const receivedBytes = this.allowanceBytes / AMPLIFICATION_LIMIT;
     if (this.untried.length < UNTRIED_LIMIT && receivedBytes > 0) {
@@ -282,13 +310,13 @@ export class PathControl {
     this.validated.push({ path, atMs: nowMs });
   }
 
-  /** What of the present path's measurements is of use on `path`: another socket may be another network. */
+  /** Returns what a move to `path` changes: another socket may mean another network. */
   private moveTo(path: Path): Move {
     const { address, socket } = this.active;
     return path.address === address && path.socket === socket ? "port" : "address";
   }
 
-  /** `path`, which has proved itself, is the active one. */
+  /** Makes `path`, which is validated, the active one. */
   private migrateTo(path: Path): void {
     this.dropProbe(path);
     this.active = path;
@@ -299,8 +327,8 @@ export class PathControl {
   }
 
   /**
-   * Whether a packet over `path` left before the peer knew that we had moved. If both move at once, the
-   * initiator's move stands.
+   * Whether a packet over `path` left before the peer knew of the local move. If both move at once,
+   * the initiator's move is used.
    */
   private isLeftBehind(nowMs: number, path: Path): boolean {
     const { ownMove } = this;
@@ -320,7 +348,7 @@ export class PathControl {
     return { path, token, nextAtMs: nowMs + ptoMs, endsAtMs, everyMs, wanted: true };
   }
 
-  /** Asks again when it is time; false when the challenge is to be given up. */
+  /** Repeats the challenge when it is due; false if validation gives up. */
   private renew(nowMs: number, challenge: Challenge, ptoMs: number): boolean {
     if (nowMs < challenge.nextAtMs) return true;
     if (nowMs >= challenge.endsAtMs) return false;

@@ -1,28 +1,32 @@
 /**
- * Whether the path in use still carries anything, judged by how long it has been silent. // docs/protocol.md, "Silence"
+ * Judges whether the path in use still carries packets, by how long it has been silent.  //
+ * docs/protocol.md, "Silence"
  *
- * Silence means that no authenticated packet came over it. Keep-alives leave often enough that a living path
- * is never silent for so long, even when some of them are lost. What to do about a silent one is for others:
- * this only tells.
+ * Silence means that no authenticated packet arrived over the path. Keep-alives are sent often
+ * enough that a working path is never silent for so long, even if some of them are lost. This class
+ * only reports the state; the caller decides what to do about it.
  */
 
-/** Data counts as lately for this long. */
+/** How long after data the link counts as recently active. */
 const LATELY_MS = 30_000;
-/** A pause in sending after which a keep-alive goes out: while data flowed lately, and otherwise. */
+/** Pause in sending after which a keep-alive is sent: if recently active, and otherwise. */
 const KEEP_ALIVE_ACTIVE_MS = 5000;
 const KEEP_ALIVE_IDLE_MS = 15_000;
-/** Silence that makes a path suspect: while data flowed lately, and otherwise. */
+/** Silence after which a path is suspect: if recently active, and otherwise. */
 const SUSPECT_ACTIVE_MS = 6500;
 const SUSPECT_IDLE_MS = 20_000;
-/** Silence that makes it dead. */
+/** Silence after which a path is dead. */
 const DEAD_ACTIVE_MS = 15_000;
 const DEAD_IDLE_MS = 30_000;
-/** Probe timeouts that a slow path has to answer a keep-alive, and a woken one its challenge. */
+/**
+ * Number of probe timeouts that a slow path has to answer a keep-alive, or a challenge after a
+ * wake-up.
+ */
 const ANSWER_PTOS = 3;
-/** A machine that woke up waits no less for an answer. */
+/** Minimum wait for an answer after a wake-up. */
 const MIN_WOKEN_MS = 1000;
 
-/** When data last flowed, either way, and since when without a long pause. */
+/** When data last flowed in either direction, and since when without a long pause. */
 export class Activity {
   private lastAtMs: number;
   private beganAtMs: number;
@@ -32,7 +36,7 @@ export class Activity {
     this.beganAtMs = nowMs;
   }
 
-  /** Stream bytes or a datagram came or went. */
+  /** Stream bytes or a datagram were sent or received. */
   note(nowMs: number): void {
     if (nowMs - this.lastAtMs >= LATELY_MS) this.beganAtMs = nowMs;
     this.lastAtMs = nowMs;
@@ -47,7 +51,7 @@ export class Activity {
     return nowMs - this.lastAtMs < LATELY_MS;
   }
 
-  /** Since when it has been lively; before, nothing was to be expected so soon. */
+  /** When the recent activity began. Before, packets were expected less often. */
   get sinceMs(): number {
     return this.beganAtMs;
   }
@@ -56,7 +60,10 @@ export class Activity {
 export class PathLife {
   state: "alive" | "suspect" | "dead" = "alive";
   private heardAtMs: number;
-  /** The machine slept before the path was heard last: it is asked, and has to answer soon. */
+  /**
+   * The machine slept since the path was last known to work: a challenge was sent, and its answer
+   * is due soon.
+   */
   private isWoken = false;
   private readonly activity: Activity;
 
@@ -65,7 +72,10 @@ export class PathLife {
     this.activity = activity;
   }
 
-  /** Something genuine came over it, or it is another path now. Returns true when that ends a doubt. */
+  /**
+   * An authentic packet arrived over the path, or another path replaced it. Returns true if the
+   * path was not alive before.
+   */
   onHeard(nowMs: number): boolean {
     this.heardAtMs = nowMs;
     this.isWoken = false;
@@ -80,13 +90,13 @@ export class PathLife {
     this.isWoken = true;
   }
 
-  /** When handleTimeout() is to be called next. */
+  /** When to call handleTimeout() next. */
   timeoutAt(nowMs: number, ptoMs: number): number {
     if (this.state === "alive") return this.suspectAtMs(nowMs, ptoMs);
     return this.state === "suspect" ? this.deadAtMs(nowMs, ptoMs) : Number.POSITIVE_INFINITY;
   }
 
-  /** Judges the silence so far. Returns true when the state has changed, always by one step. */
+  /** Judges the silence so far. Returns true if the state has changed, always by one step. */
   handleTimeout(nowMs: number, ptoMs: number): boolean {
     if (nowMs < this.timeoutAt(nowMs, ptoMs)) return false;
     this.state = this.state === "alive" ? "suspect" : "dead";

@@ -1,13 +1,13 @@
 /**
- * Packets that were declared lost a short time ago: a late acknowledgement of one proves the loss spurious.
+ * Packets that were declared lost recently. A late acknowledgement of one proves the loss spurious.
  *
- * Packets are declared lost in the order of their numbers, so the list is sorted, and an ACK frame is matched
- * against it by binary search. An ACK frame costs a few steps for each of its ranges, plus the packets that it
- * names and one move of the list, however long the list is.
+ * Packets are declared lost in the order of their numbers, so the list is sorted, and an ACK frame
+ * is matched against it by binary search. An ACK frame costs a few steps for each of its ranges,
+ * plus the packets that it names and one move of the list, for any length of the list.
  */
 import type { FrameCursor } from "../../wire/frames.ts";
 
-/** Most packets that are remembered; beyond that the oldest is forgotten. */
+/** Maximum number of packets that are remembered; beyond it the oldest is dropped. */
 export const LOST_PACKETS_LIMIT = 4096;
 const FIRST_CAPACITY = 64;
 
@@ -47,7 +47,7 @@ export class LostPackets {
   removeAcknowledged(ack: FrameCursor, onLate: (packetNumber: number) => void): void {
     const { numbers, lostAtMs } = this;
     if (this.count === 0 || ack.ackEnds[0]! < this.oldest) return;
-    // [head, kept) is final, [next, tail) has not been looked at.
+    // [head, kept) is final, [next, tail) has not been examined.
     let kept = this.head;
     let next = this.head;
     for (let range = ack.ackRanges - 1; range >= 0 && next < this.tail; range--) {
@@ -68,7 +68,9 @@ export class LostPackets {
     this.tail -= next - kept;
   }
 
-  /** Index of the first number at `from` or above it, starting at index `low`; `tail` when there is none. */
+  /**
+   * Index of the first number not below `from`, starting at index `low`; `tail` if there is none.
+   */
   private firstFrom(from: number, low: number): number {
     let high = this.tail;
     while (low < high) {

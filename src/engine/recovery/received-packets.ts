@@ -1,26 +1,29 @@
 /**
- * Which packets came, and when to say so: builds ACKs and decides their timing.
- * // RFC 9000 §13.2, draft-ietf-quic-ack-frequency
+ * Tracks received packets, builds ACKs and decides when to send them.  // RFC 9000 §13.2,
+ * draft-ietf-quic-ack-frequency
  */
 import { RangeSet } from "../../base/range-set.ts";
 import { ACK_RANGES_LIMIT } from "../../wire/frames.ts";
 
-/** Longest that an acknowledgement is held back, ms.  // docs/protocol.md, "Acknowledgements" */
+/** Maximum delay of an acknowledgement, ms.  // docs/protocol.md, "Acknowledgements" */
 export const MAX_ACK_DELAY_MS = 25;
-/** Ack-eliciting packets that make an acknowledgement due, until the peer asks otherwise.  // RFC 9000 §13.2.2 */
+/**
+ * Number of ack-eliciting packets after which an ACK is due, unless the peer requests another.  //
+ * RFC 9000 §13.2.2
+ */
 const ACK_EVERY_PACKETS = 2;
-/** Most packets that a peer may ask to have answered by one ACK. */
+/** Maximum number of packets per ACK that a peer may request. */
 const MAX_ACK_EVERY_PACKETS = 1024;
 
 export class ReceivedPackets {
   readonly ranges: RangeSet = new RangeSet();
-  /** When an acknowledgement is due at the latest; Infinity when none is owed. */
+  /** When an acknowledgement is due at the latest; Infinity if none is owed. */
   dueAtMs: number = Number.POSITIVE_INFINITY;
   private largestAtMs = 0;
   private unacknowledged = 0;
   private everyPackets = ACK_EVERY_PACKETS;
   private delayMs = MAX_ACK_DELAY_MS;
-  /** Newest request of the peer: older ones that arrive late are void. */
+  /** The peer's newest request: older ones that arrive late are ignored. */
   private newestRequest = -1;
 
   get largest(): number {
@@ -28,12 +31,12 @@ export class ReceivedPackets {
     return ranges.count === 0 ? -1 : ranges.end(ranges.count - 1) - 1;
   }
 
-  /** Whether an acknowledgement is to leave by now. */
+  /** Whether an acknowledgement is due now. */
   isDue(nowMs: number): boolean {
     return nowMs >= this.dueAtMs;
   }
 
-  /** Whether there is something that the peer has not been told and would like to hear. */
+  /** Whether an ack-eliciting packet has not been acknowledged yet. */
   get isOwed(): boolean {
     return this.unacknowledged > 0;
   }
@@ -46,20 +49,20 @@ export class ReceivedPackets {
     if (packetNumber > previous) this.largestAtMs = nowMs;
     if (!ackEliciting) return;
     this.unacknowledged++;
-    // RFC 9000 §13.2.1: out of order, or a gap in front: the sender wants to know at once.
+    // RFC 9000 §13.2.1: after reordering or a gap, the sender needs an ACK at once.
     const reordered =
       packetNumber < previous || (previous >= 0 && packetNumber > previous + 1 && this.hasFreshGap(previous));
     if (reordered || this.unacknowledged >= this.everyPackets) this.dueAtMs = nowMs;
     else this.dueAtMs = Math.min(this.dueAtMs, nowMs + this.delayMs);
   }
 
-  /** The peer asks for an acknowledgement now. */
+  /** The peer requests an acknowledgement now. */
   wantNow(nowMs: number): void {
     this.dueAtMs = nowMs;
     this.unacknowledged = Math.max(1, this.unacknowledged);
   }
 
-  /** The peer asks for one ACK per `packets` and after `delayMs` at the latest. */
+  /** The peer requests one ACK per `packets`, after `delayMs` at the latest. */
   onAckFrequency(request: number, packets: number, delayMs: number): void {
     if (request <= this.newestRequest) return;
     this.newestRequest = request;
@@ -67,20 +70,20 @@ export class ReceivedPackets {
     this.delayMs = Math.max(1, Math.min(delayMs, MAX_ACK_DELAY_MS));
   }
 
-  /** Time since the largest packet came, for the ACK's delay field. */
+  /** Time since the largest packet arrived, for the ACK's delay field. */
   delaySince(nowMs: number): number {
     return nowMs - this.largestAtMs;
   }
 
-  /** An ACK of everything so far leaves. */
+  /** An ACK of all packets so far is sent. */
   onAckSent(): void {
     this.unacknowledged = 0;
     this.dueAtMs = Number.POSITIVE_INFINITY;
   }
 
-  /** An ACK that named packets up to `largest` arrived: there is no need to name those again. */
+  /** An ACK that named packets up to `largest` was acknowledged: those need not be named again. */
   onAckAcknowledged(largest: number): void {
-    // What is above stays; the newest range always does, it is the ACK's first.
+    // Keep the packets above, and always the newest range, which is the first in an ACK.
     if (largest >= this.largest) {
       while (this.ranges.count > 1) this.ranges.removeFirst();
       return;
@@ -88,7 +91,10 @@ export class ReceivedPackets {
     this.ranges.removeBelow(largest + 1);
   }
 
-  /** Whether the packet just added left a gap behind `previous` (a number skipped on purpose is one as well). */
+  /**
+   * Whether the packet just added left a gap after `previous`. A number skipped on purpose also
+   * leaves one.
+   */
   private hasFreshGap(previous: number): boolean {
     const { ranges } = this;
     return ranges.count > 1 && ranges.end(ranges.count - 2) - 1 === previous;

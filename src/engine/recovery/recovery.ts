@@ -1,13 +1,14 @@
 /**
- * Loss detection: which packets arrived, which are lost, when to probe; and the delivery-rate samples that
- * congestion controllers live on.
+ * Loss detection: which packets arrived, which are lost, and when to probe; and the delivery-rate
+ * samples for congestion controllers.
  *
- * Read first: RFC 9002 (whole), draft-ietf-ccwg-bbr §4.1 (delivery rate). Knows packets and their frame
- * records, but not what frames mean: their owner is told the fate of each record.
+ * Read first: RFC 9002 (whole), draft-ietf-ccwg-bbr §4.1 (delivery rate). This class knows packets
+ * and their frame records, but not the meaning of frames: it reports the fate of each record to
+ * their owner.
  *
- * Deviates from RFC 9002 where it proves itself wrong: a lost packet is remembered for two probe timeouts,
- * and its late acknowledgement widens the thresholds that condemned it (as quiche does) and, once the whole
- * loss event turns out spurious, gives the controller its window back.
+ * Deviates from RFC 9002 after spurious losses: a lost packet is remembered for two probe timeouts.
+ * Its late acknowledgement raises the thresholds that declared it lost (as in quiche). If the whole
+ * loss event turns out spurious, the controller's window is restored.
  */
 import { DATAGRAM_FLOOR_BYTES } from "../../base/path.ts";
 import type { FrameCursor } from "../../wire/frames.ts";
@@ -18,23 +19,31 @@ import { LOST_PACKETS_LIMIT, LostPackets } from "./lost-packets.ts";
 import { RttEstimator, TIMER_GRANULARITY_MS } from "./rtt.ts";
 import { PACKET, SENT, SentPackets } from "./sent-packets.ts";
 
-/** Packets that may overtake one before it counts as lost.  // RFC 9002 §6.1.1 */
+/**
+ * Number of later packets whose acknowledgement makes a packet count as lost.  // RFC 9002 §6.1.1
+ */
 const PACKET_THRESHOLD = 3;
-/** Most that proven reordering raises it to (quiche's figure). */
+/** Upper bound of the packet threshold after observed reordering (quiche's figure). */
 const MAX_PACKET_THRESHOLD = 20;
-/** Share of a round trip after which an overtaken packet counts as lost.  // RFC 9002 §6.1.2 */
+/** Fraction of a round trip after which an overtaken packet counts as lost.  // RFC 9002 §6.1.2 */
 const TIME_THRESHOLD = 9 / 8;
-/** The same once reordering in time was proven (quiche's figure). */
+/** The same after observed reordering in time (quiche's figure). */
 const MAX_TIME_THRESHOLD = 5 / 4;
-/** Probe timeouts after which unbroken loss is persistent congestion.  // RFC 9002 §7.6.1 */
+/**
+ * Number of probe timeouts after which uninterrupted loss is persistent congestion.  // RFC 9002
+ * §7.6.1
+ */
 const PERSISTENT_CONGESTION_PTOS = 3;
-/** A lost packet is remembered while so many more are sent, for what is remembered holds the places behind it. */
+/**
+ * A lost packet is remembered until this many more are sent, because it occupies the slots after
+ * it.
+ */
 const LOST_MEMORY_PACKETS = 32_768;
-/** And for this many probe timeouts. */
+/** It is also remembered for at most this many probe timeouts. */
 const LOST_MEMORY_PTOS = 2;
-/** Skipped numbers that an ACK is searched for. */
+/** Number of skipped packet numbers that ACKs are checked for. */
 const SKIPPED_REMEMBERED = 8;
-/** Probe timeouts double up to this: a link that comes back must be noticed. */
+/** Maximum of the probe timeout's backoff: a path that recovers must be detected. */
 const MAX_PTO_MS = 1000;
 const MAX_PTO_BACKOFF = 6;
 
@@ -58,12 +67,15 @@ export class Recovery {
   timeThreshold: number = TIME_THRESHOLD;
   lostPackets = 0;
   spuriousLosses = 0;
-  /** Largest packet number that the peer acknowledged, −1 before. */
+  /** Largest packet number that the peer acknowledged, −1 before the first. */
   largestAcked = -1;
-  /** An MTU probe was acknowledged or lost: its size, to be taken by the owner; 0 otherwise. */
+  /** Size of an MTU probe that was acknowledged or lost, to be taken by the owner; 0 for none. */
   ackedMtuProbeBytes = 0;
   lostMtuProbeBytes = 0;
-  /** Packets above the floor that were lost or arrived, to be taken by the owner: black-hole detection. */
+  /**
+   * Number of packets above the floor that were lost or arrived, to be taken by the owner:
+   * black-hole detection.
+   */
   largeLost = 0;
   largeAcked = 0;
 
@@ -73,20 +85,23 @@ export class Recovery {
   private pathGeneration = 0;
   /** No packet below this number is in flight. */
   private oldestInFlight: number;
-  /** The numbers left out last: whoever acknowledges one has not waited for what it acknowledges. */
+  /**
+   * The packet numbers skipped most recently. A peer that acknowledges one acknowledges packets
+   * before they arrive.
+   */
   private readonly skipped: Float64Array = new Float64Array(SKIPPED_REMEMBERED).fill(-1);
   private skippedCount = 0;
   private ackElicitingInFlight = 0;
   private lastAckElicitingAtMs = 0;
   private lossAtMs = Number.POSITIVE_INFINITY;
   private firstRttSampleAtMs = Number.POSITIVE_INFINITY;
-  /** Packets that were declared lost a short time ago. */
+  /** Packets that were declared lost recently. */
   private readonly remembered: LostPackets = new LostPackets();
-  /** Packets of the present path that the ACK under way proves to have been late. */
+  /** Packets of the present path that the current ACK proves to have been late. */
   private latePackets = 0;
   private lossEventPackets = 0;
   private lossEventSpurious = 0;
-  /** The loss event under way: packets above the first and up to the second number belong to it. */
+  /** The current loss event: packets above the first number and up to the second belong to it. */
   private lossEventStartPacket = -1;
   private lossEventEndPacket = -1;
   // Delivery-rate estimation, draft-ietf-ccwg-bbr §4.1.2.
@@ -161,17 +176,21 @@ export class Recovery {
   get ptoMs(): number {
     const base = this.basePtoMs;
     const backedOff = base * 2 ** Math.min(this.ptoCount, MAX_PTO_BACKOFF);
-    // Deviates: RFC 9002 doubles without end. A tunnel must notice within seconds that its path came back.
+    // Deviates: RFC 9002 doubles without limit. A tunnel must detect within seconds that its path
+    // works again.
     return Math.max(base, Math.min(backedOff, MAX_PTO_MS));
   }
 
-  /** When loss is to be declared or a probe to be sent; Infinity when nothing is in flight. */
+  /** When to declare losses or send a probe; Infinity if nothing is in flight. */
   get timeoutAt(): number {
     if (this.lossAtMs !== Number.POSITIVE_INFINITY) return this.lossAtMs;
     return this.ackElicitingInFlight > 0 ? this.lastAckElicitingAtMs + this.ptoMs : Number.POSITIVE_INFINITY;
   }
 
-  /** Marks what is sent from now on, until all that is in flight was delivered, as limited by the application. */
+  /**
+   * Marks packets sent from now on as limited by the application, until everything in flight was
+   * delivered.
+   */
   markAppLimited(): void {
     this.appLimitedUntilBytes = Math.max(1, this.deliveredBytes + this.bytesInFlight);
   }
@@ -181,8 +200,8 @@ export class Recovery {
   }
 
   /**
-   * The packet pushed last to `sent` leaves now with `byteLength` bytes. `isInFlight` is false for packets
-   * that hold nothing but ACK, CLOSE or padding.
+   * The packet pushed last to `sent` is sent now with `byteLength` bytes. `isInFlight` is false for
+   * packets with only ACK, CLOSE or padding.
    */
   onSent(nowMs: number, byteLength: number, flags: number): void {
     const { sent } = this;
@@ -215,7 +234,7 @@ export class Recovery {
     this.controllerInUse.onSent(nowMs, packetNumber, byteLength, this.bytesInFlight, isAppLimited);
   }
 
-  /** Leaves out the next packet number. */
+  /** Skips the next packet number. */
   skipNumber(): void {
     this.skipped[this.skippedCount++ % SKIPPED_REMEMBERED] = this.sent.next;
     const slot = this.sent.push();
@@ -223,8 +242,8 @@ export class Recovery {
   }
 
   /**
-   * Takes in an ACK. False when it acknowledges what was never sent, which no honest peer
-   * does.  // RFC 9000 §13.1
+   * Handles an ACK. Returns false if it acknowledges a packet that was never sent, which no honest
+   * peer does.  // RFC 9000 §13.1
    */
   onAck(nowMs: number, ack: FrameCursor): boolean {
     const { sent, sample } = this;
@@ -234,7 +253,7 @@ export class Recovery {
     this.beginSample(nowMs);
     let ackElicitingAcked = false;
     let largestNewlyAcked = -1;
-    // Places below may have been given to newer packets.
+    // The slots of lower numbers may have been reused for newer packets.
     const floor = this.oldest;
     for (let range = 0; range < ack.ackRanges; range++) {
       const start = Math.max(ack.ackStarts[range]!, floor);
@@ -254,7 +273,7 @@ export class Recovery {
     }
     if (this.remembered.count > 0) {
       this.noticeSpurious(nowMs, ack);
-      // Here as well: where acknowledgements never pause, no timer ever ends.
+      // Also called here: while acknowledgements arrive without pause, no timer expires.
       this.forgetLost(nowMs);
     }
     if (largest > this.largestAcked) this.largestAcked = largest;
@@ -262,7 +281,8 @@ export class Recovery {
       sent.reclaim();
       return true;
     }
-    // RFC 9002 §5.1: a sample only when the largest acknowledged is new and something wanted acknowledging.
+    // RFC 9002 §5.1: take a sample only if the largest acknowledged packet is newly acknowledged
+    // and any newly acknowledged packet is ack-eliciting.
     if (largestNewlyAcked === largest && ackElicitingAcked) {
       const slot = sent.slot(largest);
       if (sent.pathGeneration[slot] === this.pathGeneration) {
@@ -280,7 +300,7 @@ export class Recovery {
     return true;
   }
 
-  /** The timer of `timeoutAt` went off. Returns true when probes are wanted. */
+  /** Handles the timer of `timeoutAt`. Returns true if probes are to be sent. */
   handleTimeout(nowMs: number): boolean {
     if (nowMs < this.timeoutAt) return false;
     if (this.lossAtMs !== Number.POSITIVE_INFINITY) {
@@ -290,7 +310,8 @@ export class Recovery {
       return false;
     }
     this.ptoCount++;
-    // RFC 9002 §6.2.4: two packets, so that one lost probe does not cost another timeout.
+    // RFC 9002 §6.2.4: send two packets, so that the loss of one probe does not cost another
+    // timeout.
     this.probesWanted = this.ptoCount > 1 ? 2 : 1;
     if (this.tracer !== undefined) this.tracer.metricsUpdated(nowMs, this);
     return true;
@@ -324,13 +345,13 @@ export class Recovery {
     this.lossEventSpurious = 0;
   }
 
-  /** Lets a probe go out at once, as after a sleep. */
+  /** Sends a probe at once, for example after a sleep. */
   wantProbe(): void {
     this.probesWanted = Math.max(this.probesWanted, 1);
     this.ptoCount = 0;
   }
 
-  /** Forgets lost packets whose acknowledgement would come too late to mean anything. */
+  /** Drops lost packets whose acknowledgement would now be too late to be useful. */
   forgetLost(nowMs: number): void {
     const { sent, remembered } = this;
     const limitMs = nowMs - LOST_MEMORY_PTOS * this.rtt.ptoMs(this.peerMaxAckDelayMs);
@@ -347,7 +368,7 @@ export class Recovery {
     remembered.removeOldest();
   }
 
-  /** No packet below this number is in flight, and none below it has a place any more. */
+  /** Packets below this number are not in flight and have no slot. */
   private get oldest(): number {
     return Math.max(this.oldestInFlight, this.sent.first);
   }
@@ -405,7 +426,7 @@ export class Recovery {
     sample.smoothedRttMs = this.rtt.smoothedMs;
     sample.minRttMs = this.rtt.minMs;
     sample.deliveredBytes = this.deliveredBytes;
-    // §4.1.2.3: the slower of the two rates, so that compressed ACKs do not inflate it.
+    // §4.1.2.3: use the slower of the two rates, so that compressed ACKs do not inflate it.
     const sendElapsedMs = this.samplePacketSentAtMs - this.sampleFirstSentAtMs;
     const ackElapsedMs = this.deliveredAtMs - this.sampleDeliveredAtMs;
     const intervalMs = Math.max(sendElapsedMs, ackElapsedMs);
@@ -430,12 +451,13 @@ export class Recovery {
       const slot = sent.slot(packetNumber);
       const state = sent.state[slot]!;
       if (state !== PACKET.inFlight) {
-        // An acknowledged packet in between breaks the run of losses.
+        // An acknowledged packet interrupts the run of losses.
         if (state === PACKET.settled && lastLostAtMs >= 0) unbroken = false;
         continue;
       }
       const sentAtMs = sent.sentAtMs[slot]!;
-      // The same sum as in the timer: rounding must not make it go off just before the time.
+      // Same expression as in the timer: rounding must not make the timer fire just before the
+      // deadline.
       if (sentAtMs + lossDelayMs > nowMs && largestAcked - packetNumber < this.packetThreshold) {
         this.lossAtMs = Math.min(this.lossAtMs, sentAtMs + lossDelayMs);
         continue;
@@ -449,7 +471,8 @@ export class Recovery {
     const persistentMs = PERSISTENT_CONGESTION_PTOS * this.rtt.ptoMs(this.peerMaxAckDelayMs);
     if (unbroken && firstLostAtMs >= 0 && lastLostAtMs - firstLostAtMs > persistentMs) {
       this.controllerInUse.onPersistentCongestion(nowMs);
-      // RFC 9002 §5.2: the smallest round trip may have been that of a path that is no more.
+      // RFC 9002 §5.2: the smallest round trip may have been measured on a route that no longer
+      // exists.
       this.rtt.minMs = this.rtt.latestMs;
     }
   }
@@ -467,10 +490,11 @@ export class Recovery {
       const isOvertaken = this.largestAcked - packetNumber >= this.packetThreshold;
       this.tracer.packetLost(nowMs, packetNumber, isOvertaken, (flags & SENT.mtuProbe) !== 0);
     }
-    // What was sent over a path left behind says nothing of the present one.
+    // Packets sent over an abandoned path say nothing about the present one.
     const isOfThisPath = sent.pathGeneration[slot] === this.pathGeneration;
     if (flags & SENT.mtuProbe) {
-      // R13: the loss of a probe says something of its size, not of the path's load.
+      // The loss of an MTU probe indicates that its size is too large, not that the path is
+      // congested.  // RFC 8899 §3
       if (isOfThisPath) this.lostMtuProbeBytes = bytes;
       return;
     }
@@ -528,7 +552,8 @@ export class Recovery {
     this.deliveredBytes += sent.bytes[slot]!;
     if (!isOfThisPath) return;
     this.latePackets++;
-    // docs/protocol.md, "Loss detection": both thresholds grow on proof, up to a bound.
+    // docs/protocol.md, "Loss detection": both thresholds grow after a spurious loss, up to a
+    // bound.
     const distance = this.largestAcked - packetNumber + 1;
     this.packetThreshold = Math.min(MAX_PACKET_THRESHOLD, Math.max(this.packetThreshold, distance));
     this.timeThreshold = MAX_TIME_THRESHOLD;

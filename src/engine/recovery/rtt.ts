@@ -14,8 +14,8 @@ export class RttEstimator {
   hasSample = false;
 
   /**
-   * Takes a sample of `sampleMs`, of which the peer says that it held its answer back for `ackDelayMs`
-   * (already limited to what it promised).  // RFC 9002 §5.3
+   * Adds a sample of `sampleMs`. The peer reports that it delayed its ACK by `ackDelayMs` (already
+   * limited to the delay that it announced).  // RFC 9002 §5.3
    */
   update(sampleMs: number, ackDelayMs: number): void {
     this.latestMs = sampleMs;
@@ -32,7 +32,10 @@ export class RttEstimator {
     this.smoothedMs = 0.875 * this.smoothedMs + 0.125 * adjusted;
   }
 
-  /** A first idea of the round trip, from the handshake: better than the assumption, no sample yet. */
+  /**
+   * Sets an initial estimate from the handshake, which is better than the default. It does not
+   * count as a sample.
+   */
   assume(rttMs: number): void {
     if (this.hasSample) return;
     this.latestMs = rttMs;
@@ -45,7 +48,7 @@ export class RttEstimator {
     return this.smoothedMs + Math.max(4 * this.rttVarMs, TIMER_GRANULARITY_MS) + maxAckDelayMs;
   }
 
-  /** Forgets the path: the next one is measured from the start.  // RFC 9000 §9.4 */
+  /** Resets the estimate for a new path.  // RFC 9000 §9.4 */
   reset(): void {
     this.latestMs = INITIAL_RTT_MS;
     this.smoothedMs = INITIAL_RTT_MS;

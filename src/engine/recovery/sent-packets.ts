@@ -1,22 +1,24 @@
 /**
- * What is known of the packets that were sent: a ring of them by packet number, and a ring of the frames
- * that each carried, so that frames (never packets) can be sent again.
+ * The state of sent packets: a ring of packets by packet number, and a ring of the frames that each
+ * contained, so that frames (never packets) can be retransmitted.
  *
- * Both are structs of arrays of a power of two: a lookup is a mask, sending and acknowledging make no
- * garbage. A packet keeps its place until every older one is settled as well.
+ * Both are structs of arrays whose length is a power of two: a lookup is a mask, and sending and
+ * acknowledging allocate nothing. A packet keeps its slot until every older one is settled as well.
  */
 import type { SendStream } from "../streams/send-stream.ts";
 
 /** State of a packet in the ring. */
 export const PACKET = {
-  /** Settled: acknowledged, forgotten, or never in the ring. */
+  /** Settled: acknowledged, dropped, or never in the ring. */
   settled: 0,
   inFlight: 1,
   /** Declared lost, but remembered: a late acknowledgement proves the loss spurious. */
   lost: 2,
-  /** Number left out on purpose: an acknowledgement of it is a lie.  // RFC 9000 §21.4 */
+  /**
+   * Number skipped on purpose: an acknowledgement of it is a protocol violation.  // RFC 9000 §21.4
+   */
   skipped: 3,
-  /** Sent, but neither counted in flight nor retransmitted: ACKs only. */
+  /** Sent, but neither counted as in flight nor retransmitted: ACKs only. */
   unreliable: 4,
 } as const;
 
@@ -43,37 +45,37 @@ export const RECORD = {
 const FIRST_CAPACITY = 256;
 
 export class SentPackets {
-  /** Lowest packet number that still has a place. */
+  /** Lowest packet number that still has a slot. */
   first: number;
   /** Next packet number to be sent. */
   next: number;
 
   state: Uint8Array = new Uint8Array(FIRST_CAPACITY);
   flags: Uint8Array = new Uint8Array(FIRST_CAPACITY);
-  /** Whole length of the packet on the wire, headers and tag included, UDP and IP not. */
+  /** Length of the packet, including its header and tag, without UDP and IP headers. */
   bytes: Uint16Array = new Uint16Array(FIRST_CAPACITY);
   sentAtMs: Float64Array = new Float64Array(FIRST_CAPACITY);
-  /** Generation of the path that it took; a path change starts a new one. */
+  /** Generation of the path over which it was sent. Each path change starts a new generation. */
   pathGeneration: Uint32Array = new Uint32Array(FIRST_CAPACITY);
   /** Snapshot for the delivery-rate sample.  // draft-ietf-ccwg-bbr §4.1.2.2 */
   deliveredBytes: Float64Array = new Float64Array(FIRST_CAPACITY);
   deliveredAtMs: Float64Array = new Float64Array(FIRST_CAPACITY);
   firstSentAtMs: Float64Array = new Float64Array(FIRST_CAPACITY);
-  /** Bytes in flight just after this packet was sent, and bytes lost until then. */
+  /** Bytes in flight just after this packet was sent, and bytes lost before it was sent. */
   inFlightBytes: Float64Array = new Float64Array(FIRST_CAPACITY);
   lostBytes: Float64Array = new Float64Array(FIRST_CAPACITY);
 
   private firstRecord: Float64Array = new Float64Array(FIRST_CAPACITY);
   private mask = FIRST_CAPACITY - 1;
 
-  // The records of all packets, one after another in the order of sending; indices only grow.
+  // The records of all packets, consecutive and in the order of sending; indices only grow.
   recordKind: Uint8Array = new Uint8Array(FIRST_CAPACITY);
   recordStream: (SendStream | undefined)[] = new Array<SendStream | undefined>(FIRST_CAPACITY).fill(
     undefined,
   );
-  /** Stream offset, acknowledged packet number, or the limit that was granted. */
+  /** Stream offset, acknowledged packet number, or the granted limit. */
   recordOffset: Float64Array = new Float64Array(FIRST_CAPACITY);
-  /** Length of the stream bytes, or the stream or control frame concerned. */
+  /** Length of the stream bytes, or the stream or control frame that the record refers to. */
   recordValue: Float64Array = new Float64Array(FIRST_CAPACITY);
   private oldestRecord = 0;
   private nextRecord = 0;
@@ -86,7 +88,8 @@ export class SentPackets {
 
   /** Index of packet `packetNumber` (first ≤ packetNumber < next) in the arrays. */
   slot(packetNumber: number): number {
-    // A bitwise operator takes a number modulo 2^32 first, so numbers beyond 32 bits need no care.
+    // A bitwise operator first reduces a number modulo 2^32, so numbers beyond 32 bits need no
+    // special case.
     return packetNumber & this.mask;
   }
 
@@ -94,7 +97,10 @@ export class SentPackets {
     return packetNumber >= this.first && packetNumber < this.next;
   }
 
-  /** Gives the next packet number a place and returns its slot; records that follow belong to it. */
+  /**
+   * Assigns a slot to the next packet number and returns it. Records that follow belong to this
+   * packet.
+   */
   push(): number {
     if (this.next - this.first > this.mask) this.grow();
     const slot = this.slot(this.next);
@@ -105,7 +111,7 @@ export class SentPackets {
     return slot;
   }
 
-  /** Takes the packet pushed last back: it was not sent after all. */
+  /** Removes the packet pushed last: it was not sent. */
   pop(): void {
     this.next--;
     const from = this.firstRecord[this.slot(this.next)]!;
@@ -135,7 +141,7 @@ export class SentPackets {
     return record & this.recordMask;
   }
 
-  /** Frees the places of the oldest packets that are settled. */
+  /** Frees the slots of the oldest settled packets. */
   reclaim(): void {
     let { first } = this;
     const { next, state } = this;

@@ -1,30 +1,30 @@
 /**
- * Credit of the whole connection, both ways, and the auto-tuning of receive windows.
- * // RFC 9000 §4, docs/protocol.md, "Flow control"
+ * Flow control of the whole connection in both directions, and auto-tuning of receive windows.  //
+ * RFC 9000 §4, docs/protocol.md, "Flow control"
  */
 import { SrudpError } from "../../base/errors.ts";
 import type { ReceiveStream } from "./receive-stream.ts";
 
-/** Bounds of windows, set by the memory that one link may take. */
+/** Upper bounds of windows, given by the memory that one link may use. */
 export const MAX_STREAM_WINDOW_BYTES: number = 6 * 1024 * 1024;
 export const MAX_CONNECTION_WINDOW_BYTES: number = 9 * 1024 * 1024;
-/** The connection's window is at least this many times the largest stream's. */
+/** The connection's window is at least this multiple of the largest stream window. */
 const CONNECTION_OVER_STREAM = 1.5;
-/** Credit is granted anew when this share of the window was used up. */
+/** Credit is granted when this fraction of the window was used up. */
 const UPDATE_SHARE = 0.25;
-/** A window that was used up faster than this many round trips per share is too small. */
+/** A window is too small if each fraction is used up in fewer round trips than this. */
 const TUNE_ROUND_TRIPS = 4;
 
 export class FlowControl {
-  /** Bytes that we may send on all streams together, and have sent. */
+  /** Bytes that the local side may send on all streams together, and has sent. */
   peerMaxBytes = 0;
   sentBytes = 0;
-  /** Bytes that the peer may send, has sent, and that were read or given up. */
+  /** Bytes that the peer may send, has sent, and that were read or dropped. */
   maxBytes: number;
   receivedBytes = 0;
   readBytes = 0;
   windowBytes: number;
-  /** MAX_DATA is to be sent. */
+  /** MAX_DATA should be sent. */
   isUpdateWanted = false;
   private tuneStartMs = -1;
   private tuneStartBytes = 0;
@@ -38,14 +38,16 @@ export class FlowControl {
     return this.peerMaxBytes - this.sentBytes;
   }
 
-  /** The peer sent `bytes` beyond what was seen of a stream before. Throws ERR_FLOW_CONTROL. */
+  /**
+   * The peer sent `bytes` beyond the highest offset of a stream so far. Throws ERR_FLOW_CONTROL.
+   */
   onReceived(bytes: number): void {
     this.receivedBytes += bytes;
     if (this.receivedBytes > this.maxBytes)
       throw new SrudpError("ERR_FLOW_CONTROL", "connection limit exceeded");
   }
 
-  /** The application took `bytes`, or will never take them. */
+  /** The application read `bytes`, or will never read them. */
   onRead(nowMs: number, rttMs: number, bytes: number): void {
     this.readBytes += bytes;
     if (this.maxBytes - this.readBytes > this.windowBytes * (1 - UPDATE_SHARE)) return;
@@ -63,7 +65,8 @@ export class FlowControl {
   }
 
   /**
-   * Grants a stream more as far as its reader has come. Returns whether MAX_STREAM_DATA is to be sent.
+   * Grants a stream credit up to a window beyond its reader. Returns whether MAX_STREAM_DATA should
+   * be sent.
    */
   onStreamRead(nowMs: number, rttMs: number, stream: ReceiveStream): boolean {
     if (!stream.wantsMore) return false;
@@ -98,7 +101,7 @@ export class FlowControl {
   }
 }
 
-/** The window after `bytes` of it were used up in `elapsedMs`: twice as large when that was too fast. */
+/** The window after `bytes` of it were used up in `elapsedMs`: doubled if that was too fast. */
 function tuned(
   windowBytes: number,
   mostBytes: number,

@@ -1,10 +1,10 @@
 /**
- * The receiving half of a stream: puts bytes where they belong, hands them on in order, and holds the peer to
- * what it was allowed and to the final size that it named.  // RFC 9000 §3.2, §4.5
+ * The receiving half of a stream: reassembles bytes, delivers them in order, and enforces the
+ * flow-control limit and the final size that the peer declared.  // RFC 9000 §3.2, §4.5
  *
- * Bytes are laid into slabs at fixed offsets of the stream, so reordering makes no fragments: memory is
- * bounded by the window, and a reader gets long runs instead of packets. Slabs grow with the offset, so that
- * a short stream costs little.
+ * Bytes are copied into slabs at fixed stream offsets, so reordering causes no fragments: memory is
+ * bounded by the window, and a reader gets long runs instead of packets. Slabs grow with the
+ * offset, so that a short stream costs little.
  */
 import { RangeSet } from "../../base/range-set.ts";
 import { SLAB_BYTES, type SlabPool } from "./slab-pool.ts";
@@ -22,26 +22,26 @@ export class ReceiveStream {
   state: number = RECEIVE.open;
   /** Offset up to which the peer may send. */
   maxBytes: number;
-  /** Flow-control window: how far beyond what was read `maxBytes` is kept. */
+  /** Flow-control window: how far `maxBytes` is kept beyond the bytes read. */
   windowBytes: number;
   /** Highest offset seen, for flow control. */
   highestBytes = 0;
-  /** Everything below was read. */
+  /** Everything below this offset was read. */
   readBytes = 0;
   /** Total length, −1 while unknown. */
   finalBytes = -1;
   resetCode = 0;
-  /** The application has been told that there is something to read. */
+  /** A `readable` event was raised and the application has not read everything yet. */
   isAnnounced = false;
-  /** For auto-tuning: when and where the present measurement began. */
+  /** For auto-tuning: when and where the current measurement began. */
   tuneStartMs = -1;
   tuneStartBytes = 0;
 
-  /** Everything below is here. */
+  /** Everything below this offset has arrived. */
   private contiguousBytes = 0;
-  /** What is here above that. */
+  /** The ranges above it that have arrived. */
   private readonly beyond: RangeSet = new RangeSet();
-  /** Slabs from the one that holds `readBytes` on. */
+  /** Slabs, starting with the one that contains `readBytes`. */
   private readonly slabs: (Uint8Array | undefined)[] = [];
   private firstSlab = 0;
   private readonly pool: SlabPool;
@@ -53,7 +53,7 @@ export class ReceiveStream {
     this.maxBytes = windowBytes;
   }
 
-  /** Whether read() would give bytes, or the end has come and was not announced. */
+  /** Whether read() would return bytes, or the end was reached and not reported. */
   get isReadable(): boolean {
     return this.contiguousBytes > this.readBytes || this.isFinished;
   }
@@ -63,18 +63,18 @@ export class ReceiveStream {
     return this.finalBytes >= 0 && this.readBytes === this.finalBytes;
   }
 
-  /** Bytes that are here and not read. */
+  /** Bytes that have arrived and were not read. */
   get bufferedBytes(): number {
     if (this.state !== RECEIVE.open) return 0;
     return this.contiguousBytes - this.readBytes + (this.beyond.count > 0 ? this.beyond.size : 0);
   }
 
-  /** Whether the peer may still send something that matters. */
+  /** Whether the peer may still send data that is needed. */
   get wantsMore(): boolean {
     return this.state === RECEIVE.open && this.finalBytes < 0;
   }
 
-  /** Notes where the stream ends. False when the peer contradicts itself.  // RFC 9000 §4.5 */
+  /** Sets the final size. Returns false if the peer contradicts itself.  // RFC 9000 §4.5 */
   setFinalBytes(finalBytes: number): boolean {
     if (this.finalBytes >= 0) return this.finalBytes === finalBytes;
     if (finalBytes < this.highestBytes) return false;
@@ -83,8 +83,8 @@ export class ReceiveStream {
   }
 
   /**
-   * Takes in source[from, to) at `offset`. The caller has checked flow control and the final size. False when
-   * the stream would have more gaps than any honest peer makes.
+   * Copies source[from, to) to `offset`. The caller has checked flow control and the final size.
+   * Returns false if the stream would have more gaps than any honest peer causes.
    */
   insert(source: Uint8Array, from: number, to: number, offset: number): boolean {
     let start = offset;
@@ -110,7 +110,10 @@ export class ReceiveStream {
     return true;
   }
 
-  /** The next run of bytes in order, a view that is valid until it is given back; undefined when there is none. */
+  /**
+   * The next run of bytes in order, a view that is valid until it is given back; undefined if there
+   * is none.
+   */
   read(): Uint8Array | undefined {
     const from = this.readBytes;
     if (this.contiguousBytes <= from) return undefined;
@@ -129,12 +132,12 @@ export class ReceiveStream {
     return slab.subarray(from - start, end - start);
   }
 
-  /** The peer gave the stream up, or we do not want it any more: what is here is dropped. */
+  /** The peer reset the stream, or the application stopped reading it: buffered data is dropped. */
   drop(state: number): void {
     this.state = state;
     for (let point = 0; point < this.slabs.length; point++) {
       const slab = this.slabs[point];
-      // Of any other slab the reader may still hold a part.
+      // The reader may still hold a part of any other slab.
       if (slab !== undefined && slabStart(this.firstSlab + point) >= this.readBytes) this.pool.takeBack(slab);
     }
     this.slabs.length = 0;

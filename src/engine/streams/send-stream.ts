@@ -1,21 +1,22 @@
 /**
- * The sending half of a stream: bytes that the application wrote and the peer has not acknowledged yet, what
- * of them is to be sent for the first time or again, and how the stream ends.  // RFC 9000 §3.1
+ * The sending half of a stream: written bytes that the peer has not acknowledged yet, which of them
+ * to send for the first time or again, and how the stream ends.  // RFC 9000 §3.1
  *
- * Written chunks are kept as they came, without a copy, until everything in them is acknowledged; the only
- * copy is the one into a packet.
+ * Written chunks are kept without a copy until everything in them is acknowledged; the only copy is
+ * the one into a packet.
  */
 import { RangeSet } from "../../base/range-set.ts";
 import { streamHeaderBytes, writeStreamHeader } from "../../wire/frames.ts";
 
-/** Chunks acknowledged at the front before the arrays are moved together. */
+/** Number of acknowledged chunks at the front after which the arrays are compacted. */
 const COMPACT_CHUNKS = 256;
 /**
- * Bytes that may be sent behind the first one that is not acknowledged, whatever the peer allows: all of them have to
- * be kept. An honest peer's window is 6 MiB; a peer that leaves out one packet could have everything kept.
+ * Bytes that may be sent after the first unacknowledged one, independent of the peer's limit,
+ * because all of them are kept in memory. An honest peer's window is 6 MiB; a peer that never
+ * acknowledges one packet could otherwise make the sender keep everything.
  */
 const UNACKED_MAX_BYTES: number = 16 * 1024 * 1024;
-/** A frame that carries less payload than this is not worth its header while more is waiting. */
+/** While more data is waiting, a frame with less payload than this is not worth its header. */
 const SMALLEST_PAYLOAD_BYTES = 32;
 
 export const SEND = { open: 0, finished: 1, resetQueued: 2, resetSent: 3, done: 4 } as const;
@@ -24,22 +25,25 @@ export class SendStream {
   readonly id: number;
   readonly priority: number;
   state: number = SEND.open;
-  /** Bytes that the peer lets this stream send in all. */
+  /** Bytes that the peer allows on this stream in total. */
   maxBytes: number;
-  /** Offset behind the last byte sent for the first time. */
+  /** Offset after the last byte sent for the first time. */
   sentBytes = 0;
-  /** Offset behind the last byte written. */
+  /** Offset after the last byte written. */
   writtenBytes = 0;
-  /** Everything below was acknowledged. */
+  /** Everything below this offset was acknowledged. */
   ackedBytes = 0;
   resetCode = 0;
-  /** Both halves are to be given up, with this code, as soon as everything here is acknowledged; −1 if not. */
+  /**
+   * Error code with which both halves are abandoned as soon as everything written is acknowledged;
+   * −1 for none.
+   */
   breakOffCode = -1;
   /** In the scheduler's queue. */
   isQueued = false;
-  /** Bytes sent since it came to the queue's head. */
+  /** Bytes sent since the stream reached the head of its queue. */
   turnBytes = 0;
-  /** The application was told to wait, and is told when there is room again. */
+  /** write() returned false; a `writable` event follows when there is room again. */
   isWriterBlocked = false;
   /** A frame with FIN is to be sent. */
   private finPending = false;
@@ -49,14 +53,16 @@ export class SendStream {
   private chunks: (Uint8Array | undefined)[] = [];
   private chunkStarts: number[] = [];
   private head = 0;
-  /** Chunk that holds the next byte to be sent for the first time. */
+  /** Chunk that contains the next byte to be sent for the first time. */
   private cursor = 0;
 
-  // What the last writeFrame() put into the packet, for its record.
+  // The content of the last frame that writeFrame() wrote, for its record.
   frameOffset = 0;
   frameBytes = 0;
   frameFin = false;
-  /** Bytes of that frame that were sent for the first time: they count against the connection's credit. */
+  /**
+   * Bytes of that frame that were sent for the first time: they consume the connection's credit.
+   */
   frameFreshBytes = 0;
 
   constructor(id: number, maxBytes: number, priority: number) {
@@ -79,7 +85,7 @@ export class SendStream {
     return this.state === SEND.open;
   }
 
-  /** Takes `bytes` over: they may not change until they are acknowledged. */
+  /** Queues `bytes`, which must not change until they are acknowledged. */
   write(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
     this.chunks.push(bytes);
@@ -93,7 +99,7 @@ export class SendStream {
     this.finPending = true;
   }
 
-  /** Gives the bytes up; the final size is what was sent so far.  // RFC 9000 §3.5 */
+  /** Abandons the stream. Its final size is the number of bytes sent so far.  // RFC 9000 §3.5 */
   reset(errorCode: number): void {
     if (this.state >= SEND.resetQueued) return;
     this.state = SEND.resetQueued;
@@ -101,7 +107,10 @@ export class SendStream {
     this.drop();
   }
 
-  /** Whether a frame could be sent now, `credit` being what the connection may still send for the first time. */
+  /**
+   * Whether a frame could be sent now. `credit` is what the connection may still send for the first
+   * time.
+   */
   hasWork(credit: number): boolean {
     if (this.state > SEND.finished) return false;
     if (this.lost.count > 0) return true;
@@ -114,7 +123,7 @@ export class SendStream {
     return Math.min(this.maxBytes, this.ackedBytes + UNACKED_MAX_BYTES);
   }
 
-  /** Whether bytes wait for the peer's credit only. */
+  /** Whether the peer's credit alone keeps bytes from being sent. */
   get isBlockedByPeer(): boolean {
     return (
       this.state <= SEND.finished && this.sentBytes < this.writtenBytes && this.sentBytes >= this.limitBytes
@@ -122,9 +131,9 @@ export class SendStream {
   }
 
   /**
-   * Writes one STREAM frame into bytes[at, end): lost bytes first, then new ones as far as the peer's limit
-   * and `credit` allow. Returns the index behind; `at` when nothing fits. `isLast` frames run to the end of
-   * the packet and do without a length when they fill it.
+   * Writes one STREAM frame into bytes[at, end): lost bytes first, then new ones as far as the
+   * peer's limit and `credit` allow. Returns the index after it, or `at` if nothing fits. `isLast`
+   * frames extend to the end of the packet and have no length field if they fill it.
    */
   writeFrame(bytes: Uint8Array, at: number, end: number, credit: number): number {
     const again = this.lost.count > 0;
@@ -133,7 +142,7 @@ export class SendStream {
       ? this.lost.end(0)
       : Math.min(this.writtenBytes, this.limitBytes, this.sentBytes + credit);
     const available = limit - offset;
-    // A frame that fills the packet needs no length; whether this one does is known once its header is.
+    // A frame that fills the packet needs no length. Whether it does is known once the header is.
     const bareHeader = streamHeaderBytes(this.id, offset, 0, false);
     let room = end - at - bareHeader;
     const fills = available >= room;
@@ -159,7 +168,9 @@ export class SendStream {
     return payloadAt + length;
   }
 
-  /** A frame was acknowledged. Returns true when that completed the stream: all bytes and FIN arrived. */
+  /**
+   * A frame was acknowledged. Returns true if that completed the stream: all bytes and FIN arrived.
+   */
   onAcked(offset: number, byteLength: number, fin: boolean): boolean {
     if (this.state >= SEND.resetQueued) return false;
     if (fin) this.finAcked = true;
@@ -185,7 +196,7 @@ export class SendStream {
     return false;
   }
 
-  /** A frame was lost: what of it has not been acknowledged otherwise is sent again. */
+  /** A frame was lost: sends its bytes again, except those acknowledged otherwise. */
   onLost(offset: number, byteLength: number, fin: boolean): void {
     if (this.state >= SEND.resetQueued) return;
     if (fin && !this.finAcked) this.finPending = true;
@@ -227,7 +238,7 @@ export class SendStream {
     if (from > this.sentBytes) this.cursor = index;
   }
 
-  /** Index of the chunk that holds the byte at `offset`. */
+  /** Index of the chunk that contains the byte at `offset`. */
   private chunkAt(offset: number): number {
     let low = this.head;
     let high = this.chunks.length - 1;
@@ -239,7 +250,7 @@ export class SendStream {
     return low;
   }
 
-  /** Lets go of chunks that were acknowledged whole. */
+  /** Releases chunks that were fully acknowledged. */
   private release(): void {
     const { chunks, chunkStarts } = this;
     while (this.head < chunks.length) {
@@ -247,7 +258,8 @@ export class SendStream {
       if (chunkStarts[this.head]! + chunk.length > this.ackedBytes) break;
       chunks[this.head++] = undefined;
     }
-    // As much is let go as is moved, so that many small chunks cost no more each than few.
+    // Compact only when at least as many chunks are released as are moved, so that the cost per
+    // chunk does not grow with their number.
     const left = chunks.length - this.head;
     if (left > 0 && (this.head < COMPACT_CHUNKS || this.head < left)) return;
     chunks.splice(0, this.head);

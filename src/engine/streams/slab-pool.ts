@@ -1,22 +1,23 @@
 /**
- * Memory for what has arrived and waits to be read: slabs, which a reader may give back to be filled again.
+ * Memory for received data that waits to be read: slabs, which a reader may return for reuse.
  *
- * Whoever gives nothing back costs nothing here, and leaves the slabs to the garbage collector. At some hundred
- * megabytes a second that is a good part of the receiver's work.
+ * A reader that returns nothing leaves the slabs to the garbage collector, at no cost to the pool.
+ * At some hundred megabytes a second, garbage collection is a substantial part of the receiver's
+ * work.
  */
 
-/** Length of the slabs that are worth keeping. */
+/** Length of the slabs that are worth reusing. */
 export const SLAB_BYTES = 65_536;
-/** Slabs kept for later: more than arrive between two turns of the event loop. */
+/** Maximum number of spare slabs: more than arrive between two turns of the event loop. */
 const MAX_SPARE = 64;
-/** Slabs of each smaller size that are kept for later. */
+/** Maximum number of spare slabs of each smaller size. */
 const SMALL_SPARE_MOST = 16;
 
 export class SlabPool {
   private readonly spare: Uint8Array[] = [];
-  /** Slabs of other lengths, which the beginnings of streams are laid into, by length. */
+  /** Spare slabs of smaller sizes, for the beginnings of streams, by length. */
   private readonly smallSpare: Map<number, Uint8Array[]> = new Map();
-  /** Memory that a reader has, which may come back once. */
+  /** Memory lent to a reader, which may return it once. */
   private readonly lent: WeakSet<ArrayBufferLike> = new WeakSet();
   private isUsed = false;
 
@@ -26,8 +27,8 @@ export class SlabPool {
   }
 
   /**
-   * Takes back a slab of which the reader was given nothing. A peer that resets stream after stream would otherwise
-   * have fresh memory zeroed for each.
+   * Takes back a slab of which the reader received nothing. Otherwise a peer that resets stream
+   * after stream would make the pool allocate and zero memory for each.
    */
   takeBack(slab: Uint8Array): void {
     const { length } = slab;
@@ -40,14 +41,14 @@ export class SlabPool {
     else if (spare.length < SMALL_SPARE_MOST) spare.push(slab);
   }
 
-  /** The last bytes of `slab` go to the reader. */
+  /** The last bytes of `slab` are given to the reader. */
   lend(slab: Uint8Array): void {
     if (this.isUsed && slab.length === SLAB_BYTES) this.lent.add(slab.buffer);
   }
 
   /**
-   * The reader is done with `bytes` and with all that it was given before them. Only the end of a slab brings it
-   * back; what comes twice, or from elsewhere, is left alone.
+   * The reader is done with `bytes` and with everything that it received before them. Only the end
+   * of a slab returns the slab. Repeated returns and foreign memory are ignored.
    */
   giveBack(bytes: Uint8Array): void {
     this.isUsed = true;

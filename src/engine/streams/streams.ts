@@ -1,6 +1,6 @@
 /**
- * The streams of a connection: who may open how many, what the frames of each mean, and whose turn it is to
- * send.  // RFC 9000 §2, §3, §4
+ * The streams of a connection: limits on open streams, handling of stream frames, and scheduling.
+ * // RFC 9000 §2, §3, §4
  *
  * All streams are bidirectional; the initiator's have even IDs 0, 4, 8 …, the responder's 1, 5, 9 ….
  * A peer's violation throws a SrudpError, which closes the connection with its wire code.
@@ -16,20 +16,23 @@ import { SEND, SendStream } from "./send-stream.ts";
 import { SlabPool } from "./slab-pool.ts";
 
 /**
- * Bytes waiting to be sent for the first time from which a writer is told to wait: on one stream; on one while
- * all together have more than their bound, until they are below half of it again.
+ * Limits of unsent bytes above which write() returns false: on one stream; on one stream while all
+ * together exceed the third limit. That state ends below half of the third limit.
  */
 const WRITE_HIGH_BYTES = 512 * 1024;
 const WRITE_HIGH_CROWDED_BYTES = 4 * 1024;
 const WRITE_HIGH_ALL_BYTES: number = 8 * 1024 * 1024;
 /**
- * How much a stream may send before the next has its turn: as much as lets all have theirs within this time, a
- * packet at least. Longer turns spare both sides work for every change of streams, shorter ones let a stream with
- * little to say come sooner.
+ * How much a stream may send before the next has its turn: enough that all streams have a turn
+ * within this time, but at least a packet. Longer turns save both sides work at each change of
+ * streams; shorter turns let a stream with little data be served sooner.
  */
 const ROUND_MS = 10;
 const MAX_TURN_BYTES = 65_536;
-/** Bytes of all streams together that may be sent and not acknowledged, whatever the peer allows. */
+/**
+ * Bytes of all streams together that may be sent and unacknowledged, independent of the peer's
+ * limit.
+ */
 const UNACKED_ALL_MAX_BYTES: number = 64 * 1024 * 1024;
 /** Priorities: control before everything else. */
 export const PRIORITY = { control: 0, normal: 1, bulk: 2 } as const;
@@ -58,7 +61,9 @@ class Stream {
 export class Streams {
   readonly flow: FlowControl;
   retransmittedBytes = 0;
-  /** Time and smoothed round trip of the present input: set by the connection, used to tune windows. */
+  /**
+   * Time and smoothed round trip of the current input: set by the connection, used to tune windows.
+   */
   nowMs = 0;
   rttMs = 0;
   private readonly events: EventQueue;
@@ -66,7 +71,7 @@ export class Streams {
   private peer: TransportParameters | undefined;
   private parity = 0;
   private readonly open: Map<number, Stream> = new Map();
-  /** Frames mostly come for the same stream as the one before. */
+  /** Cache: most frames belong to the same stream as the frame before. */
   private latest: Stream | undefined;
   private localOpened = 0;
   private localLimit = 0;
@@ -75,16 +80,16 @@ export class Streams {
   private remoteLimit: number;
   private remoteClosed = 0;
   private isStreamsUpdateWanted = false;
-  /** Bytes of all streams that wait to be sent for the first time, and whether they are too many. */
+  /** Unsent bytes of all streams, and whether they exceed the limit. */
   private unsentBytes = 0;
   private isCrowded = false;
-  /** Bytes of all streams that were sent and are kept, since they are not acknowledged. */
+  /** Sent bytes of all streams that are kept because they are not acknowledged. */
   private unackedBytes = 0;
-  /** Streams with something to send, by priority, in turn. */
+  /** Streams with data to send, by priority, in the order of their turns. */
   private readonly ready: SendStream[][] = Array.from({ length: PRIORITIES }, () => []);
   /** Streams with control frames to send. */
   private readonly listed: Stream[] = [];
-  /** Streams that the peer reset and whose event was not taken yet: their end is no clean one. */
+  /** Streams that the peer reset and whose event was not polled yet: they did not end cleanly. */
   private readonly unheardResets: Set<number> = new Set();
   private readonly slabs: SlabPool = new SlabPool();
 
@@ -95,7 +100,7 @@ export class Streams {
     this.remoteLimit = local.maxStreams;
   }
 
-  /** The handshake is done: the peer's limits hold from here on. */
+  /** The handshake is done: the peer's limits apply from here on. */
   start(isInitiator: boolean, peer: TransportParameters): void {
     this.parity = isInitiator ? 0 : 1;
     this.peer = peer;
@@ -120,7 +125,7 @@ export class Streams {
 
   // ------------------------------------------------------------------ commands of the application
 
-  /** Opens a stream; −1 when the peer allows no more for now (an event tells when it does). */
+  /** Opens a stream; −1 if the peer allows no more at present (an event reports when it does). */
   openStream(priority: number): number {
     if (this.peer === undefined || this.localOpened >= this.localLimit) {
       this.isOpenerBlocked = true;
@@ -133,7 +138,7 @@ export class Streams {
 
   write(id: number, bytes: Uint8Array): boolean {
     const stream = this.open.get(id);
-    // What is written to a stream that was reset goes where the rest of it went.
+    // Data written to a stream that was reset is discarded.
     if (stream === undefined || !stream.send.isOpen) return true;
     stream.send.write(bytes);
     this.queue(stream.send);
@@ -163,8 +168,8 @@ export class Streams {
   }
 
   /**
-   * Gives both halves of a stream up as soon as the peer has what was written. What the peer's reader does not make
-   * room for is not waited for.
+   * Abandons both halves of a stream as soon as the peer has everything that was written. Does not
+   * wait for data that the peer's reader makes no room for.
    */
   breakOff(id: number, errorCode: number): void {
     const send = this.open.get(id)?.send;
@@ -209,19 +214,21 @@ export class Streams {
     return bytes;
   }
 
-  /** The reader of a stream needs `bytes` no more, nor anything that read() gave before them. */
+  /**
+   * The reader of a stream no longer needs `bytes`, nor anything that read() returned before them.
+   */
   recycle(bytes: Uint8Array): void {
     this.slabs.giveBack(bytes);
   }
 
-  /** Whether the peer ended the stream and all of it was read. A reset stream never is. */
+  /** Whether the peer ended the stream and all of it was read. Always false for a reset stream. */
   readFinished(id: number): boolean {
     const stream = this.open.get(id);
     if (stream === undefined) return !this.unheardResets.has(id);
     return stream.receive.state === RECEIVE.open && stream.receive.isFinished;
   }
 
-  /** The application has taken the event of a reset stream. */
+  /** The application has polled the event of a reset stream. */
   onResetHeard(id: number): void {
     this.unheardResets.delete(id);
   }
@@ -244,7 +251,7 @@ export class Streams {
       throw new SrudpError("ERR_PROTOCOL", `too many gaps in stream ${frame.id}`);
     }
     if (receive.state === RECEIVE.stopped) {
-      // Nobody reads it: its credit goes back at once.
+      // The application does not read this stream: grant the credit again at once.
       if (fresh > 0) this.flow.onRead(this.nowMs, this.rttMs, fresh);
       receive.readBytes = receive.highestBytes;
       this.retire(stream);
@@ -255,7 +262,7 @@ export class Streams {
     const stream = this.receiving(frame.id);
     if (stream === undefined) return;
     const { receive } = stream;
-    // Asked first: a reset at the very offset that was read is still a reset, not an end.
+    // Checked first: a reset at the offset that was read last is still a reset, not an end.
     const wasFinished = receive.isFinished;
     if (!receive.setFinalBytes(frame.offset)) throw new SrudpError("ERR_FINAL_SIZE", `stream ${frame.id}`);
     if (frame.offset > receive.maxBytes) throw new SrudpError("ERR_FLOW_CONTROL", `stream ${frame.id}`);
@@ -310,7 +317,7 @@ export class Streams {
     return Math.min(this.flow.credit, UNACKED_ALL_MAX_BYTES - this.unackedBytes);
   }
 
-  /** Whether any stream could send now, congestion aside. */
+  /** Whether any stream could send now, apart from congestion control. */
   get hasStreamWork(): boolean {
     const { credit } = this;
     for (const queue of this.ready) {
@@ -323,7 +330,7 @@ export class Streams {
     return this.flow.isUpdateWanted || this.isStreamsUpdateWanted || this.listed.length > 0;
   }
 
-  /** Writes control frames that are due into bytes[at, end) and records them. */
+  /** Writes due control frames into bytes[at, end) and records them. */
   writeControl(bytes: Uint8Array, at: number, end: number, sent: SentPackets): number {
     if (this.flow.isUpdateWanted && end - at >= CONTROL_FRAME_BYTES) {
       this.flow.isUpdateWanted = false;
@@ -368,7 +375,7 @@ export class Streams {
   /**
    * Writes STREAM frames into bytes[at, end), one stream after another, and records them.
    *
-   * @param rate at which all of it leaves, bytes per ms; Infinity while that is not known
+   * @param rate the sending rate, bytes per ms; Infinity while it is unknown
    */
   writeStreams(bytes: Uint8Array, at: number, end: number, sent: SentPackets, rate: number): number {
     for (const queue of this.ready) {
@@ -381,7 +388,7 @@ export class Streams {
         const hasWritten = send.hasWork(credit);
         if (hasWritten) {
           const next = send.writeFrame(bytes, at, end, credit);
-          // What does not fit keeps its turn for the next packet.
+          // A frame that does not fit keeps its turn for the next packet.
           if (next === at) return at;
           at = next;
           send.turnBytes += send.frameBytes;
@@ -459,7 +466,9 @@ export class Streams {
 
   // ------------------------------------------------------------------ the table
 
-  /** The stream of a received frame; opens the peer's new ones, undefined for one that is closed. */
+  /**
+   * The stream of a received frame. Opens the peer's new streams; undefined for a closed stream.
+   */
   private receiving(id: number): Stream | undefined {
     const { latest } = this;
     if (latest !== undefined && latest.id === id) return latest;
@@ -475,7 +484,7 @@ export class Streams {
       }
       if (index >= this.remoteLimit) throw new SrudpError("ERR_STREAM_LIMIT", `stream ${id}`);
       if (index < this.remoteOpened) return undefined;
-      // RFC 9000 §3.2: opening one opens all below it.
+      // RFC 9000 §3.2: opening a stream opens all lower ones of the same kind.
       while (this.remoteOpened <= index) {
         const opened = 4 * this.remoteOpened++ + (this.parity ^ 1);
         stream = this.add(opened, false, PRIORITY.normal);
@@ -494,7 +503,7 @@ export class Streams {
     return stream;
   }
 
-  /** Forgets a stream whose two halves are over. */
+  /** Removes a stream whose two halves have ended. */
   private retire(stream: Stream): void {
     const { receive, send } = stream;
     if (send.state !== SEND.done) return;
@@ -506,7 +515,7 @@ export class Streams {
     if (this.latest === stream) this.latest = undefined;
     if (stream.isLocal) return;
     this.remoteClosed++;
-    // MAX_STREAMS goes out when a good part of the allowance has come back.
+    // Send MAX_STREAMS when a good part of the allowance is available again.
     const limit = this.local.maxStreams + this.remoteClosed;
     if (limit - this.remoteLimit >= Math.max(1, this.local.maxStreams / 8)) {
       this.remoteLimit = limit;
@@ -514,7 +523,7 @@ export class Streams {
     }
   }
 
-  /** Drops what the application will not read and gives the credit for it back. */
+  /** Drops data that the application will not read, and grants its credit again. */
   private giveUp(receive: ReceiveStream, state: number): void {
     const unread = receive.highestBytes - receive.readBytes;
     receive.drop(state);
@@ -522,12 +531,12 @@ export class Streams {
     if (unread > 0) this.flow.onRead(this.nowMs, this.rttMs, unread);
   }
 
-  /** What one stream may have waiting before its writer has to. */
+  /** Limit of unsent bytes on one stream. */
   private get writeHighBytes(): number {
     return this.isCrowded ? WRITE_HIGH_CROWDED_BYTES : WRITE_HIGH_BYTES;
   }
 
-  /** So many bytes wait no more: sent, or given up. */
+  /** `bytes` are no longer unsent: they were sent or dropped. */
   private onTaken(bytes: number): void {
     this.unsentBytes -= bytes;
     if (!this.isCrowded || this.unsentBytes > WRITE_HIGH_ALL_BYTES / 2) return;
@@ -559,7 +568,7 @@ export class Streams {
   }
 }
 
-/** What each of `streams` may send before the next has its turn; 0 stands for a packet. */
+/** What each of `streams` may send before the next has its turn; 0 means one packet. */
 function turnBytesOf(rate: number, streams: number): number {
   if (rate === Number.POSITIVE_INFINITY) return 0;
   return Math.min((rate * ROUND_MS) / streams, MAX_TURN_BYTES);
