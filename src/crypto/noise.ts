@@ -246,12 +246,12 @@ export class NoiseHandshake {
 
   #checkKeys(options: NoiseOptions): void {
     const { ephemeral, staticKeys, psk, remoteStatic } = options;
-    const provesStatic = (isInitiator: boolean): boolean =>
+    const authenticatesStatic = (isInitiator: boolean): boolean =>
       (isInitiator ? this.#table.knownInitiator : this.#table.knownResponder) ||
       this.#table.messages.some((tokens, index) => (index % 2 === 0) === isInitiator && tokens.includes("s"));
     const knowsRemote = this.#isInitiator ? this.#table.knownResponder : this.#table.knownInitiator;
     checkPair("ephemeral keys", ephemeral, true);
-    checkPair("static keys", staticKeys, provesStatic(this.#isInitiator));
+    checkPair("static keys", staticKeys, authenticatesStatic(this.#isInitiator));
     checkLength("psk", psk, AEAD_KEY_BYTES, this.#hasPsk);
     checkLength("remote static key", remoteStatic, X25519_BYTES, knowsRemote);
   }

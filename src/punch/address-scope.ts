@@ -49,7 +49,7 @@ export function isOnSameSite(a: string, b: string, reach: TraversalContext = "si
 export function isPlausible(
   address: string,
   port: number,
-  ownHosts: readonly { readonly address: string }[],
+  localHosts: readonly { readonly address: string }[],
   reach: TraversalContext,
 ): boolean {
   if (!Number.isInteger(port) || port < 1 || port > 65535) return false;
@@ -59,7 +59,7 @@ export function isPlausible(
     case "unusable":
       return false;
     default:
-      return ownHosts.some((own) => isOnSameSite(own.address, address, reach));
+      return localHosts.some((local) => isOnSameSite(local.address, address, reach));
   }
 }
 

@@ -39,7 +39,7 @@ import type {
   RemoteSignal,
 } from "./punch-events.ts";
 import { ATTEMPTS, type Circumstances, openingTtl, type Phase, pauseAfter, ttlOf } from "./schedule.ts";
-import { heardTarget, targetsOf, usefulCandidates } from "./targets.ts";
+import { peerReflexiveTarget, targetsOf, usefulCandidates } from "./targets.ts";
 import type { Route } from "./transactions.ts";
 
 /**
@@ -227,12 +227,13 @@ export class PunchAgent {
   }
 
   private onRequest(nowMs: number, pair: Pair): void {
-    pair.isHeard = true;
+    pair.hasRequest = true;
     if (isWorking(pair)) return;
     // The peer's packet arrived, so a packet in the other direction finds the NATs open, regardless
     // of the schedule.
     pair.isTriggered = true;
-    if (pair.isGuarded && (this.phase.kind === "holding" || this.phase.kind === "patient")) this.go(nowMs);
+    if (pair.isGuarded && (this.phase.kind === "holding" || this.phase.kind === "patient"))
+      this.startChecking(nowMs);
   }
 
   private onWorking(nowMs: number, pair: Pair): void {
@@ -255,12 +256,12 @@ export class PunchAgent {
   private proceed(nowMs: number): void {
     const { remote, phase } = this;
     if (remote === undefined || this.currentGeneration === this.spentGeneration) return;
-    if (phase.kind === "patient" && remote.hasOpened) this.go(nowMs);
+    if (phase.kind === "patient" && remote.hasOpened) this.startChecking(nowMs);
     if (phase.kind !== "waiting" && phase.kind !== "failed") return;
     if (this.stale.length > 0 && nowMs < this.freshUntilMs) return;
     this.stale = [];
     if (this.opensFirst) this.phase = { kind: "opening", untilMs: nowMs + OPENING_LIMIT_MS };
-    else if (remote.hasOpened) this.go(nowMs);
+    else if (remote.hasOpened) this.startChecking(nowMs);
     else this.phase = { kind: "patient", untilMs: nowMs + TIMEOUT_MS };
   }
 
@@ -276,7 +277,7 @@ export class PunchAgent {
         break;
       case "holding":
       case "patient":
-        if (nowMs >= phase.untilMs) this.go(nowMs);
+        if (nowMs >= phase.untilMs) this.startChecking(nowMs);
         break;
       case "checking":
         this.startBirthday(nowMs);
@@ -312,7 +313,7 @@ export class PunchAgent {
   }
 
   /** Starts to send with full TTL. */
-  private go(nowMs: number): void {
+  private startChecking(nowMs: number): void {
     this.phase = { kind: "checking", untilMs: nowMs + ATTEMPT_MS };
     this.birthday.plan(nowMs, this.local, this.remote?.nat ?? UNKNOWN_BEHAVIOUR);
     for (const pair of this.list.pairs) if (pair.isGuarded) pair.nextAtMs = Math.min(pair.nextAtMs, nowMs);
@@ -320,7 +321,7 @@ export class PunchAgent {
     // The only remaining chance is the ordinary checks of this attempt, in case the NATs differ
     // from what was detected.
     const hasOthers = this.list.pairs.some((pair) => isDirect(pair) && !pair.isGuarded);
-    if (obstacle !== "noAnswer" && !hasOthers) this.tellFailure(obstacle);
+    if (obstacle !== "noAnswer" && !hasOthers) this.reportFailure(obstacle);
   }
 
   private settle(): void {
@@ -328,7 +329,7 @@ export class PunchAgent {
     this.prefer(undefined, this.list.best()!);
     // The peer may use any pair over which it was received; the initiator chooses.
     const inUse = new Set<number>();
-    for (const pair of this.list.pairs) if (pair.isHeard || isWorking(pair)) inUse.add(pair.socket);
+    for (const pair of this.list.pairs) if (pair.hasRequest || isWorking(pair)) inUse.add(pair.socket);
     this.drop(this.birthday.reset().filter((socket) => !inUse.has(socket)));
   }
 
@@ -375,10 +376,10 @@ export class PunchAgent {
   private fail(reason: PunchFailure): void {
     this.phase = { kind: "failed" };
     this.drop(this.birthday.reset());
-    this.tellFailure(reason);
+    this.reportFailure(reason);
   }
 
-  private tellFailure(reason: PunchFailure): void {
+  private reportFailure(reason: PunchFailure): void {
     if (this.failedGeneration === this.currentGeneration) return;
     this.failedGeneration = this.currentGeneration;
     this.events.push({ kind: "failed", reason });
@@ -412,7 +413,7 @@ export class PunchAgent {
     const known = this.list.find(route);
     const local = this.sockets.get(route.socket);
     if (known !== undefined || local === undefined) return known;
-    const target = heardTarget(local, this.sockets.values(), route.address, route.port);
+    const target = peerReflexiveTarget(local, this.sockets.values(), route.address, route.port);
     return target === undefined ? undefined : this.list.add(target, nowMs);
   }
 

@@ -30,10 +30,10 @@ export function inPreferenceOrder(candidates: readonly Candidate[]): Candidate[]
 }
 
 /** The kind of the path to `remote` from a plain socket of a host with these local addresses. */
-export function pathKindTo(remote: Candidate, ownHosts: readonly Candidate[]): PathKind {
+export function pathKindTo(remote: Candidate, localHosts: readonly Candidate[]): PathKind {
   if (remote.kind === "relayed") return "relay";
   if (remote.isTunnel === true) return "direct";
-  return ownHosts.some((own) => own.isTunnel !== true && isOnSameSite(own.address, remote.address))
+  return localHosts.some((local) => local.isTunnel !== true && isOnSameSite(local.address, remote.address))
     ? "lan"
     : "direct";
 }

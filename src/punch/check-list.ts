@@ -11,7 +11,7 @@ const PAIRS_LIMIT = 64;
 
 export interface Pair extends Target {
   /** A request from the peer arrived over this pair. */
-  isHeard: boolean;
+  hasRequest: boolean;
   /** A request arrived that should trigger a local check now. */
   isTriggered: boolean;
   openings: number;
@@ -36,14 +36,14 @@ export class CheckList {
   add(target: Target, nowMs: number): Pair | undefined {
     if (this.pairs.length >= PAIRS_LIMIT) {
       const worstAt = this.pairs.findLastIndex(
-        (one) => !one.isHeard && !isWorking(one) && one.rank >= target.rank,
+        (one) => !one.hasRequest && !isWorking(one) && one.rank >= target.rank,
       );
       if (worstAt < 0) return undefined;
       this.pairs.splice(worstAt, 1);
     }
     const added: Pair = {
       ...target,
-      isHeard: false,
+      hasRequest: false,
       isTriggered: false,
       openings: 0,
       checks: 0,
@@ -70,7 +70,7 @@ export class CheckList {
       pair.openings = 0;
       pair.nextAtMs = nowMs;
       if (!forget) continue;
-      pair.isHeard = false;
+      pair.hasRequest = false;
       pair.isTriggered = false;
       pair.rttMs = Number.POSITIVE_INFINITY;
     }

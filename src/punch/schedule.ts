@@ -80,7 +80,7 @@ export function ttlOf(pair: Pair, circumstances: Circumstances): number | undefi
   if (isWorking(pair)) return phase.kind === "racing" ? 0 : undefined;
   if (!isOpener(pair, phase) && pair.checks >= (pair.isPredicted ? PREDICTED_CHECKS_LIMIT : CHECKS_LIMIT))
     return undefined;
-  if (pair.isHeard) return 0;
+  if (pair.hasRequest) return 0;
   switch (phase.kind) {
     case "settled":
       return undefined;
@@ -121,5 +121,5 @@ export function openingTtl(attempt: number, round: number): number {
 
 /** Whether the local NAT is kept open on this pair for the peer. */
 function isOpener(pair: Pair, phase: Phase): boolean {
-  return pair.isGuarded && !pair.isHeard && (phase.kind === "opening" || phase.kind === "holding");
+  return pair.isGuarded && !pair.hasRequest && (phase.kind === "opening" || phase.kind === "holding");
 }

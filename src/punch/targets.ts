@@ -24,7 +24,7 @@ export interface Target extends Route {
 }
 
 /** After the rank of every candidate: a local relay is tried last. */
-const OWN_RELAY_RANK = 8;
+const LOCAL_RELAY_RANK = 8;
 
 /**
  * The pairs of one local socket, best first.
@@ -46,7 +46,7 @@ export function targetsOf(
     const relayed: Candidate = { kind: "relayed", address, port, family: local.family };
     return [targetOf(local, [], relayed)];
   }
-  const hosts = ownHosts(locals);
+  const hosts = localHosts(locals);
   const isWanted = ({ address, port }: Candidate): boolean => {
     // A site-local address means nothing at the relay's location.
     if (local.kind === "relay") return port > 0 && addressScope(address) === "global";
@@ -74,7 +74,7 @@ export function usefulCandidates(candidates: readonly Candidate[], nat: NatBehav
  * The pair of a local socket and the source address of a genuine check; undefined if the address
  * cannot be answered.
  */
-export function heardTarget(
+export function peerReflexiveTarget(
   local: LocalSocket,
   locals: Iterable<LocalSocket>,
   address: string,
@@ -83,15 +83,15 @@ export function heardTarget(
   const peer: Candidate = { kind: "peerReflexive", address, port, family: local.family };
   const isRelay = local.onlyPeer?.address === address;
   if (!isRelay && (port < 1 || addressScope(address) === "unusable")) return undefined;
-  return targetOf(local, ownHosts(locals), peer);
+  return targetOf(local, localHosts(locals), peer);
 }
 
 /** The easy peer's public addresses: at most two IPv4 addresses. */
 export function publicTargets(candidates: readonly Candidate[]): Candidate[] {
   return inPreferenceOrder(candidates)
     .filter(({ kind, family, address }) => {
-      const isOwn = kind !== "relayed" && kind !== "predicted";
-      return isOwn && family === 4 && addressScope(address) === "global";
+      const isDirect = kind !== "relayed" && kind !== "predicted";
+      return isDirect && family === 4 && addressScope(address) === "global";
     })
     .slice(0, 2);
 }
@@ -108,11 +108,11 @@ function targetOf(local: LocalSocket, hosts: readonly Candidate[], remote: Candi
     isTunnel,
     isPredicted: remote.kind === "predicted",
     isGuarded: path === "direct" && local.family === 4 && !isTunnel,
-    rank: local.kind === "relay" ? OWN_RELAY_RANK : candidateRank(remote),
+    rank: local.kind === "relay" ? LOCAL_RELAY_RANK : candidateRank(remote),
   };
 }
 
-function ownHosts(locals: Iterable<LocalSocket>): Candidate[] {
+function localHosts(locals: Iterable<LocalSocket>): Candidate[] {
   const hosts: Candidate[] = [];
   for (const { kind, candidates } of locals)
     if (kind === "udp") hosts.push(...candidates.filter((candidate) => candidate.kind === "host"));

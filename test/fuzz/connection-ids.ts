@@ -13,7 +13,7 @@ const MAX_QUEUED = 24;
 const MAX_SEEN = 64;
 
 interface Insides {
-  readonly own: readonly { readonly sequence: number }[];
+  readonly local: readonly { readonly sequence: number }[];
   readonly toAnnounce: readonly unknown[];
   readonly toRetire: readonly unknown[];
   readonly spare: readonly unknown[];
@@ -141,8 +141,8 @@ class Hostile {
   private anySequence(): number {
     const { random } = this;
     if (random.oneIn(8)) return random.magnitude();
-    const { own } = this.ids as unknown as Insides;
-    return random.oneIn(8) ? random.below(this.nextSequence + 4) : random.pick(own).sequence;
+    const { local } = this.ids as unknown as Insides;
+    return random.oneIn(8) ? random.below(this.nextSequence + 4) : random.pick(local).sequence;
   }
 }
 
@@ -171,12 +171,12 @@ function lose({ from, sequence, id }: Frame): void {
 }
 
 function holds(ids: ConnectionIds, id: Uint8Array): boolean {
-  return ids.ownIds.some((own) => Buffer.compare(own, id) === 0);
+  return ids.localIds.some((local) => Buffer.compare(local, id) === 0);
 }
 
 function check(ids: ConnectionIds): void {
   const { toAnnounce, toRetire, spare, seen } = ids as unknown as Insides;
-  same(ids.ownIds.length, HELD_IDS, "the own IDs");
+  same(ids.localIds.length, HELD_IDS, "the own IDs");
   if (spare.length > HELD_IDS) broken(`${spare.length} spare IDs`);
   if (toAnnounce.length > MAX_QUEUED) broken(`${toAnnounce.length} IDs wait to be announced`);
   if (toRetire.length > MAX_QUEUED) broken(`${toRetire.length} IDs wait to be retired`);

@@ -34,7 +34,7 @@ interface Insides {
   readonly streams: {
     readonly open: ReadonlyMap<number, unknown>;
     readonly listed: unknown[];
-    readonly unheardResets: Set<number>;
+    readonly unpolledResets: Set<number>;
   };
   readonly datagrams: { readonly incoming: unknown[] };
   readonly link: {
@@ -203,7 +203,7 @@ function check({ victim, close }: MaliciousPeer): void {
     ["ranges", received.ranges.count, 64],
     ["streams", streams.open.size, 2100],
     ["streams with control frames", streams.listed.length, 2100],
-    ["resets not heard of", streams.unheardResets.size, 0],
+    ["resets not heard of", streams.unpolledResets.size, 0],
     ["datagrams", datagrams.incoming.length, 512],
     ["IDs to announce", ids.toAnnounce.length, MAX_QUEUED],
     ["IDs to retire", ids.toRetire.length, MAX_QUEUED],

@@ -278,7 +278,7 @@ class World {
         same(event.streamId, this.resetToHear, "the stream that was reset");
         this.resetToHear = -1;
         if (this.streams.readFinished(event.streamId)) broken("a reset passed for a clean end");
-        this.streams.onResetHeard(event.streamId);
+        this.streams.onResetPolled(event.streamId);
       }
       if (event.kind !== EVENT.streamsAvailable && !this.ledger.said.has(event.streamId)) {
         broken(`an event of stream ${event.streamId}`);

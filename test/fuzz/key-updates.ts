@@ -51,7 +51,7 @@ class World {
     const end = this.ends[side]!;
     switch (random.below(12)) {
       case 0:
-        end.keys.ask();
+        end.keys.request();
         break;
       case 1:
       case 2:
@@ -86,7 +86,7 @@ class World {
     const before = Math.max(a.keys.epoch, b.keys.epoch);
     for (let rounds = 0; Math.min(a.keys.epoch, b.keys.epoch) <= before; rounds++) {
       if (rounds > 20) broken(`no new epoch after ${before}`);
-      this.ends[this.random.below(2)]!.keys.ask();
+      this.ends[this.random.below(2)]!.keys.request();
       this.deliverAll();
     }
     same(a.keys.epoch, b.keys.epoch, "the epoch");
@@ -203,7 +203,7 @@ export const rekeyJunk: FuzzTarget = {
     for (let input = 0; input < this.inputsPerRun; input++) {
       const { keys } = end;
       const { epoch } = keys;
-      if (random.oneIn(3)) keys.ask();
+      if (random.oneIn(3)) keys.request();
       try {
         const number = random.oneIn(2) ? epoch + random.below(3) : random.magnitude();
         const length = random.oneIn(6) ? random.below(60) : 48;

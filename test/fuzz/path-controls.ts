@@ -120,7 +120,7 @@ class World {
   private moveTo(path: Path): void {
     const { random, control } = this;
     if (random.oneIn(4)) control.onAcknowledged(random.below(20));
-    if (!control.hasProved(this.nowMs, path) || !random.oneIn(4)) return;
+    if (!control.hasValidated(this.nowMs, path) || !random.oneIn(4)) return;
     if (!this.validated.has(path)) broken("a path that never answered may be moved to");
     control.use(this.nowMs, path, random.below(20), this.ptoMs);
     same(control.active, path, "the path moved to");

@@ -182,7 +182,7 @@ describe("a key update", () => {
       to.onFrame(0, frame.id, frame.code, message);
       return message;
     };
-    asker.ask();
+    asker.request();
     const question = carry(asker, answerer);
     const reply = carry(answerer, asker);
     const prologue = Buffer.concat([utf8("srudp/1 rekey"), fill(3), Buffer.from([0, 0, 0, 1])]);

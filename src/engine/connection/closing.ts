@@ -59,7 +59,7 @@ export class Closing {
     const lastingMs = Math.max(CLOSING_PTOS * ptoMs, isOurs ? timeoutMs : 0);
     this.endsAtMs = nowMs + Math.min(lastingMs, MAX_CLOSING_MS);
     this.nextAtMs = Number.POSITIVE_INFINITY;
-    if (isOurs) this.ask(nowMs);
+    if (isOurs) this.requestAnswer(nowMs);
     else this.want(this.copies);
   }
 
@@ -73,7 +73,7 @@ export class Closing {
   }
 
   handleTimeout(nowMs: number): void {
-    if (nowMs >= this.nextAtMs) this.ask(nowMs);
+    if (nowMs >= this.nextAtMs) this.requestAnswer(nowMs);
   }
 
   onPacketSent(): void {
@@ -103,7 +103,7 @@ export class Closing {
     this.want(1);
   }
 
-  private ask(nowMs: number): void {
+  private requestAnswer(nowMs: number): void {
     this.want(1);
     this.nextAtMs = ++this.tries < TRIES ? nowMs + this.ptoMs : Number.POSITIVE_INFINITY;
   }

@@ -19,7 +19,7 @@ export class ConnectionIds {
   /** The local IDs changed. The owner updates its table of connections. */
   changed = false;
   private readonly random: (byteLength: number) => Uint8Array;
-  private own: NumberedId[];
+  private local: NumberedId[];
   private nextSequence = 1;
   private highestAnnounced = 0;
   /** Local IDs to announce to the peer, by sequence. */
@@ -30,16 +30,16 @@ export class ConnectionIds {
   private readonly spare: NumberedId[] = [];
   private highestSeen = 0;
 
-  constructor(ownId: Uint8Array, peerId: Uint8Array, random: (byteLength: number) => Uint8Array) {
+  constructor(localId: Uint8Array, peerId: Uint8Array, random: (byteLength: number) => Uint8Array) {
     this.random = random;
-    this.own = [{ sequence: 0, id: ownId }];
+    this.local = [{ sequence: 0, id: localId }];
     this.inUse = { sequence: 0, id: peerId };
-    while (this.own.length < HELD_IDS) this.issue();
+    while (this.local.length < HELD_IDS) this.issue();
   }
 
   /** The local IDs that the peer may use. */
-  get ownIds(): readonly Uint8Array[] {
-    return this.own.map(({ id }) => id);
+  get localIds(): readonly Uint8Array[] {
+    return this.local.map(({ id }) => id);
   }
 
   /** The peer's ID in packets sent now. */
@@ -48,8 +48,8 @@ export class ConnectionIds {
   }
 
   /** Whether the packet at `at` is addressed to a local ID. */
-  isOwn(bytes: Uint8Array, at: number): boolean {
-    for (const { id } of this.own) if (isAddressedTo(bytes, at, id)) return true;
+  isLocal(bytes: Uint8Array, at: number): boolean {
+    for (const { id } of this.local) if (isAddressedTo(bytes, at, id)) return true;
     return false;
   }
 
@@ -85,7 +85,7 @@ export class ConnectionIds {
 
   /** The frame that announced this ID was lost: send it again, unless it is obsolete. */
   onAnnounceLost(sequence: number): void {
-    const lost = this.own.find((one) => one.sequence === sequence);
+    const lost = this.local.find((one) => one.sequence === sequence);
     if (lost !== undefined && !this.toAnnounce.includes(lost)) this.toAnnounce.push(lost);
   }
 
@@ -119,12 +119,12 @@ export class ConnectionIds {
     // RFC 9000 §19.16: an ID that was not announced cannot be retired.
     if (sequence > this.highestAnnounced)
       throw new SrudpError("ERR_PROTOCOL", "retired a connection ID never issued");
-    const before = this.own.length;
+    const before = this.local.length;
     if (before === 1) return;
-    this.own = this.own.filter((one) => one.sequence !== sequence);
+    this.local = this.local.filter((one) => one.sequence !== sequence);
     const waiting = this.toAnnounce.findIndex((one) => one.sequence === sequence);
     if (waiting >= 0) this.toAnnounce.splice(waiting, 1);
-    if (this.own.length < before) this.issue();
+    if (this.local.length < before) this.issue();
   }
 
   /** Sequences received out of order, to distinguish a late one from a repeated one. */
@@ -136,7 +136,7 @@ export class ConnectionIds {
 
   private issue(): void {
     const issued = { sequence: this.nextSequence++, id: this.random(CONNECTION_ID_BYTES) };
-    this.own.push(issued);
+    this.local.push(issued);
     this.toAnnounce.push(issued);
     this.changed = true;
   }

@@ -97,7 +97,7 @@ export class Connection implements FrameOwner {
   private readonly timers: TimerTable = new TimerTable();
   private phase: Phase = { kind: "handshaking" };
   /** The path over which the last valid packet of the handshake arrived. */
-  private heardPath: Path | undefined;
+  private handshakePath: Path | undefined;
   private isPeerOffered = false;
   private isConfirmed = false;
   private early: { path: Path; bytes: Uint8Array }[] = [];
@@ -140,12 +140,12 @@ export class Connection implements FrameOwner {
 
   /** All IDs that packets for this connection may carry; `idsChanged` reports changes. */
   get connectionIds(): readonly Uint8Array[] {
-    return this.link?.parts.ids.ownIds ?? [this.config.connectionId];
+    return this.link?.parts.ids.localIds ?? [this.config.connectionId];
   }
 
   /** Where packets are sent; undefined until the peer has answered. */
   get path(): Path | undefined {
-    return this.link?.path ?? this.heardPath;
+    return this.link?.path ?? this.handshakePath;
   }
 
   /** Whether the path in use carries packets, as far as this side knows. */
@@ -335,7 +335,7 @@ export class Connection implements FrameOwner {
   /** Moves the oldest event into `into`; false if there is none. */
   pollEvent(into: ConnectionEvent): boolean {
     if (!this.events.poll(into)) return false;
-    if (into.kind === EVENT.streamReset) this.streams.onResetHeard(into.streamId);
+    if (into.kind === EVENT.streamReset) this.streams.onResetPolled(into.streamId);
     return true;
   }
 
@@ -475,7 +475,7 @@ export class Connection implements FrameOwner {
       // The last message validates only the address that the previous one was sent to. If the
       // initiator has moved since, its first data packet reveals it.
       const isLast = this.handshake.keys !== undefined && this.role === "responder";
-      if (outcome === "advanced" && !(isLast && this.heardPath !== undefined)) this.heardPath = path;
+      if (outcome === "advanced" && !(isLast && this.handshakePath !== undefined)) this.handshakePath = path;
       this.afterHandshake(nowMs);
     } else {
       // The peer repeats its message: it has not received any packet from here yet.
@@ -484,7 +484,7 @@ export class Connection implements FrameOwner {
   }
 
   private afterHandshake(nowMs: number): void {
-    const { handshake, heardPath } = this;
+    const { handshake, handshakePath } = this;
     if (this.phase.kind !== "handshaking") return;
     if (handshake.failure !== undefined) {
       this.end(nowMs, { origin: "remote", code: handshake.failure, errorCode: 0, reason: "handshake" });
@@ -494,8 +494,8 @@ export class Connection implements FrameOwner {
       this.isPeerOffered = true;
       this.events.push(EVENT.peerOffered);
     }
-    if (handshake.keys !== undefined && heardPath !== undefined) {
-      this.establish(nowMs, handshake.keys, heardPath);
+    if (handshake.keys !== undefined && handshakePath !== undefined) {
+      this.establish(nowMs, handshake.keys, handshakePath);
     }
   }
 

@@ -95,7 +95,7 @@ export class Established {
       activity: new Activity(nowMs),
       tracer: config.tracer,
     };
-    const isTrusted = peer.role === "responder" ? route.isProved(path) : route.hasCalled(path);
+    const isTrusted = peer.role === "responder" ? route.isValidated(path) : route.hasCalled(path);
     if (!isTrusted) {
       this.parts.paths.suspect(nowMs, DATAGRAM_FLOOR_BYTES, recovery.ptoMs, route.othersAnswered(path));
     }
@@ -237,7 +237,7 @@ export class Established {
   usePath(nowMs: number, path: Path): boolean {
     const { paths, recovery } = this.parts;
     if (path === paths.active) return true;
-    if (!paths.hasProved(nowMs, path)) return false;
+    if (!paths.hasValidated(nowMs, path)) return false;
     this.afterMove(nowMs, paths.use(nowMs, path, recovery.sent.next, recovery.basePtoMs));
     // The next packet makes the peer follow, and packets that were lost with the old path wait for
     // an ACK.
@@ -250,7 +250,7 @@ export class Established {
 
   /** A genuine packet arrived over the path in use, or another path is now in use. */
   private onPathUsed(nowMs: number): void {
-    if (this.life.onHeard(nowMs)) this.events.push(EVENT.pathAlive, 0, 0, this.path);
+    if (this.life.onReceived(nowMs)) this.events.push(EVENT.pathAlive, 0, 0, this.path);
   }
 
   /**

@@ -59,10 +59,10 @@ export class Incoming {
     const packetNumber = packetNumberOf(bytes, at);
     const epoch = epochOf(bytes, at);
     const key = keys.openKeyOf(epoch);
-    if (key === undefined || !ids.isOwn(bytes, at) || !this.replay.accepts(packetNumber)) {
+    if (key === undefined || !ids.isLocal(bytes, at) || !this.replay.accepts(packetNumber)) {
       this.droppedPackets++;
       if (tracer !== undefined) {
-        const isForeign = key !== undefined && !ids.isOwn(bytes, at);
+        const isForeign = key !== undefined && !ids.isLocal(bytes, at);
         const reason = key === undefined ? "key_unavailable" : isForeign ? "connection_unknown" : "duplicate";
         tracer.packetDropped(nowMs, end - at, reason);
       }
@@ -127,7 +127,7 @@ export class Incoming {
       case FRAME.ping:
         return;
       case FRAME.stream:
-        activity.note(nowMs);
+        activity.record(nowMs);
         streams.onStream(frame);
         return;
       case FRAME.ack:
@@ -136,7 +136,7 @@ export class Incoming {
         this.transmission.updateMtu(nowMs);
         return;
       case FRAME.datagram:
-        activity.note(nowMs);
+        activity.record(nowMs);
         this.takeDatagram(frame);
         return;
       case FRAME.maxData:
@@ -173,7 +173,7 @@ export class Incoming {
       case FRAME.pathResponse: {
         const validated = paths.onResponse(nowMs, frame.bytes.subarray(frame.start, frame.end));
         if (validated === undefined) return;
-        if (tracer !== undefined) tracer.pathProved(nowMs, validated, validated === paths.active);
+        if (tracer !== undefined) tracer.pathValidated(nowMs, validated, validated === paths.active);
         this.events.push(EVENT.pathValidated, 0, 0, validated);
         return;
       }

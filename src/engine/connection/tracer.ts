@@ -83,7 +83,7 @@ export interface Tracer {
   /** Packets are sent over `path` from now on. An unvalidated path is being validated. */
   pathChanged(nowMs: number, path: Path, isValidated: boolean): void;
   /** `path` has answered a challenge. */
-  pathProved(nowMs: number, path: Path, isActive: boolean): void;
+  pathValidated(nowMs: number, path: Path, isActive: boolean): void;
   /**
    * The connection ends.
    *

@@ -147,7 +147,7 @@ export class Transmission {
   fill(nowMs: number, bytes: Uint8Array): number {
     this.pacer.fill(nowMs, this.recovery.controller.pacingRate, this.datagramBytes);
     this.pacedUntilMs = Number.POSITIVE_INFINITY;
-    if (this.keys.isDue(nowMs)) this.keys.ask();
+    if (this.keys.isDue(nowMs)) this.keys.request();
     const probe = this.buildMtuProbe(nowMs, bytes);
     if (probe > 0) {
       this.segmentBytes = probe;
@@ -282,8 +282,8 @@ export class Transmission {
       sent.record(RECORD.ack, undefined, received.largest, 0);
     }
     const before = next;
-    const provesPath = paths.hasFrame;
-    if (provesPath) next = this.writePathFrames(bytes, next, end);
+    const validatesPath = paths.hasFrame;
+    if (validatesPath) next = this.writePathFrames(bytes, next, end);
     if (mayFill) {
       if (isProbe && !this.hasWork() && !recovery.resendOldest()) this.pingWanted = true;
       next = this.writeControl(bytes, next, end);
@@ -291,7 +291,7 @@ export class Transmission {
       const beforeData = next;
       next = this.writeDatagrams(bytes, next, end);
       next = streams.writeStreams(bytes, next, end, sent, recovery.controller.pacingRate);
-      if (next > beforeData) this.activity.note(nowMs);
+      if (next > beforeData) this.activity.record(nowMs);
       if (next === before && (this.pingWanted || isProbe)) bytes[next++] = FRAME.ping;
     }
     if (next === from) {
@@ -301,7 +301,7 @@ export class Transmission {
     const flags = next > before ? SENT.ackEliciting : 0;
     if (received.isOwed) received.onAckSent();
     // A path challenge also checks that the path carries the datagram floor.  // RFC 9000 §8.2.1
-    if (provesPath) next = pad(bytes, next, at + Math.min(size, DATAGRAM_FLOOR_BYTES) - TAG_BYTES);
+    if (validatesPath) next = pad(bytes, next, at + Math.min(size, DATAGRAM_FLOOR_BYTES) - TAG_BYTES);
     else if (flags !== 0 && end - next <= PADDED_BYTES) next = pad(bytes, next, end);
     const length = this.seal(nowMs, bytes, at, next, isProbe ? flags | SENT.probe : flags);
     recovery.onSent(nowMs, length, flags);

@@ -87,7 +87,7 @@ type InitiatorState =
        * arrived since.
        */
       readonly sinceMs: number;
-      isHeard: boolean;
+      hasReceived: boolean;
       hint: Hint | undefined;
     }
   /** noise2 was valid; the user is asked about the peer's key. */
@@ -187,7 +187,7 @@ export class HandshakeInitiator {
       case "opening":
         return packet.kind === "pakeAnswer" ? this.takePakeAnswer(nowMs, state.pake, packet) : IGNORED;
       case "confirming":
-        state.isHeard = true;
+        state.hasReceived = true;
         return packet.kind === "noise2" ? this.takeNoise2(nowMs, state, packet) : IGNORED;
       case "idle":
       case "asking":
@@ -242,9 +242,12 @@ export class HandshakeInitiator {
           return undefined;
         }
         if (state.kind === "confirming" && nowMs >= state.givenUpAtMs) {
-          const isOver = state.isHeard || nowMs >= state.sinceMs + SILENCE_MS;
+          const isOver = state.hasReceived || nowMs >= state.sinceMs + SILENCE_MS;
           if (isOver) {
-            this.state = { kind: "failed", code: state.isHeard ? refusalError(this.mode)! : "ERR_TIMEOUT" };
+            this.state = {
+              kind: "failed",
+              code: state.hasReceived ? refusalError(this.mode)! : "ERR_TIMEOUT",
+            };
             return undefined;
           }
           state.givenUpAtMs = nowMs + CONFIRMATION_MS;
@@ -303,7 +306,7 @@ export class HandshakeInitiator {
       request,
       givenUpAtMs,
       sinceMs: nowMs,
-      isHeard: false,
+      hasReceived: false,
       hint: undefined,
     };
     return request.bytes;

@@ -122,8 +122,8 @@ export class HandshakeResponder {
   /** The peer has confirmed the code or passphrase. */
   get guessPassed(): boolean {
     const { kind } = this.state;
-    const hasProved = kind === "noiseAnswered" || kind === "asking" || kind === "established";
-    return hasProved && isPakeMode(this.peer!.mode);
+    const hasAuthenticated = kind === "noiseAnswered" || kind === "asking" || kind === "established";
+    return hasAuthenticated && isPakeMode(this.peer!.mode);
   }
 
   get keys(): HandshakeKeys | undefined {
@@ -224,13 +224,13 @@ export class HandshakeResponder {
     packet: HandshakePacket,
     bytes: Uint8Array,
   ): Outcome {
-    const own = this.ownFields(fields);
-    const responderFields = fieldBytes("responder", own);
+    const local = this.localFields(fields);
+    const responderFields = fieldBytes("responder", local);
     const run = newPake(this.config, mode, fields, responderFields);
     const key = run.finish(packet.body, fieldBytes("initiator", fields));
     if (key === undefined) return IGNORED;
     const pake = { initiatorShare: packet.body, responderShare: run.share, responderFields };
-    const reply = this.newReply(own, "pakeAnswer", run.share);
+    const reply = this.newReply(local, "pakeAnswer", run.share);
     this.peer = fields;
     const last = { request: Uint8Array.from(bytes), reply };
     this.state = { kind: "pakeAnswered", last, psk: pskOfPake(key), pake, noise: undefined };
@@ -260,15 +260,15 @@ export class HandshakeResponder {
 
   private answerNoise1(fields: PublicFields, noise: NoiseHandshake, bytes: Uint8Array): Outcome {
     const { config } = this;
-    const own = this.ownFields(fields);
+    const local = this.localFields(fields);
     const hello = encodeResponderHello({
-      versions: own.versions,
-      version: highestCommonVersion(own.versions, fields.versions)!,
-      features: own.features,
+      versions: local.versions,
+      version: highestCommonVersion(local.versions, fields.versions)!,
+      features: local.features,
       connectionId: config.connectionId,
       parameters: config.parameters,
     });
-    const reply = this.newReply(own, "noise2", noise.writeMessage(hello));
+    const reply = this.newReply(local, "noise2", noise.writeMessage(hello));
     this.peer = fields;
     this.state = { kind: "noiseAnswered", last: { request: Uint8Array.from(bytes), reply }, noise };
     return { result: "advanced", reply };
@@ -302,7 +302,7 @@ export class HandshakeResponder {
     return new NoiseHandshake(noiseOptions(this.config, "responder", initiatorFields, psk, pake));
   }
 
-  private ownFields(peer: PublicFields): PublicFields {
+  private localFields(peer: PublicFields): PublicFields {
     const { config } = this;
     return {
       sourceId: config.connectionId,
@@ -314,8 +314,8 @@ export class HandshakeResponder {
     };
   }
 
-  private newReply(own: PublicFields, kind: HandshakeKind, body: Uint8Array): Uint8Array {
-    return encodeHandshakePacket({ ...own, kind, body }, packetIntegrity);
+  private newReply(local: PublicFields, kind: HandshakeKind, body: Uint8Array): Uint8Array {
+    return encodeHandshakePacket({ ...local, kind, body }, packetIntegrity);
   }
 }
 

@@ -52,7 +52,7 @@ export class HandshakeRoute {
   private packet: Uint8Array | undefined;
   private targets: Path[] = [];
   /** Paths on which a local request was sent. Answers are accepted only from these. */
-  private readonly asked: Path[] = [];
+  private readonly requested: Path[] = [];
   /** Paths on which a local answer was sent. */
   private readonly answered: Path[] = [];
   private stopped = false;
@@ -91,7 +91,7 @@ export class HandshakeRoute {
    * Whether the local answer was sent to `path` and to no other path, so a peer that continues from
    * the answer is at `path`.
    */
-  isProved(path: Path): boolean {
+  isValidated(path: Path): boolean {
     return this.answered.length === 1 && this.answered[0] === path;
   }
 
@@ -145,7 +145,7 @@ export class HandshakeRoute {
     const answers = isNotice || kind === "pakeAnswer" || kind === "noise2";
     // An answer counts only from an address to which a request was sent; case 3 of
     // docs/threat-model.md.
-    if (answers && this.handshake.role === "initiator" && !this.asked.includes(path)) return "ignored";
+    if (answers && this.handshake.role === "initiator" && !this.requested.includes(path)) return "ignored";
     if (answers && !isNotice && this.isTooEarly(nowMs, path)) return "ignored";
     const outcome = this.handshake.handlePacket(nowMs, bytes);
     if (outcome === "advanced") {
@@ -157,7 +157,7 @@ export class HandshakeRoute {
       // from the peer, so the other requested paths stay in use.
       this.hasAnswer = true;
       this.secondary.delete(path);
-      const others = this.asked.filter((asked) => asked !== path).slice(0, OTHERS_LIMIT);
+      const others = this.requested.filter((requested) => requested !== path).slice(0, OTHERS_LIMIT);
       this.candidates.splice(0, this.candidates.length, path, ...others);
       this.started = this.candidates.length;
       this.nextCandidateAtMs = Number.POSITIVE_INFINITY;
@@ -202,7 +202,7 @@ export class HandshakeRoute {
     into.length = this.packet.length;
     into.segmentBytes = this.packet.length;
     into.path = path;
-    const list = this.packet === this.handshake.request ? this.asked : this.answered;
+    const list = this.packet === this.handshake.request ? this.requested : this.answered;
     if (!list.includes(path) && list.push(path) > PATHS_LIMIT) list.shift();
     return true;
   }

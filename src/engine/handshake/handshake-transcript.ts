@@ -75,13 +75,13 @@ export function newPake(
   config: HandshakeConfig,
   mode: PakeMode,
   initiator: PublicFields,
-  ownFields: Uint8Array,
+  localFields: Uint8Array,
 ): Cpace {
   return new Cpace({
     password: concatWithLengths(PASSWORDS[mode], config.credentials[mode]!),
     channelId: PAKE,
     sessionId: concatBytes(initiator.tieBreak, initiator.sourceId),
-    associatedData: ownFields,
+    associatedData: localFields,
     scalar: config.random(X25519_BYTES),
     x25519: config.primitives.x25519,
   });

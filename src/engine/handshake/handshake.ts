@@ -254,7 +254,12 @@ export class Handshake {
   }
 
   /** An initiator that may respond received a message of another attempt. */
-  private compete(now: number, own: HandshakeInitiator, packet: HandshakePacket, bytes: Uint8Array): Outcome {
+  private compete(
+    now: number,
+    local: HandshakeInitiator,
+    packet: HandshakePacket,
+    bytes: Uint8Array,
+  ): Outcome {
     const known = this.responders.find((responder) => responder.isFrom(packet));
     if (known !== undefined) return this.hand(known, packet, bytes);
     if (packet.kind === "noise3") return IGNORED;
@@ -262,13 +267,13 @@ export class Handshake {
     const verdict = judgeFirst(config, packet);
     if (verdict === "silence") return IGNORED;
     if (verdict !== "answer") return { result: "repeat", reply: noticeFor(config, packet, verdict) };
-    const order = compareBytes(packet.tieBreak, own.tieBreak);
-    if (order < 0) return { result: "repeat", reply: own.request! };
+    const order = compareBytes(packet.tieBreak, local.tieBreak);
+    if (order < 0) return { result: "repeat", reply: local.request! };
     if (order === 0) {
-      const mayRedraw = own.isOpening && this.responders.length === 0 && this.redraws < REDRAWS_LIMIT;
+      const mayRedraw = local.isOpening && this.responders.length === 0 && this.redraws < REDRAWS_LIMIT;
       if (!mayRedraw) return IGNORED;
       this.redraws++;
-      return { result: "repeat", reply: own.redraw(now) };
+      return { result: "repeat", reply: local.redraw(now) };
     }
     const responder = new HandshakeResponder(config);
     const outcome = responder.handlePacket(packet, bytes);
@@ -299,8 +304,8 @@ export class Handshake {
 
   private makeRoom(): void {
     if (this.responders.length < ANSWERS_LIMIT) return;
-    const unproven = this.responders.findIndex(({ kind }) => kind === "pakeAnswered");
-    this.responders.splice(Math.max(0, unproven), 1);
+    const unauthenticated = this.responders.findIndex(({ kind }) => kind === "pakeAnswered");
+    this.responders.splice(Math.max(0, unauthenticated), 1);
   }
 
   /**

@@ -35,7 +35,7 @@ const MESSAGE_BYTES = 48;
 export const REKEY_FRAME_BYTES: number = MESSAGE_BYTES + 16;
 /** Number of probe timeouts for which old keys still open late packets.  // RFC 9001 §6.5 */
 const OLD_KEYS_PTOS = 3;
-const STEP = { ask: 1, answer: 2 } as const;
+const STEP = { request: 1, answer: 2 } as const;
 
 export interface RekeyLimits {
   readonly afterMs: number;
@@ -72,7 +72,7 @@ export class KeyUpdate {
   private isUnconfirmed = false;
   /** Keys of the epoch whose request was answered, until the peer uses them. */
   private next: { epoch: number; openKey: AeadKey; sealKey: AeadKey } | undefined;
-  private asking: NoiseHandshake | undefined;
+  private requesting: NoiseHandshake | undefined;
   private frame: { epoch: number; step: number; message: Uint8Array } | undefined;
   private framePending = false;
   private answeredEpoch = 0;
@@ -136,15 +136,15 @@ export class KeyUpdate {
       this.previous = undefined;
       this.previousUntilMs = Number.POSITIVE_INFINITY;
     }
-    if (this.isDue(nowMs)) this.ask();
+    if (this.isDue(nowMs)) this.request();
   }
 
   get timeoutAt(): number {
     const isIdle = !this.isBusy;
     // Time counts only while the link is used: an idle link keeps its keys.
-    const askAtMs =
+    const requestAtMs =
       isIdle && this.sealedPackets > 0 ? this.epochStartMs + this.limits.afterMs : Number.POSITIVE_INFINITY;
-    return Math.min(this.previousUntilMs, askAtMs);
+    return Math.min(this.previousUntilMs, requestAtMs);
   }
 
   /** Whether this epoch's keys may seal nothing more except a CLOSE. */
@@ -161,13 +161,13 @@ export class KeyUpdate {
   }
 
   /** Starts an exchange unless one is in progress. */
-  ask(): void {
+  request(): void {
     if (this.isBusy) return;
-    this.asking = this.exchange("initiator", this.epoch + 1);
+    this.requesting = this.exchange("initiator", this.epoch + 1);
     this.frame = {
       epoch: this.epoch + 1,
-      step: STEP.ask,
-      message: this.asking.writeMessage(new Uint8Array(0)),
+      step: STEP.request,
+      message: this.requesting.writeMessage(new Uint8Array(0)),
     };
     this.framePending = true;
   }
@@ -178,7 +178,7 @@ export class KeyUpdate {
 
   /** Whether an exchange is in progress: the next one waits until both sides use its keys. */
   private get isBusy(): boolean {
-    return this.asking !== undefined || this.next !== undefined || this.isUnconfirmed;
+    return this.requesting !== undefined || this.next !== undefined || this.isUnconfirmed;
   }
 
   /** Whether the number of packets makes the next epoch due. */
@@ -208,21 +208,21 @@ export class KeyUpdate {
 
   /** Handles the peer's REKEY frame. Throws ERR_PROTOCOL for a frame that no honest peer sends. */
   onFrame(nowMs: number, epoch: number, step: number, message: Uint8Array): void {
-    if (message.length !== MESSAGE_BYTES || (step !== STEP.ask && step !== STEP.answer)) {
+    if (message.length !== MESSAGE_BYTES || (step !== STEP.request && step !== STEP.answer)) {
       throw new SrudpError("ERR_PROTOCOL", "malformed key update");
     }
-    if (step === STEP.ask) this.onAsk(epoch, message);
+    if (step === STEP.request) this.onRequest(epoch, message);
     else this.onAnswer(nowMs, epoch, message);
   }
 
-  private onAsk(epoch: number, message: Uint8Array): void {
+  private onRequest(epoch: number, message: Uint8Array): void {
     // A repetition of an answered request. The answer has its own retransmission.
     if (epoch <= this.answeredEpoch || epoch <= this.epoch) return;
     if (epoch !== this.epoch + 1 || this.next !== undefined)
       throw new SrudpError("ERR_PROTOCOL", "key update out of turn");
     // Both sides sent a request at once: the initiator's is used.
-    if (this.asking !== undefined && this.isInitiator) return;
-    this.asking = undefined;
+    if (this.requesting !== undefined && this.isInitiator) return;
+    this.requesting = undefined;
     const exchange = this.exchange("responder", epoch);
     if (exchange.readMessage(message) === undefined)
       throw new SrudpError("ERR_PROTOCOL", "key update does not verify");
@@ -236,21 +236,21 @@ export class KeyUpdate {
   }
 
   private onAnswer(nowMs: number, epoch: number, message: Uint8Array): void {
-    const { asking } = this;
-    if (asking === undefined || epoch !== this.epoch + 1) {
+    const { requesting } = this;
+    if (requesting === undefined || epoch !== this.epoch + 1) {
       if (epoch > this.epoch)
         throw new SrudpError("ERR_PROTOCOL", "key update answered that was not asked for");
       return;
     }
-    if (asking.readMessage(message) === undefined)
+    if (requesting.readMessage(message) === undefined)
       throw new SrudpError("ERR_PROTOCOL", "key update does not verify");
-    this.asking = undefined;
+    this.requesting = undefined;
     this.frame = undefined;
     this.framePending = false;
-    const { initiatorKey, responderKey } = asking.split();
+    const { initiatorKey, responderKey } = requesting.split();
     const { aead } = this.primitives;
     this.advance(nowMs, epoch, aead.key(initiatorKey), aead.key(responderKey));
-    this.replaceSecret(asking);
+    this.replaceSecret(requesting);
   }
 
   private advance(nowMs: number, epoch: number, sealKey: AeadKey, openKey: AeadKey): void {

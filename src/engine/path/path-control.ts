@@ -41,8 +41,8 @@ const PROBE_ENDS_MS = 3000;
  * How long after a response a path may be used without a new challenge, and how many paths are
  * remembered.
  */
-const PROVED_MS = 60_000;
-const PROVED_LIMIT = 8;
+const VALIDATED_MS = 60_000;
+const VALIDATED_LIMIT = 8;
 /** Paths that failed validation and may be tried again. */
 const UNTRIED_LIMIT = 4;
 /**
@@ -67,7 +67,7 @@ interface Challenge {
 }
 
 /** A local move that the peer has not been seen to follow. */
-interface OwnMove {
+interface LocalMove {
   readonly from: Path;
   /** The first packet number that may be sent over the new path. */
   readonly packetNumber: number;
@@ -91,7 +91,7 @@ export class PathControl {
   private challenge: Challenge | undefined;
   private readonly probes: Challenge[] = [];
   private readonly validated: { readonly path: Path; readonly atMs: number }[] = [];
-  private ownMove: OwnMove | undefined;
+  private localMove: LocalMove | undefined;
   private untried: { readonly path: Path; readonly receivedBytes: number }[] = [];
   private readonly responses: { path: Path; token: Uint8Array }[] = [];
 
@@ -119,9 +119,9 @@ export class PathControl {
   /** The newest packet arrived over another path: follows it. Returns what changed. */
   follow(nowMs: number, path: Path, byteLength: number, ptoMs: number): Move {
     if (path === this.active || this.isLeftBehind(nowMs, path)) return "none";
-    this.ownMove = undefined;
+    this.localMove = undefined;
     const move = this.moveTo(path);
-    if (path === this.previous || this.hasProved(nowMs, path)) {
+    if (path === this.previous || this.hasValidated(nowMs, path)) {
       // The previous path, or one that has answered recently: it is already validated.  // RFC 9000
       // §9.3
       this.migrateTo(path);
@@ -187,8 +187,8 @@ export class PathControl {
   }
 
   /** Whether `path` has answered recently, so that it may be used. */
-  hasProved(nowMs: number, path: Path): boolean {
-    return this.validated.some((one) => one.path === path && nowMs - one.atMs < PROVED_MS);
+  hasValidated(nowMs: number, path: Path): boolean {
+    return this.validated.some((one) => one.path === path && nowMs - one.atMs < VALIDATED_MS);
   }
 
   /**
@@ -202,7 +202,7 @@ export class PathControl {
     if (this.isValidated) this.remember(nowMs, from);
     this.migrateTo(path);
     const endsAtMs = nowMs + Math.max(FOLLOW_PTOS * ptoMs, MIN_FOLLOW_MS);
-    this.ownMove = { from, packetNumber, endsAtMs };
+    this.localMove = { from, packetNumber, endsAtMs };
     return move;
   }
 
@@ -210,7 +210,7 @@ export class PathControl {
    * Packets up to this number may have been acknowledged, so the peer knows about a move before it.
    */
   onAcknowledged(largest: number): void {
-    if (this.ownMove !== undefined && largest >= this.ownMove.packetNumber) this.ownMove = undefined;
+    if (this.localMove !== undefined && largest >= this.localMove.packetNumber) this.localMove = undefined;
   }
 
   get timeoutAt(): number {
@@ -306,7 +306,7 @@ export class PathControl {
   private remember(nowMs: number, path: Path): void {
     const index = this.validated.findIndex((one) => one.path === path);
     if (index >= 0) this.validated.splice(index, 1);
-    else if (this.validated.length === PROVED_LIMIT) this.validated.shift();
+    else if (this.validated.length === VALIDATED_LIMIT) this.validated.shift();
     this.validated.push({ path, atMs: nowMs });
   }
 
@@ -331,9 +331,9 @@ export class PathControl {
    * the initiator's move is used.
    */
   private isLeftBehind(nowMs: number, path: Path): boolean {
-    const { ownMove } = this;
-    if (ownMove === undefined || nowMs >= ownMove.endsAtMs) return false;
-    return this.isInitiator || path === ownMove.from;
+    const { localMove } = this;
+    if (localMove === undefined || nowMs >= localMove.endsAtMs) return false;
+    return this.isInitiator || path === localMove.from;
   }
 
   private newChallenge(

@@ -37,7 +37,7 @@ export class Activity {
   }
 
   /** Stream bytes or a datagram were sent or received. */
-  note(nowMs: number): void {
+  record(nowMs: number): void {
     if (nowMs - this.lastAtMs >= LATELY_MS) this.beganAtMs = nowMs;
     this.lastAtMs = nowMs;
   }
@@ -59,7 +59,7 @@ export class Activity {
 
 export class PathLife {
   state: "alive" | "suspect" | "dead" = "alive";
-  private heardAtMs: number;
+  private lastReceivedAtMs: number;
   /**
    * The machine slept since the path was last known to work: a challenge was sent, and its answer
    * is due soon.
@@ -68,7 +68,7 @@ export class PathLife {
   private readonly activity: Activity;
 
   constructor(nowMs: number, activity: Activity) {
-    this.heardAtMs = nowMs;
+    this.lastReceivedAtMs = nowMs;
     this.activity = activity;
   }
 
@@ -76,8 +76,8 @@ export class PathLife {
    * An authentic packet arrived over the path, or another path replaced it. Returns true if the
    * path was not alive before.
    */
-  onHeard(nowMs: number): boolean {
-    this.heardAtMs = nowMs;
+  onReceived(nowMs: number): boolean {
+    this.lastReceivedAtMs = nowMs;
     this.isWoken = false;
     if (this.state === "alive") return false;
     this.state = "alive";
@@ -86,7 +86,7 @@ export class PathLife {
 
   /** The machine has slept: its silence is not the path's. */
   onWake(nowMs: number): void {
-    this.heardAtMs = nowMs;
+    this.lastReceivedAtMs = nowMs;
     this.isWoken = true;
   }
 
@@ -105,21 +105,21 @@ export class PathLife {
 
   private suspectAtMs(nowMs: number, ptoMs: number): number {
     const answerMs = ANSWER_PTOS * ptoMs;
-    if (this.isWoken) return this.heardAtMs + Math.max(MIN_WOKEN_MS, answerMs);
-    const idleAtMs = this.heardAtMs + Math.max(SUSPECT_IDLE_MS, KEEP_ALIVE_IDLE_MS + answerMs);
+    if (this.isWoken) return this.lastReceivedAtMs + Math.max(MIN_WOKEN_MS, answerMs);
+    const idleAtMs = this.lastReceivedAtMs + Math.max(SUSPECT_IDLE_MS, KEEP_ALIVE_IDLE_MS + answerMs);
     if (!this.activity.isRecentlyActive(nowMs)) return idleAtMs;
     const activeMs = Math.max(SUSPECT_ACTIVE_MS, KEEP_ALIVE_ACTIVE_MS + answerMs);
     return Math.min(idleAtMs, this.expectedSinceMs + activeMs);
   }
 
   private deadAtMs(nowMs: number, ptoMs: number): number {
-    const idleAtMs = this.heardAtMs + DEAD_IDLE_MS;
+    const idleAtMs = this.lastReceivedAtMs + DEAD_IDLE_MS;
     const isLively = this.isWoken || this.activity.isRecentlyActive(nowMs);
     const deadAtMs = isLively ? Math.min(idleAtMs, this.expectedSinceMs + DEAD_ACTIVE_MS) : idleAtMs;
     return Math.max(deadAtMs, this.suspectAtMs(nowMs, ptoMs));
   }
 
   private get expectedSinceMs(): number {
-    return Math.max(this.heardAtMs, this.activity.sinceMs);
+    return Math.max(this.lastReceivedAtMs, this.activity.sinceMs);
   }
 }

@@ -266,7 +266,7 @@ export class Recovery {
           this.acknowledge(nowMs, packetNumber, slot);
         } else if (state === PACKET.unreliable) {
           if (packetNumber > largestNewlyAcked) largestNewlyAcked = packetNumber;
-          this.tellOwner(packetNumber, true);
+          this.reportFate(packetNumber, true);
           sent.state[slot] = PACKET.settled;
         } else if (state === PACKET.skipped) return false;
       }
@@ -326,7 +326,7 @@ export class Recovery {
     for (let packetNumber = this.oldest; packetNumber < sent.next; packetNumber++) {
       const slot = sent.slot(packetNumber);
       if (sent.state[slot] !== PACKET.inFlight || (sent.flags[slot]! & SENT.mtuProbe) !== 0) continue;
-      this.tellOwner(packetNumber, false);
+      this.reportFate(packetNumber, false);
       return true;
     }
     return false;
@@ -410,7 +410,7 @@ export class Recovery {
       sample.txInFlightBytes = sent.inFlightBytes[slot]!;
       sample.lostSinceBytes = this.lostBytesTotal - sent.lostBytes[slot]!;
     }
-    this.tellOwner(packetNumber, true);
+    this.reportFate(packetNumber, true);
   }
 
   private finishSample(largestNewlyAcked: number): void {
@@ -501,7 +501,7 @@ export class Recovery {
     this.lostPackets++;
     this.lostBytesTotal += bytes;
     this.newlyLostBytes += bytes;
-    this.tellOwner(packetNumber, false);
+    this.reportFate(packetNumber, false);
     if (!isOfThisPath) return;
     if (bytes > DATAGRAM_FLOOR_BYTES) this.largeLost++;
     if (packetNumber > this.lossEventEndPacket) {
@@ -542,7 +542,7 @@ export class Recovery {
     const { sent } = this;
     const slot = sent.slot(packetNumber);
     sent.state[slot] = PACKET.settled;
-    this.tellOwner(packetNumber, true);
+    this.reportFate(packetNumber, true);
     const isOfThisPath = sent.pathGeneration[slot] === this.pathGeneration;
     if (sent.flags[slot]! & SENT.mtuProbe) {
       if (isOfThisPath) this.ackedMtuProbeBytes = sent.bytes[slot]!;
@@ -560,7 +560,7 @@ export class Recovery {
     if (packetNumber > this.lossEventStartPacket) this.lossEventSpurious++;
   };
 
-  private tellOwner(packetNumber: number, acknowledged: boolean): void {
+  private reportFate(packetNumber: number, acknowledged: boolean): void {
     const { sent, owner } = this;
     const to = sent.recordsTo(packetNumber);
     for (let record = sent.recordsFrom(packetNumber); record < to; record++) {

@@ -11,7 +11,7 @@ export const SLAB_BYTES = 65_536;
 /** Maximum number of spare slabs: more than arrive between two turns of the event loop. */
 const MAX_SPARE = 64;
 /** Maximum number of spare slabs of each smaller size. */
-const SMALL_SPARE_MOST = 16;
+const MAX_SMALL_SPARE = 16;
 
 export class SlabPool {
   private readonly spare: Uint8Array[] = [];
@@ -38,7 +38,7 @@ export class SlabPool {
     }
     const spare = this.smallSpare.get(length);
     if (spare === undefined) this.smallSpare.set(length, [slab]);
-    else if (spare.length < SMALL_SPARE_MOST) spare.push(slab);
+    else if (spare.length < MAX_SMALL_SPARE) spare.push(slab);
   }
 
   /** The last bytes of `slab` are given to the reader. */

@@ -90,7 +90,7 @@ export class Streams {
   /** Streams with control frames to send. */
   private readonly listed: Stream[] = [];
   /** Streams that the peer reset and whose event was not polled yet: they did not end cleanly. */
-  private readonly unheardResets: Set<number> = new Set();
+  private readonly unpolledResets: Set<number> = new Set();
   private readonly slabs: SlabPool = new SlabPool();
 
   constructor(events: EventQueue, local: TransportParameters) {
@@ -224,13 +224,13 @@ export class Streams {
   /** Whether the peer ended the stream and all of it was read. Always false for a reset stream. */
   readFinished(id: number): boolean {
     const stream = this.open.get(id);
-    if (stream === undefined) return !this.unheardResets.has(id);
+    if (stream === undefined) return !this.unpolledResets.has(id);
     return stream.receive.state === RECEIVE.open && stream.receive.isFinished;
   }
 
   /** The application has polled the event of a reset stream. */
-  onResetHeard(id: number): void {
-    this.unheardResets.delete(id);
+  onResetPolled(id: number): void {
+    this.unpolledResets.delete(id);
   }
 
   // ------------------------------------------------------------------ frames of the peer
@@ -277,7 +277,7 @@ export class Streams {
     this.giveUp(receive, RECEIVE.reset);
     receive.readBytes = receive.finalBytes;
     if (wasOpen) {
-      this.unheardResets.add(frame.id);
+      this.unpolledResets.add(frame.id);
       this.events.push(EVENT.streamReset, frame.id, frame.code);
     }
     this.retire(stream);

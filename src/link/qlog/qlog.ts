@@ -231,7 +231,7 @@ export class Qlog implements Tracer {
     this.#migration(nowMs, state, path);
   }
 
-  pathProved(nowMs: number, path: Path, isActive: boolean): void {
+  pathValidated(nowMs: number, path: Path, isActive: boolean): void {
     if (!isActive) this.#migration(nowMs, "probing_successful", path);
     else if (this.#isMigrating) {
       this.#isMigrating = false;

@@ -137,9 +137,9 @@ function run(vector: NoiseVector, primitives: Primitives): void {
       expect(toHex(bytes)).toBe(ciphertext);
     }
   }
-  const provesStatic = vector.initiator.staticKey !== undefined;
-  expect(responder.remoteStatic !== undefined).toBe(provesStatic);
-  if (provesStatic) {
+  const authenticatesStatic = vector.initiator.staticKey !== undefined;
+  expect(responder.remoteStatic !== undefined).toBe(authenticatesStatic);
+  if (authenticatesStatic) {
     const expected = primitives.x25519.publicKey(fromHex(vector.initiator.staticKey!));
     expect(toHex(responder.remoteStatic!)).toBe(toHex(expected));
   }

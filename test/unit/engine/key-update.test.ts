@@ -57,7 +57,7 @@ describe("key update", () => {
   it("moves both sides to one new epoch, and the answerer only after it has seen it used", () => {
     const a = side("initiator");
     const b = side("responder");
-    b.ask();
+    b.request();
     carry(b, a);
     expect(a.hasFrame).toBe(true);
     expect(a.epoch).toBe(0);
@@ -72,8 +72,8 @@ describe("key update", () => {
   it("ends in one epoch when both ask at once", () => {
     const a = side("initiator");
     const b = side("responder");
-    a.ask();
-    b.ask();
+    a.request();
+    b.request();
     const [fromA, fromB] = [new Uint8Array(128), new Uint8Array(128)];
     const ends = [a.writeFrame(fromA, 0), b.writeFrame(fromB, 0)];
     const frame = new FrameCursor();
@@ -96,7 +96,7 @@ describe("key update", () => {
     const first = a.sealKey;
     for (let epoch = 1; epoch <= 9; epoch++) {
       const [asker, answerer] = epoch % 2 ? [a, b] : [b, a];
-      asker.ask();
+      asker.request();
       carry(asker, answerer, epoch * 1000);
       carry(answerer, asker, epoch * 1000);
       answerer.onOpened(epoch * 1000, epoch & 3, PTO_MS);
@@ -113,7 +113,7 @@ describe("key update", () => {
   it("repeats a lost frame with the same bytes, and takes a repeated one as nothing new", () => {
     const a = side("initiator");
     const b = side("responder");
-    a.ask();
+    a.request();
     const value = a.recordValue;
     const bytes = new Uint8Array(128);
     a.writeFrame(bytes, 0);
@@ -136,7 +136,7 @@ describe("key update", () => {
     const a = side("initiator");
     const b = side("responder");
     const old = b.sealKey;
-    a.ask();
+    a.request();
     carry(a, b);
     carry(b, a);
     a.handleTimeout(100_000);

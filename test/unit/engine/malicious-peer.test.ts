@@ -226,7 +226,7 @@ describe.each(ROLES)("a malicious peer of the %s", (role) => {
       const peer = against(role);
       flood(peer, 500, () => (bytes, at) => writeRekey(bytes, at, 0, 1, message));
       expectUnharmed(peer);
-      peer.keys.ask();
+      peer.keys.request();
       const question = new Uint8Array(100);
       const end = peer.keys.writeFrame(question, 0);
       flood(peer, 500, () => (bytes, at) => {

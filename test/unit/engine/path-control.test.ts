@@ -93,9 +93,9 @@ describe("path control", () => {
     const probe = paths.takeOther();
     expect(probe?.path).toBe(away);
     expect(paths.active).toBe(home);
-    expect(paths.hasProved(0, away)).toBe(false);
+    expect(paths.hasValidated(0, away)).toBe(false);
     expect(paths.onResponse(40, probe!.token)).toBe(away);
-    expect(paths.hasProved(40, away)).toBe(true);
+    expect(paths.hasValidated(40, away)).toBe(true);
     expect(paths.use(50, away, 10, PTO_MS)).toBe("address");
     expect(paths.active).toBe(away);
     expect(paths.isValidated).toBe(true);
@@ -152,8 +152,8 @@ describe("path control", () => {
 
   it("forgets after a minute that a path has answered", () => {
     const paths = validated(away);
-    expect(paths.hasProved(59_000, away)).toBe(true);
-    expect(paths.hasProved(61_000, away)).toBe(false);
+    expect(paths.hasValidated(59_000, away)).toBe(true);
+    expect(paths.hasValidated(61_000, away)).toBe(false);
   });
 
   it("does not take what the peer sent before it knew of our move for a move back", () => {
