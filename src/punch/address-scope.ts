@@ -34,13 +34,13 @@ export type TraversalContext = "network" | "site";
  * Whether both addresses can be in one site (or network): they are equal, or share a prefix of a
  * length that sites commonly have. Global IPv4 addresses say nothing about sites.
  */
-export function isOnSameSite(a: string, b: string, reach: TraversalContext = "site"): boolean {
+export function isOnSameSite(a: string, b: string, context: TraversalContext = "site"): boolean {
   const bytesA = ipToBytes(a);
   const bytesB = ipToBytes(b);
   if (bytesA === undefined || bytesB === undefined || bytesA.length !== bytesB.length) return false;
   const scope = addressScope(a);
   if (scope === "unusable" || scope !== addressScope(b)) return false;
-  return isSamePrefix(bytesA, bytesB, (bytesA.length === 4 ? V4_BITS : V6_BITS)[reach][scope]);
+  return isSamePrefix(bytesA, bytesB, (bytesA.length === 4 ? V4_BITS : V6_BITS)[context][scope]);
 }
 
 /**
@@ -50,7 +50,7 @@ export function isPlausible(
   address: string,
   port: number,
   localHosts: readonly { readonly address: string }[],
-  reach: TraversalContext,
+  context: TraversalContext,
 ): boolean {
   if (!Number.isInteger(port) || port < 1 || port > 65535) return false;
   switch (addressScope(address)) {
@@ -59,7 +59,7 @@ export function isPlausible(
     case "unusable":
       return false;
     default:
-      return localHosts.some((local) => isOnSameSite(local.address, address, reach));
+      return localHosts.some((local) => isOnSameSite(local.address, address, context));
   }
 }
 

@@ -17,7 +17,7 @@
  * needs a synchronized clock.
  *
  *     waiting ──signal──► opening ──openings sent──► holding ──packet, or time──► checking    opening peer
- *     waiting ──signal──► patient ──the peer has opened, or time─────────────► checking     dialling peer
+ *     waiting ──signal──► awaitingPeer ──the peer has opened, or time────────► checking    dialling peer
  *     any     ──first direct pair──► racing ──a second──► settled
  *     checking ──ten seconds──► waiting (next generation, fresh sockets), or failed
  *
@@ -232,7 +232,7 @@ export class PunchAgent {
     // The peer's packet arrived, so a packet in the other direction finds the NATs open, regardless
     // of the schedule.
     pair.isTriggered = true;
-    if (pair.isGuarded && (this.phase.kind === "holding" || this.phase.kind === "patient"))
+    if (pair.isGuarded && (this.phase.kind === "holding" || this.phase.kind === "awaitingPeer"))
       this.startChecking(nowMs);
   }
 
@@ -256,13 +256,13 @@ export class PunchAgent {
   private proceed(nowMs: number): void {
     const { remote, phase } = this;
     if (remote === undefined || this.currentGeneration === this.spentGeneration) return;
-    if (phase.kind === "patient" && remote.hasOpened) this.startChecking(nowMs);
+    if (phase.kind === "awaitingPeer" && remote.hasOpened) this.startChecking(nowMs);
     if (phase.kind !== "waiting" && phase.kind !== "failed") return;
     if (this.stale.length > 0 && nowMs < this.freshUntilMs) return;
     this.stale = [];
     if (this.opensFirst) this.phase = { kind: "opening", untilMs: nowMs + OPENING_LIMIT_MS };
     else if (remote.hasOpened) this.startChecking(nowMs);
-    else this.phase = { kind: "patient", untilMs: nowMs + TIMEOUT_MS };
+    else this.phase = { kind: "awaitingPeer", untilMs: nowMs + TIMEOUT_MS };
   }
 
   private advance(nowMs: number): void {
@@ -276,7 +276,7 @@ export class PunchAgent {
         if (nowMs >= phase.untilMs || this.hasOpenedAll()) this.answer(nowMs);
         break;
       case "holding":
-      case "patient":
+      case "awaitingPeer":
         if (nowMs >= phase.untilMs) this.startChecking(nowMs);
         break;
       case "checking":

@@ -8,7 +8,7 @@ export type Phase =
   | { readonly kind: "waiting"; readonly untilMs: number }
   | { readonly kind: "opening"; readonly untilMs: number }
   | { readonly kind: "holding"; readonly untilMs: number }
-  | { readonly kind: "patient"; readonly untilMs: number }
+  | { readonly kind: "awaitingPeer"; readonly untilMs: number }
   | { readonly kind: "checking"; readonly untilMs: number }
   | { readonly kind: "racing"; readonly untilMs: number }
   | { readonly kind: "settled" }
@@ -78,7 +78,7 @@ const HOLDING_PAUSES: readonly { readonly upTo: number; readonly pauseMs: number
 export function ttlOf(pair: Pair, circumstances: Circumstances): number | undefined {
   const { phase } = circumstances;
   if (isWorking(pair)) return phase.kind === "racing" ? 0 : undefined;
-  if (!isOpener(pair, phase) && pair.checks >= (pair.isPredicted ? PREDICTED_CHECKS_LIMIT : CHECKS_LIMIT))
+  if (!keepsNatOpen(pair, phase) && pair.checks >= (pair.isPredicted ? PREDICTED_CHECKS_LIMIT : CHECKS_LIMIT))
     return undefined;
   if (pair.hasRequest) return 0;
   switch (phase.kind) {
@@ -88,7 +88,7 @@ export function ttlOf(pair: Pair, circumstances: Circumstances): number | undefi
     case "racing":
       return 0;
     case "waiting":
-    case "patient":
+    case "awaitingPeer":
     case "failed":
       return pair.isGuarded ? undefined : 0;
     case "opening":
@@ -101,7 +101,7 @@ export function ttlOf(pair: Pair, circumstances: Circumstances): number | undefi
 /** Pause before the next packet to the same pair. The current packet is already counted. */
 export function pauseAfter(pair: Pair, isOpening: boolean, { phase, isTicket }: Circumstances): number {
   if (phase.kind === "racing") return RACE_PAUSE_MS;
-  if (isOpener(pair, phase)) {
+  if (keepsNatOpen(pair, phase)) {
     const sent = pair.openings + pair.checks;
     return HOLDING_PAUSES.find(({ upTo }) => sent < upTo)!.pauseMs;
   }
@@ -120,6 +120,6 @@ export function openingTtl(attempt: number, round: number): number {
 }
 
 /** Whether the local NAT is kept open on this pair for the peer. */
-function isOpener(pair: Pair, phase: Phase): boolean {
+function keepsNatOpen(pair: Pair, phase: Phase): boolean {
   return pair.isGuarded && !pair.hasRequest && (phase.kind === "opening" || phase.kind === "holding");
 }

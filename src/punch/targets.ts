@@ -50,8 +50,8 @@ export function targetsOf(
   const isWanted = ({ address, port }: Candidate): boolean => {
     // A site-local address means nothing at the relay's location.
     if (local.kind === "relay") return port > 0 && addressScope(address) === "global";
-    const reach = isMoving ? "network" : "site";
-    return isPlausible(address, port, hosts, reach);
+    const context = isMoving ? "network" : "site";
+    return isPlausible(address, port, hosts, context);
   };
   return inPreferenceOrder(candidates)
     .filter((candidate) => candidate.family === local.family && candidate.kind !== "peerReflexive")
