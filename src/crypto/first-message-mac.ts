@@ -23,7 +23,10 @@ const KEY_BYTES = 32;
 const GATE_LABEL = { secret: LABELS.gateSecret, key: LABELS.gateKey, public: LABELS.gatePublic };
 const COOKIE_LABEL: Uint8Array = utf8Encode(LABELS.cookie);
 
-/** What a gate key is derived from: a shared secret, the responder's public key, or nothing. */
+/**
+ * The secret from which a gate key is derived: a shared secret, the responder's public key, or
+ * nothing.
+ */
 export type GateKind = "secret" | "key" | "public";
 
 /**

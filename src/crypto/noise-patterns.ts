@@ -8,7 +8,7 @@
  * Read first: Noise rev 34 §7.
  */
 
-/** What one step of a message does. */
+/** One step of a message. */
 export type NoiseToken = "e" | "s" | "ee" | "es" | "se" | "ss" | "psk";
 
 /** The static keys that both sides know beforehand, and the tokens of each message. */

@@ -51,17 +51,14 @@ const OPENING_LIMIT_MS = 500;
 const ANSWER_DELAY_MS = 1000;
 /** Factor on the answer delay, by attempt: delivery of the answer may take longer than assumed. */
 const ANSWER_DELAY_FACTORS: readonly number[] = [1, 3, 6];
-/**
- * How long the dialling peer waits for an answer which says that the opening peer has opened its
- * NAT.
- */
+/** How long the dialling peer waits for an answer that reports an opened NAT. */
 const TIMEOUT_MS = 3000;
 const ATTEMPT_MS = 10_000;
 /** How long a new generation may take to begin. */
 const NEXT_GENERATION_MS = 15_000;
 /** How long to wait for fresh sockets. */
 const FRESH_SOCKETS_MS = 1000;
-/** How long after the first direct pair others may still turn out to be better. */
+/** How long other pairs may still turn out to be better after the first direct pair. */
 const RACE_MS = 1000;
 /** A path in use is left only for a path that is faster by more than this. */
 const HYSTERESIS_MS = 5;

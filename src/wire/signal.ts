@@ -1,6 +1,6 @@
 /**
- * A signal: what one peer tells the other through a rendezvous point, so that they can connect to
- * each other.
+ * A signal: the message that a peer leaves at a rendezvous point, so that the other peer can
+ * connect to it.
  *
  *     0        1        2          4                20           26           34       35
  *     +--------+--------+----------+----------------+------------+------------+--------+---------------+

@@ -7,15 +7,16 @@
  *         |                    |                               |               |  the driver makes a connection
  *      repeated             cookie or                        busy           half-open
  *      to its handle        silence                         notice             |  the peer authenticates
- *                                                            busy <-- no place -+- place --> established
+ *                                                            busy <--- no slot -+- slot ---> established
  *
- * Pure, after quinn-proto's `endpoint.rs`. Inputs: `handleFirst`, `accept`, `handleDatagram`, `handleEvent`,
- * `handleLinkOver`, `handleDetached`. Commands: `setCode`, `close`. Outputs, to be drained after every input and
- * command: `pollTransmit`, then `pollEvent`. The driver makes the connections, drives them, and calls the inputs
- * before the connection sends anything, so that a peer without a place receives nothing but the refusal.
+ * Pure, after quinn-proto's `endpoint.rs`. Inputs: `handleFirst`, `accept`, `handleDatagram`,
+ * `handleEvent`, `handleLinkOver`, `handleDetached`. Commands: `setCode`, `close`. Outputs, to be
+ * drained after every input and command: `pollTransmit`, then `pollEvent`. The driver makes the
+ * connections, drives them, and calls the inputs before the connection sends anything, so that a
+ * peer without a free slot receives nothing but the refusal.
  *
- * The acceptor has no timer. Pauses and allowances are computed from the time of the next input, and a half-open
- * connection gives up by its own time-out (`Connection`, 120 s).
+ * The acceptor has no timer. Pauses and allowances are computed from the time of the next input,
+ * and a half-open connection has its own timeout (`Connection`, 120 s).
  *
  * Read first: gate.ts, guess-limits.ts.
  */
@@ -45,7 +46,7 @@ export interface AcceptorConfig extends GateConfig {
   readonly maxLinks: number;
 }
 
-/** Where a first message came from. */
+/** The source of a first message. */
 export interface Origin {
   readonly path: Path;
   /** Names the peer's address in cookies and in the table of connections; differs per relay room. */
@@ -70,14 +71,17 @@ export interface Incoming {
 /**
  * - `first`: the connection has not handled the first message yet
  * - `handshaking`: counts as half-open
- * - `admitted`: authenticated, and has a place; the link is not established yet
- * - `turnedAway`: authenticated, but there was no place, or the key was refused
- * - `linked`: the link is established; its place is released by `handleLinkOver`
- * - `over`: the driver has let go of the connection, or was asked to
+ * - `admitted`: authenticated, and has a slot; the link is not established yet
+ * - `turnedAway`: authenticated, but no slot was free, or the key was refused
+ * - `linked`: the link is established; `handleLinkOver` releases its slot
+ * - `over`: the driver has released the connection, or `discard` requested it
  */
 type HalfOpenState = "first" | "handshaking" | "admitted" | "turnedAway" | "linked" | "over";
 
-/** A connection that the acceptor follows. `Handle` is what the driver knows it by; the acceptor returns it. */
+/**
+ * A connection that the acceptor follows. `Handle` identifies the connection for the driver; the
+ * acceptor returns it.
+ */
 export interface HalfOpen<Handle> {
   readonly incoming: Incoming;
   readonly connection: Connection;
@@ -123,11 +127,11 @@ export type AcceptorEvent<Handle> =
   | { readonly kind: "version"; readonly path: Path; readonly lowest: number; readonly highest: number }
   /** The peer's key was refused. */
   | { readonly kind: "refused"; readonly path: Path; readonly key: Uint8Array }
-  /** There was no place for another link. */
+  /** No slot was free for another link. */
   | { readonly kind: "busy"; readonly path: Path }
   /** The link is established, and counts until `handleLinkOver`. */
   | { readonly kind: "established"; readonly halfOpen: HalfOpen<Handle> }
-  /** Let go of this connection; with `flush`, first send what it has to send. */
+  /** Release this connection. With `flush`, first send its pending packets. */
   | { readonly kind: "discard"; readonly handle: Handle; readonly flush: boolean };
 
 const HANDLED = { kind: "handled" } as const;
@@ -229,7 +233,8 @@ export class Acceptor<Handle> {
       followed.hasPassed = true;
       if (incoming.run !== undefined) this.gate.guesses.endRun(incoming.run);
     }
-    // Checked before anything is sent, so that a peer without a place receives nothing but the refusal.
+    // Checked before anything is sent, so that a peer without a free slot receives nothing but the
+    // refusal.
     if (connection.state === "established") this.admit(nowMs, followed);
     if (isFirst && handshake.stage !== "exchanging") this.endAfterFirst(followed);
   }
@@ -256,7 +261,7 @@ export class Acceptor<Handle> {
     this.links--;
   }
 
-  /** The driver has let go of the connection. */
+  /** The driver has released the connection. */
   handleDetached(halfOpen: HalfOpen<Handle>): void {
     const followed = halfOpen as Followed<Handle>;
     const { state, incoming } = followed;
@@ -316,7 +321,7 @@ export class Acceptor<Handle> {
   }
 
   /**
-   * Gives an authenticated peer a place, once. Uses up the code or ticket that the peer
+   * Assigns a slot to an authenticated peer, once. Uses up the code or ticket that the peer
    * authenticated with.
    */
   private admit(nowMs: number, followed: Followed<Handle>): void {

@@ -19,7 +19,7 @@ export class Allowance {
     return this.left >= 1;
   }
 
-  /** Takes one even if none is left; what is spent beyond the allowance must refill first. */
+  /** Takes one even if none is left. An overdraft must refill first. */
   spend(nowMs: number): void {
     this.has(nowMs);
     this.left--;

@@ -127,7 +127,7 @@ export class Gate {
   /**
    * Whether the peer at this address may start a handshake now.
    *
-   * @param source what the peer's guesses are counted by, see `sourceOf`
+   * @param source the source that the peer's guesses count against, see `sourceOf`
    */
   admit(
     nowMs: number,
@@ -143,7 +143,7 @@ export class Gate {
       this.cookieSecret = this.newCookieSecret();
       this.cookieSecretAtMs = nowMs;
     }
-    // The hash is only computed for messages that carry a cookie, which a flood does not.
+    // The hash is computed only for messages with a cookie, which a flood does not have.
     if (hello.proof.some((byte) => byte !== 0)) {
       const cookie = cookieOf(this.cookieSecret, hello, address, port);
       if (equalBytes(hello.proof, proofOfCookie(cookie, hello.mac1))) {

@@ -23,15 +23,20 @@ import { Allowance } from "./allowance.ts";
 const FREE_GUESSES = 3;
 const PAUSE_MS = 10_000;
 const MAX_PAUSE_MS = 600_000;
-/** A source is forgotten this long after its last pause. */
+/** A source is removed this long after its last pause. */
 const FORGET_MS = 3_600_000;
 /** Wrong guesses of all sources together: burst, and rate. */
 const WRONG_BURST = 20;
 const WRONG_PER_SECOND = 0.2;
-/** Runs in progress; beyond the first number the oldest gives way, from the second on every source needs a cookie. */
+/**
+ * Runs in progress. Beyond the first number the oldest run is dropped; from the second on every
+ * source needs a cookie.
+ */
 const MAX_RUNS = 64;
 const CROWDED_RUNS = 16;
-/** Age before which a run does not give way to another of its source: it needs one round trip. */
+/**
+ * Minimum age at which a run may be dropped for another of its source: a run needs one round trip.
+ */
 const RUN_GRACE_MS = 3000;
 /** Sources remembered. The common allowance lets the number grow by one in five seconds. */
 const MAX_SOURCES = 4096;
@@ -50,7 +55,7 @@ interface Source {
 export interface GuessRun {
   readonly source: string;
   readonly beganAtMs: number;
-  /** It gave way to another run; its datagrams are no longer examined. */
+  /** The run was dropped for another one; its datagrams are no longer examined. */
   readonly isVoid: boolean;
 }
 

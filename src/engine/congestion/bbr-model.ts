@@ -290,7 +290,7 @@ export class BbrModel {
     return inFlightBefore + (threshold * inFlightBefore - lostBefore) / (1 - threshold);
   }
 
-  // ------------------------------------------------------------------ what the phases do to the model
+  // ------------------------------------------------------------------ updates by the phases
 
   startRound(): void {
     this.nextRoundDelivered = this.delivered;

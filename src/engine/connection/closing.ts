@@ -36,7 +36,7 @@ export interface ClosingOptions {
 }
 
 export class Closing {
-  /** When the connection is forgotten. */
+  /** When the connection is removed. */
   endsAtMs: number;
   private readonly isOurs: boolean;
   private readonly ptoMs: number;

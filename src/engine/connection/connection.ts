@@ -58,7 +58,10 @@ export type {
 } from "./connection-types.ts";
 export { type ConnectionEvent, EVENT } from "./events.ts";
 
-/** A responder gives up a handshake after this: the initiator may be asking its user a question. */
+/**
+ * A responder gives up a handshake after this time. It is long because the initiator may be waiting
+ * for its user.
+ */
 const HALF_OPEN_MS = 120_000;
 /** Handshake round trips above this are not used as an estimate. */
 const MAX_HANDSHAKE_RTT_MS = 3000;
@@ -138,7 +141,7 @@ export class Connection implements FrameOwner {
     return this.config.connectionId;
   }
 
-  /** All IDs that packets for this connection may carry; `idsChanged` reports changes. */
+  /** All IDs that packets for this connection may contain; `idsChanged` reports changes. */
   get connectionIds(): readonly Uint8Array[] {
     return this.link?.parts.ids.localIds ?? [this.config.connectionId];
   }
@@ -148,7 +151,7 @@ export class Connection implements FrameOwner {
     return this.link?.path ?? this.handshakePath;
   }
 
-  /** Whether the path in use carries packets, as far as this side knows. */
+  /** Whether the path in use carries packets, as far as is known. */
   get isPathAlive(): boolean {
     return this.link?.life.state === "alive";
   }

@@ -135,7 +135,10 @@ export class Established {
     this.maxKeepAliveMs = Math.max(MIN_KEEP_ALIVE_MS, this.idleTimeoutMs / KEEP_ALIVES_PER_IDLE_TIMEOUT);
   }
 
-  /** Opens the packet at bytes[at, end) in place; false if it is not genuine, not new, or not for this link. */
+  /**
+   * Opens the packet at bytes[at, end) in place; false if it is not genuine, not new, or not
+   * addressed to this link.
+   */
   open(nowMs: number, path: Path, bytes: Uint8Array, at: number, end: number): boolean {
     if (!this.incoming.open(nowMs, path, bytes, at, end)) return false;
     if (path === this.path) this.onPathUsed(nowMs);

@@ -373,7 +373,10 @@ export class Transmission {
     return this.writeAckFrequency(bytes, at, end);
   }
 
-  /** Asks the peer to acknowledge less often when the window is large.  // docs/protocol.md, "Acknowledgements" */
+  /**
+   * Requests fewer acknowledgements from the peer when the window is large.  // docs/protocol.md,
+   * "Acknowledgements"
+   */
   private writeAckFrequency(bytes: Uint8Array, at: number, end: number): number {
     const { recovery } = this;
     if (!recovery.rtt.hasSample || end - at < CONTROL_FRAME_BYTES) return at;

@@ -74,7 +74,7 @@ interface LocalMove {
   readonly endsAtMs: number;
 }
 
-/** What a packet from a new path means for congestion control and MTU. */
+/** The effect of a packet from a new path on congestion control and MTU. */
 export type Move = "none" | "port" | "address";
 
 export class PathControl {

@@ -5,7 +5,7 @@
 import { SrudpError } from "../../base/errors.ts";
 import type { ReceiveStream } from "./receive-stream.ts";
 
-/** Upper bounds of windows, given by the memory that one link may use. */
+/** Upper bounds of windows, limited by the memory that one link may use. */
 export const MAX_STREAM_WINDOW_BYTES: number = 6 * 1024 * 1024;
 export const MAX_CONNECTION_WINDOW_BYTES: number = 9 * 1024 * 1024;
 /** The connection's window is at least this multiple of the largest stream window. */

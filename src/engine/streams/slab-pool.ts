@@ -41,7 +41,7 @@ export class SlabPool {
     else if (spare.length < MAX_SMALL_SPARE) spare.push(slab);
   }
 
-  /** The last bytes of `slab` are given to the reader. */
+  /** The last bytes of `slab` are passed to the reader. */
   lend(slab: Uint8Array): void {
     if (this.isUsed && slab.length === SLAB_BYTES) this.lent.add(slab.buffer);
   }

@@ -310,7 +310,7 @@ export class Streams {
     }
   }
 
-  // ------------------------------------------------------------------ what is to be sent
+  // ------------------------------------------------------------------ output
 
   /** Bytes that may be sent for the first time now, all streams together. */
   private get credit(): number {
