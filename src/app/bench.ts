@@ -14,7 +14,7 @@ import type { PathKind } from "../base/path.ts";
 import type { Link } from "../link/link.ts";
 import type { Stream } from "../link/stream.ts";
 
-export const QUESTION = { sink: 1, source: 2, echo: 3 } as const;
+export const REQUEST = { sink: 1, source: 2, echo: 3 } as const;
 const SOURCE_BYTES = 5;
 const ANSWER_BYTES = 16;
 /** Maximum time for which a request is served. */
@@ -61,7 +61,7 @@ export function serveBench(link: Link): void {
     let head: Uint8Array = new Uint8Array(0);
     const read = (bytes: Uint8Array): void => {
       head = concatBytes(head, bytes);
-      if (head.length < (head[0] === QUESTION.source ? SOURCE_BYTES : 1)) return;
+      if (head.length < (head[0] === REQUEST.source ? SOURCE_BYTES : 1)) return;
       stream.off("data", read);
       answer(stream, head);
     };
@@ -82,15 +82,15 @@ export function refuseBench(link: Link, onRefused: (error: SrudpError) => void):
 /** @param head the kind of the request, and the bytes that arrived with it */
 function answer(stream: Stream, head: Uint8Array): void {
   switch (head[0]) {
-    case QUESTION.sink:
+    case REQUEST.sink:
       sink(stream);
       return;
-    case QUESTION.source: {
+    case REQUEST.source: {
       const forMs = new DataView(head.buffer, head.byteOffset).getUint32(1);
       source(stream, Math.min(forMs, MAX_MS)).catch((fault) => stream.fail(fault));
       return;
     }
-    case QUESTION.echo:
+    case REQUEST.echo:
       echo(stream, head.subarray(1));
       return;
     default:
@@ -113,10 +113,10 @@ function sink(stream: Stream): void {
   });
   stream.once("end", () => {
     const tookMs = performance.now() - (countedFromMs < 0 ? startMs : countedFromMs);
-    const said = new DataView(new ArrayBuffer(ANSWER_BYTES));
-    said.setFloat64(0, bytes);
-    said.setFloat64(8, tookMs);
-    stream.end(new Uint8Array(said.buffer));
+    const view = new DataView(new ArrayBuffer(ANSWER_BYTES));
+    view.setFloat64(0, bytes);
+    view.setFloat64(8, tookMs);
+    stream.end(new Uint8Array(view.buffer));
   });
 }
 
@@ -171,7 +171,7 @@ const ROUND_TRIPS_MS = 1000;
 const ROUND_TRIPS_UNCOUNTED = 50;
 
 async function roundTrips(link: Link): Promise<BenchResult["roundTripMs"]> {
-  const stream = await ask(link, Uint8Array.of(QUESTION.echo));
+  const stream = await openRequest(link, Uint8Array.of(REQUEST.echo));
   const times: number[] = [];
   const endsAtMs = performance.now() + ROUND_TRIPS_MS;
   const ping = Uint8Array.of(1);
@@ -199,7 +199,7 @@ async function roundTrips(link: Link): Promise<BenchResult["roundTripMs"]> {
 }
 
 async function upload(link: Link, forMs: number): Promise<number> {
-  const stream = await ask(link, Uint8Array.of(QUESTION.sink));
+  const stream = await openRequest(link, Uint8Array.of(REQUEST.sink));
   await writeFor(stream, WARM_UP_MS + forMs);
   stream.end();
   const answer = new Uint8Array(ANSWER_BYTES);
@@ -208,15 +208,15 @@ async function upload(link: Link, forMs: number): Promise<number> {
     answer.set(bytes.subarray(0, ANSWER_BYTES - at), at);
     at += bytes.length;
   }
-  const said = new DataView(answer.buffer);
-  return at === ANSWER_BYTES ? (1000 * said.getFloat64(0)) / said.getFloat64(8) : Number.NaN;
+  const view = new DataView(answer.buffer);
+  return at === ANSWER_BYTES ? (1000 * view.getFloat64(0)) / view.getFloat64(8) : Number.NaN;
 }
 
 async function download(link: Link, forMs: number): Promise<number> {
-  const question = new Uint8Array(SOURCE_BYTES);
-  question[0] = QUESTION.source;
-  writeU32(question, 1, WARM_UP_MS + forMs);
-  const stream = await ask(link, question);
+  const request = new Uint8Array(SOURCE_BYTES);
+  request[0] = REQUEST.source;
+  writeU32(request, 1, WARM_UP_MS + forMs);
+  const stream = await openRequest(link, request);
   const startMs = performance.now();
   let countedFromMs = startMs;
   let bytes = 0;
@@ -232,10 +232,10 @@ async function download(link: Link, forMs: number): Promise<number> {
   return (1000 * bytes) / (performance.now() - countedFromMs);
 }
 
-async function ask(link: Link, question: Uint8Array): Promise<Stream> {
+async function openRequest(link: Link, request: Uint8Array): Promise<Stream> {
   const stream = await link.openStream("bench");
   stream.on("error", () => undefined);
-  stream.write(question);
+  stream.write(request);
   return stream;
 }
 

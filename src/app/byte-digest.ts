@@ -14,11 +14,11 @@ export class ByteDigest {
   bytes = 0;
   /** Time during which bytes were in transit, from the first byte on, without the idle pauses. */
   transferMs = 0;
-  #notedAtMs: number | undefined;
+  #recordedAtMs: number | undefined;
   readonly #hash: Hash = createHash("sha256");
 
   add(chunk: Uint8Array): void {
-    this.noteTime(false);
+    this.recordTime(false);
     this.bytes += chunk.length;
     this.#hash.update(chunk);
   }
@@ -27,10 +27,10 @@ export class ByteDigest {
    * Adds the time since the last call, unless it was an idle pause. With `wasWaiting`, the
    * direction was waiting for its peer and the time always counts.
    */
-  noteTime(wasWaiting: boolean): void {
+  recordTime(wasWaiting: boolean): void {
     const nowMs = performance.now();
-    const elapsedMs = nowMs - (this.#notedAtMs ?? nowMs);
-    this.#notedAtMs = nowMs;
+    const elapsedMs = nowMs - (this.#recordedAtMs ?? nowMs);
+    this.#recordedAtMs = nowMs;
     if (wasWaiting || elapsedMs < IDLE_AFTER_MS) this.transferMs += elapsedMs;
   }
 

@@ -20,7 +20,7 @@ import { LongTimeout } from "../platform/long-timeout.ts";
 import { ByteDigest, type ByteDigestResult } from "./byte-digest.ts";
 import { inputError, isRecycling, openInput, type RecyclingInput } from "./input.ts";
 import { openOutput } from "./output.ts";
-import { passOnEntered } from "./terminal-input.ts";
+import { flushEnteredLines } from "./terminal-input.ts";
 
 export interface BridgeOptions {
   /** Source of the bytes for the peer. Default: standard input. */
@@ -216,7 +216,7 @@ export class Bridge {
     if (this.#link.write(chunk)) return;
     this.#input?.pause();
     this.#link.once("drain", () => {
-      this.#sent.noteTime(true);
+      this.#sent.recordTime(true);
       this.#input?.resume();
     });
   });
@@ -286,7 +286,7 @@ export class Bridge {
     this.#endOutput();
     if (this.#options.endsWithPeer && this.#hasReceived && this.#input !== undefined && !this.#isInputEnded) {
       const stop = this.#guard(() => this.#stopInput());
-      void passOnEntered(this.#input).then(stop);
+      void flushEnteredLines(this.#input).then(stop);
     }
   };
 
@@ -350,7 +350,7 @@ export class Bridge {
   readonly #onReceipt = (receipt: Receipt): void => {
     if (receipt.streamId === this.#link.streamId) {
       this.#receipt = receipt;
-      if (this.#sent.bytes > 0) this.#sent.noteTime(this.#isInputEnded);
+      if (this.#sent.bytes > 0) this.#sent.recordTime(this.#isInputEnded);
       // The peer's output is closed, so further input is not sent.
       this.#stopInput();
     }

@@ -78,7 +78,7 @@ export class TerminalInput extends Readable {
  * Resolves when the consumer of a flowing input at a terminal has received every line that was
  * entered so far. An unfinished line stays in the terminal.
  */
-export async function passOnEntered(input: Readable): Promise<void> {
+export async function flushEnteredLines(input: Readable): Promise<void> {
   let hasData = true;
   const onData = (): void => {
     hasData = true;

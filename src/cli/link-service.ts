@@ -28,7 +28,7 @@ const CROWD = 128;
 /** A peer that does not answer a ping within this time is dead. */
 const DEAD_AFTER_MS = 30_000;
 /** The same while another peer waits for standard input and output. */
-const DEAD_IN_THE_WAY_AFTER_MS = 5000;
+const STDIO_DEAD_AFTER_MS = 5000;
 
 export interface LinkServiceOptions {
   readonly permissions: PeerPermissions;
@@ -115,7 +115,7 @@ export class LinkService {
     const { signal } = this.#context.interrupt;
     const release = onAbort(signal, () => link.reset());
     try {
-      if (await opensPipe(link)) return await this.#carry(link, remembered);
+      if (await opensPipe(link)) return await this.#runPipe(link, remembered);
     } finally {
       release();
     }
@@ -144,7 +144,7 @@ export class LinkService {
     }
   }
 
-  async #carry(link: Link, remembered: Promise<void>): Promise<number> {
+  async #runPipe(link: Link, remembered: Promise<void>): Promise<number> {
     const shared = this.#shared;
     if (shared === undefined) return pipeLink(this.#context, link, this.#options, { remembered });
     // One of several waiting links continues. The others check the condition again.
@@ -182,7 +182,7 @@ export class LinkService {
    * @returns whether they have been released
    */
   async #endIfDead({ link, released }: PipingLink): Promise<boolean> {
-    if (await answers(link, DEAD_IN_THE_WAY_AFTER_MS)) return false;
+    if (await answers(link, STDIO_DEAD_AFTER_MS)) return false;
     link.destroy(new SrudpError("ERR_LINK_LOST"));
     await released;
     return true;

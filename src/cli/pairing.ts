@@ -81,7 +81,7 @@ class Pairing {
   readonly #fail: (error: unknown) => void;
   /** The entry to save, once this side takes part. */
   #entry: SavedPeer | undefined;
-  readonly #isAsked: boolean;
+  readonly #isRequested: boolean;
   /** This side has sent `paired`. */
   #isBegun = false;
   #isPeerWilling = false;
@@ -106,7 +106,7 @@ class Pairing {
     this.#reporter = reporter;
     this.#store = store;
     this.#link = link;
-    this.#isAsked = name !== undefined;
+    this.#isRequested = name !== undefined;
     if (name !== undefined) this.#entry = { name, publicKey: link.peer, address };
     this.#settle = settle;
     this.#fail = fail;
@@ -116,9 +116,9 @@ class Pairing {
     this.#link.on("record", (type, body) => this.#handleRecord(type, body));
     this.#link.once("close", () => this.#handleClose());
     // Without --save the caller does not wait for the exchange.
-    if (!this.#isAsked) this.#settle();
+    if (!this.#isRequested) this.#settle();
     // Called synchronously, so that the record is sent before anything can end the link.
-    if (this.#isAsked && this.#link.auth !== "key") this.#run(() => this.#begin());
+    if (this.#isRequested && this.#link.auth !== "key") this.#run(() => this.#begin());
     else if (this.#link.auth === "key") this.#run(() => this.#lookUp());
     else this.#over();
   }
@@ -155,7 +155,7 @@ class Pairing {
   }
 
   async #begin(): Promise<void> {
-    if (!this.#isBegun) this.#say(PAIRING_RECORD.paired);
+    if (!this.#isBegun) this.#send(PAIRING_RECORD.paired);
     this.#isBegun = true;
     if (this.#isPeerWilling) await this.#prepare();
   }
@@ -174,12 +174,12 @@ class Pairing {
     try {
       await this.#store.savedPeers.rehearse({ ...this.#entry!, isUnconfirmed: true });
     } catch (error) {
-      this.#say(PAIRING_RECORD.saved, NOT_SAVED);
+      this.#send(PAIRING_RECORD.saved, NOT_SAVED);
       throw error;
     }
     if (this.#isOver) return;
     this.#isReady = true;
-    this.#say(PAIRING_RECORD.ready);
+    this.#send(PAIRING_RECORD.ready);
     await this.#save();
   }
 
@@ -188,12 +188,12 @@ class Pairing {
     try {
       await this.#keep(true);
     } catch (error) {
-      this.#say(PAIRING_RECORD.saved, NOT_SAVED);
+      this.#send(PAIRING_RECORD.saved, NOT_SAVED);
       this.#giveUp(`it could not be written (${escapeText(asSrudpError(error).detail)})`);
       return;
     }
     this.#isSaved = true;
-    this.#say(PAIRING_RECORD.saved, SAVED);
+    this.#send(PAIRING_RECORD.saved, SAVED);
     await this.#confirm();
   }
 
@@ -233,7 +233,7 @@ class Pairing {
     if (this.#isOver || (this.#isReady && this.#isPeerSaved)) return;
     if (!this.#isBegun) this.#over();
     else if (!this.#isPeerWilling)
-      this.#giveUp("the other side has to give --save and a name as well", this.#isAsked);
+      this.#giveUp("the other side has to give --save and a name as well", this.#isRequested);
     else this.#giveUp("the link ended before both sides had saved");
   }
 
@@ -253,7 +253,7 @@ class Pairing {
     this.#over();
   }
 
-  #say(type: number, body: Uint8Array = new Uint8Array(0)): void {
+  #send(type: number, body: Uint8Array = new Uint8Array(0)): void {
     if (!this.#isOver) this.#link.sendRecord(type, body);
   }
 
@@ -261,7 +261,7 @@ class Pairing {
   #run(step: () => Promise<void>): void {
     step().catch((error: unknown) => {
       if (this.#isOver) return;
-      if (!this.#isAsked) this.#giveUp(escapeText(asSrudpError(error).detail), false);
+      if (!this.#isRequested) this.#giveUp(escapeText(asSrudpError(error).detail), false);
       this.#fail(error);
       this.#over();
     });

@@ -83,7 +83,7 @@ export function acceptTicket({ reporter }: CommandContext, offer: TicketOffer): 
 }
 
 /** How long the connector waits for the listener to receive the answer. */
-export function ticketPatienceMs(offer: TicketOffer): number {
+export function ticketTimeoutMs(offer: TicketOffer): number {
   const leftMs = offer.expiresAtS * 1000 - Date.now();
   // If the clocks differ, the remaining time is unknown.
   return leftMs > 0 && leftMs < TICKET_LIFE_MS ? leftMs : TICKET_LIFE_MS;

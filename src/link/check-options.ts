@@ -41,8 +41,8 @@ export function checkCommonOptions(options: CommonOptions): void {
     throw misuse("congestion", congestion, '"bbr" or "cubic"');
 }
 
-function isIntegerIn(value: unknown, least: number, most: number): boolean {
-  return Number.isInteger(value) && (value as number) >= least && (value as number) <= most;
+function isIntegerIn(value: unknown, min: number, max: number): boolean {
+  return Number.isInteger(value) && (value as number) >= min && (value as number) <= max;
 }
 
 function misuse(name: string, value: unknown, wanted: string): SrudpError {

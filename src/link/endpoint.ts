@@ -238,7 +238,7 @@ export class Endpoint implements ConnectionHandleHost {
     try {
       connectionHandle.owner.handleDetached();
     } catch (fault) {
-      this.noteFault(fault, connectionHandle.latestPath);
+      this.recordFault(fault, connectionHandle.latestPath);
     }
     connectionHandle.onDetached?.();
     this.#settle();
@@ -252,13 +252,13 @@ export class Endpoint implements ConnectionHandleHost {
     // A fault that was already converted to an error may return, from a promise or from an `error`
     // event without a listener.
     if (connectionHandle.hasFailed && fault instanceof SrudpError) return;
-    this.noteFault(fault, connectionHandle.latestPath);
+    this.recordFault(fault, connectionHandle.latestPath);
     if (connectionHandle.detached || connectionHandle.hasFailed) return;
     connectionHandle.hasFailed = true;
     try {
       connectionHandle.owner.handleFault(fault);
     } catch (another) {
-      this.noteFault(another, connectionHandle.latestPath);
+      this.recordFault(another, connectionHandle.latestPath);
       this.detach(connectionHandle);
     }
     this.touch(connectionHandle);
@@ -280,12 +280,12 @@ export class Endpoint implements ConnectionHandleHost {
    */
   failByListener(connectionHandle: ConnectionHandle | undefined, thrown: unknown): void {
     if (this.#onFault === undefined) throwLater(thrown);
-    else if (connectionHandle === undefined) this.noteFault(thrown, undefined);
+    else if (connectionHandle === undefined) this.recordFault(thrown, undefined);
     else this.fail(connectionHandle, thrown);
   }
 
   /** Counts and reports a fault that ends no connection. */
-  noteFault(fault: unknown, from: { readonly address: string; readonly port: number } | undefined): void {
+  recordFault(fault: unknown, from: { readonly address: string; readonly port: number } | undefined): void {
     this.faults++;
     const remote = from && { address: from.address, port: from.port, family: familyOf(from.address) };
     this.#onFault?.(fault, remote);
@@ -336,7 +336,7 @@ export class Endpoint implements ConnectionHandleHost {
     } catch (fault) {
       // The fault comes from a first message or another protocol. It ends no link, and an
       // unauthenticated sender must not end the process.
-      this.noteFault(fault, { address, port });
+      this.recordFault(fault, { address, port });
     }
   };
   readonly #onSent = (): void => this.#unblock();

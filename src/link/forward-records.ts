@@ -26,10 +26,10 @@ export type Address =
 export type Target =
   | Address
   | { readonly kind: "first" }
-  | { readonly kind: "asked"; readonly requestId: number };
+  | { readonly kind: "requested"; readonly requestId: number };
 
 /** Control records of forwarding. */
-export const FORWARD_RECORD = { ask: 2, answer: 3, cancel: 4 } as const;
+export const FORWARD_RECORD = { request: 2, reply: 3, cancel: 4 } as const;
 
 /** Requests that the peer opens a port and forwards its connections to this side. */
 export interface ForwardRequest {
@@ -44,7 +44,7 @@ export interface ForwardReply {
   readonly failure: SrudpError | undefined;
 }
 
-const KIND = { tcp: 0, udp: 1, unix: 2, first: 3, asked: 4 } as const;
+const KIND = { tcp: 0, udp: 1, unix: 2, first: 3, requested: 4 } as const;
 /**
  * Maximum length of a host name (RFC 1035 §2.3.4), of the path of any system's sockets, and of an
  * explanation, in UTF-8.
@@ -92,7 +92,7 @@ export function decodeForwardRequest(body: Uint8Array): ForwardRequest {
   const reader = new Reader(body);
   const requestId = reader.varint();
   const bind = readTarget(reader);
-  if (bind === undefined || bind.kind === "first" || bind.kind === "asked")
+  if (bind === undefined || bind.kind === "first" || bind.kind === "requested")
     throw new SrudpError("ERR_PROTOCOL", "ask");
   return checked(reader, { requestId, bind }, "ask");
 }
@@ -131,7 +131,7 @@ export function formatTarget(target: Target): string {
       return target.path;
     case "first":
       return "the first that is exposed";
-    case "asked":
+    case "requested":
       return `connection of ask ${target.requestId}`;
   }
 }
@@ -150,7 +150,7 @@ function encodeTarget(target: Target): Uint8Array {
       return concatBytes(kind, wholeText(target.path));
     case "first":
       return kind;
-    case "asked":
+    case "requested":
       return concatBytes(kind, number(target.requestId));
   }
 }
@@ -169,8 +169,8 @@ function readTarget(reader: Reader): Target | undefined {
       return { kind: "unix", path: readText(reader) };
     case KIND.first:
       return { kind: "first" };
-    case KIND.asked:
-      return { kind: "asked", requestId: reader.varint() };
+    case KIND.requested:
+      return { kind: "requested", requestId: reader.varint() };
     default:
       return undefined;
   }

@@ -134,7 +134,7 @@ export class StreamAdapter {
   }
 
   /** Must be called after each read of the Duplex, since it may have been the last. */
-  noteRead(): void {
+  handleRead(): void {
     if (this.#over !== undefined) this.#endAfterLastByte();
   }
 

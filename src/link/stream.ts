@@ -68,7 +68,7 @@ export class Stream extends Duplex {
   // biome-ignore lint/suspicious/noExplicitAny: the type that Duplex gives it
   override read(size?: number): any {
     const chunk = super.read(size);
-    this.#flow.noteRead();
+    this.#flow.handleRead();
     return chunk;
   }
 

@@ -28,7 +28,7 @@ export class Trust {
    */
   constructor(options: TrustOptions) {
     this.#options = options;
-    this.identity = options.identity ?? throwAwayIdentity();
+    this.identity = options.identity ?? newEphemeralIdentity();
     const { code, passphrase, secret, ticket, peer, verifyPeer } = options;
     for (const one of [secret, ticket]) {
       if (one !== undefined && one.length !== SECRET_BYTES) throw new SrudpError("ERR_SECRET_FORMAT");
@@ -124,7 +124,7 @@ export function guessSourceOf({ socket, address }: DatagramOrigin): string {
   return socket.kind === "relay" ? `relay ${socket.index} ${network}` : network;
 }
 
-function throwAwayIdentity(): KeyPair {
+function newEphemeralIdentity(): KeyPair {
   const secretKey = new Uint8Array(randomBytes(SECRET_BYTES));
   return { secretKey, publicKey: nodePrimitives.x25519.publicKey(secretKey) };
 }

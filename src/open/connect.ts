@@ -59,9 +59,10 @@ export async function connect(options: ConnectOptions): Promise<Link> {
     const attempt = Attempt.start(endpoint, trust, paths, options);
     const { localAddress, localPort, cross = true } = options;
     const remotes = cross ? found.filter(({ address }) => !isLocalAddress(address)) : [];
-    const ways = { ...attempt.parts, remotes, port, localAddress };
-    const crossing = remotes.length > 0 && localPort === undefined ? Crossing.start(ways) : undefined;
-    const slots = remotes.length > 0 ? TimedPunch.start(ways) : undefined;
+    const attemptOptions = { ...attempt.parts, remotes, port, localAddress };
+    const crossing =
+      remotes.length > 0 && localPort === undefined ? Crossing.start(attemptOptions) : undefined;
+    const slots = remotes.length > 0 ? TimedPunch.start(attemptOptions) : undefined;
     try {
       return await deadline.limit(attempt.link, undefined, () => attempt.giveUp());
     } finally {

@@ -57,7 +57,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
   readonly #options: ListenOptions;
   readonly #acceptor: Acceptor<ConnectionHandle>;
   readonly #queue: LinkQueue = new LinkQueue();
-  readonly #meetings: ListenerRendezvous | undefined;
+  readonly #rendezvous: ListenerRendezvous | undefined;
   #timer: LongTimeout | undefined;
   #refusePeers: () => void = () => undefined;
   #closed = false;
@@ -66,13 +66,13 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
     endpoint: Endpoint,
     trust: Trust,
     options: ListenOptions,
-    meetings?: ListenerRendezvous,
+    rendezvous?: ListenerRendezvous,
   ) {
     super();
     this.#endpoint = endpoint;
     this.#trust = trust;
     this.#options = options;
-    this.#meetings = meetings;
+    this.#rendezvous = rendezvous;
     this.#acceptor = new Acceptor(endpoint.now(), {
       ...gateConfigOf(trust, options.silent),
       credentials: trust.credentials,
@@ -85,9 +85,9 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
     endpoint: Endpoint,
     trust: Trust,
     options: ListenOptions,
-    meetings?: ListenerRendezvous,
+    rendezvous?: ListenerRendezvous,
   ): Listener {
-    const listener = new Listener(endpoint, trust, options, meetings);
+    const listener = new Listener(endpoint, trust, options, rendezvous);
     listener.#start(options.timeoutMs ?? Infinity);
     return listener;
   }
@@ -100,7 +100,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
     endpoint.setListening(true);
     this.#timer = new LongTimeout(() => {
       void this.close();
-      this.emit("error", this.meetingFailure ?? new SrudpError("ERR_TIMEOUT", "No peer connected"));
+      this.emit("error", this.signallingFailure ?? new SrudpError("ERR_TIMEOUT", "No peer connected"));
     }, timeoutMs);
   }
 
@@ -117,8 +117,8 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
    * The reason why no signalling channel has ever worked. Undefined once one has worked, and
    * without `meet`.
    */
-  get meetingFailure(): SrudpError | undefined {
-    return this.#meetings?.failure;
+  get signallingFailure(): SrudpError | undefined {
+    return this.#rendezvous?.failure;
   }
 
   /**
@@ -129,7 +129,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
     return {
       ...this.#endpoint.counts,
       ...this.#acceptor.counts,
-      ...this.#meetings?.counts,
+      ...this.#rendezvous?.counts,
       queuedLinks: this.#queue.length,
     };
   }
@@ -155,7 +155,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
       this.#refusePeers();
       this.#acceptor.close();
       this.#drain();
-      this.#meetings?.close();
+      this.#rendezvous?.close();
       this.#queue.end();
       this.#endpoint.setListening(false);
       this.emit("close");
@@ -291,7 +291,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
       },
     };
     const link = new Link(core);
-    this.#meetings?.adopt(core, handle);
+    this.#rendezvous?.adopt(core, handle);
     core.start(link);
     core.handOut();
     this.#timer?.stop();
@@ -302,7 +302,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncItera
   /** Replaces the code outside the acceptor. */
   #replaceCode(code: string | undefined): void {
     this.#trust.setCode(code);
-    void this.#meetings?.setCode(code === undefined ? undefined : parseCode(code));
+    void this.#rendezvous?.setCode(code === undefined ? undefined : parseCode(code));
   }
 
   #remoteOf({ address, port, socket }: Path): RemoteAddress {

@@ -89,21 +89,21 @@ const LAN_CLOCK_ERROR_MS = 3_900_000;
  */
 async function joinByClocks(
   attempt: RendezvousAttempt,
-  placesAt: (nowMs: number) => AsyncIterable<RendezvousPoint> | Iterable<RendezvousPoint>,
+  pointsAt: (nowMs: number) => AsyncIterable<RendezvousPoint> | Iterable<RendezvousPoint>,
   spanMs: number,
 ): Promise<void> {
   const join = async (): Promise<void> => {
-    for (const nowMs of attempt.clocks.times) for await (const point of placesAt(nowMs)) attempt.join(point);
+    for (const nowMs of attempt.clocks.times) for await (const point of pointsAt(nowMs)) attempt.join(point);
   };
   // The watch ends with the attempt.
   attempt.clocks.watch(() => void join());
   await join();
   void (async () => {
-    for (let awayMs = spanMs; awayMs <= LAN_CLOCK_ERROR_MS + spanMs; awayMs += spanMs) {
+    for (let offsetMs = spanMs; offsetMs <= LAN_CLOCK_ERROR_MS + spanMs; offsetMs += spanMs) {
       for (const sign of [-1, 1]) {
         await sleep(LAN_PAUSE_MS, undefined, { ref: false });
         if (!attempt.isLookingOnLan) return;
-        for await (const point of placesAt(Date.now() + sign * awayMs)) attempt.join(point, "lan");
+        for await (const point of pointsAt(Date.now() + sign * offsetMs)) attempt.join(point, "lan");
       }
     }
   })();

@@ -158,7 +158,7 @@ const waitingForSystem: (() => void)[] = [];
 async function lookUpBySystem(name: string, options: LookupOptions): Promise<string[]> {
   const { family, timeoutMs = TIMEOUT_MS, signal } = options;
   let isGivenUp = false;
-  const asking = (async () => {
+  const lookingUp = (async () => {
     while (systemLookups >= MAX_SYSTEM_LOOKUPS) {
       await new Promise<void>((resolve) => waitingForSystem.push(resolve));
     }
@@ -188,7 +188,7 @@ async function lookUpBySystem(name: string, options: LookupOptions): Promise<str
       signal?.removeEventListener("abort", abort);
     };
     signal?.addEventListener("abort", abort, { once: true });
-    asking.then(
+    lookingUp.then(
       (found) => {
         end();
         resolve(found.map(({ address }) => address));

@@ -25,7 +25,7 @@ export interface AuthorizedPeer {
 }
 
 /** Whether the line defines the permissions of its peer. Otherwise those of the command apply. */
-export function hasOwnPermissions({ expose, permitListen, bench }: AuthorizedPeer): boolean {
+export function definesPermissions({ expose, permitListen, bench }: AuthorizedPeer): boolean {
   return bench || expose.length + permitListen.length > 0;
 }
 
@@ -38,7 +38,7 @@ export function parseAuthorizedPeers(path: string, text: string): AuthorizedPeer
     const key = encodeKey(peer.publicKey);
     const other = byKey.get(key);
     // A duplicate key with options is ambiguous.
-    if (other !== undefined && (hasOwnPermissions(peer) || hasOwnPermissions(other)))
+    if (other !== undefined && (definesPermissions(peer) || definesPermissions(other)))
       throw refusedLine(
         path,
         line,

@@ -175,7 +175,7 @@ export class ListenerRendezvous implements SignallingObserver {
   }
 
   onFault(fault: unknown): void {
-    this.#traversal.endpoint.noteFault(fault, undefined);
+    this.#traversal.endpoint.recordFault(fault, undefined);
   }
 
   /** Stops waiting; existing links continue. */

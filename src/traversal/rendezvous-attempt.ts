@@ -131,7 +131,7 @@ export class RendezvousAttempt implements SignallingObserver {
       this.#attempt.parts.connectionHandle.fail(fault);
       return;
     }
-    this.#endpoint.noteFault(fault, undefined);
+    this.#endpoint.recordFault(fault, undefined);
     this.#fail(faultError(fault));
   }
 

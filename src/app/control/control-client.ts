@@ -34,7 +34,7 @@ export async function runningProcesses(folder: string): Promise<RunningProcess[]
   const found = await Promise.all(
     sockets.map(async ({ pid, path }): Promise<RunningProcess | undefined> => {
       try {
-        const answer = await ask(path, { do: "status" });
+        const answer = await sendRequest(path, { do: "status" });
         if (answer === undefined) return undefined;
         return {
           pid,
@@ -54,7 +54,7 @@ export async function runningProcesses(folder: string): Promise<RunningProcess[]
  *
  * @throws SrudpError ERR_CONTROL_TIMEOUT, ERR_CONTROL_ANSWER
  */
-export function ask(path: string, request: ControlRequest): Promise<ControlAnswer | undefined> {
+export function sendRequest(path: string, request: ControlRequest): Promise<ControlAnswer | undefined> {
   return new Promise((resolve, reject) => {
     const socket = connect({ path });
     const settle = (how: () => void): void => {

@@ -56,10 +56,10 @@ export function targetError(address: Address, thrown: NodeJS.ErrnoException): Sr
  * unexpected error.
  */
 export function failureForPeer(target: Target | undefined, { code, cause }: SrudpError): SrudpError {
-  const asked = target === undefined ? "" : formatTarget(target);
+  const requested = target === undefined ? "" : formatTarget(target);
   const errno = (cause as NodeJS.ErrnoException | undefined)?.code ?? "";
   const reason = /^E[A-Z0-9_]{1,30}$/.test(errno) ? ` (${REASONS[errno] ?? errno})` : "";
-  return new SrudpError(code, `${asked}${reason}`);
+  return new SrudpError(code, `${requested}${reason}`);
 }
 
 const REASONS: Readonly<Record<string, string>> = {

@@ -17,7 +17,7 @@ export type Connections = Set<Socket>;
  * receives the reason and the socket is reset before it receives a byte; a SOCKS client receives an
  * error reply instead.
  */
-export async function carry(
+export async function forwardConnection(
   socket: Socket,
   destination: Destination | Target,
   dialer: Dialer,

@@ -37,14 +37,18 @@ export class ForwardPeer implements Dialer {
    */
   readonly connections: Connections = new Set();
   readonly #flows: Flows = new Map();
-  readonly #asks: RemoteForwardRequests;
+  readonly #requests: RemoteForwardRequests;
 
   /** Serves `link` from now on. The link itself refuses earlier requests of the peer. */
   constructor(link: Link, options: ForwardPeerOptions) {
     this.link = link;
-    this.#asks = new RemoteForwardRequests(link, { dialer: this, connections: this.connections, ...options });
+    this.#requests = new RemoteForwardRequests(link, {
+      dialer: this,
+      connections: this.connections,
+      ...options,
+    });
     const service = new PeerService({
-      asks: this.#asks,
+      requests: this.#requests,
       connections: this.connections,
       openFlow: (stream, flow) => new UdpAssociation(this.link, stream, this.#flows, flow),
       ...options,
@@ -60,7 +64,7 @@ export class ForwardPeer implements Dialer {
 
   /** Ports that the peer opened here. */
   get remotePorts(): readonly Address[] {
-    return this.#asks.open;
+    return this.#requests.open;
   }
 
   /** The numbers of entries it holds, by name. */
@@ -102,8 +106,8 @@ export class ForwardPeer implements Dialer {
    * @returns the port that was opened (0 for the path of a socket), and a function that closes it
    * @throws SrudpError ERR_TARGET_FORBIDDEN, ERR_FORWARD_BIND; the error that the link ended with
    */
-  ask(bind: Address, destination: Destination): Promise<{ port: number; cancel: () => void }> {
-    return this.#asks.ask(bind, destination);
+  requestForward(bind: Address, destination: Destination): Promise<{ port: number; cancel: () => void }> {
+    return this.#requests.requestForward(bind, destination);
   }
 
   async #openStream(): Promise<Stream> {

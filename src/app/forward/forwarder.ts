@@ -5,7 +5,7 @@
 import { SrudpError } from "../../base/errors.ts";
 import { type Address, formatTarget } from "../../link/forward-records.ts";
 import { CurrentPeer } from "./current-peer.ts";
-import { type Connections, carry } from "./forward-connection.ts";
+import { type Connections, forwardConnection } from "./forward-connection.ts";
 import type { ForwardPeer } from "./forward-peer.ts";
 import { type ForwardKind, type ForwardSpec, formatDestination } from "./spec.ts";
 import { resetSocket } from "./splice.ts";
@@ -77,7 +77,7 @@ export class Forwarder {
     try {
       if (spec.kind === "remote") {
         const { peer } = this.#current;
-        if (peer !== undefined) await this.#ask(peer, entry);
+        if (peer !== undefined) await this.#requestForward(peer, entry);
       } else {
         const port = await this.#open(entry);
         // The forward may have been cancelled, or the forwarder closed, in the meantime.
@@ -123,7 +123,7 @@ export class Forwarder {
     });
     for (const entry of this.#atPeer()) {
       entry.isOpen = false;
-      this.#ask(peer, entry).catch((error: unknown) => {
+      this.#requestForward(peer, entry).catch((error: unknown) => {
         if (!(error instanceof SrudpError)) link.fail(error);
         else if (!link.destroyed)
           this.#watcher.failed({ by: "own", what: "port", target: formatTarget(entry.spec.bind), error });
@@ -160,11 +160,12 @@ export class Forwarder {
     }
     return openStreamPort(
       bind,
-      (socket) => void carry(socket, destination, this.#current, entry.connections, this.#watcher),
+      (socket) =>
+        void forwardConnection(socket, destination, this.#current, entry.connections, this.#watcher),
     );
   }
 
-  async #ask(peer: ForwardPeer, entry: Entry): Promise<void> {
+  async #requestForward(peer: ForwardPeer, entry: Entry): Promise<void> {
     const { bind, destination } = entry.spec;
     const wanted = [entry.bind];
     // The port that was assigned for port 0 is requested again. If it is taken, any other port is
@@ -172,7 +173,7 @@ export class Forwarder {
     if (entry.bind !== bind) wanted.push(bind);
     for (const address of wanted) {
       try {
-        const { port, cancel } = await peer.ask(address, destination);
+        const { port, cancel } = await peer.requestForward(address, destination);
         // The forward may have been cancelled in the meantime.
         if (this.#entries.get(entry.spec.name) !== entry) return cancel();
         entry.isOpen = true;

@@ -10,14 +10,14 @@ const REPEAT_MS = 500;
 export async function answers(link: Link, withinMs: number): Promise<boolean> {
   const before = link.stats().receivedPackets;
   const startMs = performance.now();
-  let askedMs = Number.NEGATIVE_INFINITY;
+  let pingedMs = Number.NEGATIVE_INFINITY;
   for (;;) {
     const now = performance.now();
     if (link.destroyed) return false;
     if (link.stats().receivedPackets > before) return true;
     if (now - startMs >= withinMs) return false;
-    if (now - askedMs >= REPEAT_MS) {
-      askedMs = now;
+    if (now - pingedMs >= REPEAT_MS) {
+      pingedMs = now;
       link.ping();
     }
     await sleep(LOOK_INTERVAL_MS);

@@ -25,7 +25,7 @@ import type { ForwardWatcher } from "./watcher.ts";
 
 export interface PeerServiceOptions {
   readonly permissions: Permissions;
-  readonly asks: RemoteForwardRequests;
+  readonly requests: RemoteForwardRequests;
   readonly connections: Connections;
   readonly watcher: ForwardWatcher;
   /** Registers the flow of a UDP stream, so that the link's datagrams reach it. */
@@ -78,12 +78,12 @@ export class PeerService {
   }
 
   async #destination(stream: Stream, target: Target, signal: AbortSignal): Promise<void> {
-    const { asks, permissions } = this.#options;
-    if (target.kind !== "asked") {
+    const { requests, permissions } = this.#options;
+    if (target.kind !== "requested") {
       await this.#destinationTo(stream, await permissions.dialFor(target, signal), signal);
       return;
     }
-    const destination = asks.destinationOf(target.requestId);
+    const destination = requests.destinationOf(target.requestId);
     if (destination === undefined || destination.kind === "first")
       throw new SrudpError("ERR_TARGET_FORBIDDEN", formatTarget(target));
     if (destination.kind === "socks") await this.#serveSocks(stream, signal);

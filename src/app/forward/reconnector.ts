@@ -42,7 +42,7 @@ const LOOK_INTERVAL_MS = 500;
  * The peer is pinged after this much silence, and has this much time to answer. Both grow with the
  * round-trip time.
  */
-const ASK_AFTER_MS = 1500;
+const PING_AFTER_MS = 1500;
 const ANSWER_MS = 1000;
 const ANSWER_ROUND_TRIPS = 3;
 /**
@@ -101,8 +101,8 @@ async function replaced(link: Link, options: ReconnectOptions, over: AbortSignal
   while (!over.aborted) {
     await pause(LOOK_INTERVAL_MS, over);
     const silentMs = watch.look();
-    if (silentMs >= ASK_AFTER_MS) link.ping();
-    if (silentMs < ASK_AFTER_MS + answerMs(link) || over.aborted) continue;
+    if (silentMs >= PING_AFTER_MS) link.ping();
+    if (silentMs < PING_AFTER_MS + answerMs(link) || over.aborted) continue;
     if (watch.isNews) options.onEvent({ kind: "silent", silentMs });
     watch.isNews = false;
     if (!options.source.isRepeatable) continue;
@@ -128,14 +128,14 @@ async function openRival(
   const giveUp = (): void => attempt.abort(over.reason);
   const release = onAbort(over, giveUp);
   const timer = setInterval(() => {
-    if (watch.look() < ASK_AFTER_MS) giveUp();
+    if (watch.look() < PING_AFTER_MS) giveUp();
   }, LOOK_INTERVAL_MS);
   try {
     const rival = await options.source.open({ signal: attempt.signal, isRival: true });
     rival.on("error", () => undefined);
     return rival;
   } catch {
-    await pause(ASK_AFTER_MS, over);
+    await pause(PING_AFTER_MS, over);
     return undefined;
   } finally {
     clearInterval(timer);

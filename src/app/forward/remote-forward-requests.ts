@@ -18,7 +18,7 @@ import {
 import type { Link } from "../../link/link.ts";
 import { failureForPeer } from "./dial.ts";
 import type { Dialer } from "./dialer.ts";
-import { type Connections, carry } from "./forward-connection.ts";
+import { type Connections, forwardConnection } from "./forward-connection.ts";
 import type { Permissions } from "./permissions/permissions.ts";
 import type { RemotePortRegistry } from "./remote-port-registry.ts";
 import type { Destination } from "./spec.ts";
@@ -35,7 +35,7 @@ export interface RemoteForwardRequestsOptions {
   readonly watcher: ForwardWatcher;
 }
 
-interface Question {
+interface PendingRequest {
   readonly resolve: (port: number) => void;
   readonly reject: (error: Error) => void;
 }
@@ -61,11 +61,11 @@ export class RemoteForwardRequests {
   #nextId = 0;
   /** The destinations of the ports that the peer was asked to open, by request ID. */
   readonly #destinations: Map<number, Destination> = new Map();
-  readonly #questions: Map<number, Question> = new Map();
+  readonly #pendingRequests: Map<number, PendingRequest> = new Map();
   /** The ports that the peer requested and that are open or being opened. */
   readonly #openings: Set<Opening> = new Set();
   /** The peer increments its request IDs, so no ID occurs twice. */
-  #lastAskId = -1;
+  #lastRequestId = -1;
 
   constructor(link: Link, options: RemoteForwardRequestsOptions) {
     this.#link = link;
@@ -85,7 +85,10 @@ export class RemoteForwardRequests {
     return this.#destinations.get(requestId);
   }
 
-  async ask(bind: Address, destination: Destination): Promise<{ port: number; cancel: () => void }> {
+  async requestForward(
+    bind: Address,
+    destination: Destination,
+  ): Promise<{ port: number; cancel: () => void }> {
     const requestId = this.#nextId++;
     this.#destinations.set(requestId, destination);
     try {
@@ -94,8 +97,8 @@ export class RemoteForwardRequests {
           reject(this.#link.errored ?? new SrudpError("ERR_PEER_RESET"));
           return;
         }
-        this.#questions.set(requestId, { resolve, reject });
-        this.#link.sendRecord(FORWARD_RECORD.ask, encodeForwardRequest({ requestId, bind }));
+        this.#pendingRequests.set(requestId, { resolve, reject });
+        this.#link.sendRecord(FORWARD_RECORD.request, encodeForwardRequest({ requestId, bind }));
       });
       const cancel = (): void => {
         if (!this.#destinations.delete(requestId)) return;
@@ -110,14 +113,14 @@ export class RemoteForwardRequests {
 
   #handleRecord(type: number, body: Uint8Array): void {
     try {
-      if (type === FORWARD_RECORD.ask) {
-        this.#handleAsk(decodeForwardRequest(body));
-      } else if (type === FORWARD_RECORD.answer) {
+      if (type === FORWARD_RECORD.request) {
+        this.#handleRequest(decodeForwardRequest(body));
+      } else if (type === FORWARD_RECORD.reply) {
         const { requestId, port, failure } = decodeForwardReply(body);
-        const question = this.#questions.get(requestId);
-        this.#questions.delete(requestId);
-        if (failure === undefined) question?.resolve(port);
-        else question?.reject(failure);
+        const pending = this.#pendingRequests.get(requestId);
+        this.#pendingRequests.delete(requestId);
+        if (failure === undefined) pending?.resolve(port);
+        else pending?.reject(failure);
       } else if (type === FORWARD_RECORD.cancel) this.#close(decodeCancel(body));
     } catch (error) {
       if (!isRemoteError(error)) throw error;
@@ -126,9 +129,9 @@ export class RemoteForwardRequests {
   }
 
   /** @throws SrudpError ERR_PROTOCOL */
-  #handleAsk({ requestId, bind }: ForwardRequest): void {
-    if (requestId <= this.#lastAskId) throw new SrudpError("ERR_PROTOCOL", "number of an ask used again");
-    this.#lastAskId = requestId;
+  #handleRequest({ requestId, bind }: ForwardRequest): void {
+    if (requestId <= this.#lastRequestId) throw new SrudpError("ERR_PROTOCOL", "number of an ask used again");
+    this.#lastRequestId = requestId;
     if (this.#openings.size >= PORTS_LIMIT) {
       const error = new SrudpError("ERR_FORWARD_BIND", `${formatTarget(bind)} (too many ports)`);
       this.#refuse(requestId, bind, error, error);
@@ -160,21 +163,24 @@ export class RemoteForwardRequests {
   }
 
   /** @param said the failure that is reported to the peer */
-  #refuse(requestId: number, bind: Address, error: SrudpError, said: SrudpError): void {
+  #refuse(requestId: number, bind: Address, error: SrudpError, reported: SrudpError): void {
     this.#options.watcher.failed({ by: "peer", what: "port", target: formatTarget(bind), error });
-    this.#answer(requestId, 0, said);
+    this.#answer(requestId, 0, reported);
   }
 
   #answer(requestId: number, port: number, failure?: SrudpError): void {
     if (!this.#link.destroyed)
-      this.#link.sendRecord(FORWARD_RECORD.answer, encodeForwardReply({ requestId, port, failure }));
+      this.#link.sendRecord(FORWARD_RECORD.reply, encodeForwardReply({ requestId, port, failure }));
   }
 
   #listen(requestId: number, bind: Address): Promise<OpenPort> {
     const { dialer, connections, watcher } = this.#options;
-    const target = { kind: "asked", requestId } as const;
+    const target = { kind: "requested", requestId } as const;
     if (bind.kind === "udp") return openUdpPort(bind, target, dialer, watcher);
-    return openStreamPort(bind, (socket) => void carry(socket, target, dialer, connections, watcher));
+    return openStreamPort(
+      bind,
+      (socket) => void forwardConnection(socket, target, dialer, connections, watcher),
+    );
   }
 
   #close(requestId: number): void {
@@ -192,8 +198,8 @@ export class RemoteForwardRequests {
   #end(): void {
     for (const opening of this.#openings) this.#cancel(opening);
     const error = this.#link.errored ?? new SrudpError("ERR_PEER_RESET");
-    for (const { reject } of this.#questions.values()) reject(error);
-    this.#questions.clear();
+    for (const { reject } of this.#pendingRequests.values()) reject(error);
+    this.#pendingRequests.clear();
     this.#destinations.clear();
   }
 }

@@ -9,7 +9,7 @@ import { answers } from "./liveness.ts";
 import type { OpenPort } from "./stream-port.ts";
 
 /** How long the peer that holds a port may take to answer a ping. */
-const SIGN_OF_LIFE_MS = 1500;
+const PING_TIMEOUT_MS = 1500;
 
 interface PortOwnership {
   readonly link: Link;
@@ -34,7 +34,7 @@ export class RemotePortRegistry {
     if (
       ownership !== undefined &&
       ownership.link !== link &&
-      !(await answers(ownership.link, SIGN_OF_LIFE_MS))
+      !(await answers(ownership.link, PING_TIMEOUT_MS))
     ) {
       this.release(ownership.port);
       // The peer that holds the port is dead, so its whole link is destroyed.

@@ -7,7 +7,7 @@ import type { Stream } from "../../link/stream.ts";
 import { onAbort } from "../../platform/abort.ts";
 import { inputError, openInput } from "../input.ts";
 import { openOutput } from "../output.ts";
-import { passOnEntered } from "../terminal-input.ts";
+import { flushEnteredLines } from "../terminal-input.ts";
 import type { Dialer } from "./dialer.ts";
 
 export interface StdioOptions {
@@ -67,7 +67,7 @@ function endWithPeer(input: Readable, stream: Stream): void {
   });
   stream.once("end", () => {
     if (!hasReceived) return;
-    void passOnEntered(input).then(() => {
+    void flushEnteredLines(input).then(() => {
       stream.end();
       input.destroy();
     });

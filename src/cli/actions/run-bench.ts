@@ -21,13 +21,13 @@ export async function runBench(
   const { reporter, interrupt } = context;
   const { signal } = interrupt;
   reportStart(context);
-  const way = await resolvePeer(context, operands, options);
-  const link = await way.open({ timeoutMs: options.timeout ?? CONNECT_TIMEOUT_MS, signal, pipe: false });
+  const dialer = await resolvePeer(context, operands, options);
+  const link = await dialer.open({ timeoutMs: options.timeout ?? CONNECT_TIMEOUT_MS, signal, pipe: false });
   link.on("error", () => undefined);
   link.resume();
   reportConnected(context, link);
   try {
-    await keepPeer(context, link, options, way.remember, way.address);
+    await keepPeer(context, link, options, dialer.remember, dialer.address);
     const result = await unlessAborted(signal, measure(link, options.seconds ?? USUAL_MS));
     if (reporter.json) reporter.event("bench", result);
     else await printLines(linesOf(result));

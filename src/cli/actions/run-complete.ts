@@ -63,11 +63,11 @@ export async function runComplete(
   const current = words.at(-1) ?? "";
   const equals = /^(--[a-z-]+=)(.*)$/s.exec(current);
   const prefix = equals?.[1] ?? "";
-  const place = placeOf(program, before);
+  const position = positionOf(program, before);
   const { candidates, files } =
     equals === null
-      ? await complete(place, current, environment)
-      : await completeValue(optionOf(place.command, prefix.slice(0, -1)), equals[2]!, environment);
+      ? await complete(position, current, environment)
+      : await completeValue(optionOf(position.command, prefix.slice(0, -1)), equals[2]!, environment);
   const lines = [
     `${files ?? "words"}\t${prefix}`,
     ...candidates
@@ -80,7 +80,7 @@ export async function runComplete(
 }
 
 /** The position of the cursor. */
-interface Place {
+interface CursorPosition {
   readonly program: Command;
   readonly command: Command;
   /** The name of the command, for example "peers forget". */
@@ -93,12 +93,12 @@ interface Place {
   readonly isProgram: boolean;
 }
 
-function placeOf(program: Command, before: readonly string[]): Place {
+function positionOf(program: Command, before: readonly string[]): CursorPosition {
   let command = program;
   let operands = 0;
   let option: Option | undefined;
   const names: string[] = [];
-  const placeHere = (isProgram: boolean): Place => {
+  const positionHere = (isProgram: boolean): CursorPosition => {
     return { program, command, name: names.join(" "), operands, option, isProgram };
   };
   for (const word of before) {
@@ -106,14 +106,14 @@ function placeOf(program: Command, before: readonly string[]): Place {
       option = undefined;
       continue;
     }
-    if (word === "--") return placeHere(true);
+    if (word === "--") return positionHere(true);
     if (word.startsWith("-") && word !== "-") {
       const found = word.includes("=") ? undefined : optionOf(command, word);
       option = found?.required === true ? found : undefined;
       continue;
     }
     const inner = operands === 0 ? command.commands.find((one) => one.name() === word) : undefined;
-    if (inner === undefined && command === program && word !== "help") return placeHere(true);
+    if (inner === undefined && command === program && word !== "help") return positionHere(true);
     if (inner === undefined && command !== program) operands++;
     else {
       command = inner ?? program;
@@ -122,7 +122,7 @@ function placeOf(program: Command, before: readonly string[]): Place {
       if (inner === undefined) operands = 0;
     }
   }
-  return placeHere(false);
+  return positionHere(false);
 }
 
 function optionOf(command: Command, flag: string): Option | undefined {
@@ -132,8 +132,12 @@ function optionOf(command: Command, flag: string): Option | undefined {
   return command.options.find((option) => option.long === flag || option.short === short);
 }
 
-async function complete(place: Place, current: string, environment: NodeJS.ProcessEnv): Promise<Completion> {
-  const { program, command, name, operands, option, isProgram } = place;
+async function complete(
+  position: CursorPosition,
+  current: string,
+  environment: NodeJS.ProcessEnv,
+): Promise<Completion> {
+  const { program, command, name, operands, option, isProgram } = position;
   if (isProgram) return { files: "files", candidates: [] };
   if (option !== undefined) return completeValue(option, current, environment);
   if (current.startsWith("-")) return { candidates: optionsOf(command) };

@@ -29,11 +29,11 @@ export async function runConnect(
   const target = options.stdioTo === undefined ? undefined : parseTarget(options.stdioTo);
   const { signal } = context.interrupt;
   reportStart(context);
-  const way = await resolvePeer(context, operands, options);
-  const controlService = await ControlService.open(context, "connect", way.name);
+  const dialer = await resolvePeer(context, operands, options);
+  const controlService = await ControlService.open(context, "connect", dialer.name);
   const pipe = target === undefined;
-  const link = await way.open({
-    timeoutMs: options.timeout ?? way.timeoutMs ?? CONNECT_TIMEOUT_MS,
+  const link = await dialer.open({
+    timeoutMs: options.timeout ?? dialer.timeoutMs ?? CONNECT_TIMEOUT_MS,
     signal,
     pipe,
   });
@@ -45,7 +45,7 @@ export async function runConnect(
     watcher: { failed: failureReport(context.reporter) },
   });
   controlService.show(peer);
-  const remembered = keepPeer(context, link, options, way.remember, way.address);
+  const remembered = keepPeer(context, link, options, dialer.remember, dialer.address);
   if (target !== undefined) return pipeTarget(context, peer, target, options);
   return pipeLink(context, link, options, { remembered });
 }

@@ -1,5 +1,5 @@
 /** `srudp control`: adds forwards to a running link, and cancels them. */
-import { ask, runningProcesses } from "../../app/control/control-client.ts";
+import { runningProcesses, sendRequest } from "../../app/control/control-client.ts";
 import { controlFolder } from "../../app/control/control-folder.ts";
 import { parseForward } from "../../app/forward/spec.ts";
 import { ERRORS, type ErrorCode, SrudpError } from "../../base/errors.ts";
@@ -33,7 +33,7 @@ export async function runControl(
 
   const path = await find(context, process);
   for (const { option, forward } of wanted) {
-    const answer = await ask(path, { do: action, option, forward, link: options.link });
+    const answer = await sendRequest(path, { do: action, option, forward, link: options.link });
     if (answer === undefined) throw new SrudpError("ERR_CONTROL_TIMEOUT", `${escapeText(process)} has ended`);
     if ("error" in answer) throw errorOf(answer.error);
     if ("forward" in answer && answer.forward !== undefined)

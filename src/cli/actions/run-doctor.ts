@@ -42,16 +42,16 @@ export async function runDoctor(
   const diagnosis = { ...found, relays: found.relays.map(withRelayRemedy) };
   const verdict = judge(diagnosis.side);
   const { side, ...reported } = diagnosis;
-  const own = { ...reported, mappedPort: reported.mappedPort ?? null, verdict };
+  const local = { ...reported, mappedPort: reported.mappedPort ?? null, verdict };
   if (!reporter.json) await printLines(describeDiagnosis(diagnosis, verdict));
-  else if (code === undefined) await printLines([jsonLine({ event: "doctor", ...own })]);
+  else if (code === undefined) await printLines([jsonLine({ event: "doctor", ...local })]);
   if (code === undefined) return 0;
   const timeoutMs = options.timeout ?? PEER_TIMEOUT_MS;
   const peerProbe = await probePeer(code, meet, { ...common, timeoutMs });
   const prediction = predict(side, peerProbe.peer, options.spray !== false);
   const { paths, indirect } = peerProbe;
   const ofPeer = { nat: peerProbe.peer.behaviour, verdict: judge(peerProbe.peer) };
-  const event = { event: "doctor", ...own, peer: ofPeer, prediction, paths, indirect };
+  const event = { event: "doctor", ...local, peer: ofPeer, prediction, paths, indirect };
   await printLines(reporter.json ? [jsonLine(event)] : describePeerProbe(peerProbe, prediction));
   return 0;
 }

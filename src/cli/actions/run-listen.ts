@@ -16,7 +16,12 @@ import { newCode, trustForListener } from "../options/listener-trust.ts";
 import { parsePort, usage } from "../options/operands.ts";
 import { PeerPermissions } from "../options/peer-permissions.ts";
 import { turnOptionsOf } from "../options/turn-options.ts";
-import { reportBurnt, reportListening, reportNewCode, reportVisitors } from "../reports/listen-reports.ts";
+import {
+  reportBurnt,
+  reportListening,
+  reportNewCode,
+  reportRejectedPeers,
+} from "../reports/listen-reports.ts";
 import { CodeLife } from "../terminal/code-life.ts";
 import { formatDuration } from "../terminal/progress.ts";
 import { offerTicket } from "../tickets.ts";
@@ -53,9 +58,10 @@ export async function runListen(
 
   // A peer that knows the port connects directly. Other peers find the listener at rendezvous
   // points.
-  const wantsMeeting = port === undefined || options.rendezvous !== undefined;
+  const wantsRendezvous = port === undefined || options.rendezvous !== undefined;
   const { identity, ticket: psk } = trust.options;
-  const isMet = psk !== undefined || (wantsMeeting && (trust.code !== undefined || identity !== undefined));
+  const usesRendezvous =
+    psk !== undefined || (wantsRendezvous && (trust.code !== undefined || identity !== undefined));
   // Ends the listener: a signal, a void code, or an unused ticket.
   const ending = new AbortController();
   onAbort(interrupt.signal, () => ending.abort(interrupt.signal.reason));
@@ -67,7 +73,7 @@ export async function runListen(
     ...trust.options,
     silent: trust.isSilent,
     port: port ?? 0,
-    ...(isMet && {
+    ...(usesRendezvous && {
       meet: { ...traversalOptionsOf({ ...options, turn }, context.reporter), ...(ticket && { ticket }) },
       meetPeers: trust.meetPeers,
     }),
@@ -76,8 +82,8 @@ export async function runListen(
   controlService.name = String(listener.port);
   let life: CodeLife | undefined;
   try {
-    reportListening(context, listener, trust, options, isMet);
-    reportVisitors(context.reporter, listener, trust);
+    reportListening(context, listener, trust, options, usesRendezvous);
+    reportRejectedPeers(context.reporter, listener, trust);
     if (trust.code !== undefined) {
       life = new CodeLife({
         code: trust.code.text.reveal(),
@@ -150,7 +156,7 @@ async function nextLink(
   ending: AbortSignal,
 ): Promise<Link> {
   const newError = (): Error =>
-    listener.meetingFailure ??
+    listener.signallingFailure ??
     new SrudpError("ERR_TIMEOUT", `No peer connected within ${formatDuration(timeoutMs)}`);
   const deadline = new Deadline(ending, timeoutMs, newError);
   try {

@@ -7,7 +7,7 @@ import { RENDEZVOUS_PORT } from "../../traversal/signalling/rendezvous-url.ts";
 import type { CommandContext } from "../context.ts";
 import { usage } from "../options/operands.ts";
 import { limitsOf, type RendezvousCommandOptions } from "../options/rendezvous-options.ts";
-import { ownAddresses } from "../reports/local-addresses.ts";
+import { localAddresses } from "../reports/local-addresses.ts";
 import type { Reporter } from "../terminal/reporter.ts";
 
 /** Always rejects: with the interrupt, or with the error of a failed start. */
@@ -55,7 +55,7 @@ function reportServing(
     relay: options.relay !== false,
     pid: process.pid,
   };
-  const host = options.host?.[0] ?? ownAddresses(undefined)[0] ?? "HOST";
+  const host = options.host?.[0] ?? localAddresses(undefined)[0] ?? "HOST";
   const url = `udp://${host.includes(":") ? `[${host}]` : host}:${port}`;
   const { strong } = reporter.palette;
   reporter.event(

@@ -87,7 +87,7 @@ export function addLinkOptions(command: Command): Command {
   const isForward = command.name() === "forward";
   addTrustOptions(command, isListener);
   addPathOptions(command, isListener, isForward);
-  addMeetingOptions(command);
+  addRendezvousOptions(command);
   addPayloadOptions(command, isListener, isForward);
   return addReportOptions(command);
 }
@@ -244,10 +244,10 @@ export function addDoctorOptions(command: Command): Command {
     .option("-w, --timeout <seconds>", "give the peer up (default: 60; 0: never)", optionParser(parseLimit))
     .option("--json", "one object of JSON in place of the report")
     .option("-v, --verbose", "what happens on the way", count);
-  return addMeetingOptions(command);
+  return addRendezvousOptions(command);
 }
 
-function addMeetingOptions(command: Command): Command {
+function addRendezvousOptions(command: Command): Command {
   return command
     .optionsGroup("How to meet a peer without an address:")
     .option("--rendezvous <url>", "a meeting place: udp://host:port, ws://…, wss://… (repeatable)", collect)

@@ -17,57 +17,57 @@ export function traversalOptionsOf(options: LinkOptions, reporter: Reporter): Tr
     ...(options.portMapping === false && { portMapping: false }),
     ...(options.spray === false && { spray: false }),
     ...(only !== undefined && { only }),
-    onNote: (note) => reportNote(reporter, note),
+    onNote: (event) => reportTraversalEvent(reporter, event),
   };
 }
 
-function meetingProse({ channel, trouble }: Extract<TraversalEvent, { kind: "meeting" }>): string {
-  const way = WAY_NAMES[channel] ?? channel;
-  return trouble === undefined ? `${way} works again` : `${way}: ${trouble}; retrying`;
+function channelProse({ channel, trouble }: Extract<TraversalEvent, { kind: "meeting" }>): string {
+  const name = CHANNEL_NAMES[channel] ?? channel;
+  return trouble === undefined ? `${name} works again` : `${name}: ${trouble}; retrying`;
 }
 
-const WAY_NAMES: Readonly<Record<string, string>> = {
+const CHANNEL_NAMES: Readonly<Record<string, string>> = {
   mailbox: "rendezvous server",
   dht: "DHT",
   lan: "local network",
 };
 
-function reportNote(reporter: Reporter, note: TraversalEvent): void {
-  const { kind, ...fields } = note;
-  switch (note.kind) {
+function reportTraversalEvent(reporter: Reporter, event: TraversalEvent): void {
+  const { kind, ...fields } = event;
+  switch (event.kind) {
     case "meeting":
-      reporter.event("meeting", fields, meetingProse(note));
+      reporter.event("meeting", fields, channelProse(event));
       break;
     case "clock":
-      reporter.event("clock", { aheadMs: note.aheadMs }, note.text);
+      reporter.event("clock", { aheadMs: event.aheadMs }, event.text);
       break;
     case "candidate":
-      reporter.event("candidate", fields, `own address: ${note.text}`, "debug");
+      reporter.event("candidate", fields, `own address: ${event.text}`, "debug");
       break;
     case "behaviour":
       reporter.event(
         "nat",
         fields,
-        `own NAT: mapping ${note.mapping}, filtering ${note.filtering}`,
+        `own NAT: mapping ${event.mapping}, filtering ${event.filtering}`,
         "detail",
       );
       break;
     case "signal": {
-      const who = note.from === "peer" ? "the peer tells" : "told the peer";
-      reporter.event("signal", fields, `${who} ${note.candidates} addresses`, "detail");
+      const who = event.from === "peer" ? "the peer tells" : "told the peer";
+      reporter.event("signal", fields, `${who} ${event.candidates} addresses`, "detail");
       break;
     }
     case "pair": {
-      const rttMs = Math.round(note.rttMs * 10) / 10;
-      const prose = `a path works: ${note.path} to ${note.remote}, ${rttMs} ms`;
+      const rttMs = Math.round(event.rttMs * 10) / 10;
+      const prose = `a path works: ${event.path} to ${event.remote}, ${rttMs} ms`;
       reporter.event("pair", { ...fields, rttMs }, prose, "detail");
       break;
     }
     case "indirect":
-      reporter.event("indirect", fields, `no direct path: ${NO_DIRECT_PATH[note.reason]}`, "detail");
+      reporter.event("indirect", fields, `no direct path: ${NO_DIRECT_PATH[event.reason]}`, "detail");
       break;
     case "missing": {
-      const part = withRemedy(note.part, "ERR_RELAY_REFUSED");
+      const part = withRemedy(event.part, "ERR_RELAY_REFUSED");
       reporter.event("missing", { part }, `not there: ${part}`, "detail");
       break;
     }

@@ -37,7 +37,14 @@ const PATHS: ReadonlySet<string> = new Set([
   "turn-file",
 ]);
 /** Options that are allowed only on the command line. */
-const NOT_HERE: ReadonlySet<string> = new Set(["config", "help", "json", "verbose", "quiet", "code-fd"]);
+const COMMAND_LINE_ONLY: ReadonlySet<string> = new Set([
+  "config",
+  "help",
+  "json",
+  "verbose",
+  "quiet",
+  "code-fd",
+]);
 
 /**
  * @param command defines the options that the file may contain
@@ -133,7 +140,7 @@ function readOptions(file: ConfigFile, table: Record<string, unknown>, command: 
   const read: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(table)) {
     const option = command.options.find(({ long }) => long === `--${name}`);
-    if (option === undefined || NOT_HERE.has(name)) throw file.bad(name, "means nothing here");
+    if (option === undefined || COMMAND_LINE_ONLY.has(name)) throw file.bad(name, "means nothing here");
     read[option.attributeName()] = readOption(file, name, value, option);
   }
   return read as ForwardOptions;

@@ -14,7 +14,7 @@ import { asSrudpError } from "../exit.ts";
 import { escapeText } from "../terminal/escape.ts";
 import type { Reporter } from "../terminal/reporter.ts";
 import { hasUnicode } from "../terminal/terminal-style.ts";
-import { acceptTicket, ticketPatienceMs } from "../tickets.ts";
+import { acceptTicket, ticketTimeoutMs } from "../tickets.ts";
 import type { LinkOptions } from "./common-options.ts";
 import { trustForConnector } from "./connector-trust.ts";
 import { traversalOptionsOf } from "./finding-options.ts";
@@ -82,29 +82,29 @@ export async function resolvePeer(
   const { host, port } = named;
   const remote = formatPeer(host, port);
   const shown = escapeText(remote);
-  let stopTelling = (): void => undefined;
-  const trust = await trustForConnector(context, known, remote, () => stopTelling());
+  let stopReporting = (): void => undefined;
+  const trust = await trustForConnector(context, known, remote, () => stopReporting());
 
-  const tellWaiting = (): void => {
+  const reportWaiting = (): void => {
     const stopWaiting = showWaiting(reporter, `reaching ${shown}`);
     const silence = setTimeout(() => {
       const question = `nothing heard from ${shown}; is UDP ${port} open?`;
       reporter.event("silence", { remote, afterMs: SILENCE_MS }, question);
     }, SILENCE_MS);
-    stopTelling = () => {
+    stopReporting = () => {
       clearTimeout(silence);
       stopWaiting();
     };
   };
 
   const open = async ({ quiet, isRival, ...how }: OpenOptions): Promise<Link> => {
-    if (!quiet) tellWaiting();
-    const ways = { ...how, ...linkOptionsOf(options, context), ...(isRival && { localPort: 0 }) };
+    if (!quiet) reportWaiting();
+    const openOptions = { ...how, ...linkOptionsOf(options, context), ...(isRival && { localPort: 0 }) };
     const { cross } = options;
     const wanted: ConnectOptions = {
       host,
       port,
-      ...ways,
+      ...openOptions,
       ...(cross === false && { cross }),
       ...trust.options,
     };
@@ -114,7 +114,7 @@ export async function resolvePeer(
       if (how.signal.aborted) throw how.signal.reason;
       throw trust.explain(asSrudpError(thrown));
     } finally {
-      stopTelling();
+      stopReporting();
     }
   };
   return {
@@ -153,13 +153,21 @@ async function resolveByRendezvous(
   const operand =
     peer.kind === "code" ? { code: peer.code } : peer.kind === "ticket" ? { ticket: peer.offer.psk } : {};
   const trust = await trustForConnector(context, named, name, () => undefined, operand);
-  const ways = { ...traversalOptionsOf(options, reporter), ...(ticket !== undefined && { ticket }) };
+  const traversalOptions = {
+    ...traversalOptionsOf(options, reporter),
+    ...(ticket !== undefined && { ticket }),
+  };
 
   const open = async ({ quiet, ...how }: OpenOptions): Promise<Link> => {
     const stopWaiting = quiet ? () => undefined : showWaiting(reporter, "looking for the peer");
     try {
       const { meet } = await import("../../open/meet.ts");
-      return await meet({ ...how, ...linkOptionsOf(options, context), ...trust.options, meet: ways });
+      return await meet({
+        ...how,
+        ...linkOptionsOf(options, context),
+        ...trust.options,
+        meet: traversalOptions,
+      });
     } catch (thrown) {
       if (how.signal.aborted) throw how.signal.reason;
       throw trust.explain(asSrudpError(thrown));
@@ -169,7 +177,7 @@ async function resolveByRendezvous(
   };
   const isRepeatable = trust.auth !== "code" && trust.auth !== "ticket";
   // The user first has to pass the answer to the peer.
-  const deadline = peer.kind === "ticket" && { timeoutMs: ticketPatienceMs(peer.offer) };
+  const deadline = peer.kind === "ticket" && { timeoutMs: ticketTimeoutMs(peer.offer) };
   return { ...deadline, name, address: undefined, isRepeatable, open, remember: trust.remember };
 }
 

@@ -5,7 +5,7 @@
 import { Permissions } from "../../app/forward/permissions/permissions.ts";
 import { SrudpError } from "../../base/errors.ts";
 import type { Link } from "../../link/link.ts";
-import { type AuthorizedPeer, hasOwnPermissions } from "../../store/authorized-peers.ts";
+import { type AuthorizedPeer, definesPermissions } from "../../store/authorized-peers.ts";
 import { refusedLine } from "../../store/key-lines.ts";
 import { configurationFolder, KeyStore } from "../../store/key-store.ts";
 import { encodeKey } from "../../wire/key-text.ts";
@@ -24,11 +24,11 @@ export interface PeerPermission {
 export class PeerPermissions {
   readonly #all: PeerPermission;
   /** The permissions of peers with a line of their own, by key. */
-  readonly #own: ReadonlyMap<string, PeerPermission>;
+  readonly #byKey: ReadonlyMap<string, PeerPermission>;
 
-  private constructor(all: PeerPermission, own: ReadonlyMap<string, PeerPermission>) {
+  private constructor(all: PeerPermission, byKey: ReadonlyMap<string, PeerPermission>) {
     this.#all = all;
-    this.#own = own;
+    this.#byKey = byKey;
   }
 
   /** @throws SrudpError ERR_USAGE for an option, ERR_KEY_FILE for an invalid line */
@@ -37,12 +37,13 @@ export class PeerPermissions {
     options: Pick<LinkOptions, "expose" | "permitListen" | "allowBench">,
   ): Promise<PeerPermissions> {
     const store = new KeyStore(configurationFolder(environment));
-    const own = new Map<string, PeerPermission>();
+    const byKey = new Map<string, PeerPermission>();
     for (const peer of await store.authorizedPeers()) {
-      if (hasOwnPermissions(peer)) own.set(encodeKey(peer.publicKey), ownOf(peer, store.authorizedPath));
+      if (definesPermissions(peer))
+        byKey.set(encodeKey(peer.publicKey), permissionOf(peer, store.authorizedPath));
     }
     const forwards = new Permissions(options.expose, options.permitListen);
-    return new PeerPermissions({ forwards, bench: options.allowBench === true, line: undefined }, own);
+    return new PeerPermissions({ forwards, bench: options.allowBench === true, line: undefined }, byKey);
   }
 
   of(link: Link): PeerPermission {
@@ -51,11 +52,11 @@ export class PeerPermissions {
   }
 
   ofKey(publicKey: Uint8Array): PeerPermission {
-    return this.#own.get(encodeKey(publicKey)) ?? this.#all;
+    return this.#byKey.get(encodeKey(publicKey)) ?? this.#all;
   }
 }
 
-function ownOf({ expose, permitListen, bench, line }: AuthorizedPeer, path: string): PeerPermission {
+function permissionOf({ expose, permitListen, bench, line }: AuthorizedPeer, path: string): PeerPermission {
   try {
     return { forwards: new Permissions(expose, permitListen), bench, line };
   } catch (error) {

@@ -82,12 +82,12 @@ export function describeDiagnosis(diagnosis: Diagnosis, { standing, remedy }: Ve
 /** The lines about a peer. */
 export function describePeerProbe({ peer, paths }: PeerProbe, prediction: Prediction): string[] {
   const { path, outcome, reason, remedy } = prediction;
-  const way = { lan: "on the local network", direct: "directly", relay: "by a relay" }[path];
+  const route = { lan: "on the local network", direct: "directly", relay: "by a relay" }[path];
   const odds = {
-    likely: `will go ${way}`,
-    chance: `may go ${way}, with luck`,
-    unlikely: `will go ${way} at best`,
-    unknown: `cannot be foretold; it is tried ${way}`,
+    likely: `will go ${route}`,
+    chance: `may go ${route}, with luck`,
+    unlikely: `will go ${route} at best`,
+    unknown: `cannot be foretold; it is tried ${route}`,
   }[outcome];
   const tried = paths.map(
     (one) => `${one.path} to ${one.remote} works, ${Math.round(one.rttMs * 10) / 10} ms`,

@@ -8,14 +8,14 @@ import type { LinkOptions } from "../options/common-options.ts";
 import type { ListenerTrust } from "../options/listener-trust.ts";
 import { formatDuration } from "../terminal/progress.ts";
 import type { Reporter } from "../terminal/reporter.ts";
-import { ownAddresses } from "./local-addresses.ts";
+import { localAddresses } from "./local-addresses.ts";
 
 /** Maximum number of addresses in prose. JSON has all of them. */
 const MAX_LINES = 4;
 /**
  * Minimum interval between reports of the same kind. Unauthenticated peers may connect at any rate.
  */
-const VISITOR_INTERVAL_MS = 1000;
+const REPORT_INTERVAL_MS = 1000;
 /** Number of wrong guesses that are reported without this interval: as many as void a code. */
 const GUESSES_AT_ONCE = 3;
 
@@ -59,7 +59,7 @@ export function reportListening(
     : isMet
       ? [
           `waiting for a peer; on the other machine run`,
-          `  ${strong(`${before}${meetingHint(trust, options, behind)}`)}`,
+          `  ${strong(`${before}${rendezvousHint(trust, options, behind)}`)}`,
         ]
       : [`listening on UDP port ${port}; on the other machine run`, ...lines, ...ends];
   reporter.event("listening", fields, prose.join("\n"));
@@ -78,7 +78,7 @@ export function reportBurnt(reporter: Reporter, pauseMs: number): void {
 }
 
 /** Reports rejected peers. */
-export function reportVisitors(reporter: Reporter, listener: Listener, trust: ListenerTrust): void {
+export function reportRejectedPeers(reporter: Reporter, listener: Listener, trust: ListenerTrust): void {
   const guessed = trust.auths.filter((auth) => auth === "code" || auth === "passphrase").join(" or ");
   // A passphrase does not become void after three guesses. Each guess is followed by a pause
   // instead.
@@ -129,7 +129,11 @@ export function reportVisitors(reporter: Reporter, listener: Listener, trust: Li
  * The command line for a peer that needs no address: the code or this side's key, and the same
  * rendezvous servers.
  */
-function meetingHint({ code, key }: ListenerTrust, { rendezvous = [] }: LinkOptions, behind: string): string {
+function rendezvousHint(
+  { code, key }: ListenerTrust,
+  { rendezvous = [] }: LinkOptions,
+  behind: string,
+): string {
   const points = rendezvous.map((url) => ` --rendezvous ${url}`).join("") + behind;
   if (code?.given === false) return code.text.reveal() + points;
   if (code !== undefined) return `CODE${points}  (with the code that you gave here)`;
@@ -143,9 +147,9 @@ function limited<T>(report: (event: T) => void, burst = 1): (event: T) => void {
     const now = performance.now();
     // The sum is not stored and subtracted again, because rounding would suppress some of the first
     // events.
-    if (fullAtMs > now + (burst - 1) * VISITOR_INTERVAL_MS) return;
+    if (fullAtMs > now + (burst - 1) * REPORT_INTERVAL_MS) return;
     // Each reported event postpones the time at which the whole burst is available again.
-    fullAtMs = Math.max(fullAtMs, now) + VISITOR_INTERVAL_MS;
+    fullAtMs = Math.max(fullAtMs, now) + REPORT_INTERVAL_MS;
     report(event);
   };
 }
@@ -153,7 +157,7 @@ function limited<T>(report: (event: T) => void, burst = 1): (event: T) => void {
 function reachableAddresses(listener: Listener, options: LinkOptions): string[] {
   const bound = listener.addresses.map((one) => one.address);
   if (bound.some((address) => address === "0.0.0.0" || address === "::")) {
-    return ownAddresses(options[4] ? 4 : options[6] ? 6 : undefined);
+    return localAddresses(options[4] ? 4 : options[6] ? 6 : undefined);
   }
   return bound;
 }

@@ -8,7 +8,7 @@ type Interfaces = ReturnType<typeof networkInterfaces>;
  * Addresses other than loopback and link-local ones. IPv4 addresses come first, because they are
  * shorter to dictate. Loopback if there are no others.
  */
-export function ownAddresses(
+export function localAddresses(
   family: 4 | 6 | undefined,
   interfaces: Interfaces = networkInterfaces(),
 ): string[] {

@@ -7,7 +7,7 @@ import { unwrapTicket } from "../../wire/pasted-text.ts";
 import { decodeTicket, looksLikeTicket, type Ticket, type TicketAnswer } from "../../wire/ticket.ts";
 
 /** Longer than any answer, in characters. Text of this length is not joined with further lines. */
-const LONGEST_PART = 2000;
+const MAX_PART_CHARACTERS = 2000;
 
 export class AnswerEntry {
   /** The answer, once it is complete. */
@@ -40,7 +40,7 @@ export class AnswerEntry {
       return ticket.kind === "answer" ? OTHER_TICKET : OFFER;
     }
     if (!isBeginning && (this.#beginning === "" || !/^[\w-]+$/.test(text))) return NO_ANSWER;
-    this.#beginning = whole.length > LONGEST_PART ? "" : whole;
+    this.#beginning = whole.length > MAX_PART_CHARACTERS ? "" : whole;
     return PART;
   }
 }

@@ -67,7 +67,7 @@ export class CodeEntry {
       // A wrong character stays visible. Without it, the rest of a pasted word could be another
       // word.
       this.#current += /[A-Z]/.test(character) ? character.toLowerCase() : character;
-      if (completeWord(this.#current).length === 0) this.#tellMistake();
+      if (completeWord(this.#current).length === 0) this.#reportMistake();
     }
   }
 
@@ -79,7 +79,7 @@ export class CodeEntry {
     }
     const part = this.#parts.length === 0 ? parseCodeNumber(this.#current) : wordOf(this.#current);
     if (part === undefined) {
-      this.#tellMistake();
+      this.#reportMistake();
       return false;
     }
     this.#parts.push(part);
@@ -100,7 +100,7 @@ export class CodeEntry {
     }
     const words = completeWord(this.#current);
     if (words.length === 1) this.#endPart();
-    else if (words.length === 0) this.#tellMistake();
+    else if (words.length === 0) this.#reportMistake();
     else {
       this.#current = commonPrefix(words);
       this.hint = words.length > MAX_SHOWN ? `${words.length} words` : words.join(" ");
@@ -122,7 +122,7 @@ export class CodeEntry {
     this.#current = "";
   }
 
-  #tellMistake(): void {
+  #reportMistake(): void {
     if (/[^a-z]/.test(this.#current)) {
       this.hint = this.#parts.length === 0 ? NUMBER_FIRST : "letters from a to z only";
       return;

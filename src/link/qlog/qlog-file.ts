@@ -106,9 +106,9 @@ export class QlogFile implements QlogSink {
 
   write(record: string): boolean {
     if (this.#isClosed) return false;
-    const most = this.#path === undefined ? MAX_UNNAMED_BYTES : MAX_WAITING_BYTES;
+    const limitBytes = this.#path === undefined ? MAX_UNNAMED_BYTES : MAX_WAITING_BYTES;
     const waitingBytes = this.#text.length + (this.#writing?.length ?? 0);
-    if (this.#isOver || waitingBytes + record.length > most) {
+    if (this.#isOver || waitingBytes + record.length > limitBytes) {
       this.droppedRecords++;
       return false;
     }

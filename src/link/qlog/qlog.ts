@@ -62,7 +62,7 @@ export class Qlog implements Tracer {
   /** Events that were not written to the file. */
   droppedEvents = 0;
   readonly #options: QlogOptions;
-  readonly #ownId: string;
+  readonly #localId: string;
   #role: Role;
   #originalId: string;
   #isOpen = false;
@@ -82,8 +82,8 @@ export class Qlog implements Tracer {
   constructor(options: QlogOptions) {
     this.#options = options;
     this.#role = options.role;
-    this.#ownId = toHex(options.connectionId);
-    this.#originalId = this.#ownId;
+    this.#localId = toHex(options.connectionId);
+    this.#originalId = this.#localId;
     this.#lastMs = options.startMs;
   }
 
@@ -104,7 +104,7 @@ export class Qlog implements Tracer {
 
   established(nowMs: number, role: Role, peerConnectionId: Uint8Array): void {
     this.#role = role;
-    this.#originalId = role === "initiator" ? this.#ownId : toHex(peerConnectionId);
+    this.#originalId = role === "initiator" ? this.#localId : toHex(peerConnectionId);
     this.#stateChanged(nowMs, "handshake_complete");
     this.#keyEvents(nowMs, "");
   }
@@ -274,7 +274,7 @@ export class Qlog implements Tracer {
   #start(nowMs: number, path: Path, remoteId: string | undefined): void {
     if (this.#isStarted) return;
     this.#isStarted = true;
-    const local = endpoint(this.#localOf(path), this.#ownId);
+    const local = endpoint(this.#localOf(path), this.#localId);
     const data = `{"local":${local},"remote":${endpoint(path, remoteId)}}`;
     this.#event(nowMs, "connectivity", "connection_started", data);
     this.#stateChanged(nowMs, "attempted");

@@ -138,7 +138,7 @@ export class OffloadSocket {
   readonly #receiving: Message;
   readonly #from: Block;
   /** The raw sender address that `fromAddress` was formatted from. */
-  readonly #fromKnown: Uint8Array;
+  readonly #fromBytes: Uint8Array;
   /** The buffer that was sent from last. The reference keeps its address valid. */
   #latest: Uint8Array | undefined;
   #latestAt = 0;
@@ -150,7 +150,7 @@ export class OffloadSocket {
     this.#peer = new SocketAddress(system, family);
     this.#sending = new Message(system, this.#peer.block, SOCKADDR_BYTES[family]);
     this.#from = new Block(system.native, MAX_SOCKADDR_BYTES);
-    this.#fromKnown = new Uint8Array(SOCKADDR_BYTES[family]);
+    this.#fromBytes = new Uint8Array(SOCKADDR_BYTES[family]);
     this.#receiving = new Message(system, this.#from, SOCKADDR_BYTES[family]);
     this.#receiving.setPart(system.received.at, RECEIVE_BYTES);
     this.isCoalescing = this.#set(SOL_UDP, UDP_GRO, 1);
@@ -198,7 +198,7 @@ export class OffloadSocket {
   }
 
   /** Requests buffers of `bytes`, beyond the system's limit if the process is privileged. */
-  askForBuffers(bytes: number): void {
+  requestBuffers(bytes: number): void {
     if (!this.#set(SOL_SOCKET, SO_BUFFER.receiveBeyondLimit, bytes))
       this.#set(SOL_SOCKET, SO_BUFFER.receive, bytes);
     if (!this.#set(SOL_SOCKET, SO_BUFFER.sendBeyondLimit, bytes))
@@ -209,7 +209,7 @@ export class OffloadSocket {
    * libuv sets SO_REUSEADDR on a descriptor that it receives, which would let another process bind
    * the same port. This method clears it.
    */
-  keepPort(): void {
+  forbidPortReuse(): void {
     this.#set(SOL_SOCKET, SO_REUSEADDR, 0);
   }
 
@@ -268,7 +268,7 @@ export class OffloadSocket {
 
   /** The sender is usually the same as before. */
   #learnSender(): void {
-    const known = this.#fromKnown;
+    const known = this.#fromBytes;
     const { bytes } = this.#from;
     let isKnown = this.fromPort !== 0;
     for (let i = 0; i < known.length && isKnown; i++) isKnown = known[i] === bytes[i];

@@ -8,7 +8,7 @@ import type { DatagramHandler, DatagramSocket } from "./datagram-socket.ts";
 import { OffloadSocket } from "./offload.ts";
 
 /** 20 ms of a gigabit link, so that a busy event loop loses nothing. The kernel may grant less. */
-const WANTED_BUFFER_BYTES = 4 * 1024 * 1024;
+const BUFFER_BYTES = 4 * 1024 * 1024;
 
 export interface UdpSocketOptions {
   readonly family: 4 | 6;
@@ -51,12 +51,12 @@ export class UdpSocket implements DatagramSocket {
     this.family = family;
     this.#socket = socket;
     this.#offload = offload;
-    offload?.keepPort();
-    offload?.askForBuffers(WANTED_BUFFER_BYTES);
+    offload?.forbidPortReuse();
+    offload?.requestBuffers(BUFFER_BYTES);
     const { address, port } = socket.address();
     this.local = { address, port, family };
-    this.receiveBufferBytes = offload ? socket.getRecvBufferSize() : askForBuffer(socket, "Recv");
-    this.sendBufferBytes = offload ? socket.getSendBufferSize() : askForBuffer(socket, "Send");
+    this.receiveBufferBytes = offload ? socket.getRecvBufferSize() : requestBuffer(socket, "Recv");
+    this.sendBufferBytes = offload ? socket.getSendBufferSize() : requestBuffer(socket, "Send");
     this.#afterSend = (error) => {
       if (error !== null) this.#sendErrors++;
       this.onSent?.();
@@ -202,9 +202,9 @@ function bindSocket(family: 4 | 6, where: BindOptions): Promise<Socket> {
   });
 }
 
-function askForBuffer(socket: Socket, which: "Recv" | "Send"): number {
+function requestBuffer(socket: Socket, which: "Recv" | "Send"): number {
   try {
-    socket[`set${which}BufferSize`](WANTED_BUFFER_BYTES);
+    socket[`set${which}BufferSize`](BUFFER_BYTES);
   } catch {
     // A system that refuses keeps its default size (macOS, if the sum exceeds its limit).
   }

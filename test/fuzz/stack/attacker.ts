@@ -170,7 +170,7 @@ export class Attacker implements ConnectionOwner {
         record !== undefined;
         record = this.#controlReader.next()
       ) {
-        if (record.kind !== "other" || record.type !== FORWARD_RECORD.answer) continue;
+        if (record.kind !== "other" || record.type !== FORWARD_RECORD.reply) continue;
         const { port, failure } = decodeForwardReply(record.body);
         if (failure === undefined && port > 0) this.#ports.push(port);
       }

@@ -170,7 +170,7 @@ class ScriptWriter {
   /** A UDP flow: a stream with a head, datagrams and pieces, and some end. */
   #flow(): Step[] {
     const random = this.#random;
-    const udp = this.#surroundings.targets.filter(({ kind }) => kind === "udp" || kind === "asked");
+    const udp = this.#surroundings.targets.filter(({ kind }) => kind === "udp" || kind === "requested");
     const target = random.oneIn(12) || udp.length === 0 ? this.#target() : random.pick(udp);
     const [slot, ...steps] = this.#forward(target);
     steps.push(...this.#maybePause());
@@ -245,7 +245,7 @@ class ScriptWriter {
     for (let answers = 1 + random.below(3); answers > 0; answers--) {
       const failure = random.oneIn(2) ? new SrudpError(random.pick(FAILURES), "no") : undefined;
       const body = encodeForwardReply({ requestId: random.below(8), port: random.below(2 ** 17), failure });
-      steps.push(this.#record(FORWARD_RECORD.answer, body, "answer"));
+      steps.push(this.#record(FORWARD_RECORD.reply, body, "answer"));
     }
     return steps;
   }
@@ -325,7 +325,7 @@ class ScriptWriter {
   #records(): Step[] {
     const random = this.#random;
     const type = random.oneIn(2) ? 5 + random.below(200) : random.magnitude();
-    const known = random.pick([FORWARD_RECORD.ask, FORWARD_RECORD.answer, FORWARD_RECORD.cancel, 1]);
+    const known = random.pick([FORWARD_RECORD.request, FORWARD_RECORD.reply, FORWARD_RECORD.cancel, 1]);
     // Junk in a known record is a violation, so it is rare.
     const isJunk = random.oneIn(10);
     return [this.#record(isJunk ? known : type, random.bytes(random.below(64)), isJunk ? "junk" : "unknown")];
@@ -358,7 +358,7 @@ class ScriptWriter {
 
   #target(): Target {
     const random = this.#random;
-    if (random.oneIn(12)) return { kind: "asked", requestId: random.below(this.#asked + 1) };
+    if (random.oneIn(12)) return { kind: "requested", requestId: random.below(this.#asked + 1) };
     return random.pick(this.#surroundings.targets);
   }
 
@@ -443,7 +443,7 @@ class ScriptWriter {
     const random = this.#random;
     const requestId = random.oneIn(ASKS_PER_REPETITION) ? random.below(this.#asked + 1) : this.#asked++;
     return this.#record(
-      FORWARD_RECORD.ask,
+      FORWARD_RECORD.request,
       encodeForwardRequest({ requestId, bind }),
       `ask ${requestId} ${formatTarget(bind)}`,
     );

@@ -4,7 +4,7 @@ import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { ask } from "../../../src/app/control/control-client.ts";
+import { sendRequest } from "../../../src/app/control/control-client.ts";
 import { controlPath, controlSockets } from "../../../src/app/control/control-folder.ts";
 import { serveControl } from "../../../src/app/control/control-socket.ts";
 import { failureOf } from "../../lib/key-folder.ts";
@@ -33,7 +33,7 @@ describe("the socket of a process", () => {
     await new Promise((resolve) => dead.close(resolve));
     await serveControl(folder, answer);
     expect(statSync(path()).mode & 0o777).toBe(0o600);
-    expect(await ask(path(), { do: "status" })).toEqual(await answer());
+    expect(await sendRequest(path(), { do: "status" })).toEqual(await answer());
   });
 
   it("does not take the place of one that is answered", async () => {

@@ -51,7 +51,7 @@ async function permitting(): Promise<{
 }
 
 function ask(link: Link, requestId: number): void {
-  link.sendRecord(FORWARD_RECORD.ask, encodeForwardRequest({ requestId, bind: ANY_PORT }));
+  link.sendRecord(FORWARD_RECORD.request, encodeForwardRequest({ requestId, bind: ANY_PORT }));
 }
 
 function cancel(link: Link, requestId: number): void {
@@ -63,7 +63,7 @@ function answersOf(link: Link, count: number): Promise<ForwardReply[]> {
   const answers: ForwardReply[] = [];
   return new Promise((resolve) => {
     link.on("record", (type, body) => {
-      if (type === FORWARD_RECORD.answer) answers.push(decodeForwardReply(body));
+      if (type === FORWARD_RECORD.reply) answers.push(decodeForwardReply(body));
       if (answers.length === count) resolve(answers);
     });
   });

@@ -39,7 +39,7 @@ describe("the transfer time of a direction", () => {
     const tally = new ByteDigest();
     tally.add(CHUNK);
     vi.advanceTimersByTime(7000);
-    tally.noteTime(true);
+    tally.recordTime(true);
     vi.advanceTimersByTime(7000);
     tally.add(CHUNK);
     expect(tally.transferMs).toBe(7000);

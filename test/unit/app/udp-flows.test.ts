@@ -243,7 +243,7 @@ describe("a UDP port that the peer had opened", () => {
     const port = await echo();
     serving(far, [`127.0.0.1:${port}/udp`], ["127.0.0.1:0/udp"]);
     const opened = nextRecord(near);
-    near.sendRecord(FORWARD_RECORD.ask, encodeForwardRequest({ requestId: 0, bind: udp(0) }));
+    near.sendRecord(FORWARD_RECORD.request, encodeForwardRequest({ requestId: 0, bind: udp(0) }));
     const { port: asked } = decodeForwardReply(await opened);
     const arriving = once(near, "forward");
     const client = await plainSocket();

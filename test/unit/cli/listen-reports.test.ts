@@ -2,7 +2,11 @@ import { EventEmitter } from "node:events";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { CommandContext } from "../../../src/cli/context.ts";
 import type { ListenerTrust } from "../../../src/cli/options/listener-trust.ts";
-import { reportListening, reportNewCode, reportVisitors } from "../../../src/cli/reports/listen-reports.ts";
+import {
+  reportListening,
+  reportNewCode,
+  reportRejectedPeers,
+} from "../../../src/cli/reports/listen-reports.ts";
 import { Reporter, type ReporterSettings } from "../../../src/cli/terminal/reporter.ts";
 import type { Listener } from "../../../src/open/listener.ts";
 import { Redacted } from "../../../src/store/redacted.ts";
@@ -121,14 +125,14 @@ describe("visitors", () => {
 
   it("that guessed wrong are told one by one", () => {
     const { context, listener, said } = setUp();
-    reportVisitors(context.reporter, listener, trust("code"));
+    reportRejectedPeers(context.reporter, listener, trust("code"));
     for (const failures of [1, 2, 3]) listener.emit("guess", { remote: FROM, failures });
     expect(said().match(/a wrong code came from \[2001:db8::7\]:999 \(\d of 3\)/g)).toHaveLength(3);
   });
 
   it("that guess in floods are told three times at once, and then once a second", () => {
     const { context, listener, said } = setUp({ json: true });
-    reportVisitors(context.reporter, listener, trust("passphrase"));
+    reportRejectedPeers(context.reporter, listener, trust("passphrase"));
     const guesses = (): number[] =>
       said()
         .trim()
@@ -144,14 +148,14 @@ describe("visitors", () => {
 
   it("with a wrong passphrase are not told of a limit that there is not", () => {
     const { context, listener, said } = setUp();
-    reportVisitors(context.reporter, listener, trust("passphrase"));
+    reportRejectedPeers(context.reporter, listener, trust("passphrase"));
     listener.emit("guess", { remote: FROM, failures: 7 });
     expect(said()).toBe("a wrong passphrase came from [2001:db8::7]:999 (7)\n");
   });
 
   it("with another version are told with it, with a refused key how to let it in", () => {
     const { context, listener, said } = setUp();
-    reportVisitors(context.reporter, listener, trust("key"));
+    reportRejectedPeers(context.reporter, listener, trust("key"));
     listener.emit("version", { remote: FROM, lowest: 3, highest: 4 });
     listener.emit("refused", { remote: FROM, key: KEY });
     expect(said()).toContain("another version of the protocol (3 to 4)");
@@ -163,7 +167,7 @@ describe("visitors", () => {
     for (let nowMs = 1000.1; nowMs < 1100; nowMs += 0.37) {
       clock.mockReturnValue(nowMs);
       const { context, listener, said } = setUp({ json: true });
-      reportVisitors(context.reporter, listener, trust("key"));
+      reportRejectedPeers(context.reporter, listener, trust("key"));
       listener.emit("refused", { remote: FROM, key: KEY });
       expect(said(), `at ${nowMs}`).toContain("refused");
     }
@@ -172,7 +176,7 @@ describe("visitors", () => {
 
   it("that come in floods are told once a second", () => {
     const { context, listener, said } = setUp({ json: true });
-    reportVisitors(context.reporter, listener, trust("key"));
+    reportRejectedPeers(context.reporter, listener, trust("key"));
     for (let i = 0; i < 1000; i++) {
       for (const event of ["version", "refused", "busy"]) {
         listener.emit(event, { remote: FROM, key: KEY, lowest: 9, highest: 9 });

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { QUESTION } from "../../../src/app/bench.ts";
+import { REQUEST } from "../../../src/app/bench.ts";
 import { ERRORS, type ErrorCode, errorReceivedAs } from "../../../src/base/errors.ts";
 import { PAIRING_RECORD } from "../../../src/cli/pairing.ts";
 import { LABELS } from "../../../src/crypto/labels.ts";
@@ -137,7 +137,7 @@ describe("docs/protocol.md", () => {
       ...PAIRING_RECORD,
       ...PIPE_RECORD,
     });
-    expect(numbered("request", "name")).toEqual(QUESTION);
+    expect(numbered("request", "name")).toEqual(REQUEST);
   });
 
   it("has every kind of mailbox message and every refusal", () => {

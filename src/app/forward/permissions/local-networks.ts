@@ -15,33 +15,33 @@ export type Interfaces = () => ReturnType<typeof networkInterfaces>;
  */
 const IPV6_LINK_BITS = 64;
 
-export class OwnNetworks {
+export class LocalNetworks {
   /** Addresses of this machine, and networks that a loopback interface answers for as a whole. */
-  readonly #own: readonly Network[];
+  readonly #local: readonly Network[];
   readonly #onLink: readonly Network[];
 
   constructor(interfaces: Interfaces = networkInterfaces) {
-    const own: Network[] = [];
+    const local: Network[] = [];
     const onLink: Network[] = [];
     for (const entry of Object.values(interfaces()).flatMap((entries) => entries ?? [])) {
       const address = canonicalAddress(entry.address);
       if (address === undefined) continue;
       const fullBits = entry.family === "IPv4" ? 32 : 128;
       const prefixBits = Number(entry.cidr?.split("/")[1] ?? fullBits);
-      if (entry.internal) own.push(new Network(address, prefixBits));
+      if (entry.internal) local.push(new Network(address, prefixBits));
       else {
-        own.push(new Network(address, fullBits));
+        local.push(new Network(address, fullBits));
         const isSix = entry.family === "IPv6";
         onLink.push(new Network(address, isSix ? Math.min(prefixBits, IPV6_LINK_BITS) : prefixBits));
       }
     }
-    this.#own = own;
+    this.#local = local;
     this.#onLink = onLink;
   }
 
   /** Whether a packet to `address` (canonical) stays on this machine. */
-  isOwn(address: string): boolean {
-    return this.#own.some((network) => network.has(address));
+  isLocal(address: string): boolean {
+    return this.#local.some((network) => network.has(address));
   }
 
   /** Whether `address` (canonical) is reachable without a router. */

@@ -20,7 +20,7 @@ import { SrudpError } from "../../../base/errors.ts";
 import { type Address, formatTarget, type Target } from "../../../link/forward-records.ts";
 import { lookUp } from "../../../platform/name-lookup.ts";
 import { socketPathError } from "../../../platform/socket-path.ts";
-import { type Interfaces, OwnNetworks } from "./local-networks.ts";
+import { type Interfaces, LocalNetworks } from "./local-networks.ts";
 import { canonicalAddress, isLoopback, isOpenTo, Network } from "./special-ranges.ts";
 
 type Protocol = "tcp" | "udp";
@@ -103,9 +103,9 @@ export class Permissions {
 
   /** Like `dialFor`, but also returns the entry that allows the target. */
   async allow(target: Target, signal?: AbortSignal): Promise<Allowed> {
-    if (target.kind === "asked") throw forbidden(target);
+    if (target.kind === "requested") throw forbidden(target);
     for (const [index, entry] of this.#entries.entries()) {
-      const address = meantBy(entry, target);
+      const address = matchingAddress(entry, target);
       if (address !== undefined) return { address, entry: this.exposed[index]! };
     }
     if (target.kind === "first" || target.kind === "unix") throw forbidden(target);
@@ -116,10 +116,10 @@ export class Permissions {
     if (!hasPattern) throw forbidden(target);
     const addresses = await addressesOf(host, target, signal);
     // Read after the look-up, because the interfaces may have changed meanwhile.
-    const own = new OwnNetworks(this.#interfaces);
+    const local = new LocalNetworks(this.#interfaces);
     for (const address of addresses) {
       for (const [index, entry] of this.#entries.entries()) {
-        if (isPatternFor(entry, target) && reaches(entry, address, own))
+        if (isPatternFor(entry, target) && reaches(entry, address, local))
           return { address: { kind, host: address, port }, entry: this.exposed[index]! };
       }
     }
@@ -142,12 +142,12 @@ function isPatternFor(entry: Entry, target: Exclude<Address, { kind: "unix" }>):
   return entry.kind === "pattern" && entry.protocol === target.kind && isWithin(target.port, entry.ports);
 }
 
-function reaches({ network }: Pattern, address: string, own: OwnNetworks): boolean {
+function reaches({ network }: Pattern, address: string, local: LocalNetworks): boolean {
   if (network?.has(address) === false || !isOpenTo(address, network)) return false;
   // Only a pattern that names loopback covers a loopback address.
   if (isLoopback(address)) return true;
-  if (own.isOwn(address)) return network?.isOneHost === true;
-  return network !== undefined || !own.isOnLink(address);
+  if (local.isLocal(address)) return network?.isOneHost === true;
+  return network !== undefined || !local.isOnLink(address);
 }
 
 const LOOPBACKS: ReadonlySet<string> = new Set(["localhost", "127.0.0.1", "::1"]);
@@ -161,10 +161,10 @@ function forbidden(target: Target): SrudpError {
  * not match. The text is compared exactly, except for case and the different spellings of one IPv6
  * address.
  */
-function meantBy(entry: Entry, target: Target): Address | undefined {
+function matchingAddress(entry: Entry, target: Target): Address | undefined {
   if (entry.kind === "path") {
-    const isMeant = target.kind === "first" || (target.kind === "unix" && target.path === entry.path);
-    return isMeant ? { kind: "unix", path: entry.path } : undefined;
+    const isMatch = target.kind === "first" || (target.kind === "unix" && target.path === entry.path);
+    return isMatch ? { kind: "unix", path: entry.path } : undefined;
   }
   if (entry.kind === "pattern") return undefined;
   const { protocol, host, ports } = entry;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ownAddresses } from "../../../src/cli/reports/local-addresses.ts";
+import { localAddresses } from "../../../src/cli/reports/local-addresses.ts";
 
 const entry = (address: string, internal = false) => ({
   address,
@@ -19,17 +19,17 @@ describe("this machine's addresses", () => {
   };
 
   it("leave out loopback and link-local ones and doubles, and begin with IPv4", () => {
-    expect(ownAddresses(undefined, interfaces)).toEqual(["192.0.2.7", "2001:db8::7"]);
+    expect(localAddresses(undefined, interfaces)).toEqual(["192.0.2.7", "2001:db8::7"]);
   });
 
   it("are of one family where only that is wanted", () => {
-    expect(ownAddresses(4, interfaces)).toEqual(["192.0.2.7"]);
-    expect(ownAddresses(6, interfaces)).toEqual(["2001:db8::7"]);
+    expect(localAddresses(4, interfaces)).toEqual(["192.0.2.7"]);
+    expect(localAddresses(6, interfaces)).toEqual(["2001:db8::7"]);
   });
 
   it("are loopback where there is nothing else", () => {
-    expect(ownAddresses(undefined, { lo: interfaces.lo })).toEqual(["127.0.0.1", "::1"]);
-    expect(ownAddresses(4, { lo: interfaces.lo })).toEqual(["127.0.0.1"]);
-    expect(ownAddresses(4, {})).toEqual([]);
+    expect(localAddresses(undefined, { lo: interfaces.lo })).toEqual(["127.0.0.1", "::1"]);
+    expect(localAddresses(4, { lo: interfaces.lo })).toEqual(["127.0.0.1"]);
+    expect(localAddresses(4, {})).toEqual([]);
   });
 });
