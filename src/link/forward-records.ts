@@ -93,8 +93,8 @@ export function decodeForwardRequest(body: Uint8Array): ForwardRequest {
   const requestId = reader.varint();
   const bind = readTarget(reader);
   if (bind === undefined || bind.kind === "first" || bind.kind === "requested")
-    throw new SrudpError("ERR_PROTOCOL", "ask");
-  return checked(reader, { requestId, bind }, "ask");
+    throw new SrudpError("ERR_PROTOCOL", "forward request");
+  return checked(reader, { requestId, bind }, "forward request");
 }
 
 export function encodeForwardReply({ requestId, port, failure }: ForwardReply): Uint8Array {
@@ -107,7 +107,7 @@ export function decodeForwardReply(body: Uint8Array): ForwardReply {
   const requestId = reader.varint();
   const port = reader.varint();
   const failure = readFailure(reader);
-  return checked(reader, { requestId, port, failure }, "answer to an ask");
+  return checked(reader, { requestId, port, failure }, "reply to a forward request");
 }
 
 export function encodeCancel(requestId: number): Uint8Array {

@@ -85,7 +85,7 @@ const LAN_CLOCK_ERROR_MS = 3_900_000;
  * joined one by one until the peer is found. On other channels that would load public servers too
  * much.
  *
- * @param placesAt the rendezvous points of a time, without those that were returned before
+ * @param pointsAt the rendezvous points of a time, without those that were returned before
  */
 async function joinByClocks(
   attempt: RendezvousAttempt,

@@ -130,7 +130,7 @@ export class RemoteForwardRequests {
 
   /** @throws SrudpError ERR_PROTOCOL */
   #handleRequest({ requestId, bind }: ForwardRequest): void {
-    if (requestId <= this.#lastRequestId) throw new SrudpError("ERR_PROTOCOL", "number of an ask used again");
+    if (requestId <= this.#lastRequestId) throw new SrudpError("ERR_PROTOCOL", "request number used again");
     this.#lastRequestId = requestId;
     if (this.#openings.size >= PORTS_LIMIT) {
       const error = new SrudpError("ERR_FORWARD_BIND", `${formatTarget(bind)} (too many ports)`);
@@ -162,7 +162,7 @@ export class RemoteForwardRequests {
     }
   }
 
-  /** @param said the failure that is reported to the peer */
+  /** @param reported the failure that is reported to the peer */
   #refuse(requestId: number, bind: Address, error: SrudpError, reported: SrudpError): void {
     this.#options.watcher.failed({ by: "peer", what: "port", target: formatTarget(bind), error });
     this.#answer(requestId, 0, reported);
