@@ -398,11 +398,11 @@ export class Bridge {
     // With both receipts exchanged, a lost link is an orderly end: only the close was lost.
     const code = (error as SrudpError | undefined)?.code;
     const isOrderly = error === undefined || code === "ERR_PEER_OUTPUT_CLOSED" || code === "ERR_LINK_LOST";
-    const isWell = isTaken && this.#isReceiveEnded && isOrderly;
+    const isSuccess = isTaken && this.#isReceiveEnded && isOrderly;
     const isCutShort = this.#receipt !== undefined && !isTaken;
     const failure = new SrudpError(isCutShort ? "ERR_PEER_OUTPUT_CLOSED" : "ERR_PEER_RESET");
     this.#settle(undefined, (result) => {
-      if (isWell) this.#resolve(result);
+      if (isSuccess) this.#resolve(result);
       else this.#reject(error ?? failure);
     });
   }

@@ -20,8 +20,8 @@ const REAPED_AFTER_MS = 2000;
  * Initial and maximum polling interval. The exit of a grandchild is not reported, so the group is
  * polled.
  */
-const LOOK_INTERVAL_MS = 20;
-const LATE_LOOK_INTERVAL_MS = 250;
+const POLL_INTERVAL_MS = 20;
+const MAX_POLL_INTERVAL_MS = 250;
 
 const groups: Set<ProgramGroup> = new Set();
 
@@ -61,7 +61,7 @@ export class ProgramGroup {
       if (elapsedMs >= GRACE_MS) this.kill();
       const isLate = elapsedMs >= REAPED_AFTER_MS;
       if (elapsedMs >= GRACE_MS || (isLate && !hasLiveProcess(this.#leaderPid))) break;
-      const intervalMs = isLate ? LATE_LOOK_INTERVAL_MS : LOOK_INTERVAL_MS;
+      const intervalMs = isLate ? MAX_POLL_INTERVAL_MS : POLL_INTERVAL_MS;
       await sleep(intervalMs);
     }
     groups.delete(this);
@@ -95,8 +95,8 @@ function hasLiveProcess(groupId: number): boolean {
   } catch {
     return true;
   }
-  const living = names.filter((name) => /^\d+$/.test(name)).map(readStat);
-  return living.some((stat) => stat?.groupId === groupId && stat.state !== "Z" && stat.state !== "X");
+  const stats = names.filter((name) => /^\d+$/.test(name)).map(readStat);
+  return stats.some((stat) => stat?.groupId === groupId && stat.state !== "Z" && stat.state !== "X");
 }
 
 function readStat(pid: string): { state: string; groupId: number } | undefined {

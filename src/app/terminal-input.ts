@@ -10,7 +10,7 @@ import { fstatSync, readFileSync } from "node:fs";
 import { Readable } from "node:stream";
 
 /** A running job is not notified when the shell puts it into the foreground. */
-const FOREGROUND_LOOK_INTERVAL_MS = 500;
+const FOREGROUND_POLL_INTERVAL_MS = 500;
 /**
  * One turn of the event loop reads one line. A stream in between needs another turn to request the
  * next line.
@@ -55,7 +55,7 @@ export class TerminalInput extends Readable {
       return;
     }
     this.#source.pause();
-    this.#timer = setTimeout(this.#readInForeground, FOREGROUND_LOOK_INTERVAL_MS);
+    this.#timer = setTimeout(this.#readInForeground, FOREGROUND_POLL_INTERVAL_MS);
     this.#timer.unref();
   };
 

@@ -293,7 +293,7 @@ export class Endpoint implements ConnectionHandleHost {
 
   /** Delivers `bytes` that contain no connection ID to the connection of `connectionHandle`. */
   deliver(connectionHandle: ConnectionHandle, now: number, from: DatagramOrigin, bytes: Uint8Array): void {
-    this.#hand(connectionHandle, now, from.socket, from.address, from.port, bytes);
+    this.#dispatch(connectionHandle, now, from.socket, from.address, from.port, bytes);
   }
 
   touch(connectionHandle: ConnectionHandle): void {
@@ -366,7 +366,7 @@ export class Endpoint implements ConnectionHandleHost {
           break;
         end = next;
       }
-      this.#hand(connectionHandle, this.#beginBatch(), socket, address, port, bytes.subarray(at, end));
+      this.#dispatch(connectionHandle, this.#beginBatch(), socket, address, port, bytes.subarray(at, end));
     }
   }
 
@@ -386,11 +386,11 @@ export class Endpoint implements ConnectionHandleHost {
       this.#firstMessageHandler(this.#beginBatch(), { socket, address, port }, bytes);
       return;
     }
-    if (connectionHandle === undefined) this.#giveToOthers(socket, address, port, bytes);
-    else this.#hand(connectionHandle, this.#beginBatch(), socket, address, port, bytes);
+    if (connectionHandle === undefined) this.#dispatchToRoutes(socket, address, port, bytes);
+    else this.#dispatch(connectionHandle, this.#beginBatch(), socket, address, port, bytes);
   }
 
-  #giveToOthers(socket: DatagramSocket, address: string, port: number, bytes: Uint8Array): void {
+  #dispatchToRoutes(socket: DatagramSocket, address: string, port: number, bytes: Uint8Array): void {
     const first = bytes[0];
     if (first !== undefined) {
       for (const { minFirstByte, maxFirstByte, handle } of this.#routes) {
@@ -413,7 +413,7 @@ export class Endpoint implements ConnectionHandleHost {
     return this.#batchNowMs;
   }
 
-  #hand(
+  #dispatch(
     connectionHandle: ConnectionHandle,
     now: number,
     socket: DatagramSocket,
@@ -442,7 +442,7 @@ export class Endpoint implements ConnectionHandleHost {
   }
 
   /** Updates the connection IDs of a connection. */
-  #learnIds(connectionHandle: ConnectionHandle): void {
+  #updateIds(connectionHandle: ConnectionHandle): void {
     for (const id of connectionHandle.ids) this.#byId.delete(readU48(id, 0));
     // An ID that collides with another connection's is left out. The peer has spare IDs.
     connectionHandle.ids = (connectionHandle.connection.connectionIds ?? connectionHandle.ids).filter(
@@ -486,7 +486,7 @@ export class Endpoint implements ConnectionHandleHost {
     const event = this.#event;
     // The owner may change between events: a link replaces the attempt that opened it.
     while (connection.pollEvent(event)) {
-      if (event.kind === EVENT.idsChanged) this.#learnIds(connectionHandle);
+      if (event.kind === EVENT.idsChanged) this.#updateIds(connectionHandle);
       else connectionHandle.owner.handleEvent(event);
     }
     const { state } = connection;

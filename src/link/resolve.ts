@@ -23,7 +23,7 @@ export async function resolveHost(host: string, options: ResolveOptions = {}): P
   const { family } = options;
   const literal = parseAddress(host);
   if (literal !== undefined) {
-    const trouble = whyUnusable(literal.address);
+    const trouble = unusableReason(literal.address);
     if (trouble !== undefined) throw new SrudpError("ERR_HOST_UNKNOWN", trouble);
     if (family === undefined || literal.family === family) return [literal];
     throw new SrudpError("ERR_HOST_UNKNOWN", `${host} is no IPv${family} address`);
@@ -39,11 +39,11 @@ export async function resolveHost(host: string, options: ResolveOptions = {}): P
       new SrudpError("ERR_HOST_UNKNOWN", isSilent ? `${host} (DNS does not answer)` : host, error)
     );
   }
-  const addresses = inTurns(found.map((address) => ({ address })));
-  const usable = addresses.filter(({ address }) => whyUnusable(address) === undefined);
+  const addresses = alternateFamilies(found.map((address) => ({ address })));
+  const usable = addresses.filter(({ address }) => unusableReason(address) === undefined);
   const [first] = addresses;
   if (usable.length === 0)
-    throw new SrudpError("ERR_HOST_UNKNOWN", first === undefined ? host : whyUnusable(first.address));
+    throw new SrudpError("ERR_HOST_UNKNOWN", first === undefined ? host : unusableReason(first.address));
   return usable;
 }
 
@@ -51,7 +51,7 @@ export async function resolveHost(host: string, options: ResolveOptions = {}): P
  * The reason why `address` cannot be the address of a single peer, or undefined. The kernel would
  * report it only for each datagram.
  */
-function whyUnusable(address: string): string | undefined {
+function unusableReason(address: string): string | undefined {
   const zoneAt = address.indexOf("%");
   if (/^fe[89ab]/.test(address) && zoneAt < 0)
     return `${address} is link-local and names no interface, as ${address}%eth0 does`;
@@ -64,7 +64,7 @@ function whyUnusable(address: string): string | undefined {
 }
 
 /** Alternates the families, each in its original order. Duplicates are left out.  // RFC 8305 §4 */
-export function inTurns(found: readonly { readonly address: string }[]): HostAddress[] {
+export function alternateFamilies(found: readonly { readonly address: string }[]): HostAddress[] {
   const preferred: HostAddress[] = [];
   const other: HostAddress[] = [];
   const seen = new Set<string>();

@@ -28,8 +28,8 @@ export class DescriptorBudget {
    * Admits a connection that needs a descriptor. Call the result once the connection has its
    * descriptor or no longer needs one.
    *
-   * @param onShort called at the first refusal, and again only after a connection was admitted in
-   * between
+   * @param onShort called at the first refusal, and again only after enough descriptors were free
+   * in between
    * @returns undefined when the connection must be refused
    */
   admit(onShort: () => void): Release | undefined {

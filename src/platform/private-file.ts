@@ -131,7 +131,7 @@ export async function ensurePrivateFolder(path: string): Promise<void> {
 
 /** Mode bits that give write access to other users. */
 export const WRITE_BY_OTHERS = 0o022;
-export const ANYTHING_BY_OTHERS = 0o077;
+export const ACCESS_BY_OTHERS = 0o077;
 
 /** Whether this user owns the file; always true on a system without owners. */
 export function isOwnedByUser(status: Stats): boolean {
@@ -154,7 +154,7 @@ export function quotePath(path: string): string {
 function checkPrivate(path: string, status: Stats): void {
   if (!status.isFile()) throw untrusted(path, "is not a regular file");
   checkOwner(path, status);
-  if (isOpenTo(status, ANYTHING_BY_OTHERS)) {
+  if (isOpenTo(status, ACCESS_BY_OTHERS)) {
     throw untrusted(path, `is open to others than its owner; run: chmod 600 ${quotePath(path)}`);
   }
 }

@@ -11,7 +11,7 @@ import { tmpdir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { SrudpError } from "../../base/errors.ts";
 import {
-  ANYTHING_BY_OTHERS,
+  ACCESS_BY_OTHERS,
   ensurePrivateFolder,
   isOpenTo,
   isOwnedByUser,
@@ -92,7 +92,7 @@ async function checkSocket(path: string): Promise<boolean> {
   if (status === undefined) return false;
   if (!status.isSocket()) throw untrusted(path, "is not a socket");
   if (!isOwnedByUser(status)) throw untrusted(path, "belongs to another user");
-  if (isOpenTo(status, ANYTHING_BY_OTHERS)) throw untrusted(path, "is open to other users");
+  if (isOpenTo(status, ACCESS_BY_OTHERS)) throw untrusted(path, "is open to other users");
   checkLength(path);
   return true;
 }

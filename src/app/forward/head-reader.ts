@@ -22,7 +22,7 @@ export async function readExactly(source: Readable, byteLength: number): Promise
       pieces.push(piece);
       missing -= piece.length;
     } else if (source.readableEnded || source.destroyed) throw new SrudpError("ERR_PEER_RESET");
-    else await moreOf(source);
+    else await waitForBytes(source);
   }
   return pieces.length === 1 ? pieces[0]! : concatBytes(...pieces);
 }
@@ -44,7 +44,7 @@ export async function readPiece(
   return length === 0 ? new Uint8Array(0) : readExactly(source, length);
 }
 
-function moreOf(source: Readable): Promise<void> {
+function waitForBytes(source: Readable): Promise<void> {
   return new Promise((resolve) => {
     const wake = (): void => {
       for (const event of EVENTS) source.off(event, wake);

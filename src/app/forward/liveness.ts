@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Link } from "../../link/link.ts";
 
-const LOOK_INTERVAL_MS = 50;
+const POLL_INTERVAL_MS = 50;
 /** Interval between pings. */
 const REPEAT_MS = 500;
 
@@ -20,6 +20,6 @@ export async function answers(link: Link, withinMs: number): Promise<boolean> {
       pingedMs = now;
       link.ping();
     }
-    await sleep(LOOK_INTERVAL_MS);
+    await sleep(POLL_INTERVAL_MS);
   }
 }

@@ -37,7 +37,7 @@ export interface ReconnectOptions {
   readonly onEvent: (event: ReconnectEvent) => void;
 }
 
-const LOOK_INTERVAL_MS = 500;
+const POLL_INTERVAL_MS = 500;
 /**
  * The peer is pinged after this much silence, and has this much time to answer. Both grow with the
  * round-trip time.
@@ -99,8 +99,8 @@ async function waitForEnd(link: Link, options: ReconnectOptions): Promise<Link |
 async function replaced(link: Link, options: ReconnectOptions, over: AbortSignal): Promise<Link | undefined> {
   const watch = new SilenceWatch(link);
   while (!over.aborted) {
-    await pause(LOOK_INTERVAL_MS, over);
-    const silentMs = watch.look();
+    await pause(POLL_INTERVAL_MS, over);
+    const silentMs = watch.measure();
     if (silentMs >= PING_AFTER_MS) link.ping();
     if (silentMs < PING_AFTER_MS + answerMs(link) || over.aborted) continue;
     if (watch.isNews) options.onEvent({ kind: "silent", silentMs });
@@ -128,8 +128,8 @@ async function openRival(
   const giveUp = (): void => attempt.abort(over.reason);
   const release = onAbort(over, giveUp);
   const timer = setInterval(() => {
-    if (watch.look() < PING_AFTER_MS) giveUp();
-  }, LOOK_INTERVAL_MS);
+    if (watch.measure() < PING_AFTER_MS) giveUp();
+  }, POLL_INTERVAL_MS);
   try {
     const rival = await options.source.open({ signal: attempt.signal, isRival: true });
     rival.on("error", () => undefined);
@@ -190,7 +190,7 @@ class SilenceWatch {
   }
 
   /** Milliseconds since a packet arrived, with the resolution of the calls of this method. */
-  look(): number {
+  measure(): number {
     const { receivedPackets } = this.#link.stats();
     const now = performance.now();
     if (receivedPackets !== this.#packets) {

@@ -89,11 +89,11 @@ export class Splice {
 
   readonly #watchForStall = (): void => {
     let takenBefore = this.#takenChunks;
-    const look = (): void => {
+    const checkStall = (): void => {
       if (takenBefore === this.#takenChunks) this.breakOff();
       takenBefore = this.#takenChunks;
     };
-    this.#stallTimer = setInterval(this.#stream.guard(look), STALL_MS);
+    this.#stallTimer = setInterval(this.#stream.guard(checkStall), STALL_MS);
   };
 
   readonly #endSending = (): void => {

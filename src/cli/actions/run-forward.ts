@@ -37,7 +37,7 @@ const NOT_REPEATABLE =
 const CLOSE_TIMEOUT_MS = 1000;
 
 /** Options whose values from the file and from the command line are concatenated. */
-const SUMMED = ["L", "R", "D", "expose", "permitListen"] as const;
+const CONCATENATED = ["L", "R", "D", "expose", "permitListen"] as const;
 
 /**
  * Runs the command. Rejects with an interrupt, or with a failure after which no further attempt can
@@ -97,7 +97,7 @@ async function withConfig(
     throw new SrudpError("ERR_CONFIG", `${typed.config}: ${asSrudpError(error).detail}`, error);
   }
   const given = Object.entries(typed).filter(([name]) => command.getOptionValueSource(name) === "cli");
-  const summed = SUMMED.map((name) => [name, [...(options[name] ?? []), ...(typed[name] ?? [])]]);
+  const summed = CONCATENATED.map((name) => [name, [...(options[name] ?? []), ...(typed[name] ?? [])]]);
   return {
     operands: operands.length > 0 ? operands : [peer],
     options: { ...options, ...Object.fromEntries(given), ...Object.fromEntries(summed) },

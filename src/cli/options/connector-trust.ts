@@ -60,12 +60,12 @@ export async function trustForConnector(
   const plan = await planFor(store, options, { remote, pinned, operand, environmentCode });
   switch (plan.kind) {
     case "proof":
-      return trustBy(plan.proof, keys);
+      return trustInProof(plan.proof, keys);
     case "firstUse":
       return trustOnFirstUse(context, store, remote, plan.known, options, beforeAsking);
     case "askCode": {
       const code = await askCode(`Code for ${remote}: `, context.interrupt.signal);
-      return trustBy({ auth: "code", code }, keys);
+      return trustInProof({ auth: "code", code }, keys);
     }
   }
 }
@@ -94,7 +94,7 @@ async function planFor(store: KeyStore, options: LinkOptions, given: Given): Pro
   return isByKey ? { kind: "firstUse", known } : { kind: "askCode" };
 }
 
-function trustBy(proof: Proof, keys: TrustOptions): ConnectorTrust {
+function trustInProof(proof: Proof, keys: TrustOptions): ConnectorTrust {
   return {
     auth: proof.auth,
     options: { ...keys, ...trustOptionsOf(proof) },

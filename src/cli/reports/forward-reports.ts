@@ -13,8 +13,8 @@ const KINDS_LIMIT = 256;
 /** Reports that a forward is open. */
 export function reportForwarding(reporter: Reporter, { kind, bind, target }: ForwardStatus): void {
   const where = kind === "remote" ? `the peer's port ${bind}` : bind;
-  const whither = target === "socks" ? SOCKS[kind] : kind === "local" ? `the peer's ${target}` : target;
-  reporter.event("forwarding", { kind, bind, target }, escapeText(`forwarding ${where} to ${whither}`));
+  const destination = target === "socks" ? SOCKS[kind] : kind === "local" ? `the peer's ${target}` : target;
+  reporter.event("forwarding", { kind, bind, target }, escapeText(`forwarding ${where} to ${destination}`));
 }
 
 /** The text for the target of a SOCKS proxy. */

@@ -43,8 +43,8 @@ export function reportListening(
     return;
   }
   const { strong } = reporter.palette;
-  const { before, behind } = otherSide(options);
-  const hint = hintFor(trust) + behind;
+  const { before, after } = peerCommand(options);
+  const hint = hintFor(trust) + after;
   const lines = addresses
     .slice(0, MAX_LINES)
     .map(
@@ -59,7 +59,7 @@ export function reportListening(
     : isMet
       ? [
           `waiting for a peer; on the other machine run`,
-          `  ${strong(`${before}${rendezvousHint(trust, options, behind)}`)}`,
+          `  ${strong(`${before}${rendezvousHint(trust, options, after)}`)}`,
         ]
       : [`listening on UDP port ${port}; on the other machine run`, ...lines, ...ends];
   reporter.event("listening", fields, prose.join("\n"));
@@ -132,9 +132,9 @@ export function reportRejectedPeers(reporter: Reporter, listener: Listener, trus
 function rendezvousHint(
   { code, key }: ListenerTrust,
   { rendezvous = [] }: LinkOptions,
-  behind: string,
+  after: string,
 ): string {
-  const points = rendezvous.map((url) => ` --rendezvous ${url}`).join("") + behind;
+  const points = rendezvous.map((url) => ` --rendezvous ${url}`).join("") + after;
   if (code?.given === false) return code.text.reveal() + points;
   if (code !== undefined) return `CODE${points}  (with the code that you gave here)`;
   return (key === undefined ? "NAME" : encodeKey(key)) + points;
@@ -177,21 +177,20 @@ function hintFor(trust: ListenerTrust): string {
 }
 
 /**
- * Ports below this number usually require root. The port on the peer's side is higher by a
- * constant.
+ * Ports below this number usually require root, so the peer's local port is shifted by the offset.
  */
 const PRIVILEGED_PORTS = 1024;
 const PRIVILEGED_OFFSET = 8000;
 
 /** The parts of the command line before and after the peer, each with its separating space. */
-function otherSide({ expose = [], permitListen = [] }: LinkOptions): {
+function peerCommand({ expose = [], permitListen = [] }: LinkOptions): {
   before: string;
-  behind: string;
+  after: string;
 } {
   const forward = forwardTo(expose[0], permitListen[0]);
   return forward === undefined
-    ? { before: "srudp connect ", behind: "" }
-    : { before: "srudp forward ", behind: ` ${forward}` };
+    ? { before: "srudp connect ", after: "" }
+    : { before: "srudp forward ", after: ` ${forward}` };
 }
 
 function forwardTo(exposed: string | undefined, permitted: string | undefined): string | undefined {
@@ -202,6 +201,6 @@ function forwardTo(exposed: string | undefined, permitted: string | undefined): 
   if (parts === null || parts[1]!.includes("*") || parts[1]!.includes("/")) return "-D 1080";
   const [, host, text, protocol = ""] = parts;
   const port = Number(text);
-  const own = port < PRIVILEGED_PORTS ? port + PRIVILEGED_OFFSET : port;
-  return `-L ${own}:${host}:${port}${protocol}`;
+  const localPort = port < PRIVILEGED_PORTS ? port + PRIVILEGED_OFFSET : port;
+  return `-L ${localPort}:${host}:${port}${protocol}`;
 }

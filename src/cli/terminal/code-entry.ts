@@ -90,7 +90,7 @@ export class CodeEntry {
   #enter(): void {
     if (!this.#endPart()) return;
     if (this.#parts.length === PARTS) this.#state = "done";
-    else if (this.#parts.length > 0) this.hint = STILL_TO_COME[PARTS - this.#parts.length]!;
+    else if (this.#parts.length > 0) this.hint = REMAINING_PARTS[PARTS - this.#parts.length]!;
   }
 
   #complete(): void {
@@ -164,7 +164,7 @@ const ESCAPE_SEQUENCE = new RegExp(`${ESCAPE}(?:\\[[0-?]*[ -/]*[@-~]|O.|.|$)`, "
 const MAX_WORD_LENGTH = 12;
 const MAX_SHOWN = 8;
 const NUMBER_FIRST = "a code begins with a number from 1 to 99";
-const STILL_TO_COME: Readonly<Record<number, string>> = {
+const REMAINING_PARTS: Readonly<Record<number, string>> = {
   1: "one word is still to come",
   2: "two words are still to come",
   3: "three words are still to come",

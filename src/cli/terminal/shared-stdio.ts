@@ -50,7 +50,7 @@ export function lendInput(source: Readable): Readable {
       done(error);
     },
   });
-  listenAlways(source);
+  ignoreErrors(source);
   return input;
 }
 
@@ -68,13 +68,13 @@ export function lendOutput(target: Writable): Writable {
       done(error);
     },
   });
-  listenAlways(target);
+  ignoreErrors(target);
   target.on("error", fail);
   return output;
 }
 
 /** Ignores errors between two links. The next link receives an error when it reads or writes. */
-function listenAlways(stream: Readable | Writable): void {
+function ignoreErrors(stream: Readable | Writable): void {
   if (!stream.listeners("error").includes(ignore)) stream.on("error", ignore);
 }
 

@@ -249,7 +249,7 @@ export class OffloadSocket {
     const length = this.#calls.receiveMessage(this.descriptor, this.#receiving.at, MSG_DONTWAIT);
     // The error is an ICMP error for an earlier send, which anyone can forge.
     if (length < 0) return undefined;
-    this.#learnSender();
+    this.#updateSender();
     return this.#calls.received.bytes.subarray(0, length);
   }
 
@@ -267,7 +267,7 @@ export class OffloadSocket {
   }
 
   /** The sender is usually the same as before. */
-  #learnSender(): void {
+  #updateSender(): void {
     const known = this.#fromBytes;
     const { bytes } = this.#from;
     let isKnown = this.fromPort !== 0;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { inTurns, resolveHost } from "../../../src/link/resolve.ts";
+import { alternateFamilies, resolveHost } from "../../../src/link/resolve.ts";
 import { addressesInHosts } from "../../../src/platform/name-lookup.ts";
 import { formatAddress, parseAddress } from "../../../src/platform/udp/address.ts";
 
@@ -46,7 +46,7 @@ describe("a host", () => {
 
   it("has its families take turns, the preferred one first, without doubles", () => {
     const found = ["2001:db8::1", "2001:db8::2", "2001:db8::1", "192.0.2.1", "2001:db8::3"];
-    const order = inTurns(found.map((address) => ({ address }))).map(({ address }) => address);
+    const order = alternateFamilies(found.map((address) => ({ address }))).map(({ address }) => address);
     expect(order).toEqual(["2001:db8::1", "192.0.2.1", "2001:db8::2", "2001:db8::3"]);
   });
 });
