@@ -126,10 +126,10 @@ async function requests(bench: Bench): Promise<void> {
     return over.catch(nothing);
   });
   await row(bench, "a port to open, not permitted", () =>
-    peer.ask({ kind: "tcp", host: "127.0.0.1", port: 80 }, { kind: "first" }).catch(nothing),
+    peer.requestForward({ kind: "tcp", host: "127.0.0.1", port: 80 }, { kind: "first" }).catch(nothing),
   );
   await row(bench, "a port to open, permitted, and its cancellation", async () => {
-    (await peer.ask({ kind: "tcp", host: "127.0.0.1", port: 0 }, { kind: "first" })).cancel();
+    (await peer.requestForward({ kind: "tcp", host: "127.0.0.1", port: 0 }, { kind: "first" })).cancel();
   });
   await row(bench, "a datagram for no association", async () => {
     link.send(new Uint8Array(100));
