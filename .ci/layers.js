@@ -38,10 +38,6 @@ const ALLOWED = {
 
 /** Layers that take bytes apart. Everywhere else src/wire names first bytes and header offsets. */
 const BYTE_LAYERS = ["base", "wire", "crypto"];
-/** Hexadecimal numbers that are no first bytes, by file. */
-const OTHER_NUMBERS = {
-  "src/punch/address-scope.ts": "prefixes of IP addresses",
-};
 
 const MAX_FOLDER_ENTRIES = 20;
 const MIN_LINES = 40;
@@ -150,8 +146,7 @@ function checkWireFormats() {
       report(file, `line ${line + 1} spells ${what} (${node.getText()}), which belongs in src/wire`);
     };
     const visit = (node) => {
-      if (ts.isNumericLiteral(node) && isFirstByte(node) && OTHER_NUMBERS[file] === undefined)
-        refuse(node, "the first byte of a packet");
+      if (ts.isNumericLiteral(node) && isFirstByte(node)) refuse(node, "the first byte of a packet");
       else if (ts.isBinaryExpression(node) && comparesFirstByte(node))
         refuse(node, "the first byte of a packet");
       else if (ts.isVariableDeclaration(node) && isHeaderOffset(node)) refuse(node, "a header offset");

@@ -5,7 +5,8 @@
  * accepted, and site-local ones only if a local address makes them plausible. This protects third parties from
  * packets, and the network behind the local router from scans.
  */
-import { ipToBytes } from "../wire/ip-address.ts";
+import { type AddressRange, SPECIAL_IPV4, SPECIAL_IPV6 } from "../base/special-addresses.ts";
+import { hasSamePrefix, ipToBytes } from "../wire/ip-address.ts";
 
 /**
  * `shared` is the range between a provider's NAT and its customers.  // RFC 6598; IANA
@@ -21,7 +22,7 @@ export function addressScope(address: string): AddressScope {
   const zoneAt = address.indexOf("%");
   const bytes = ipToBytes(zoneAt < 0 ? address : address.slice(0, zoneAt));
   if (bytes === undefined) return "unusable";
-  return bytes.length === 4 ? v4Scope(bytes) : v6Scope(bytes);
+  return RANGES.find(({ prefix, prefixBits }) => hasSamePrefix(bytes, prefix, prefixBits))?.scope ?? "global";
 }
 
 /**
@@ -40,7 +41,7 @@ export function isOnSameSite(a: string, b: string, context: TraversalContext = "
   if (bytesA === undefined || bytesB === undefined || bytesA.length !== bytesB.length) return false;
   const scope = addressScope(a);
   if (scope === "unusable" || scope !== addressScope(b)) return false;
-  return isSamePrefix(bytesA, bytesB, (bytesA.length === 4 ? V4_BITS : V6_BITS)[context][scope]);
+  return hasSamePrefix(bytesA, bytesB, (bytesA.length === 4 ? V4_BITS : V6_BITS)[context][scope]);
 }
 
 /**
@@ -73,33 +74,31 @@ const V6_BITS = {
   network: { global: 64, private: 64, shared: 128, linkLocal: 64, loopback: 128 },
 } as const;
 
-function isSamePrefix(a: Uint8Array, b: Uint8Array, bits: number): boolean {
-  for (let bit = 0; bit < bits; bit += 8) {
-    const mask = bits - bit >= 8 ? 0xff : (0xff << (8 - (bits - bit))) & 0xff;
-    if (((a[bit >> 3]! ^ b[bit >> 3]!) & mask) !== 0) return false;
-  }
-  return true;
+interface ScopedRange {
+  readonly scope: AddressScope;
+  readonly prefix: Uint8Array;
+  readonly prefixBits: number;
 }
 
-function v4Scope([a, b]: Uint8Array): AddressScope {
-  if (a === 10 || (a === 172 && (b! & 0xf0) === 16) || (a === 192 && b === 168)) return "private"; // RFC 1918
-  if (a === 100 && (b! & 0xc0) === 64) return "shared";
-  if (a === 127) return "loopback";
-  if (a === 169 && b === 254) return "linkLocal"; // RFC 3927
-  // This network, multicast, and the reserved range up to the broadcast address.
-  if (a === 0 || a! >= 224) return "unusable";
-  // Blocks for documentation and benchmarks are not filtered here: routers decide about them.
-  return "global";
-}
+/** The scope of each range; the first that contains an address counts. */
+const RANGES: readonly ScopedRange[] = [
+  ...rangesOf("private", SPECIAL_IPV4.private10, SPECIAL_IPV4.private172, SPECIAL_IPV4.private192),
+  ...rangesOf("shared", SPECIAL_IPV4.shared),
+  ...rangesOf("loopback", SPECIAL_IPV4.loopback),
+  ...rangesOf("linkLocal", SPECIAL_IPV4.linkLocal),
+  ...rangesOf("unusable", SPECIAL_IPV4.thisNetwork, SPECIAL_IPV4.multicast, SPECIAL_IPV4.reserved),
+  ...rangesOf("private", SPECIAL_IPV6.uniqueLocal),
+  ...rangesOf("loopback", SPECIAL_IPV6.loopback),
+  ...rangesOf("linkLocal", SPECIAL_IPV6.linkLocal),
+  // An IPv6 address that embeds an IPv4 address would bypass the rules for IPv4.
+  ...rangesOf("unusable", SPECIAL_IPV6.multicast, SPECIAL_IPV6.zeroPrefix),
+  // All other addresses are global. Blocks for documentation and benchmarks are not filtered here: routers
+  // decide about them.
+];
 
-function v6Scope(bytes: Uint8Array): AddressScope {
-  const first = bytes[0]!;
-  const second = bytes[1]!;
-  if (first === 0xff) return "unusable"; // multicast
-  if (first === 0xfe && (second & 0xc0) === 0x80) return "linkLocal";
-  if ((first & 0xfe) === 0xfc) return "private"; // RFC 4193
-  if (bytes.subarray(0, 15).every((byte) => byte === 0)) return bytes[15] === 1 ? "loopback" : "unusable";
-  // An IPv4-mapped address would bypass the rules for IPv4.
-  if (bytes.subarray(0, 10).every((byte) => byte === 0)) return "unusable";
-  return "global";
+function rangesOf(scope: AddressScope, ...ranges: readonly AddressRange[]): ScopedRange[] {
+  return ranges.flatMap(({ address, prefixBits }) => {
+    const prefix = ipToBytes(address);
+    return prefix === undefined ? [] : [{ scope, prefix, prefixBits }];
+  });
 }

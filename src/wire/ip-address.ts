@@ -2,6 +2,7 @@
  * Converts IP addresses between text and bytes, without `node:net`. The text has the form in which
  * the sockets report an address, so equal addresses have equal texts.  // RFC 4291 §2.2, RFC 5952
  */
+import type { AddressRange } from "../base/special-addresses.ts";
 
 export const IPV4_BYTES = 4;
 export const IPV6_BYTES = 16;
@@ -35,6 +36,22 @@ export function ipFamily(text: string): 4 | 6 | undefined {
   const bytes = ipToBytes(text);
   if (bytes === undefined) return undefined;
   return bytes.length === IPV4_BYTES ? 4 : 6;
+}
+
+/** Whether two addresses, as 4 or 16 bytes each, are of one family and share the first `prefixBits` bits. */
+export function hasSamePrefix(a: Uint8Array, b: Uint8Array, prefixBits: number): boolean {
+  if (a.length !== b.length) return false;
+  for (let bit = 0; bit < prefixBits; bit += 8) {
+    const mask = prefixBits - bit >= 8 ? 0xff : (0xff << (8 - (prefixBits - bit))) & 0xff;
+    if (((a[bit >> 3]! ^ b[bit >> 3]!) & mask) !== 0) return false;
+  }
+  return true;
+}
+
+/** Whether an address in text, without a zone, lies in a range. */
+export function isInRange(address: string, range: AddressRange): boolean {
+  const [bytes, prefix] = [ipToBytes(address), ipToBytes(range.address)];
+  return bytes !== undefined && prefix !== undefined && hasSamePrefix(bytes, prefix, range.prefixBits);
 }
 
 function v4ToBytes(text: string): Uint8Array | undefined {

@@ -1,5 +1,7 @@
 /** The addresses of this machine that another machine could use, the most likely first. */
 import { networkInterfaces } from "node:os";
+import { SPECIAL_IPV4, SPECIAL_IPV6 } from "../../base/special-addresses.ts";
+import { isInRange } from "../../wire/ip-address.ts";
 
 /** The result type of `os.networkInterfaces()`; tests pass a substitute. */
 type Interfaces = ReturnType<typeof networkInterfaces>;
@@ -15,9 +17,15 @@ export function localAddresses(
   const all = Object.values(interfaces)
     .flatMap((entries) => entries ?? [])
     .filter((entry) => family === undefined || entry.family === `IPv${family}`);
-  const outside = all.filter((entry) => !entry.internal && !/^(?:169\.254\.|fe[89ab])/i.test(entry.address));
+  const outside = all.filter((entry) => !entry.internal && !isLinkLocal(entry.address));
   const usable = outside.length > 0 ? outside : all.filter((entry) => entry.internal);
   return [...new Set([...ofFamily(usable, "IPv4"), ...ofFamily(usable, "IPv6")])];
+}
+
+/** @param address an IPv6 address may have a zone */
+function isLinkLocal(address: string): boolean {
+  const bare = address.split("%")[0]!;
+  return isInRange(bare, SPECIAL_IPV4.linkLocal) || isInRange(bare, SPECIAL_IPV6.linkLocal);
 }
 
 function ofFamily(entries: readonly { address: string; family: string }[], family: string): string[] {

@@ -3,6 +3,7 @@
  * and metadata addresses.
  */
 import { BlockList, isIPv4, isIPv6, SocketAddress } from "node:net";
+import { type AddressRange, SPECIAL_IPV4, SPECIAL_IPV6 } from "../../../base/special-addresses.ts";
 
 /** A network: an address and the length of its prefix in bits. */
 export class Network {
@@ -71,36 +72,26 @@ function familyOf(address: string): "ipv4" | "ipv6" {
   return isIPv4(address) ? "ipv4" : "ipv6";
 }
 
-const LOOPBACK: readonly Network[] = [new Network("127.0.0.0", 8), new Network("::1", 128)];
+function networkOf({ address, prefixBits }: AddressRange): Network {
+  return new Network(address, prefixBits);
+}
 
-/**
- * IPv4-translated addresses. No pattern reaches them, because each one stands for an IPv4
- * address.  // RFC 7915, RFC 2765
- */
-const STATELESS_TRANSLATION: Network = new Network("::ffff:0:0:0", 96);
+const LOOPBACK: readonly Network[] = [SPECIAL_IPV4.loopback, SPECIAL_IPV6.loopback].map(networkOf);
 
-// The ranges of RFC 6890 and RFC 8190, and the metadata addresses of cloud providers. IPv6 ranges
-// that embed IPv4 addresses are closed as a whole.
+/** No pattern covers an IPv4-translated address, because each one stands for an IPv4 address. */
+const STATELESS_TRANSLATION: Network = networkOf(SPECIAL_IPV6.ipv4Translated);
+
+// IPv6 ranges that embed IPv4 addresses are closed as a whole. IPv4-mapped addresses need no entry:
+// `canonicalAddress` has turned them into IPv4 addresses.
 const SPECIAL: readonly Network[] = [
-  ["0.0.0.0", 8],
-  ["10.0.0.0", 8],
-  ["100.64.0.0", 10],
-  ["127.0.0.0", 8],
-  ["168.63.129.16", 32],
-  ["169.254.0.0", 16],
-  ["172.16.0.0", 12],
-  ["192.0.0.0", 24],
-  ["192.168.0.0", 16],
-  ["198.18.0.0", 15],
-  ["224.0.0.0", 4],
-  ["240.0.0.0", 4],
-  ["::", 96],
-  ["64:ff9b::", 96],
-  ["64:ff9b:1::", 48],
-  ["2001::", 32],
-  ["2002::", 16],
-  ["fc00::", 7],
-  ["fe80::", 10],
-  ["fec0::", 10],
-  ["ff00::", 8],
-].map(([address, bits]) => new Network(address as string, bits as number));
+  ...Object.values(SPECIAL_IPV4),
+  SPECIAL_IPV6.ipv4Compatible,
+  SPECIAL_IPV6.nat64,
+  SPECIAL_IPV6.localNat64,
+  SPECIAL_IPV6.teredo,
+  SPECIAL_IPV6.sixToFour,
+  SPECIAL_IPV6.uniqueLocal,
+  SPECIAL_IPV6.linkLocal,
+  SPECIAL_IPV6.siteLocal,
+  SPECIAL_IPV6.multicast,
+].map(networkOf);
