@@ -10,6 +10,7 @@ import { openUdpPort } from "../../../src/app/forward/udp/udp-port.ts";
 import type { ForwardFailure } from "../../../src/app/forward/watcher.ts";
 import { SrudpError } from "../../../src/base/errors.ts";
 import { type Address, formatTarget } from "../../../src/link/forward-records.ts";
+import type { Link } from "../../../src/link/link.ts";
 
 vi.mock("../../../src/app/forward/stream-port.ts", async (original) => ({
   ...(await original<object>()),
@@ -48,7 +49,10 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-class FakeLink extends EventEmitter {
+class FakeLink
+  extends EventEmitter
+  implements Record<keyof Pick<Link, "closed" | "destroyed" | "fail">, unknown>
+{
   closed = false;
   destroyed = false;
   readonly faults: unknown[] = [];
@@ -65,7 +69,7 @@ class FakeLink extends EventEmitter {
 }
 
 /** A peer that opens the ports which `answer` returns, or refuses. */
-class FakePeer {
+class FakePeer implements Record<keyof Pick<ForwardPeer, "link" | "requestForward" | "reach">, unknown> {
   readonly link = new FakeLink();
   readonly requests: string[] = [];
   readonly targets: string[] = [];
@@ -76,7 +80,7 @@ class FakePeer {
     this.answer = answer;
   }
 
-  async ask(bind: Address): Promise<{ port: number; cancel: () => void }> {
+  async requestForward(bind: Address): Promise<{ port: number; cancel: () => void }> {
     this.requests.push(formatTarget(bind));
     return { port: await this.answer(bind), cancel: this.cancel };
   }

@@ -32,7 +32,10 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-class FakeLink extends EventEmitter {
+/** What the reconnector uses of a link. */
+type UsedOfLink = Pick<Link, "closed" | "destroyed" | "errored" | "stats" | "ping" | "destroy" | "close">;
+
+class FakeLink extends EventEmitter implements Record<keyof UsedOfLink, unknown> {
   closed = false;
   destroyed = false;
   errored: Error | null = null;

@@ -4,6 +4,7 @@ import { SrudpError } from "../../../src/base/errors.ts";
 import { digestOf } from "../../../src/platform/blob-digest.ts";
 import type { SignallingRole } from "../../../src/traversal/signalling/channel.ts";
 import { MailboxChannel } from "../../../src/traversal/signalling/mailbox-channel.ts";
+import type { RendezvousClient } from "../../../src/traversal/signalling/rendezvous-client.ts";
 import { pointOfLink } from "../../../src/traversal/signalling/rendezvous-point.ts";
 import { orderServers, parseRendezvousUrl } from "../../../src/traversal/signalling/rendezvous-url.ts";
 import {
@@ -14,7 +15,14 @@ import {
   REFUSAL,
 } from "../../../src/wire/mailbox-messages.ts";
 
-class FakeClient {
+/** What subscriptions use of a client. */
+type UsedOfClient = Pick<
+  RendezvousClient,
+  | ("isReady" | "transport" | "cookie" | "newTransaction" | "send" | "suspect" | "close")
+  | ("onReady" | "onTrouble" | "onMessage")
+>;
+
+class FakeClient implements Record<keyof UsedOfClient, unknown> {
   isReady = true;
   readonly url: string;
   readonly transport = "udp";

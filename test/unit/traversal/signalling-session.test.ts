@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { SrudpError } from "../../../src/base/errors.ts";
+import type { Endpoint } from "../../../src/link/endpoint.ts";
 import type { TraversalEvent } from "../../../src/link/traversal-options.ts";
 import { openSignal, sealSignal } from "../../../src/punch/sealed-signal.ts";
 import type {
@@ -70,7 +71,10 @@ function fakeSocket(kind: "udp" | "relay" = "udp") {
   return { kind, family: 4, index: -1, send: vi.fn(), sendWithTtl: vi.fn(), close: vi.fn() };
 }
 
-class FakeEndpoint {
+/** What a session uses of an endpoint. */
+type UsedOfEndpoint = Pick<Endpoint, "sockets" | "now" | "route" | "socketAt" | "addSocket" | "removeSocket">;
+
+class FakeEndpoint implements Record<keyof UsedOfEndpoint, unknown> {
   readonly sockets: ReturnType<typeof fakeSocket>[] = [];
   /** One for each peer that is served. */
   routes = 0;
@@ -98,8 +102,15 @@ class FakeEndpoint {
   }
 }
 
-/** What a session takes of the traversal context. */
-class FakeTraversal {
+/** What a session uses of the traversal context. */
+type UsedOfTraversal = Pick<
+  TraversalContext,
+  | ("endpoint" | "options" | "localAddress" | "behaviour" | "candidates" | "locals" | "isGathered")
+  | ("random" | "now" | "watch" | "refresh" | "openRelays")
+  | ("note" | "reportTrouble" | "recordContact" | "recordPair")
+>;
+
+class FakeTraversal implements Record<keyof UsedOfTraversal, unknown> {
   readonly endpoint = new FakeEndpoint();
   readonly options: TraversalContext["options"] = {};
   readonly localAddress = undefined;
