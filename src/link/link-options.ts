@@ -58,7 +58,7 @@ export interface CommonOptions extends TrustOptions {
   readonly congestion?: "cubic" | "bbr";
   /**
    * Folder for qlog traces, one file for each connection. It is created if it does not exist.
-   * ERR_FILE_UNREADABLE when it is not writable. Default: no traces.
+   * ERR_FILE_UNWRITABLE when it is not writable. Default: no traces.
    */
   readonly qlogDirectory?: string;
   /**

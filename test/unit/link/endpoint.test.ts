@@ -287,7 +287,7 @@ describe("the endpoint", () => {
     const endpoint = await newEndpoint();
     const order: number[] = [];
     const started = performance.now();
-    const waits = [60, 20, 40].map((delayMs, index) => {
+    const waits = [450, 150, 300].map((delayMs, index) => {
       const connection = new FakeConnection(index, 1, 1, 1, 1, 1, 1, 1);
       connection.deadlineMs = started + delayMs;
       endpoint.attach(connection, new FakeOwner(), []);
@@ -300,7 +300,7 @@ describe("the endpoint", () => {
       });
     });
     await Promise.all(waits);
-    expect(order).toEqual([20, 40, 60]);
+    expect(order).toEqual([150, 300, 450]);
   });
 
   it("does what an event's owner commands in the same turn", async () => {
