@@ -1,7 +1,8 @@
 /**
  * Network paths, as used by every layer from the engine upwards.
  *
- * The engine and punch both need these types and may not import each other, so they are declared here.
+ * The engine and punch both need these types and may not import each other, so they are declared
+ * here.
  */
 
 /**

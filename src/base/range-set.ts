@@ -1,8 +1,8 @@
 /**
  * A set of integers as sorted, disjoint, half-open ranges [start, end) in one Float64Array.
  *
- * Packet numbers and stream offsets mostly arrive in order, so the last range is tried first and growing it
- * allocates nothing.
+ * Packet numbers and stream offsets mostly arrive in order, so the last range is tried first and
+ * growing it allocates nothing.
  */
 export class RangeSet {
   /** start(0), end(0), start(1), end(1), … */

@@ -1,6 +1,7 @@
 /**
- * Every label that enters a hash, a KDF or an AEAD, in one table. A label separates one use of a key from all
- * others. The bytes are part of the wire protocol: a changed label is a changed protocol.
+ * Every label that enters a hash, a KDF or an AEAD, in one table. A label separates one use of a
+ * key from all others. The bytes are part of the wire protocol: a changed label is a changed
+ * protocol.
  *
  * `docs/protocol.md`, "Labels", lists the same strings; a test compares the two.
  */
@@ -34,7 +35,10 @@ export const LABELS = {
   gatePublic: "srudp/1 gate public",
   /** The key that seals a cookie sent to the initiator. */
   cookie: "srudp/1 cookie",
-  /** Integrity field of handshake packets and notices. No version: each version must read the others' packets. */
+  /**
+   * Integrity field of handshake packets and notices. No version: each version must read the
+   * others' packets.
+   */
   integrity: "srudp integrity",
   /** Prefix: associated data of a sealed signal; the author's role follows. */
   signal: "srudp signal",

@@ -7,7 +7,9 @@ import { AEAD_KEY_BYTES } from "./primitives.ts";
 
 const LABEL: Uint8Array = utf8Encode(LABELS.pakePsk);
 
-/** Noise's psk (32 bytes) from CPace's intermediate key: HKDF-SHA256 without salt.  // RFC 5869 §3.1 */
+/**
+ * Noise's psk (32 bytes) from CPace's intermediate key: HKDF-SHA256 without salt.  // RFC 5869 §3.1
+ */
 export function pskOfPake(intermediateKey: Uint8Array): Uint8Array {
   return hkdf(sha256, intermediateKey, undefined, LABEL, AEAD_KEY_BYTES);
 }

@@ -1,5 +1,6 @@
 /**
- * Noise's SymmetricState and CipherState: the running hash, the chaining key and the handshake cipher.
+ * Noise's SymmetricState and CipherState: the running hash, the chaining key and the handshake
+ * cipher.
  *
  * Arrays held here are replaced and never modified, so a fork copies three references and a number.
  * A message is read on a fork, which is dropped if the message fails authentication, so such a
@@ -24,7 +25,10 @@ export class SymmetricState {
   #key: AeadKey | undefined;
   #nonce = 0;
 
-  /** @param protocolName ASCII bytes of the full Noise protocol name // Noise rev 34 §5.2, InitializeSymmetric */
+  /**
+   * @param protocolName ASCII bytes of the full Noise protocol name  // Noise rev 34 §5.2,
+   * InitializeSymmetric
+   */
   constructor(aead: AeadProvider, protocolName: Uint8Array) {
     this.#aead = aead;
     if (protocolName.length <= HASH_BYTES) {

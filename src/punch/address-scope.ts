@@ -1,9 +1,9 @@
 /**
  * The scope of an address, and whether a check may be sent to it.
  *
- * Candidates come from the peer, or from a ticket that an attacker may have made. Only unicast addresses are
- * accepted, and site-local ones only if a local address makes them plausible. This protects third parties from
- * packets, and the network behind the local router from scans.
+ * Candidates come from the peer, or from a ticket that an attacker may have made. Only unicast
+ * addresses are accepted, and site-local ones only if a local address makes them plausible. This
+ * protects third parties from packets, and the network behind the local router from scans.
  */
 import { type AddressRange, SPECIAL_IPV4, SPECIAL_IPV6 } from "../base/special-addresses.ts";
 import { hasSamePrefix, ipToBytes } from "../wire/ip-address.ts";

@@ -213,7 +213,7 @@ export class PunchAgent {
     return Math.min(this.phaseEndsAtMs, Math.max(sendAtMs, this.exchange.budget.readyAtMs));
   }
 
-  /** Fills `into` with the next datagram; false when there is none. */
+  /** Fills `into` with the next datagram; false if there is none. */
   pollTransmit(into: PunchTransmit): boolean {
     return this.exchange.take(into);
   }

@@ -89,7 +89,7 @@ export class CheckExchange {
     return { kind: "request" };
   }
 
-  /** Fills `into` with the next datagram; false when there is none. */
+  /** Fills `into` with the next datagram; false if there is none. */
   take(into: PunchTransmit): boolean {
     const next = this.outbox.shift();
     if (next === undefined) return false;

@@ -1,6 +1,6 @@
 /** The easy peer's half of birthday probing: selects the port of the hard peer to probe next. */
 
-/** Probes: in one attempt, and from one success to the next. */
+/** Maximum number of probes in one attempt, and in all attempts since the last success. */
 const ATTEMPT_PROBES = 1600;
 const FRUITLESS_PROBES = 2048;
 /** Lower ports belong to services and are seldom assigned to mappings.  // RFC 4787 §4.2.2 */

@@ -27,7 +27,7 @@ export interface Circumstances {
   readonly isTicket: boolean;
 }
 
-/** Attempts, each on fresh sockets. */
+/** Number of attempts, each on fresh sockets. */
 export const ATTEMPTS = 3;
 /**
  * TTL of low-TTL openings, by attempt and round: past one NAT, then past two or three for hosts
@@ -39,7 +39,7 @@ const OPENING_TTLS: readonly (readonly number[])[] = [
   [4, 4, 0],
   [0, 0, 0],
 ];
-/** Openings of a pair in its first round. */
+/** Number of openings of a pair in its first round. */
 const FIRST_ROUND_OPENINGS = 3;
 
 /**

@@ -8,7 +8,7 @@
  * forged source address.
  */
 
-/** Time between two packets in the long run: 250 a second. */
+/** Average time between two packets: 250 a second. */
 const GAP_MS = 4;
 /** Packets that a late timer may catch up at once. */
 const BURST_PACKETS = 4;
@@ -64,7 +64,7 @@ export class SendBudget {
     return this.spent(nowMs, address, isOpening) + 1 <= limit;
   }
 
-  /** Counts a check or opening that leaves. */
+  /** Counts a check or opening that is sent. */
   spend(nowMs: number, address: string, isOpening: boolean): void {
     this.pace(nowMs);
     const spent = this.spent(nowMs, address, isOpening) + 1;

@@ -1,5 +1,6 @@
 /**
- * The first byte of every packet, and the header of a data packet. datagram.ts takes whole datagrams apart.
+ * The first byte of every packet, and the header of a data packet. datagram.ts splits whole
+ * datagrams.
  *
  * One socket serves several protocols, which the first byte distinguishes:
  *
@@ -16,8 +17,9 @@
  *     |        | connection ID   | 48 bits        |           |                        |          |
  *     +--------+-----------------+----------------+-----------+------------------------+----------+
  *
- * `ee` is the key epoch modulo 4. `length` counts the sealed frames and the tag: packets delimit themselves, and
- * one received buffer may hold several (UDP GRO). All numbers are in network byte order.
+ * `ee` is the key epoch modulo 4. `length` counts the sealed frames and the tag: packets delimit
+ * themselves, and one received buffer may hold several (UDP GRO). All numbers are in network byte
+ * order.
  */
 import { readU48, writeU16, writeU48 } from "../base/bytes.ts";
 
@@ -71,7 +73,10 @@ export function firstBytesOf(kind: number): { readonly low: number; readonly hig
   return { low: kind, high: kind | SUBKIND_MASK };
 }
 
-/** Writes a header for `sealedBytes` of sealed frames and tag. Returns the offset of the byte after it. */
+/**
+ * Writes a header for `sealedBytes` of sealed frames and tag. Returns the offset of the byte after
+ * it.
+ */
 export function writeHeader(
   bytes: Uint8Array,
   at: number,

@@ -32,7 +32,7 @@ export const SIGNAL_BYTES_LIMIT = 896;
 /** Maximum number of candidates in a signal. */
 export const SIGNAL_CANDIDATES_LIMIT = 64;
 
-/** Lengths of signals are multiples of this. */
+/** Lengths of signals are multiples of this value. */
 const PADDED_TO_BYTES = 128;
 const HAS_OPENED = 0x40;
 const RESPONDER = 0x20;

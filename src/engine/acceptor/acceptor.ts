@@ -1,7 +1,8 @@
 /**
- * The acceptor: decides which peers may start a handshake with a listener, and which of them get a link.
+ * The acceptor: decides which peers may start a handshake with a listener, and which of them get a
+ * link.
  *
- * It follows a connection from its first message until the link is handed over:
+ * It follows a connection from its first message until the link is established:
  *
  *     first message --> gate (mac1, cookie, allowance) --> guess limits --> incoming
  *         |                    |                               |               |  the driver makes a connection
@@ -31,9 +32,9 @@ import { isPakeMode } from "../handshake/handshake-transcript.ts";
 import { Gate, type GateConfig } from "./gate.ts";
 import type { GuessRun } from "./guess-limits.ts";
 
-/** Handshakes in progress; a new one replaces the oldest. */
+/** Maximum number of handshakes in progress; a new one replaces the oldest. */
 export const MAX_HALF_OPEN = 128;
-/** Wrong guesses that void a code. */
+/** Number of wrong guesses that void a code. */
 export const MAX_CODE_GUESSES = 3;
 
 export interface AcceptorConfig extends GateConfig {
@@ -42,14 +43,17 @@ export interface AcceptorConfig extends GateConfig {
    * used up.
    */
   readonly credentials: Credentials;
-  /** Links at a time; Infinity for no limit. */
+  /** Maximum number of links at a time; Infinity for no limit. */
   readonly maxLinks: number;
 }
 
 /** The source of a first message. */
 export interface Origin {
   readonly path: Path;
-  /** Names the peer's address in cookies and in the table of connections; differs per relay room. */
+  /**
+   * Identifies the peer's address in cookies and in the table of connections; differs per relay
+   * room.
+   */
   readonly address: string;
   /** The source that the peer's guesses count against, see `sourceOf`. */
   readonly guessSource: string;
@@ -64,7 +68,7 @@ export interface Incoming {
   /** How the peer authenticates; undefined for a mode that this version does not know. */
   readonly mode: Mode | undefined;
   readonly path: Path;
-  /** The peer's guess at a code or passphrase, where it has one. */
+  /** The peer's run of the PAKE, in a mode with a code or passphrase. */
   readonly run: GuessRun | undefined;
 }
 
@@ -140,9 +144,12 @@ export class Acceptor<Handle> {
   private readonly gate: Gate;
   private readonly maxLinks: number;
   private credentials: Credentials;
-  /** Connections by `Incoming.key`, oldest first. They stay here for repeated first messages until detached. */
+  /**
+   * Connections by `Incoming.key`, oldest first. They stay here for repeated first messages until
+   * detached.
+   */
   private readonly connections: Map<string, Followed<Handle>> = new Map();
-  /** Those of them whose handshake is in progress. */
+  /** The connections whose handshake is in progress. */
   private readonly halfOpen: Set<Followed<Handle>> = new Set();
   private links = 0;
   /** Wrong guesses since the code was set. */
@@ -165,7 +172,10 @@ export class Acceptor<Handle> {
 
   // ------------------------------------------------------------------ inputs
 
-  /** Handles a datagram that names no connection and may be the first message of a handshake. */
+  /**
+   * Handles a datagram that addresses no known connection and may be the first message of a
+   * handshake.
+   */
   handleFirst(nowMs: number, origin: Origin, bytes: Uint8Array): FirstOutcome<Handle> {
     const hello = this.gate.examine(bytes);
     if (hello === undefined) return HANDLED;
@@ -182,14 +192,15 @@ export class Acceptor<Handle> {
     }
     const { mode } = hello;
     if (mode !== undefined && isPakeMode(mode) && this.isFull) {
-      // Sent before the peer has authenticated: a peer with the right code must not take it for a wrong one.
+      // Sent before the peer has authenticated, so that a peer with the right code does not mistake
+      // it for a wrong code.
       if (!this.knowsPeer(peerId) && this.answerBusy(path, bytes)) this.events.push({ kind: "busy", path });
       return HANDLED;
     }
     if (decodeHandshakePacket(bytes, packetIntegrity) === undefined) return HANDLED;
     const run = this.gate.beginRun(nowMs, mode, guessSource);
     if (run === "busy") this.answerBusy(path, bytes);
-    // The peer repeats a message that has to wait.
+    // The peer will repeat the message.
     if (run === "busy" || run === "wait") return HANDLED;
     return { kind: "incoming", incoming: { key, peerId, mode, path, run } };
   }
@@ -299,12 +310,12 @@ export class Acceptor<Handle> {
 
   // ------------------------------------------------------------------ outputs
 
-  /** The next cookie or notice to send; undefined when there is none. */
+  /** The next cookie or notice to send; undefined if there is none. */
   pollTransmit(): AcceptorTransmit | undefined {
     return this.transmits.shift();
   }
 
-  /** The next event; undefined when there is none. */
+  /** The next event; undefined if there is none. */
   pollEvent(): AcceptorEvent<Handle> | undefined {
     return this.events.shift();
   }
@@ -366,7 +377,7 @@ export class Acceptor<Handle> {
 
   // ------------------------------------------------------------------ refusals
 
-  /** Answers a first message with "busy"; false when it is none. */
+  /** Answers a first message with "busy"; false if the datagram is not one. */
   private answerBusy(path: Path, bytes: Uint8Array): boolean {
     const notice = busyNotice(bytes);
     if (notice !== undefined) this.transmits.push({ path, bytes: notice });

@@ -3,20 +3,24 @@
  *
  * Three checks, cheapest first.
  *
- * 1. The mode and mac1, one hash of some hundred bytes. Where every legitimate peer knows something that strangers do
- *    not (a secret, the responder's key), a first message without it gets no answer.
- * 2. The allowance of handshakes without a cookie. Beyond it the peer must validate its address: it gets a cookie,
- *    which costs the responder no memory, and repeats the message with it.
- * 3. The allowance of handshakes with a cookie. Beyond it the message is dropped; the peer repeats it.
+ * 1. The mode and mac1, one hash of some hundred bytes. Where every legitimate peer knows something
+ *    that strangers do not (a secret, the responder's key), a first message without it gets no
+ *    answer.
+ * 2. The allowance of handshakes without a cookie. Beyond it the peer must validate its address: it
+ *    gets a cookie, which costs the responder no memory, and repeats the message with it.
+ * 3. The allowance of handshakes with a cookie. Beyond it the message is dropped; the peer repeats
+ *    it.
  *
- * A flood from forged addresses therefore costs hashes and small answers, at most one in 250 ms for each address. A
- * flood from real addresses starts as many handshakes as the second allowance permits. Peers that know the key or
- * secret have allowances of their own, which strangers cannot use up.
+ * A flood from forged addresses therefore costs hashes and small answers, at most one in 250 ms for
+ * each address. A flood from real addresses starts as many handshakes as the second allowance
+ * permits. Peers that know the key or secret have separate allowances, which strangers cannot use
+ * up.
  *
  * A peer with a code or passphrase may guess. The limits for guesses are in guess-limits.ts.
  *
  * Pure: the caller sends the packets and passes in time, randomness and credentials.
- * Read first: WireGuard (Donenfeld, NDSS 2017), §5.3; crypto/first-message-mac.ts; wire/first-message.ts.
+ * Read first: WireGuard (Donenfeld, NDSS 2017), §5.3; crypto/first-message-mac.ts;
+ * wire/first-message.ts.
  */
 import { equalBytes } from "../../base/bytes.ts";
 import {
@@ -58,12 +62,15 @@ const FREE_PER_SECOND = 4;
 /** Handshakes with a cookie. Each costs a few scalar multiplications, about a millisecond. */
 const VALIDATED_BURST = 100;
 const VALIDATED_PER_SECOND = 100;
-/** Longest time that a cookie is valid. */ // WireGuard §5.3
+/** Maximum validity of a cookie. */ // WireGuard §5.3
 const COOKIE_SECRET_MS = 120_000;
 const COOKIE_SECRET_BYTES = 32;
-/** Shortest time between two cookies to one address: an initiator repeats its first message after this time. */
+/**
+ * Minimum time between two cookies to one address: an initiator repeats its first message after
+ * this time.
+ */
 const COOKIE_PAUSE_MS = 250;
-/** Slots in the table of the last cookies. Addresses share slots, so the table never grows. */
+/** Slots in the table of recent cookies. Addresses share slots, so the table never grows. */
 const COOKIE_SLOTS = 1 << 14;
 
 export class Gate {
@@ -90,7 +97,10 @@ export class Gate {
     this.cookieSecretAtMs = nowMs;
   }
 
-  /** Replaces the credentials. Modes once offered stay known, so that a peer with a former code learns that it is void. */
+  /**
+   * Replaces the credentials. Modes once offered stay known, so that a peer with a retired code is
+   * notified.
+   */
   setCredentials(credentials: Credentials): void {
     const { key, code, passphrase } = credentials;
     this.secretMacs.clear();
@@ -105,7 +115,10 @@ export class Gate {
     for (const mode of this.guessable) this.offered.add(mode);
   }
 
-  /** The first message in `bytes`, with views into `bytes`; undefined where its mode or mac1 is not acceptable. */
+  /**
+   * The first message in `bytes`, with views into `bytes`; undefined if its mode or mac1 is not
+   * acceptable.
+   */
   examine(bytes: Uint8Array): ScreenedHello | undefined {
     const hello = readClientHello(bytes);
     if (hello === undefined) return undefined;
@@ -116,10 +129,12 @@ export class Gate {
     }
     if (mode === "key" && this.offered.has("key")) {
       if (hasMac(this.localKeyMac, hello)) return { ...hello, isRecognized: true };
-      // A peer that expects another key learns so from the answer, unless the listener is silent to strangers.
+      // The answer informs a peer that expects another key, unless the listener is silent to
+      // strangers.
       return this.config.isSilent ? undefined : { ...hello, isRecognized: false };
     }
-    // Codes, offered or not, and unknown modes are answered only where strangers may learn of the listener.
+    // Codes, offered or not, and unknown modes are answered only if strangers may detect the
+    // listener.
     const mayAnswer = mode !== undefined && this.offered.has(mode) ? true : mode !== "key" && this.isOpen;
     return mayAnswer && hasMac(this.publicMac, hello) ? { ...hello, isRecognized: false } : undefined;
   }
@@ -159,7 +174,7 @@ export class Gate {
     return encodeCookiePacket({ destinationId: hello.sourceId, nonce, sealed });
   }
 
-  /** Starts the PAKE run of an admitted peer; undefined where there is nothing to guess. */
+  /** Starts the PAKE run of an admitted peer; undefined if the mode has no PAKE. */
   beginRun(nowMs: number, mode: Mode | undefined, source: string): RunVerdict | undefined {
     return this.mayGuess(mode) ? this.guesses.begin(nowMs, source) : undefined;
   }
@@ -168,7 +183,7 @@ export class Gate {
     return mode !== undefined && this.guessable.has(mode);
   }
 
-  /** Whether strangers may learn that a listener is here. */
+  /** Whether strangers may detect that a listener is here. */
   private get isOpen(): boolean {
     for (const mode of this.offered) if (isPakeMode(mode) || this.config.isSilent !== true) return true;
     return false;
@@ -180,7 +195,9 @@ export class Gate {
     return new GateMac(this.config.random(COOKIE_SECRET_BYTES));
   }
 
-  /** FNV-1a with a secret seed, so that an attacker cannot choose the address that it shares a slot with. */
+  /**
+   * FNV-1a with a secret seed, so that an attacker cannot choose the other addresses in its slot.
+   */
   private slotOf(address: string): number {
     let hash = this.hashSeed;
     for (let i = 0; i < address.length; i++) hash = Math.imul(hash ^ address.charCodeAt(i), 0x01000193);

@@ -1,20 +1,24 @@
 /**
- * Limits on guesses at a code or passphrase: penalties for each source, and one limit for all sources together.
+ * Limits on guesses at a code or passphrase: penalties for each source, and one limit for all
+ * sources together.
  *
- * One run of the PAKE lets a peer try one guess, so the start of a run is what is limited. A run that was admitted is
- * always finished: a right confirmation succeeds even while its source is penalised or the common allowance is used up,
- * and a wrong one counts. Unconfirmed runs count against their source like guesses, so runs started in advance give no
- * more guesses than runs in sequence.
+ * One run of the PAKE lets a peer try one guess, so the limits apply to the start of a run. An
+ * admitted run is always finished: a right confirmation succeeds even while its source is penalised
+ * or the common allowance is used up, and a wrong confirmation counts. Unconfirmed runs count
+ * against their source like guesses, so runs started in advance give no more guesses than runs in
+ * sequence.
  *
- * - A source (an IPv4 address, an IPv6 /64, a relay room) has three guesses. A pause follows the third and every later
- *   guess; it doubles from 10 s to 10 minutes. A source is forgotten an hour after its last pause.
- * - All sources together have an allowance of wrong guesses, against an attacker with many addresses.
- * - A flood of runs from forged addresses must not lock others out. A source that has a run in progress must validate
- *   its address before it starts another (`requiresCookie`); so must every source while many runs are in progress. Old
- *   runs give way to new ones.
+ * - A source (an IPv4 address, an IPv6 /64, a relay room) has three guesses. A pause follows the
+ *   third and every later guess; it doubles from 10 s to 10 minutes. A source is removed an hour
+ *   after its last pause.
+ * - All sources together have an allowance of wrong guesses, against an attacker with many
+ *   addresses.
+ * - A flood of runs from forged addresses must not lock others out. A source that has a run in
+ *   progress must validate its address before it starts another (`requiresCookie`); so must every
+ *   source while many runs are in progress. Old runs are dropped for new ones.
  *
- * Pure: time is passed in. Read first: gate.ts. Modelled on OpenSSH's PerSourcePenalties and MaxStartups
- * (sshd_config(5)).
+ * Pure: time is passed in. Read first: gate.ts. Modelled on OpenSSH's PerSourcePenalties and
+ * MaxStartups (sshd_config(5)).
  */
 import { IPV6_BYTES, ipFromBytes, ipToBytes } from "../../wire/ip-address.ts";
 import { Allowance } from "./allowance.ts";
@@ -38,7 +42,7 @@ const CROWDED_RUNS = 16;
  * Minimum age at which a run may be dropped for another of its source: a run needs one round trip.
  */
 const RUN_GRACE_MS = 3000;
-/** Sources remembered. The common allowance lets the number grow by one in five seconds. */
+/** Maximum number of remembered sources. The common allowance adds at most one in five seconds. */
 const MAX_SOURCES = 4096;
 /** The part of an IPv6 address that identifies one customer: providers assign a /64 or more. */
 const SOURCE_V6_BYTES = 8;
@@ -63,12 +67,15 @@ interface OpenRun extends GuessRun {
   isVoid: boolean;
 }
 
-/** The run that starts; "wait": not before another run has ended; "busy": not for some time. */
+/**
+ * The run that starts; "wait": start again after another run has ended; "busy": no run for some
+ * time.
+ */
 export type RunVerdict = GuessRun | "wait" | "busy";
 
 export class GuessLimits {
   private readonly wrongAllowance: Allowance = new Allowance(WRONG_BURST, WRONG_PER_SECOND);
-  /** Sources with a run in progress or a wrong guess; those that guessed last are at the end. */
+  /** Sources with a run in progress or a wrong guess, ordered by their last guess. */
   private readonly sources: Map<string, Source> = new Map();
   /** All runs in progress, oldest first. */
   private readonly runs: Set<OpenRun> = new Set();
@@ -170,8 +177,8 @@ export class GuessLimits {
 }
 
 /**
- * The source that an address belongs to: an IPv4 address itself, the /64 of an IPv6 address, and any other text (a
- * relay's name for its peer) unchanged.
+ * The source that an address belongs to: an IPv4 address itself, the /64 of an IPv6 address, and
+ * any other text (a relay's name for its peer) unchanged.
  */
 export function sourceOf(address: string): string {
   const zoneAt = address.indexOf("%");

@@ -246,7 +246,7 @@ export class BbrModel {
     this.hasLossInRound = true;
   }
 
-  /** §5.5.10.3: restores the bounds as if the loss had never been seen. */
+  /** §5.5.10.3: restores the bounds from before the loss. */
   undoLoss(): void {
     const { undo } = this;
     if (undo === undefined) return;

@@ -75,7 +75,7 @@ export interface CongestionController {
   /** Name of the controller's phase, for statistics and traces. */
   readonly phase: string;
 
-  /** A packet that counts as in flight was sent; `inFlightBytes` includes it. */
+  /** A packet that counts as in flight was sent. `inFlightBytes` includes it. */
   onSent(
     nowMs: number,
     packetNumber: number,

@@ -143,7 +143,7 @@ export class Cubic implements CongestionController {
     }
     const elapsedMs = sample.nowMs - this.epochStartMs;
     const ackedSegments = sample.ackedBytes / this.datagramBytes;
-    // RFC 9438 §4.3: Reno's growth, faster once W_max is passed.
+    // RFC 9438 §4.3: Reno's growth, faster once the window exceeds W_max.
     const alpha = this.renoSegments >= this.maxSegments ? 1 : ALPHA;
     this.renoSegments += (alpha * ackedSegments) / segments;
     if (this.cubicSegments(elapsedMs) < this.renoSegments) {

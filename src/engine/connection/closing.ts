@@ -20,7 +20,10 @@ const MAX_ORDERLY_MS = 3000;
 const MAX_ABRUPT_MS = 1000;
 /** Draining lasts this many probe timeouts; closing lasts at least as long.  // RFC 9000 §10.2 */
 const CLOSING_PTOS = 3;
-/** A peer that answers only once a minute cannot keep a closed connection in memory. */
+/**
+ * Maximum duration of closing, so that a peer that answers only once a minute cannot keep a closed
+ * connection in memory.
+ */
 const MAX_CLOSING_MS = 10_000;
 /** Copies of an answer that are sent at once on a path that loses packets. */
 const COPIES_OVER_LOSS = 3;

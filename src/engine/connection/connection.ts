@@ -1,5 +1,6 @@
 /**
- * One connection to one peer, as a state machine without sockets, clocks or randomness of its own.
+ * One connection to one peer, as a state machine that has no sockets, clocks or source of
+ * randomness.
  *
  * Its methods are of four kinds: plain getters; inputs (`handleDatagram`, `handleTimeout`);
  * commands of the application; outputs (`pollTransmit`, `pollTimeout`, `pollEvent`). After every
@@ -230,7 +231,9 @@ export class Connection implements FrameOwner {
     if (at < bytes.length) this.drop(nowMs, bytes.length - at, "invalid");
   }
 
-  /** Handles the timers that have expired. A call before the time of `pollTimeout` has no effect. */
+  /**
+   * Handles the timers that have expired. A call before the time of `pollTimeout` has no effect.
+   */
   handleTimeout(nowMs: number): void {
     this.streams.nowMs = nowMs;
     const { phase } = this;
@@ -350,8 +353,8 @@ export class Connection implements FrameOwner {
   }
 
   /**
-   * Queues `bytes` on a stream. They may not change until acknowledged. False if the writer should wait for the
-   * `writable` event.
+   * Queues `bytes` on a stream. They may not change until acknowledged. False if the writer should
+   * wait for the `writable` event.
    */
   write(streamId: number, bytes: Uint8Array): boolean {
     return this.streams.write(streamId, bytes);
@@ -395,7 +398,10 @@ export class Connection implements FrameOwner {
     return this.streams.readFinished(streamId);
   }
 
-  /** Queues one unreliable datagram; false if too many are queued. Throws RangeError beyond `maxDatagramBytes`. */
+  /**
+   * Queues one unreliable datagram; false if too many are queued. Throws RangeError beyond
+   * `maxDatagramBytes`.
+   */
   sendDatagram(bytes: Uint8Array): boolean {
     if (bytes.length > this.maxDatagramBytes) throw new RangeError(`datagram of ${bytes.length} bytes`);
     return this.datagrams.send(bytes);
@@ -525,7 +531,7 @@ export class Connection implements FrameOwner {
     this.streams.start(role === "initiator", peer);
     this.recovery.peerMaxAckDelayMs = peer.maxAckDelayMs;
     const { rttMs } = this.route;
-    // A longer round trip may include a person's time to answer.
+    // A longer round trip may include the time that a person took to answer.
     if (rttMs >= 0 && rttMs < MAX_HANDSHAKE_RTT_MS) this.recovery.rtt.assume(rttMs);
     if (this.tracer !== undefined) {
       this.tracer.parametersSet(nowMs, "local", this.config.parameters);
@@ -546,7 +552,7 @@ export class Connection implements FrameOwner {
   private handleDataPacket(nowMs: number, path: Path, bytes: Uint8Array, at: number, end: number): void {
     const { link } = this;
     if (link === undefined) {
-      // The packet overtook the message that completes the keys.
+      // The packet arrived before the message that completes the keys.
       if (this.early.length < EARLY_PACKETS_LIMIT && end - at <= EARLY_PACKET_MAX_BYTES) {
         this.early.push({ path, bytes: copyBytes(bytes, at, end) });
         if (this.tracer !== undefined) this.tracer.packetBuffered(nowMs, end - at);

@@ -6,7 +6,7 @@ import type { Path } from "../../base/path.ts";
 export const EVENT = {
   /** The handshake is done; streams may be opened. */
   established: 1,
-  /** The peer's key waits for answerPeer(). */
+  /** The peer's key is to be accepted or refused with answerPeer(). */
   peerOffered: 2,
   /** The peer opened stream `streamId`. */
   streamOpened: 3,
@@ -41,7 +41,10 @@ export const EVENT = {
   pathFailed: 16,
   /** The path in use, `path`, has been silent for longer than expected of a working path. */
   pathSuspect: 17,
-  /** The path in use, `path`, counts as dead. The connection waits for it, or for another, until the idle timeout. */
+  /**
+   * The path in use, `path`, counts as dead. The connection waits for it, or for another, until the
+   * idle timeout.
+   */
   pathDead: 18,
   /**
    * The suspect or dead path carries packets again, or another path replaced it. `path` is the path

@@ -33,7 +33,10 @@ export class Incoming {
   receivedPackets = 0;
   droppedPackets = 0;
   lastReceivedAtMs: number;
-  /** The path that the peer moved to with the packet of the last takeFrames(); undefined if it did not move. */
+  /**
+   * The path that the peer moved to with the packet of the last takeFrames(); undefined if it did
+   * not move.
+   */
   movedTo: Path | undefined;
   private readonly parts: LinkParts;
   private readonly transmission: Transmission;

@@ -1,5 +1,6 @@
 /**
- * The timers of a connection, by name. A timer holds the time at which it expires; a stopped one never does.
+ * The timers of a connection, by name. A timer holds the time at which it expires; a stopped timer
+ * never expires.
  *
  * The parts of a connection know their own deadlines, most of which follow from the last packet
  * sent or received. The connection copies them into this table when it is asked for the next one.

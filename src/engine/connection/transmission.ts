@@ -55,7 +55,10 @@ const ACK_FREQUENCY_FROM_PACKETS = 16;
 const REMEMBERED_PACKETS = 65_536;
 /** Packet numbers reserved for the last burst and the CLOSE packets after it. */
 const CLOSING_RESERVE_PACKETS = 4096;
-/** Consecutive probe timeouts after which probes are small: the path may have stopped carrying large packets. */
+/**
+ * Consecutive probe timeouts after which probes are small, because the path may no longer carry
+ * large packets.
+ */
 const SMALL_PROBES_FROM_PTO = 2;
 /** With less allowance than this, nothing is sent on an unvalidated path. */
 const SMALLEST_PACKET_BYTES = 80;
@@ -113,19 +116,22 @@ export class Transmission {
   }
 
   /**
-   * Whether the allowance of an unvalidated path is used up: nothing may be sent until more arrives from it, so no
-   * timer is armed.  // RFC 9002 §A.8
+   * Whether the allowance of an unvalidated path is used up: nothing may be sent until more arrives
+   * from it, so no timer is armed.  // RFC 9002 §A.8
    */
   get isAmplificationLimited(): boolean {
     return this.paths.allowanceBytes < SMALLEST_PACKET_BYTES;
   }
 
-  /** Whether packet numbers or the keys' usage limit are nearly exhausted, so that the link must be closed. */
+  /**
+   * Whether packet numbers or the keys' usage limit are nearly exhausted, so that the link must be
+   * closed.
+   */
   get isExhausted(): boolean {
     return this.recovery.sent.next >= PACKET_NUMBER_LIMIT - CLOSING_RESERVE_PACKETS || this.keys.isExhausted;
   }
 
-  /** Whether the peer acknowledges too little: the memory for sent packets is bounded. */
+  /** Whether the peer acknowledges too little. The memory for sent packets is limited. */
   get tooManyUnacked(): boolean {
     const { sent } = this.recovery;
     return sent.next - sent.first > REMEMBERED_PACKETS;
@@ -141,8 +147,8 @@ export class Transmission {
   segmentBytes = 0;
 
   /**
-   * Fills `bytes` with packets to send now on the active path, all of the same length except the last. Returns the
-   * number of bytes.
+   * Fills `bytes` with packets to send now on the active path, all of the same length except the
+   * last. Returns the number of bytes.
    */
   fill(nowMs: number, bytes: Uint8Array): number {
     this.pacer.fill(nowMs, this.recovery.controller.pacingRate, this.datagramBytes);
@@ -182,7 +188,7 @@ export class Transmission {
 
   /** Writes one packet with a CLOSE frame, outside congestion control. Returns its length. */
   writeClosePacket(nowMs: number, bytes: Uint8Array, errorCode: number, reason: Uint8Array): number {
-    // On an unvalidated path the reason is cut to fit the allowance.
+    // On an unvalidated path the reason is truncated to fit the allowance.
     const room = Math.max(0, this.paths.allowanceBytes - PACKET_OVERHEAD_BYTES - CONTROL_FRAME_BYTES);
     const end = writeClose(bytes, HEADER_BYTES, errorCode, reason.subarray(0, room));
     this.recovery.sent.push();

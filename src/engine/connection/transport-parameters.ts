@@ -13,7 +13,7 @@ export interface TransportParameters {
    */
   maxDataBytes: number;
   maxStreamDataBytes: number;
-  /** Streams that the peer may have open at once. */
+  /** Number of streams that the peer may have open at once. */
   maxStreams: number;
   maxAckDelayMs: number;
   /** Silence after which the local side ends the link; 0 for never. */

@@ -6,7 +6,7 @@
  */
 import { DATAGRAM_FLOOR_BYTES } from "../../base/path.ts";
 
-/** Smallest step worth a probe. */
+/** Minimum difference between two probe sizes. */
 const STEP_BYTES = 20;
 /**
  * Losses of probes of one size after which the size counts as too large.  // RFC 8899 §5.1.2

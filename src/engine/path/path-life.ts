@@ -84,7 +84,7 @@ export class PathLife {
     return true;
   }
 
-  /** The machine has slept: its silence is not the path's. */
+  /** The machine has slept, so its silence says nothing about the path. */
   onWake(nowMs: number): void {
     this.lastReceivedAtMs = nowMs;
     this.isWoken = true;

@@ -57,11 +57,11 @@ export class Recovery {
   readonly rtt: RttEstimator = new RttEstimator();
   readonly sent: SentPackets;
   bytesInFlight = 0;
-  /** Probe timeouts in a row without an acknowledgement. */
+  /** Consecutive probe timeouts without an acknowledgement. */
   ptoCount = 0;
   /** Probe packets that may be sent regardless of the window. */
   probesWanted = 0;
-  /** Longest time that the peer delays an ACK. */
+  /** Maximum delay of the peer's ACKs. */
   peerMaxAckDelayMs = 25;
   packetThreshold: number = PACKET_THRESHOLD;
   timeThreshold: number = TIME_THRESHOLD;
@@ -318,8 +318,8 @@ export class Recovery {
   }
 
   /**
-   * For a probe without new data: queues the frames of the oldest packet in flight again, without declaring the packet
-   * lost. False if no packet is in flight.
+   * For a probe without new data: queues the frames of the oldest packet in flight again, without
+   * declaring the packet lost. False if no packet is in flight.
    */
   resendOldest(): boolean {
     const { sent } = this;
@@ -398,7 +398,7 @@ export class Recovery {
     sample.ackedBytes += bytes;
     this.deliveredBytes += bytes;
     this.deliveredAtMs = nowMs;
-    // draft-ietf-ccwg-bbr §4.1.2.3: the sample comes from the packet that was sent last.
+    // draft-ietf-ccwg-bbr §4.1.2.3: the sample is taken from the packet that was sent last.
     const sentAtMs = sent.sentAtMs[slot]!;
     if (sentAtMs >= this.samplePacketSentAtMs && sent.deliveredBytes[slot]! >= sample.priorDeliveredBytes) {
       this.samplePacketSentAtMs = sentAtMs;

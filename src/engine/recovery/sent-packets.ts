@@ -128,7 +128,10 @@ export class SentPackets {
     this.recordValue[at] = value;
   }
 
-  /** Records of a packet: for (let r = recordsFrom(pn); r < recordsTo(pn); r++) { const at = recordSlot(r); … } */
+  /**
+   * Records of a packet: for (let r = recordsFrom(pn); r < recordsTo(pn); r++) { const at =
+   * recordSlot(r); … }
+   */
   recordsFrom(packetNumber: number): number {
     return this.firstRecord[this.slot(packetNumber)]!;
   }

@@ -12,7 +12,10 @@ import { SLAB_BYTES, type SlabPool } from "./slab-pool.ts";
 /** Slab boundaries: [0, 4 KiB), [4, 16 KiB), [16, 64 KiB), then 64 KiB each. */
 const SMALL_SLAB_BYTES = 4096;
 const MEDIUM_SLAB_BYTES = 16_384;
-/** Maximum gaps in one stream; a peer that exceeds it violates the protocol.  // docs/protocol.md, "Scheduling" */
+/**
+ * Maximum gaps in one stream; a peer that exceeds it violates the protocol.  // docs/protocol.md,
+ * "Scheduling"
+ */
 const GAPS_LIMIT = 1024;
 
 export const RECEIVE = { open: 0, reset: 1, stopped: 2, done: 3 } as const;

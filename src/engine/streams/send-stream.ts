@@ -39,13 +39,13 @@ export class SendStream {
    * −1 for none.
    */
   breakOffCode = -1;
-  /** In the scheduler's queue. */
+  /** The stream is in the scheduler's queue. */
   isQueued = false;
   /** Bytes sent since the stream reached the head of its queue. */
   turnBytes = 0;
   /** write() returned false; a `writable` event follows when there is room again. */
   isWriterBlocked = false;
-  /** A frame with FIN is to be sent. */
+  /** A frame with FIN should be sent. */
   private finPending = false;
   private finAcked = false;
   private readonly acked: RangeSet = new RangeSet();

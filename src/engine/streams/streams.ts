@@ -2,8 +2,8 @@
  * The streams of a connection: limits on open streams, handling of stream frames, and scheduling.
  * // RFC 9000 §2, §3, §4
  *
- * All streams are bidirectional; the initiator's have even IDs 0, 4, 8 …, the responder's 1, 5, 9 ….
- * A peer's violation throws a SrudpError, which closes the connection with its wire code.
+ * All streams are bidirectional; the initiator's have even IDs 0, 4, 8 …, the responder's 1, 5, 9
+ * …. A peer's violation throws a SrudpError, which closes the connection with its wire code.
  */
 import { SrudpError } from "../../base/errors.ts";
 import { CONTROL_FRAME_BYTES, FRAME, type FrameCursor, writeNumbers } from "../../wire/frames.ts";
