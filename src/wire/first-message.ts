@@ -8,7 +8,7 @@
  *     |        |        | connection ID  | 192 bits       |                               |
  *     +--------+--------+----------------+----------------+-------------------------------+
  *
- * The layout of the first message itself is that of handshake-packet.ts.
+ * handshake-packet.ts has the layout of the first message itself.
  */
 import {
   BODY_AT,
