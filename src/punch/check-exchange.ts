@@ -76,7 +76,7 @@ export class CheckExchange {
       this.budget.validate(route.address);
       return { kind: "answer", rttMs, observed: check.observed };
     }
-    if (!this.transactions.isFirstHand(transaction, route)) return { kind: "useless" };
+    if (!this.transactions.isOriginal(transaction, route)) return { kind: "useless" };
     this.counts.requests++;
     if (!this.budget.takeAnswer(nowMs)) {
       this.counts.withheldAnswers++;

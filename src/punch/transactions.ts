@@ -51,7 +51,7 @@ export class Transactions {
    * Whether a request is new, or repeated on the same route; false for a request that was first
    * received on another route.
    */
-  isFirstHand(transaction: Uint8Array, route: Route): boolean {
+  isOriginal(transaction: Uint8Array, route: Route): boolean {
     const key = toHex(transaction);
     const known = this.seen.get(key);
     if (known !== undefined) return isSameRoute(known, route);
