@@ -162,7 +162,10 @@ export class Connection implements FrameOwner {
     return this.link?.silentForMs(nowMs) ?? 0;
   }
 
-  /** How long the peer has been silent since probes were sent, ms; 0 while no answer is overdue. */
+  /**
+   * How long the peer has been silent if it has not answered probes, ms; 0 while no answer is
+   * overdue.
+   */
   overdueMs(nowMs: number): number {
     return this.recovery.ptoCount < OVERDUE_PTOS ? 0 : this.silentForMs(nowMs);
   }

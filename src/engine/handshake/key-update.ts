@@ -105,8 +105,7 @@ export class KeyUpdate {
   }
 
   /**
-   * Whether there are only the current keys, so that the key that opened a packet reveals no
-   * information.
+   * Whether only the current keys exist, so that it makes no difference which key opened a packet.
    */
   get isSettled(): boolean {
     return this.next === undefined && this.previous === undefined;
