@@ -13,7 +13,7 @@ import { AEAD_TAG_BYTES } from "./primitives.ts";
 export const NONCE_BYTES = 12;
 
 /**
- * Writes 4 zero bytes ‖ LE64(packetNumber) over the 12 bytes of `nonce`. // Noise rev 34 §12
+ * Writes 4 zero bytes ‖ LE64(packetNumber) over the 12 bytes of `nonce`.  // Noise rev 34 §12
  *
  * Throws ERR_INTERNAL unless `packetNumber` is an integer from 0 to 2^53-1. Beyond that, two
  * numbers could share one nonce.

@@ -26,8 +26,8 @@ export class SymmetricState {
   #nonce = 0;
 
   /**
-   * @param protocolName ASCII bytes of the full Noise protocol name  // Noise rev 34 §5.2,
-   * InitializeSymmetric
+   * @param protocolName ASCII bytes of the full Noise protocol name
+   * // Noise rev 34 §5.2, InitializeSymmetric
    */
   constructor(aead: AeadProvider, protocolName: Uint8Array) {
     this.#aead = aead;
@@ -122,8 +122,8 @@ export class SymmetricState {
   }
 
   /**
-   * Noise's HKDF is RFC 5869 with the chaining key as salt and an empty context.  // Noise rev 34
-   * §4.3
+   * Noise's HKDF is RFC 5869 with the chaining key as salt and an empty context.
+   * // Noise rev 34 §4.3
    */
   #derive(input: Uint8Array, outputs: 2 | 3): Uint8Array {
     return hkdf(sha256, input, this.#chainingKey, EMPTY, outputs * HASH_BYTES);

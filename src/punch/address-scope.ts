@@ -9,8 +9,8 @@ import { type AddressRange, SPECIAL_IPV4, SPECIAL_IPV6 } from "../base/special-a
 import { hasSamePrefix, ipToBytes } from "../wire/ip-address.ts";
 
 /**
- * `shared` is the range between a provider's NAT and its customers.  // RFC 6598; IANA
- * special-purpose registries
+ * `shared` is the range between a provider's NAT and its customers.
+ * // RFC 6598; IANA special-purpose registries
  */
 export type AddressScope = "global" | "private" | "shared" | "linkLocal" | "loopback" | "unusable";
 

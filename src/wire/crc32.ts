@@ -1,6 +1,6 @@
 /**
- * CRC-32 as in Ethernet and zip. STUN uses it to distinguish its messages from other protocols.  //
- * ITU-T V.42 §8.1.1.6.2
+ * CRC-32 as in Ethernet and zip. STUN uses it to distinguish its messages from other protocols.
+ * // ITU-T V.42 §8.1.1.6.2
  */
 
 const POLYNOMIAL = 0xedb88320;

@@ -39,8 +39,8 @@ const STREAM_LENGTH = 0x02;
 const STREAM_OFFSET = 0x04;
 
 /**
- * Maximum number of ranges in an ACK; older ranges are omitted.  // docs/protocol.md,
- * "Acknowledgements"
+ * Maximum number of ranges in an ACK; older ranges are omitted.
+ * // docs/protocol.md, "Acknowledgements"
  */
 export const ACK_RANGES_LIMIT = 64;
 /** Maximum length of the reason in a CLOSE. */

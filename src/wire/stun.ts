@@ -1,6 +1,6 @@
 /**
- * STUN messages, and TURN messages, which use the same format.  // RFC 8489 §5, §14; RFC 8656 §18;
- * RFC 5780 §7
+ * STUN messages, and TURN messages, which use the same format.
+ * // RFC 8489 §5, §14; RFC 8656 §18; RFC 5780 §7
  *
  *     0                   4                   8                            20
  *     +---------+---------+-------------------+----------------------------+------------------------
@@ -81,8 +81,8 @@ const SHA256_BYTES = 32;
 /** Length of the shortest permitted truncation of the SHA-256 form.  // RFC 8489 §14.6 */
 const MIN_SHA256_BYTES = 16;
 /**
- * "STUN": distinguishes the fingerprint from the CRC-32 of other protocols on the same port.  //
- * RFC 8489 §14.7
+ * "STUN": distinguishes the fingerprint from the CRC-32 of other protocols on the same port.
+ * // RFC 8489 §14.7
  */
 const FINGERPRINT_MASK = 0x5354554e;
 const FINGERPRINT_TOTAL_BYTES = 8;
@@ -163,8 +163,8 @@ export class StunMessage {
   }
 
   /**
-   * Whether the message has a valid MESSAGE-INTEGRITY under `key`; `mac` is HMAC-SHA1.  // RFC 8489
-   * §14.5
+   * Whether the message has a valid MESSAGE-INTEGRITY under `key`; `mac` is HMAC-SHA1.
+   * // RFC 8489 §14.5
    */
   isIntact(key: Uint8Array, mac: StunMac): boolean {
     const found = this.#find(STUN_ATTRIBUTE.messageIntegrity);

@@ -1,6 +1,6 @@
 /**
- * BBR's model of the path: its bandwidth, round trip, capacity and loss.  // draft-ietf-ccwg-bbr;
- * section numbers below are the draft's
+ * BBR's model of the path: its bandwidth, round trip, capacity and loss.
+ * // draft-ietf-ccwg-bbr; section numbers below are the draft's
  *
  * The long-term part (`maxBw`, `inflightLongTerm`) is the result of probing. The short-term part
  * (`bwShortTerm`, `inflightShortTerm`) is reduced by loss since the last probe. Names follow the

@@ -20,8 +20,8 @@ const BETA = 0.7;
 /** Growth per round trip with which a Reno flow is as aggressive as CUBIC.  // RFC 9438 §4.3 */
 const ALPHA = (3 * (1 - BETA)) / (1 + BETA);
 /**
- * The pacing rate exceeds the window's rate by this factor, so that the window is the limit.  //
- * RFC 9002 §7.7
+ * The pacing rate exceeds the window's rate by this factor, so that the window is the limit.
+ * // RFC 9002 §7.7
  */
 const PACING_GAIN = 1.25;
 const PACING_GAIN_SLOW_START = 2;

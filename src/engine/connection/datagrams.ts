@@ -4,8 +4,8 @@
  */
 
 /**
- * Maximum number of datagrams that wait for the window; further ones are refused.  //
- * docs/protocol.md, "Datagrams"
+ * Maximum number of datagrams that wait for the window; further ones are refused.
+ * // docs/protocol.md, "Datagrams"
  */
 const OUTGOING_LIMIT = 256;
 /**

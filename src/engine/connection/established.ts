@@ -62,8 +62,8 @@ export class Established {
   private readonly events: EventQueue;
   private maxKeepAliveMs: number = Number.POSITIVE_INFINITY;
   /**
-   * Silence that ends the link: the shorter of the timeouts that both sides announced.  // RFC 9000
-   * §10.1
+   * Silence that ends the link: the shorter of the timeouts that both sides announced.
+   * // RFC 9000 §10.1
    */
   private idleTimeoutMs: number = Number.POSITIVE_INFINITY;
 

@@ -2,8 +2,8 @@
  * Opens received packets and dispatches their frames.
  *
  * A packet that does not open is counted and changes nothing. An authentic packet that breaks the
- * rules throws a SrudpError, which ends the connection with its wire code.  // RFC 9000 §12, §13;
- * docs/protocol.md, "Data packets"
+ * rules throws a SrudpError, which ends the connection with its wire code.
+ * // RFC 9000 §12, §13; docs/protocol.md, "Data packets"
  */
 
 import { copyBytes, utf8Decode } from "../../base/bytes.ts";

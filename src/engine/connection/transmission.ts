@@ -380,8 +380,8 @@ export class Transmission {
   }
 
   /**
-   * Requests fewer acknowledgements from the peer when the window is large.  // docs/protocol.md,
-   * "Acknowledgements"
+   * Requests fewer acknowledgements from the peer when the window is large.
+   * // docs/protocol.md, "Acknowledgements"
    */
   private writeAckFrequency(bytes: Uint8Array, at: number, end: number): number {
     const { recovery } = this;

@@ -25,8 +25,8 @@ const EPOCH_PACKETS_LIMIT: number = 2 ** 32;
 /** Packets of an epoch that are reserved for the last burst and the CLOSE after it. */
 const CLOSING_RESERVE_PACKETS = 4096;
 /**
- * Number of forged packets that force the next epoch.  // RFC 9001 §6.6, where it is 2^36 for
- * ChaCha20-Poly1305
+ * Number of forged packets that force the next epoch.
+ * // RFC 9001 §6.6, where it is 2^36 for ChaCha20-Poly1305
  */
 const REKEY_AFTER_FORGERIES: number = 2 ** 36;
 /** Length of an NNpsk0 request or answer with an empty payload: a public key and a tag. */

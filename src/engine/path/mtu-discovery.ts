@@ -1,6 +1,6 @@
 /**
- * Finds the largest datagram that the path carries, and detects when the path carries less.  // RFC
- * 8899 (DPLPMTUD), docs/protocol.md, "Path MTU"
+ * Finds the largest datagram that the path carries, and detects when the path carries less.
+ * // RFC 8899 (DPLPMTUD), docs/protocol.md, "Path MTU"
  *
  * Deviates from a plain binary search: the ceiling is tried first, because most paths carry it.
  */
@@ -9,13 +9,13 @@ import { DATAGRAM_FLOOR_BYTES } from "../../base/path.ts";
 /** Minimum difference between two probe sizes. */
 const STEP_BYTES = 20;
 /**
- * Losses of probes of one size after which the size counts as too large.  // RFC 8899 §5.1.2
- * MAX_PROBES
+ * Losses of probes of one size after which the size counts as too large.
+ * // RFC 8899 §5.1.2 MAX_PROBES
  */
 const TRIES = 3;
 /**
- * Time after which a search that ended below the ceiling is repeated.  // RFC 8899 §5.1.1
- * PMTU_RAISE_TIMER
+ * Time after which a search that ended below the ceiling is repeated.
+ * // RFC 8899 §5.1.1 PMTU_RAISE_TIMER
  */
 const RAISE_AFTER_MS = 600_000;
 /** Consecutive losses of large packets, with none arriving, that indicate a black hole. */

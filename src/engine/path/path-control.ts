@@ -21,8 +21,8 @@ import { PATH_TOKEN_BYTES } from "../../wire/frames.ts";
  */
 const AMPLIFICATION_LIMIT = 3;
 /**
- * Number of probe timeouts after which an unanswered path is given up, and the minimum time.  //
- * RFC 9000 §8.2.4
+ * Number of probe timeouts after which an unanswered path is given up, and the minimum time.
+ * // RFC 9000 §8.2.4
  */
 const VALIDATION_PTOS = 3;
 const MIN_VALIDATION_MS = 1000;

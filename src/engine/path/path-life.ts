@@ -1,6 +1,6 @@
 /**
- * Judges whether the path in use still carries packets, by how long it has been silent.  //
- * docs/protocol.md, "Silence"
+ * Judges whether the path in use still carries packets, by how long it has been silent.
+ * // docs/protocol.md, "Silence"
  *
  * Silence means that no authenticated packet arrived over the path. Keep-alives are sent often
  * enough that a working path is never silent for so long, even if some of them are lost. This class

@@ -1,6 +1,6 @@
 /**
- * Tracks received packets, builds ACKs and decides when to send them.  // RFC 9000 §13.2,
- * draft-ietf-quic-ack-frequency
+ * Tracks received packets, builds ACKs and decides when to send them.
+ * // RFC 9000 §13.2, draft-ietf-quic-ack-frequency
  */
 import { RangeSet } from "../../base/range-set.ts";
 import { ACK_RANGES_LIMIT } from "../../wire/frames.ts";
@@ -8,8 +8,8 @@ import { ACK_RANGES_LIMIT } from "../../wire/frames.ts";
 /** Maximum delay of an acknowledgement, ms.  // docs/protocol.md, "Acknowledgements" */
 export const MAX_ACK_DELAY_MS = 25;
 /**
- * Number of ack-eliciting packets after which an ACK is due, unless the peer requests another.  //
- * RFC 9000 §13.2.2
+ * Number of ack-eliciting packets after which an ACK is due, unless the peer requests another.
+ * // RFC 9000 §13.2.2
  */
 const ACK_EVERY_PACKETS = 2;
 /** Maximum number of packets per ACK that a peer may request. */

@@ -30,8 +30,8 @@ const TIME_THRESHOLD = 9 / 8;
 /** The same after observed reordering in time (quiche's figure). */
 const MAX_TIME_THRESHOLD = 5 / 4;
 /**
- * Number of probe timeouts after which uninterrupted loss is persistent congestion.  // RFC 9002
- * §7.6.1
+ * Number of probe timeouts after which uninterrupted loss is persistent congestion.
+ * // RFC 9002 §7.6.1
  */
 const PERSISTENT_CONGESTION_PTOS = 3;
 /**

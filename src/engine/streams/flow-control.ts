@@ -1,6 +1,6 @@
 /**
- * Flow control of the whole connection in both directions, and auto-tuning of receive windows.  //
- * RFC 9000 §4, docs/protocol.md, "Flow control"
+ * Flow control of the whole connection in both directions, and auto-tuning of receive windows.
+ * // RFC 9000 §4, docs/protocol.md, "Flow control"
  */
 import { SrudpError } from "../../base/errors.ts";
 import type { ReceiveStream } from "./receive-stream.ts";

@@ -13,8 +13,8 @@ import { SLAB_BYTES, type SlabPool } from "./slab-pool.ts";
 const SMALL_SLAB_BYTES = 4096;
 const MEDIUM_SLAB_BYTES = 16_384;
 /**
- * Maximum gaps in one stream; a peer that exceeds it violates the protocol.  // docs/protocol.md,
- * "Scheduling"
+ * Maximum gaps in one stream; a peer that exceeds it violates the protocol.
+ * // docs/protocol.md, "Scheduling"
  */
 const GAPS_LIMIT = 1024;
 
