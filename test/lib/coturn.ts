@@ -2,13 +2,15 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { within } from "./deadline.ts";
+import { pause, within } from "./deadline.ts";
 import { unusedPort } from "./udp.ts";
 
 const COMMAND = "turnserver";
+const START_TIMEOUT_MS = 10_000;
 
 /** Why no test with a real server can run here; undefined where one can. */
 export function coturnMissing(): string | undefined {
@@ -89,7 +91,8 @@ export class Coturn {
       child.stdout!.on("data", (text) => {
         said += String(text);
       });
-      await within(listening(child), 10_000, () => `coturn does not serve: ${said}`);
+      await within(listening(child), START_TIMEOUT_MS, () => `coturn does not serve: ${said}`);
+      await accepting(port);
     } catch (error) {
       await coturn.stop();
       throw error;
@@ -107,7 +110,22 @@ export class Coturn {
   }
 }
 
-/** Resolves at the last thing that it says before it serves. */
+/** Resolves once `port` takes TCP connections: other threads of coturn open it, after its last line. */
+async function accepting(port: number): Promise<void> {
+  const untilMs = performance.now() + START_TIMEOUT_MS;
+  for (;;) {
+    const socket = connect(port, "127.0.0.1");
+    const isOpen = await new Promise<boolean>((resolve) => {
+      socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
+    });
+    socket.destroy();
+    if (isOpen) return;
+    if (performance.now() > untilMs) throw new Error(`coturn does not listen on TCP port ${port}`);
+    await pause(5);
+  }
+}
+
+/** Resolves at the last line that it prints before it serves. */
 function listening(child: ChildProcess): Promise<void> {
   return new Promise((resolve, reject) => {
     child.once("error", reject);
