@@ -214,7 +214,7 @@ describe("a key update", () => {
     const [a, b] = two.ends;
     for (let round = 1; round <= 6; round++) {
       // biome-ignore lint/suspicious/noExplicitAny: both are to ask in the same instant, which no command does
-      for (const { connection } of two.ends) (connection as any).link.parts.keys.ask();
+      for (const { connection } of two.ends) (connection as any).link.parts.keys.request();
       two.run(150);
       expect([a.connection.epoch, b.connection.epoch], `round ${round}`).toEqual([round, round]);
     }
