@@ -1,4 +1,4 @@
-/** The cases of docs/threat-model.md: what strangers and people on the way send, and what comes of it. */
+/** The cases of docs/threat-model.md: messages from strangers and on-path attackers, and their outcomes. */
 import { describe, expect, it } from "vitest";
 import { fromHex } from "../../src/base/bytes.ts";
 import { packetIntegrity } from "../../src/crypto/integrity.ts";

@@ -5,15 +5,15 @@ import { addLinkOptions, type LinkOptions } from "../options/common-options.ts";
 
 const DESCRIPTION =
   "Wait for a peer and bridge it to stdin and stdout: at a port, or, without one, at the meeting places where " +
-  "whoever has the code looks.\n\n" +
+  "a peer with the code looks.\n\n" +
   "Without a secret, passphrase or keys that may connect, a one-use code is made and printed: " +
-  "tell it to whoever shall connect.";
+  "share it with the person who connects.";
 
 const EXAMPLES = `
 Examples:
-  srudp listen < file                             send a file to whoever has the code, wherever they are
+  srudp listen < file                             send a file to a peer that has the code, wherever it is
   srudp listen 4242 < file                        the same, to be reached at this port
-  srudp listen 4242 -k --secret-file s -e -- cat  a program for each peer that has the secret`;
+  srudp listen 4242 -k --secret-file s -e -- cat  run a program for each authenticated peer`;
 
 export function register(program: Command, context: CommandContext): void {
   const command = program
