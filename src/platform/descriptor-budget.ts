@@ -3,8 +3,9 @@
  * refused before the system's limit is reached. At the limit, libuv silently closes accepted
  * connections, and everything else in the process fails with EMFILE.
  */
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { devNull } from "node:os";
+import { descriptorLimit } from "./descriptors.ts";
 
 /** Number of descriptors that connections must leave free. */
 const RESERVED_DESCRIPTORS = 8;
@@ -68,10 +69,5 @@ export const processDescriptors: DescriptorBudget = new DescriptorBudget();
 
 /** If the limit is unknown, it is only noticed when opening fails. */
 function systemLimit(): number {
-  try {
-    const limit = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
-    return limit === undefined ? Number.POSITIVE_INFINITY : Number(limit);
-  } catch {
-    return Number.POSITIVE_INFINITY;
-  }
+  return descriptorLimit() ?? Number.POSITIVE_INFINITY;
 }

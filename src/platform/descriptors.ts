@@ -31,7 +31,7 @@ export function descriptorError(error: unknown): SrudpError | undefined {
 }
 
 /** The value of `ulimit -n`, or undefined if the system does not report it. */
-function descriptorLimit(): number | undefined {
+export function descriptorLimit(): number | undefined {
   try {
     const soft = /^Max open files +(\d+)/m.exec(readFileSync("/proc/self/limits", "latin1"))?.[1];
     return soft === undefined ? undefined : Number(soft);

@@ -60,14 +60,8 @@ export class Crossing {
 
   async #begin(): Promise<void> {
     const { endpoint, remotes, port, localAddress: address } = this.#options;
-    const sockets: UdpSocket[] = [];
-    for (const family of new Set(remotes.map((remote) => remote.family))) {
-      try {
-        sockets.push(await UdpSocket.bind({ family, address, port }));
-      } catch {
-        // The number is in use or reserved here: the ephemeral port continues alone.
-      }
-    }
+    // If the number is in use or reserved here, the ephemeral port continues alone.
+    const sockets = await bindFamiliesOf(remotes, address, port);
     if (!this.#isOpen) {
       for (const socket of sockets) socket.close();
       return;
@@ -89,6 +83,23 @@ export class Crossing {
     if (index + 1 < remotes.length)
       this.#timer = setTimeout(() => this.#callFrom(index + 1), ADDRESS_PAUSE_MS);
   }
+}
+
+/** A socket on `port` for each family of `remotes` in which the port is free. */
+export async function bindFamiliesOf(
+  remotes: readonly HostAddress[],
+  address: string | undefined,
+  port: number,
+): Promise<UdpSocket[]> {
+  const sockets: UdpSocket[] = [];
+  for (const family of new Set(remotes.map((remote) => remote.family))) {
+    try {
+      sockets.push(await UdpSocket.bind({ family, address, port }));
+    } catch {
+      // Another process has the port in this family.
+    }
+  }
+  return sockets;
 }
 
 /** Closes the sockets of an attempt that the connection does not use. */

@@ -18,9 +18,9 @@
 import { createHash } from "node:crypto";
 import { LABELS, labelOf } from "../crypto/labels.ts";
 import type { HostAddress } from "../platform/udp/address.ts";
-import { UdpSocket } from "../platform/udp/udp-socket.ts";
+import type { UdpSocket } from "../platform/udp/udp-socket.ts";
 import { PACKET_NOTICE } from "../wire/packet.ts";
-import { type CrossingOptions, releaseSockets } from "./crossing.ts";
+import { bindFamiliesOf, type CrossingOptions, releaseSockets } from "./crossing.ts";
 
 /** Slots begin at multiples of this, UTC. */
 const SLOT_MS = 5000;
@@ -87,14 +87,8 @@ export class TimedPunch {
     const { endpoint, remotes, localAddress: address } = this.#options;
     const port = slotPort(this.#options.port, slot);
     const taking = remotes.slice(0, REMOTES_LIMIT);
-    const sockets: UdpSocket[] = [];
-    for (const family of new Set(taking.map((remote) => remote.family))) {
-      try {
-        sockets.push(await UdpSocket.bind({ family, address, port }));
-      } catch {
-        // Another process has this port: the next slot has another.
-      }
-    }
+    // If another process has this port, the next slot has another.
+    const sockets = await bindFamiliesOf(taking, address, port);
     if (!this.#isOpen) {
       for (const socket of sockets) socket.close();
       return;

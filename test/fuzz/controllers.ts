@@ -2,7 +2,7 @@
  * The congestion controllers under any sequence of calls that an engine could make, sensible or not: zero and
  * endless round trips, standing and leaping clocks, losses without end, datagram sizes that change.
  */
-import type { AckSample, LostPacket } from "../../src/engine/congestion/congestion.ts";
+import { type AckSample, emptySample, type LostPacket } from "../../src/engine/congestion/congestion.ts";
 import { CheckedController } from "./checked-controller.ts";
 import type { FuzzTarget } from "./target.ts";
 import type { Xorshift } from "./xorshift.ts";
@@ -30,25 +30,7 @@ class Calls {
     this.controller = new CheckedController(random);
     this.stepMs = random.pick(STEPS_MS);
     this.rttMs = random.pick([0, 0.01, 1, 20, 300, 5000]);
-    this.sample = {
-      nowMs: 0,
-      ackedBytes: 0,
-      priorInFlightBytes: 0,
-      inFlightBytes: 0,
-      newlyLostBytes: 0,
-      largestAcked: -1,
-      largestAckedSentAtMs: 0,
-      nextPacketNumber: 0,
-      rttMs: -1,
-      smoothedRttMs: 0,
-      minRttMs: 0,
-      deliveryRate: 0,
-      isAppLimited: false,
-      deliveredBytes: 0,
-      priorDeliveredBytes: 0,
-      txInFlightBytes: 0,
-      lostSinceBytes: 0,
-    };
+    this.sample = emptySample();
     this.lost = {
       nowMs: 0,
       packetNumber: 0,

@@ -102,3 +102,26 @@ export function initialWindowBytes(datagramBytes: number): number {
 export function minimumWindowBytes(datagramBytes: number): number {
   return 2 * datagramBytes;
 }
+
+/** A sample before the first acknowledgement; its owner fills it again for each one. */
+export function emptySample(): AckSample {
+  return {
+    nowMs: 0,
+    ackedBytes: 0,
+    priorInFlightBytes: 0,
+    inFlightBytes: 0,
+    newlyLostBytes: 0,
+    largestAcked: -1,
+    largestAckedSentAtMs: 0,
+    nextPacketNumber: 0,
+    rttMs: -1,
+    smoothedRttMs: 0,
+    minRttMs: 0,
+    deliveryRate: 0,
+    isAppLimited: false,
+    deliveredBytes: 0,
+    priorDeliveredBytes: 0,
+    txInFlightBytes: 0,
+    lostSinceBytes: 0,
+  };
+}

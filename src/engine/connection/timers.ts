@@ -46,10 +46,6 @@ export class TimerTable {
     this.expiryMs[timer] = atMs;
   }
 
-  stop(timer: Timer): void {
-    this.expiryMs[timer] = Number.POSITIVE_INFINITY;
-  }
-
   stopAll(): void {
     this.expiryMs.fill(Number.POSITIVE_INFINITY);
   }

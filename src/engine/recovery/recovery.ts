@@ -12,7 +12,12 @@
  */
 import { DATAGRAM_FLOOR_BYTES } from "../../base/path.ts";
 import type { FrameCursor } from "../../wire/frames.ts";
-import type { AckSample, CongestionController, LostPacket } from "../congestion/congestion.ts";
+import {
+  type AckSample,
+  type CongestionController,
+  emptySample,
+  type LostPacket,
+} from "../congestion/congestion.ts";
 import type { Tracer } from "../connection/tracer.ts";
 import type { SendStream } from "../streams/send-stream.ts";
 import { LOST_PACKETS_LIMIT, LostPackets } from "./lost-packets.ts";
@@ -115,25 +120,7 @@ export class Recovery {
   private sampleDeliveredAtMs = 0;
   private sampleFirstSentAtMs = 0;
 
-  private readonly sample: AckSample = {
-    nowMs: 0,
-    ackedBytes: 0,
-    priorInFlightBytes: 0,
-    inFlightBytes: 0,
-    newlyLostBytes: 0,
-    largestAcked: -1,
-    largestAckedSentAtMs: 0,
-    nextPacketNumber: 0,
-    rttMs: -1,
-    smoothedRttMs: 0,
-    minRttMs: 0,
-    deliveryRate: 0,
-    isAppLimited: false,
-    deliveredBytes: 0,
-    priorDeliveredBytes: 0,
-    txInFlightBytes: 0,
-    lostSinceBytes: 0,
-  };
+  private readonly sample: AckSample = emptySample();
   private readonly lost: LostPacket = {
     nowMs: 0,
     packetNumber: 0,
